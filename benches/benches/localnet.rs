@@ -72,7 +72,8 @@ async fn main() -> Result<()> {
     let memory = Node::start(config(None)?).await?;
     let in_memory = mined(&memory, blocks.min(IN_MEMORY)).await?;
     memory.stop().await;
-    let bound = format!("{} a block, {} where the chain is in memory", us(block), us(in_memory));
+    let bound =
+        format!("{} a block, {} where the chain is in memory", micros(block), micros(in_memory));
     row(
         &format!("{blocks} empty blocks a second"),
         "5 000",
@@ -212,9 +213,9 @@ impl PerCall {
         let measured = format!("{:.0}", 1.0 / (self.submitting + self.making));
         let bound = format!(
             "{} a call to submit it and {} to make its block, one after the other; in each, {} check its signature",
-            us(self.submitting),
-            us(self.making),
-            us(check)
+            micros(self.submitting),
+            micros(self.making),
+            micros(check)
         );
         row(what, goal, &measured, &bound);
     }
@@ -383,7 +384,7 @@ fn ms(seconds: f64) -> String {
     format!("{:.1} ms", seconds * 1e3)
 }
 
-fn us(seconds: f64) -> String {
+fn micros(seconds: f64) -> String {
     format!("{:.0} µs", seconds * 1e6)
 }
 

@@ -31,7 +31,7 @@ fn unit(vector: &mut [f32]) {
 
 /// Returns a vector near `centre`: half of the replies are close enough to each other to share
 /// their scores.
-fn near(centre: &[f32], spread: f32, random: &mut StdRng) -> Vec<f32> {
+fn vector_near(centre: &[f32], spread: f32, random: &mut StdRng) -> Vec<f32> {
     let step = spread / (DIMENSIONS as f32).sqrt();
     let mut vector: Vec<_> =
         centre.iter().map(|value| value + step * random.random_range(-1.0_f32..=1.0)).collect();
@@ -57,7 +57,7 @@ fn main() {
     unit(&mut centre);
     let transcripts: Vec<_> = (0..MINERS).map(transcript).collect();
     let vectors: Vec<_> = (0..MINERS)
-        .map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random))
+        .map(|i| vector_near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random))
         .collect();
     let timelines: Vec<_> = (0..MINERS as u64)
         .map(|miner| {

@@ -38,7 +38,7 @@ fn word(number: usize) -> &'static str {
     WORDS.get(number % WORDS.len()).copied().unwrap_or_default()
 }
 
-fn truth(dialogue: usize, utterance: usize) -> Vec<&'static str> {
+fn true_words(dialogue: usize, utterance: usize) -> Vec<&'static str> {
     (0..WORDS).map(|index| word(dialogue * 7 + utterance * 5 + index * (utterance + 1))).collect()
 }
 
@@ -55,7 +55,7 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
     };
     let mut events = Vec::new();
     for utterance in 0..UTTERANCES {
-        let truth = truth(dialogue, utterance);
+        let truth = true_words(dialogue, utterance);
         for step in 0..WORDS {
             let revealed = truth.iter().take(step + 1).copied();
             let guessed = (step + 1..WORDS)

@@ -53,13 +53,13 @@ fn main() {
 }
 
 /// A child process of this program, which exits when its standard input is closed.
-struct Side {
+struct BenchProcess {
     child: Child,
     /// First line of the child's output: the address and API key of its server.
     target: Target,
 }
 
-impl Side {
+impl BenchProcess {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let mut child =
@@ -77,7 +77,7 @@ impl Side {
     }
 }
 
-impl Drop for Side {
+impl Drop for BenchProcess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
@@ -98,8 +98,8 @@ fn compare(words: &[&str]) {
     let after =
         |name: &str| words.iter().position(|word| *word == name).map(|index| words[index + 1]);
     let seconds = if words.contains(&"--quick") { 2 } else { 10 };
-    let miner = Side::start(&["--miner", after("--port").unwrap_or("0")]);
-    let gateway = Side::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);
+    let miner = BenchProcess::start(&["--miner", after("--port").unwrap_or("0")]);
+    let gateway = BenchProcess::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);
     let mut targets = vec![
         ("direct".to_owned(), miner.target.clone()),
         ("gateway".to_owned(), gateway.target.clone()),

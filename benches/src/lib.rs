@@ -37,7 +37,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 /// Number of runs between two clock reads, so that reading the clock does not distort the rate of
 /// short runs.
-const BETWEEN: u32 = 16;
+const RUNS_PER_CLOCK_READ: u32 = 16;
 
 /// Measures the rate of `run` in runs per second: the best of five rounds of one second each.
 pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
@@ -45,10 +45,10 @@ pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
     for _ in 0..ROUNDS {
         let (start, mut runs) = (Instant::now(), 0);
         while start.elapsed() < ROUND {
-            for _ in 0..BETWEEN {
+            for _ in 0..RUNS_PER_CLOCK_READ {
                 black_box(run());
             }
-            runs += BETWEEN;
+            runs += RUNS_PER_CLOCK_READ;
         }
         best = best.max(f64::from(runs) / start.elapsed().as_secs_f64());
     }

@@ -238,7 +238,7 @@ fn challenge(request: &Request) {
             };
             processes.extend((0..request.workers).map(|_| Process::start(&worker)));
             processes.iter_mut().for_each(Process::wait_until_ready);
-            let identity = EngineIdentity::of_recognizer(&*recognizer);
+            let identity = EngineIdentity::for_recognizer(&*recognizer);
             let services = services(&worker.nats, &worker.postgres, &worker.bucket);
             let backend =
                 Arc::new(Workers::start(services, identity.clone(), Arc::new(fail)).unwrap());

@@ -1,7 +1,7 @@
 //! Texts that users and nodes supply to the chain client: parsing never panics, amounts and hashes
 //! survive a round trip, and the name of a network never shows the credentials of its address.
 
-use taonet_chain::{Network, RefusedBecause, Share};
+use taonet_chain::{Network, RefusalReason, Share};
 use taonet_primitives::{BlockHash, Rao};
 
 /// Checks one input.
@@ -18,6 +18,6 @@ pub fn check(bytes: &[u8]) {
         assert!(!network.to_string().contains(['@', '?']));
     }
     for code in [1010, 1012, 1014, -32000] {
-        let _ = RefusedBecause::of_rpc_error(code, text, Some(text)).to_string();
+        let _ = RefusalReason::from_rpc_error(code, text, Some(text)).to_string();
     }
 }

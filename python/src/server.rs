@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use taonet_http::{BodyBuffer, WholeBody};
+use taonet_http::{BodyBuffer, BufferedBody};
 use taonet_wire::{Claim, Permit, Refusal, Registration};
 use tokio::task::AbortHandle;
 
@@ -120,7 +120,7 @@ struct Progress {
     claim: Option<Claim>,
     registration: Option<Registration>,
     buffer: Option<BodyBuffer>,
-    body: Option<WholeBody>,
+    body: Option<BufferedBody>,
     /// The task that waits for a permit.
     waiting: Option<AbortHandle>,
     entered: Option<Result<Option<Permit>, Refusal>>,

@@ -11,8 +11,8 @@ impl Amx {
     /// Returns `None` if the CPU or the operating system does not support AMX. The first call asks
     /// the operating system for permission to use tiles, for all threads of the process.
     pub fn detect() -> Option<Self> {
-        static DETECTED: OnceLock<Option<Amx>> = OnceLock::new();
-        *DETECTED.get_or_init(|| platform::Permission::request().map(Self))
+        static DETECTED_AMX: OnceLock<Option<Amx>> = OnceLock::new();
+        *DETECTED_AMX.get_or_init(|| platform::Permission::request().map(Self))
     }
 
     /// Returns the permission, whose type has no values on platforms without AMX.

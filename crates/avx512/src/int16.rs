@@ -19,7 +19,7 @@ const DEPTH: usize = 1 << 16;
 /// Sums of squares below this may have lost some to underflow.
 const LEAST_SQUARES: f32 = 1e-30;
 /// Rows of smaller values count as zeros: their steps would have no reciprocal.
-const LEAST: f32 = 1e-32;
+const MIN_ROW_MAXIMUM: f32 = 1e-32;
 
 /// A matrix in fixed point, packed for products with [`FixedRows`]. Later calls of the pack
 /// functions reuse the memory.
@@ -209,7 +209,7 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
     if squares.is_nan() || maximum == f32::INFINITY {
         return f32::NAN;
     }
-    if maximum < LEAST {
+    if maximum < MIN_ROW_MAXIMUM {
         return 1.0;
     }
     let by_norm = if (LEAST_SQUARES..f32::INFINITY).contains(&squares) {

@@ -20,14 +20,14 @@ impl Call {
         name: &'static str,
         args: Vec<(&'static str, Value)>,
     ) -> Self {
-        Self::of_parts(
+        Self::from_parts(
             pallet.into(),
             name.into(),
             args.into_iter().map(|(name, arg)| (name.to_owned(), arg)).collect(),
         )
     }
 
-    pub(crate) fn of_parts(
+    pub(crate) fn from_parts(
         pallet: Cow<'static, str>,
         name: Cow<'static, str>,
         args: Vec<(String, Value)>,

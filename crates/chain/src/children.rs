@@ -24,7 +24,7 @@ pub struct ProportionError;
 /// The number of decimals of a proportion in percent.
 const DECIMALS: usize = 6;
 /// 100 %, in the smallest unit of the text.
-const WHOLE: u128 = 100_000_000;
+const HUNDRED_PERCENT: u128 = 100_000_000;
 
 impl Proportion {
     /// Creates a proportion from parts of 2⁶⁴ − 1.
@@ -50,11 +50,12 @@ impl FromStr for Proportion {
         }
         let smallest: u128 =
             format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
-        if smallest == 0 || smallest > WHOLE {
+        if smallest == 0 || smallest > HUNDRED_PERCENT {
             return Err(ProportionError);
         }
-        let parts =
-            smallest.checked_mul(u64::MAX.into()).and_then(|parts| parts.checked_div(WHOLE));
+        let parts = smallest
+            .checked_mul(u64::MAX.into())
+            .and_then(|parts| parts.checked_div(HUNDRED_PERCENT));
         parts.and_then(|parts| u64::try_from(parts).ok()).map(Self).ok_or(ProportionError)
     }
 }

@@ -64,7 +64,7 @@ pub struct Mortality {
 
 impl Mortality {
     /// Decodes the two bytes of a mortal era.
-    pub(crate) fn of_bytes(bytes: [u8; 2]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: [u8; 2]) -> Option<Self> {
         let encoded = u32::from(u16::from_le_bytes(bytes));
         let exponent = encoded.checked_rem(16)?;
         let period = 2_u32.checked_shl(exponent)?;
@@ -123,7 +123,11 @@ mod tests {
             ([0x11, 0x00], 4, 1),
             ([0x1f, 0x00], 65_536, 16),
         ] {
-            assert_eq!(Mortality::of_bytes(bytes), Some(Mortality { period, phase }), "{bytes:?}");
+            assert_eq!(
+                Mortality::from_bytes(bytes),
+                Some(Mortality { period, phase }),
+                "{bytes:?}"
+            );
         }
     }
 }

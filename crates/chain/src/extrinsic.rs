@@ -129,7 +129,7 @@ pub struct Extrinsic {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DryRun {
     /// `Ok` if the pool would accept the extrinsic, otherwise the reason for the refusal.
-    pub validity: Result<(), crate::RefusedBecause>,
+    pub validity: Result<(), crate::RefusalReason>,
     /// The fee without the tip.
     pub fee: Rao,
     /// The call, decoded from the extrinsic.

@@ -38,7 +38,7 @@ impl Hyperparameters {
     }
 
     /// Parses the runtime API's list of names and values; skips values of unknown types.
-    pub(crate) fn of_json(entries: &Json) -> Self {
+    pub(crate) fn from_json(entries: &Json) -> Self {
         Self(
             entries
                 .as_array()
@@ -48,7 +48,7 @@ impl Hyperparameters {
                     let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
                     Some((
                         entry.get("name")?.as_str()?.to_owned(),
-                        Hyperparameter::of_json(kind, value)?,
+                        Hyperparameter::from_json(kind, value)?,
                     ))
                 })
                 .collect(),
@@ -57,7 +57,7 @@ impl Hyperparameters {
 }
 
 impl Hyperparameter {
-    fn of_json(kind: &str, value: &Json) -> Option<Self> {
+    fn from_json(kind: &str, value: &Json) -> Option<Self> {
         Some(match kind {
             "Bool" => Self::Switch(value.as_bool()?),
             "TaoBalance" => Self::Amount { rao: Rao::new(value.as_u64()?) },
@@ -123,7 +123,7 @@ mod tests {
             { "name": "burn_increase_mult", "value": { "U64F64": { "bits": "27670116110564327424" } } },
             { "name": "new", "value": { "Kind": "?" } },
         ]);
-        let read = Hyperparameters::of_json(&entries);
+        let read = Hyperparameters::from_json(&entries);
         let texts: Vec<String> =
             read.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let expected = [

@@ -14,13 +14,13 @@ use crate::ChainError;
 /// so that no nonce is used twice and none is skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces {
-    accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<Used>>>>>,
+    accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<LastNonce>>>>>,
 }
 
 /// The last nonce used by this process, and the time of use. A node that has not seen the nonce yet
 /// would return it again.
 #[derive(Debug, Clone, Copy)]
-struct Used {
+struct LastNonce {
     nonce: u32,
     at: Instant,
 }
@@ -60,7 +60,7 @@ impl Nonces {
 #[must_use]
 pub struct NonceLease {
     nonce: u32,
-    used: OwnedMutexGuard<Option<Used>>,
+    used: OwnedMutexGuard<Option<LastNonce>>,
 }
 
 impl NonceLease {
@@ -82,7 +82,7 @@ impl NonceLease {
 
     /// Marks the nonce as used and releases the lease; the next caller gets a later nonce.
     pub fn used(mut self) {
-        *self.used = Some(Used { nonce: self.nonce, at: Instant::now() });
+        *self.used = Some(LastNonce { nonce: self.nonce, at: Instant::now() });
     }
 }
 

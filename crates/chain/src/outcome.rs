@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Rao, with_causes};
 
-use crate::{Block, ChainError, Event, RefusedBecause};
+use crate::{Block, ChainError, Event, RefusalReason};
 
 /// The outcome of submitting an extrinsic.
 ///
@@ -25,7 +25,7 @@ pub enum Outcome {
     /// included.
     Superseded,
     /// A pool refused the extrinsic, no other pool can hold it, and no block includes it.
-    Invalid(RefusedBecause),
+    Invalid(RefusalReason),
     /// All blocks of the extrinsic's era are finalized and none includes it, so it can never be
     /// included.
     Expired {
@@ -33,7 +33,7 @@ pub enum Outcome {
         last_block: BlockNumber,
     },
     /// The outcome was still unknown at the timeout; the extrinsic may have been sent.
-    Unknown(UnknownBecause),
+    Unknown(UnknownReason),
 }
 
 impl Outcome {
@@ -97,7 +97,7 @@ pub enum DispatchError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum UnknownBecause {
+pub enum UnknownReason {
     /// The extrinsic was not included before the caller's timeout.
     #[error("not included in any block up to {seen}")]
     NotYetIncluded {
@@ -118,11 +118,11 @@ pub enum UnknownBecause {
     },
     /// A pool refused the extrinsic for a temporary reason, or another pool may still hold it.
     #[error("the node does not accept the extrinsic now: {0}")]
-    Refused(RefusedBecause),
+    Refused(RefusalReason),
 }
 
-impl UnknownBecause {
-    pub(crate) fn of_error(error: &ChainError) -> Self {
+impl UnknownReason {
+    pub(crate) fn from_error(error: &ChainError) -> Self {
         let text = with_causes(error);
         match error {
             ChainError::Unreachable { .. } => Self::Unreachable { error: text },

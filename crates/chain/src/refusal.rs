@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum RefusedBecause {
+pub enum RefusalReason {
     /// The signature is invalid: made with the wrong key, or for a different call, chain or runtime
     /// version.
     #[error("the signature does not match this call on this chain")]
@@ -56,17 +56,17 @@ pub enum RefusedBecause {
 /// JSON-RPC error code: the runtime refuses the extrinsic as invalid.
 const INVALID: i32 = 1010;
 
-impl RefusedBecause {
+impl RefusalReason {
     /// Parses a JSON-RPC error of `author_submitExtrinsic`.
-    pub fn of_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
+    pub fn from_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
-            INVALID => Self::of_validity(data)
-                .unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
+            INVALID => Self::from_validity(data)
+                .unwrap_or_else(|| Self::Other { code, message: join_message(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
-            1001 => Self::Unreadable { message: said(message, data) },
-            _ => Self::Other { code, message: said(message, data) },
+            1001 => Self::Unreadable { message: join_message(message, data) },
+            _ => Self::Other { code, message: join_message(message, data) },
         }
     }
 
@@ -80,7 +80,7 @@ impl RefusedBecause {
         }
     }
 
-    fn of_validity(data: &str) -> Option<Self> {
+    fn from_validity(data: &str) -> Option<Self> {
         if let Some(code) = data.split("Custom error: ").nth(1) {
             let code = code.trim().parse().ok()?;
             return Some(Self::custom(code));
@@ -102,7 +102,7 @@ impl RefusedBecause {
     }
 }
 
-fn said(message: &str, data: &str) -> String {
+fn join_message(message: &str, data: &str) -> String {
     if data.is_empty() { message.to_owned() } else { format!("{message}: {data}") }
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn pool_errors_map_to_reasons() {
-        use RefusedBecause as R;
+        use RefusalReason as R;
         let table = [
             (1010, "Invalid Transaction", Some("Transaction has a bad signature"), R::BadSignature),
             (1010, "Invalid Transaction", Some("Transaction is outdated"), R::Stale),
@@ -184,14 +184,14 @@ mod tests {
             ),
         ];
         for (code, message, data, expected) in table {
-            let because = RefusedBecause::of_rpc_error(code, message, data);
+            let because = RefusalReason::from_rpc_error(code, message, data);
             assert_eq!(because, expected);
             let is_verdict = matches!(code, 1001 | 1010) && because != R::Stale;
             assert_eq!(because.is_verdict(), is_verdict, "{because}");
         }
         for code in [1002, 1011, 1016, 1018, -32603] {
             assert!(
-                !RefusedBecause::of_rpc_error(code, "for the moment", None).is_verdict(),
+                !RefusalReason::from_rpc_error(code, "for the moment", None).is_verdict(),
                 "{code}"
             );
         }

@@ -116,7 +116,7 @@ impl Rpc {
         let opening = self.first(&question, self.pace.total(), &mut tries, |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
-            Answer::Result(_) => Err(WrongAnswer.into()),
+            Answer::Result(_) => Err(UnexpectedResponse.into()),
         });
         let answer = opening.await?;
         Ok(OpenedSubscription { answer, tries })
@@ -137,7 +137,7 @@ impl Rpc {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if deadline.left() <= self.pace.pause() {
+            if deadline.remaining() <= self.pace.pause() {
                 return Err(error);
             }
             tokio::time::sleep(self.pace.pause()).await;
@@ -154,7 +154,7 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
         for node in self.order() {
-            let left = deadline.left();
+            let left = deadline.remaining();
             if left.is_zero() {
                 break;
             }
@@ -175,7 +175,7 @@ impl Rpc {
                 node = %node.url(), question.method, error = with_causes(&error),
                 "request to a node failed"
             );
-            node.failed(self.pace.shun());
+            node.failed(self.pace.skip_duration());
             (endpoint, source) = (node.url().to_string(), error);
         }
         Err(ChainError::Unreachable { endpoint, source })
@@ -185,7 +185,7 @@ impl Rpc {
     /// the earliest failure first.
     fn order(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> =
-            self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
+            self.nodes.iter().map(|node| (node.skipped_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
         nodes.into_iter().map(|(_, node)| node).collect()
     }
@@ -207,7 +207,7 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn left(&self) -> Duration {
+    fn remaining(&self) -> Duration {
         self.total.saturating_sub(self.started.elapsed())
     }
 }
@@ -222,13 +222,13 @@ fn result<T: DeserializeOwned>(
     answer: Answer,
 ) -> Result<Result<T, ChainError>, Source> {
     match answer {
-        Answer::Error(error) => Ok(Err(refused(method, error))),
+        Answer::Error(error) => Ok(Err(rpc_refusal(method, error))),
         Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
-        Answer::Subscription(_) => Err(WrongAnswer.into()),
+        Answer::Subscription(_) => Err(UnexpectedResponse.into()),
     }
 }
 
-fn refused(method: &str, error: RpcError) -> ChainError {
+fn rpc_refusal(method: &str, error: RpcError) -> ChainError {
     let message = match error.data {
         Some(data) if !data.is_empty() => format!("{}: {data}", error.message),
         _ => error.message,
@@ -239,7 +239,7 @@ fn refused(method: &str, error: RpcError) -> ChainError {
 /// A plain request got a subscription, or a subscription request got a plain result.
 #[derive(Debug, thiserror::Error)]
 #[error("the response type does not match the request")]
-struct WrongAnswer;
+struct UnexpectedResponse;
 
 #[cfg(test)]
 mod tests {

@@ -100,7 +100,7 @@ impl Runtime {
                 .map_err(|error| ChainError::encode(&what, error))?;
             values.push((field_name.to_owned(), value));
         }
-        Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
+        Ok(Call::from_parts(pallet.to_owned().into(), name.to_owned().into(), values))
     }
 
     /// Returns the names of a call's arguments; `None` for an unknown call.
@@ -225,7 +225,7 @@ impl std::fmt::Debug for Runtime {
 /// Bytes remained after decoding the value.
 #[derive(Debug, thiserror::Error)]
 #[error("trailing data: {}", counted(.0, "byte"))]
-struct LeftOver(usize);
+struct TrailingBytes(usize);
 
 /// Returns the first line of an item's documentation.
 fn summary(docs: &[String]) -> String {
@@ -236,7 +236,7 @@ fn all_read(what: &str, remaining: &[u8]) -> Result<(), ChainError> {
     if remaining.is_empty() {
         Ok(())
     } else {
-        Err(ChainError::decode(what, LeftOver(remaining.len())))
+        Err(ChainError::decode(what, TrailingBytes(remaining.len())))
     }
 }
 

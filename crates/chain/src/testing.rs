@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::nonce::Nonces;
 use crate::{
     At, Block, Call, ChainError, DispatchError, Effect, Event, Extrinsic, Inclusion, Metagraph,
-    Outcome, RefusedBecause, SignedExtrinsic, TransportError, WeightRules,
+    Outcome, RefusalReason, SignedExtrinsic, TransportError, WeightRules,
 };
 
 use versions::Versions;
@@ -39,7 +39,7 @@ pub enum Script {
     /// Includes the extrinsic in an immediately produced block, in which its call fails.
     Fail(DispatchError),
     /// The pool refuses the extrinsic.
-    Refuse(RefusedBecause),
+    Refuse(RefusalReason),
     /// The pool drops the extrinsic.
     Drop,
     /// The connection is lost after sending; an immediately produced block includes the extrinsic.

@@ -9,7 +9,7 @@ use serde_json::json;
 use taonet_chain::calls::CommitmentText;
 use taonet_chain::{
     At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome,
-    RefusedBecause, Share, SignOptions, UnknownBecause, Until, calls,
+    RefusalReason, Share, SignOptions, UnknownReason, Until, calls,
 };
 use taonet_localnet::{Clock, Node, NodeConfig};
 use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
@@ -177,7 +177,7 @@ async fn undecryptable_ciphertext_is_refused() {
         let outcome = chain
             .send(&calls::submit_encrypted(ciphertext), &key("Alice"), Follow::default())
             .await;
-        assert_eq!(outcome.unwrap(), Outcome::Invalid(RefusedBecause::custom(code)));
+        assert_eq!(outcome.unwrap(), Outcome::Invalid(RefusalReason::custom(code)));
     }
     node.stop().await;
 }
@@ -203,7 +203,7 @@ async fn refused_calls_have_reasons() {
     let transfer = calls::transfer_keep_alive(poor.coldkey().into(), Rao::new(1));
 
     let outcome = chain.send(&transfer, &poor, Follow::default()).await.unwrap();
-    assert_eq!(outcome, Outcome::Invalid(RefusedBecause::Payment));
+    assert_eq!(outcome, Outcome::Invalid(RefusalReason::Payment));
     let outcome = chain.send(&transfer, &alice, Follow::default()).await.unwrap();
     let refused = outcome.inclusion().unwrap();
     let error = refused.result.clone().unwrap_err();
@@ -226,7 +226,7 @@ async fn refused_calls_have_reasons() {
     let follow = Follow { patience_blocks: 1, ..Follow::default() };
     let outcome = chain.submit(&early, follow).await;
     assert!(
-        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
     let mut broken = early.clone();
@@ -234,7 +234,7 @@ async fn refused_calls_have_reasons() {
     // signature type.
     broken.bytes[45] ^= 1;
     let outcome = chain.submit(&broken, Follow::default()).await;
-    assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
+    assert_eq!(outcome, Outcome::Invalid(RefusalReason::BadSignature));
     node.stop().await;
 }
 

@@ -89,7 +89,7 @@ fn model_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the wallets in the directory that the line or the environment selects.
 fn listed_wallets() -> Vec<ListedWallet> {
-    let chosen = given(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
+    let chosen = option_value(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
         ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text)
     });
     let root =
@@ -105,7 +105,7 @@ fn wallet_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the hotkeys of the wallet on the line, or without one those of all wallets.
 fn hotkey_candidates() -> Vec<CompletionCandidate> {
-    let chosen = given(&words(), &["--wallet-name", "--wallet.name", "-w"]);
+    let chosen = option_value(&words(), &["--wallet-name", "--wallet.name", "-w"]);
     let mut wallets = listed_wallets();
     wallets.retain(|wallet| chosen.as_deref().is_none_or(|name| wallet.name.as_str() == name));
     let mut owners = BTreeMap::<&str, Vec<&str>>::new();
@@ -137,7 +137,7 @@ fn address_candidates() -> Vec<CompletionCandidate> {
 
 fn netuid_candidates() -> Vec<CompletionCandidate> {
     let network =
-        given(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
+        option_value(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
     let network = parse_network(network.as_deref().unwrap_or("finney"));
     let listed = network.ok().and_then(|network| read_listed().remove(&network.to_string()));
     match listed {
@@ -157,7 +157,7 @@ fn words() -> Vec<String> {
 }
 
 /// Returns the value that the line gives to an option of one of these names.
-fn given(words: &[String], names: &[&str]) -> Option<String> {
+fn option_value(words: &[String], names: &[&str]) -> Option<String> {
     words.iter().enumerate().find_map(|(index, word)| {
         let (name, value) =
             word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
@@ -183,7 +183,11 @@ mod tests {
             ("-- tao metagraph --networks local", None),
             ("-- tao metagraph --network", None),
         ] {
-            assert_eq!(given(&words(line), &["--network", "-n"]).as_deref(), value, "{line}");
+            assert_eq!(
+                option_value(&words(line), &["--network", "-n"]).as_deref(),
+                value,
+                "{line}"
+            );
         }
     }
 

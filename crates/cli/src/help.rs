@@ -72,13 +72,13 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
         let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
         command = command.long_about(format!("{summary}\n\n{description}"));
         if !examples.is_empty() {
-            command = command.after_help(shown(examples));
+            command = command.after_help(format_examples(examples));
         }
         if let Some(list) = environment {
             command = command.after_long_help(format!(
                 "{}\n\n{}",
                 environment::section(list),
-                shown(examples)
+                format_examples(examples)
             ));
         }
     }
@@ -92,7 +92,7 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
 }
 
 /// Formats examples like clap's own sections.
-fn shown(examples: &[&str]) -> String {
+fn format_examples(examples: &[&str]) -> String {
     let mut text = format!("{HEADING}Examples:{HEADING:#}");
     for line in examples {
         // A comment explains the command below it.
@@ -224,22 +224,22 @@ mod tests {
         ("bb bench scoring", &["BABELBIT_NETUID"]),
         // The settings of Chutes and of the hub are passed as a whole.
         ("bb runner", &["CHUTES_USERNAME", "HUGGINGFACE_USERNAME"]),
-        ("bb push", &OF_CALLS),
+        ("bb push", &CALL_SETTINGS),
         ("bb ping-chute", &["HF_ENDPOINT", "HUGGINGFACE_API_KEY"]),
-        ("bb chute-slug", &OF_CALLS_AND_HUB),
-        ("bb chute-logs", &OF_CALLS_HUB_AND_NAMES),
-        ("bb delete-chute", &OF_CALLS_AND_HUB),
+        ("bb chute-slug", &CALL_AND_HUB_SETTINGS),
+        ("bb chute-logs", &CALL_HUB_AND_NAME_SETTINGS),
+        ("bb delete-chute", &CALL_AND_HUB_SETTINGS),
     ];
 
     /// Settings of calls to a chute.
-    const OF_CALLS: [&str; 4] = [
+    const CALL_SETTINGS: [&str; 4] = [
         "CHUTES_API_N_RETRIES",
         "CHUTES_MINER_BASE_URL_TEMPLATE",
         "CHUTES_MINER_PREDICT_ENDPOINT",
         "CHUTES_TIMEOUT_SEC",
     ];
     /// Settings of calls to a chute, and of the hub.
-    const OF_CALLS_AND_HUB: [&str; 6] = [
+    const CALL_AND_HUB_SETTINGS: [&str; 6] = [
         "CHUTES_API_N_RETRIES",
         "CHUTES_MINER_BASE_URL_TEMPLATE",
         "CHUTES_MINER_PREDICT_ENDPOINT",
@@ -249,7 +249,7 @@ mod tests {
     ];
 
     /// Settings of calls to a chute, of the hub, and the names of accounts.
-    const OF_CALLS_HUB_AND_NAMES: [&str; 8] = [
+    const CALL_HUB_AND_NAME_SETTINGS: [&str; 8] = [
         "CHUTES_API_N_RETRIES",
         "CHUTES_MINER_BASE_URL_TEMPLATE",
         "CHUTES_MINER_PREDICT_ENDPOINT",
@@ -261,7 +261,7 @@ mod tests {
     ];
 
     /// Variables that apply to every command; the help of the programs has them.
-    const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
+    const GLOBAL_VARIABLES: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {
         let applied =
@@ -291,7 +291,7 @@ mod tests {
                 command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             let section = section.split("Examples:").next().unwrap_or_default().to_owned();
             let mut read = source.reads(path);
-            read.retain(|name| !OF_EVERY_COMMAND.contains(&name.as_str()));
+            read.retain(|name| !GLOBAL_VARIABLES.contains(&name.as_str()));
             for name in without_effect.get(path).copied().unwrap_or_default() {
                 if !read.remove(*name) {
                     problems.push(format!(
@@ -345,7 +345,7 @@ mod tests {
         read.extend(source.reads_of_functions("screen"));
         for mut root in [documented(Tao::command()), documented(Bb::command())] {
             let help_words = words(&root.render_long_help().to_string());
-            for name in OF_EVERY_COMMAND {
+            for name in GLOBAL_VARIABLES {
                 // taonet-telemetry and the crate console read NO_COLOR.
                 let is_read = read.contains(name) || name == "NO_COLOR";
                 assert!(is_read && help_words.contains(name), "{}: {name}", root.get_name());

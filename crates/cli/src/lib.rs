@@ -314,7 +314,7 @@ const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint
                          sudo set` and `tao call --sudo`";
 
 /// Commands of Bittensor's own command lines for what the chain no longer has, with the error.
-const REMOVED: [(&[&str], &str); 5] = [
+const REMOVED_COMMANDS: [(&[&str], &str); 5] = [
     (&["senate"], NO_SENATE),
     (&["proposals"], NO_SENATE),
     (&["sudo", "senate"], NO_SENATE),
@@ -325,12 +325,15 @@ const REMOVED: [(&[&str], &str); 5] = [
 /// Global options without a value, besides `-v` and `-q`.
 const FLAGS: [&str; 5] = ["--verbose", "--json", "--json-output", "--wide", "--quiet"];
 /// Global options with a value.
-const VALUED: [&str; 2] = ["--log-format", "--log-level"];
+const OPTIONS_WITH_VALUE: [&str; 2] = ["--log-format", "--log-level"];
 
 /// Returns the error for a command whose part of the chain was removed.
 fn removed(arguments: &[OsString]) -> Option<&'static str> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
-    REMOVED.iter().find(|(other, _)| is_named(arguments, start, other)).map(|(_, reason)| *reason)
+    REMOVED_COMMANDS
+        .iter()
+        .find(|(other, _)| is_named(arguments, start, other))
+        .map(|(_, reason)| *reason)
 }
 
 /// Returns the feature that the command needs and that this program was built without.
@@ -381,12 +384,12 @@ fn global_options(arguments: &[OsString]) -> usize {
         let letters = word.strip_prefix('-').unwrap_or_default();
         let is_short = !letters.is_empty()
             && letters.chars().all(|character| character == 'v' || character == 'q');
-        let is_assigned = VALUED
+        let is_assigned = OPTIONS_WITH_VALUE
             .iter()
             .any(|name| word.strip_prefix(name).is_some_and(|value| value.starts_with('=')));
         if is_short || is_assigned || FLAGS.contains(&word) {
             count += 1;
-        } else if VALUED.contains(&word) {
+        } else if OPTIONS_WITH_VALUE.contains(&word) {
             count += 2;
         } else {
             break;
@@ -510,16 +513,17 @@ fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result
                 command_line::<P>().get_matches_from(arguments)
             }
             ErrorKind::DisplayVersion => error.exit(),
-            _ => return Err(refused(exit::wrong_arguments(&error), json)),
+            _ => return Err(report_usage_error(exit::wrong_arguments(&error), json)),
         },
     };
-    P::from_arg_matches(&matches)
-        .map_err(|error| refused(exit::wrong_arguments(&error.format(&mut command)), json))
+    P::from_arg_matches(&matches).map_err(|error| {
+        report_usage_error(exit::wrong_arguments(&error.format(&mut command)), json)
+    })
 }
 
 /// Reports wrong arguments, and returns the exit code. If an automatic update has replaced a
 /// program that took these arguments, that one runs again instead.
-fn refused(error: anyhow::Error, json: bool) -> ExitCode {
+fn report_usage_error(error: anyhow::Error, json: bool) -> ExitCode {
     let code = exit::report(Err(error), json);
     updates::roll_back("the new program does not take the arguments");
     code

@@ -69,13 +69,17 @@ fn every_command_in_the_documents_exists() {
 }
 
 /// Calls `visit` with each command that has no subcommands, and its name without the program's.
-fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::Command, &str)) {
+fn visit_leaf_commands(
+    command: &clap::Command,
+    path: &[&str],
+    visit: &mut impl FnMut(&clap::Command, &str),
+) {
     let mut below = command.get_subcommands().peekable();
     if below.peek().is_none() {
         visit(command, &path.join(" "));
     }
     for command in below {
-        leaves(command, &[path, &[command.get_name()]].concat(), visit);
+        visit_leaf_commands(command, &[path, &[command.get_name()]].concat(), visit);
     }
 }
 
@@ -94,7 +98,7 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         .filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
     let (mut checked, mut lacking) = (0, Vec::new());
-    leaves(&Tao::command(), &[], &mut |command, path| {
+    visit_leaf_commands(&Tao::command(), &[], &mut |command, path| {
         let is_of_subnet = ["babelbit ", "nineteen ", "prompting ", "proof "]
             .iter()
             .any(|group| path.starts_with(group));
@@ -268,7 +272,7 @@ fn command_names_of_other_programs_are_accepted() {
 fn removed_commands_give_reason() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
-    for (words, reason) in REMOVED {
+    for (words, reason) in REMOVED_COMMANDS {
         let given = [&["tao", "--json"][..], words, &["--help"]].concat();
         assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
         // None of the names is one of ours.
@@ -335,7 +339,8 @@ fn global_options_precede_other_names_and_default_subcommands() {
     let options = Global::augment_args(clap::Command::new("tao"));
     for option in options.get_arguments() {
         let name = format!("--{}", option.get_long().unwrap());
-        let list: &[&str] = if option.get_action().takes_values() { &VALUED } else { &FLAGS };
+        let list: &[&str] =
+            if option.get_action().takes_values() { &OPTIONS_WITH_VALUE } else { &FLAGS };
         assert!(list.contains(&name.as_str()), "{name}");
     }
 }

@@ -23,7 +23,7 @@ const UNLIMITED: [&str; 1] = ["localnet-runtime"];
 const PROGRAMS: [&str; 4] = ["cli", "benches", "chaos", "simulation"];
 /// Crates of commands for several subnets: the page of all of them, and the models of their
 /// commands.
-const OF_SEVERAL_SUBNETS: [&str; 3] = ["cli-dashboard", "cli-demo", "cli-models"];
+const MULTI_SUBNET_CRATES: [&str; 3] = ["cli-dashboard", "cli-demo", "cli-models"];
 
 /// Words that a test's name must not have. They stand in place of its subject (`what`, `nobody`),
 /// or of the field's verb: `reports` or `logs` in place of `tells`.
@@ -175,7 +175,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     for (name, package) in &packages {
         let own = subnet_of(name);
         let is_shared =
-            PROGRAMS.contains(&name.as_str()) || OF_SEVERAL_SUBNETS.contains(&name.as_str());
+            PROGRAMS.contains(&name.as_str()) || MULTI_SUBNET_CRATES.contains(&name.as_str());
         for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
             assert!(own == Some(other) || is_shared, "{name} uses a crate of {other}");
         }

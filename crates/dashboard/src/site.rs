@@ -243,7 +243,7 @@ fn problems(lines: &[String]) -> Markup {
 
 /// Stores the colour scheme in a cookie and redirects back to the page.
 async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(theme) = Theme::of_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(theme) = Theme::from_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
     // Only path and query are used, so that the redirect stays on this site.
     let referer =
         headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());

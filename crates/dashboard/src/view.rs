@@ -35,18 +35,18 @@ impl Theme {
         }
     }
 
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|theme| theme.name() == name)
     }
 
-    fn of_headers(headers: &HeaderMap) -> Self {
+    fn from_headers(headers: &HeaderMap) -> Self {
         let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookie| cookie.to_str().ok());
         let mut pairs = cookies
             .flat_map(|cookies| cookies.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
         pairs
             .find(|(name, _)| *name == "theme")
-            .and_then(|(_, theme)| Self::of_name(theme))
+            .and_then(|(_, theme)| Self::from_name(theme))
             .unwrap_or_default()
     }
 }
@@ -80,7 +80,7 @@ impl FromRequestParts<Site> for View {
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect();
-        let theme = Theme::of_headers(&parts.headers);
+        let theme = Theme::from_headers(&parts.headers);
         Ok(Self { site: site.clone(), theme, path: parts.uri.path().to_owned(), query })
     }
 }

@@ -38,7 +38,7 @@ impl Drop for PooledConnection {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => {
-                drop(runtime.spawn(give_back(
+                drop(runtime.spawn(return_connection(
                     connection,
                     self.is_in_transaction,
                     self.limits.wait,
@@ -49,8 +49,8 @@ impl Drop for PooledConnection {
     }
 }
 
-async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Duration) {
-    if is_in_transaction && !connection.rolls_back(wait).await {
+async fn return_connection(mut connection: Connection, is_in_transaction: bool, wait: Duration) {
+    if is_in_transaction && !connection.try_roll_back(wait).await {
         return connection.abandon();
     }
     // On a timeout, the connection is closed.
@@ -63,7 +63,7 @@ async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Du
 impl Connection {
     /// Rolls back; returns whether the database responded in time. Without a transaction, the
     /// response is an error or a warning, which is ignored.
-    async fn rolls_back(&mut self, wait: Duration) -> bool {
+    async fn try_roll_back(&mut self, wait: Duration) -> bool {
         let rollback = "ROLLBACK";
         match self {
             Self::Sqlite(connection) => {
@@ -131,9 +131,11 @@ impl<'a> From<&'a mut Transaction> for On<'a> {
 }
 
 impl<'a> On<'a> {
-    pub(crate) async fn lend(self) -> Result<StatementConnection<'a>, DatabaseError> {
+    pub(crate) async fn borrow_connection(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
-            Self::Database(database) => StatementConnection::Own(database.lend().await?),
+            Self::Database(database) => {
+                StatementConnection::Own(database.borrow_connection().await?)
+            }
             Self::Transaction(transaction) => StatementConnection::Transaction(&mut transaction.0),
         })
     }

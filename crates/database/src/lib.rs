@@ -333,7 +333,7 @@ impl Database {
             Pool::Sqlite(_) => "BEGIN IMMEDIATE",
             Pool::Postgres(_) => "BEGIN",
         };
-        Transaction::begin(self.lend().await?, begin.into_sql_str()).await
+        Transaction::begin(self.borrow_connection().await?, begin.into_sql_str()).await
     }
 
     /// Begins a transaction whose statements all read the same state, while others write; also on a
@@ -347,7 +347,7 @@ impl Database {
             Pool::Sqlite(_) => "BEGIN DEFERRED",
             Pool::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        Transaction::begin(self.lend().await?, begin.into_sql_str()).await
+        Transaction::begin(self.borrow_connection().await?, begin.into_sql_str()).await
     }
 
     /// Closes all connections.
@@ -358,7 +358,7 @@ impl Database {
         }
     }
 
-    async fn lend(&self) -> Result<PooledConnection, DatabaseError> {
+    async fn borrow_connection(&self) -> Result<PooledConnection, DatabaseError> {
         let connection = match &self.pool {
             Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),

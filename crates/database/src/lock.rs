@@ -14,10 +14,10 @@ const KEY: i64 = 0x7461_6f6e_6574;
 
 /// The exclusive lock of a database. Released when it is dropped, or when the process exits.
 #[derive(Debug)]
-pub struct DatabaseLock(Held);
+pub struct DatabaseLock(LockHandle);
 
 #[derive(Debug)]
-enum Held {
+enum LockHandle {
     /// SQLite: a locked file next to the database.
     File(#[expect(dead_code, reason = "closing the file releases the lock")] File),
     /// PostgreSQL: an advisory lock, which the server releases when this connection ends.
@@ -44,8 +44,9 @@ impl Database {
                 let is_held: bool =
                     within(self.limits.answer, async { Ok(lock.fetch_one(&mut session).await?) })
                         .await?;
-                Ok(is_held
-                    .then(|| DatabaseLock(Held::Session(Box::new(session), self.limits.answer))))
+                Ok(is_held.then(|| {
+                    DatabaseLock(LockHandle::Session(Box::new(session), self.limits.answer))
+                }))
             }
         }
     }
@@ -58,8 +59,8 @@ impl DatabaseLock {
     /// [`DatabaseError`] when the lock is lost; it can be acquired again.
     pub async fn check(&mut self) -> Result<(), DatabaseError> {
         match &mut self.0 {
-            Held::File(_) => Ok(()),
-            Held::Session(session, limit) => {
+            LockHandle::File(_) => Ok(()),
+            LockHandle::Session(session, limit) => {
                 let check = sqlx::query("SELECT 1").execute(&mut **session);
                 within(*limit, async { Ok(check.await.map(drop)?) }).await
             }
@@ -75,10 +76,10 @@ fn lock_file(path: PathBuf) -> Result<Option<DatabaseLock>, DatabaseError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
     let file = file.map_err(io_failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(DatabaseLock(Held::File(file)))),
+        Ok(()) => Ok(Some(DatabaseLock(LockHandle::File(file)))),
         // Some network file systems do not support locks.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-            Ok(Some(DatabaseLock(Held::File(file))))
+            Ok(Some(DatabaseLock(LockHandle::File(file))))
         }
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(io_failed(error)),

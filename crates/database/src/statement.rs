@@ -109,7 +109,7 @@ impl Statement {
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DatabaseError> {
-        let mut lent = on.into().lend().await?;
+        let mut lent = on.into().borrow_connection().await?;
         let (connection, limit) = lent.connection()?;
         let changed = async {
             Ok(match connection {
@@ -129,7 +129,7 @@ impl Statement {
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
     pub async fn rows(self, on: impl Into<On<'_>>) -> Result<Vec<Row>, DatabaseError> {
-        let mut lent = on.into().lend().await?;
+        let mut lent = on.into().borrow_connection().await?;
         let (connection, limit) = lent.connection()?;
         let rows = async {
             Ok(match connection {
@@ -151,7 +151,7 @@ impl Statement {
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
     pub async fn row(self, on: impl Into<On<'_>>) -> Result<Option<Row>, DatabaseError> {
-        let mut lent = on.into().lend().await?;
+        let mut lent = on.into().borrow_connection().await?;
         let (connection, limit) = lent.connection()?;
         let row = async {
             Ok(match connection {

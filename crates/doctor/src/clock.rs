@@ -98,7 +98,7 @@ mod tests {
     use crate::Status;
 
     const DAY: Duration = Duration::from_hours(24);
-    const BRIEF: Duration = Duration::from_secs(5);
+    const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 
     fn state(time: Duration, is_development: bool) -> HotkeyState {
         HotkeyState { nonce: 0, last_update: None, commits: Vec::new(), time, is_development }
@@ -154,10 +154,11 @@ mod tests {
             // A server that is itself not synchronised says nothing about the clock.
             (86_400, 16, Status::Skipped),
         ] {
-            let finding = clock_against_ntp(&ntp_server(offset, stratum).await, BRIEF).await;
+            let finding =
+                clock_against_ntp(&ntp_server(offset, stratum).await, SHORT_TIMEOUT).await;
             assert_eq!(finding.status, status, "{finding:?}");
         }
-        let ahead = clock_against_ntp(&ntp_server(-86_400, 1).await, BRIEF).await;
+        let ahead = clock_against_ntp(&ntp_server(-86_400, 1).await, SHORT_TIMEOUT).await;
         assert!(ahead.seen.contains("ahead of NTP"), "{ahead:?}");
     }
 

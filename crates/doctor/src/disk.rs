@@ -204,10 +204,10 @@ fn free_space(disk: &Disk) -> Finding {
     if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Finding::skipped(Check::Disk, subject, "the file system is read-only");
     }
-    judge_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
+    classify_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
 }
 
-fn judge_space(subject: String, free_bytes: u64, needs: DiskNeeds) -> Finding {
+fn classify_space(subject: String, free_bytes: u64, needs: DiskNeeds) -> Finding {
     let seen = format!("{:.1} GB free", free_bytes as f64 / 1e9);
     let remedy = "free disk space: old recordings in the directories `logs` and `scores` are not needed by daemons";
     if free_bytes < needs.fault_below {
@@ -233,7 +233,7 @@ mod tests {
 
     const NOTHING: DiskNeeds = DiskNeeds { fault_below: 0, warn_below: 0 };
     const EVERYTHING: DiskNeeds = DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
-    const BRIEF: Duration = Duration::from_secs(10);
+    const SHORT_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[test]
     fn full_disk_is_fault() {
@@ -245,7 +245,7 @@ mod tests {
             (DiskNeeds::STATE, 15 << 20, Status::Fault),
             (DiskNeeds::STATE, 1 << 30, Status::Ok),
         ] {
-            let finding = judge_space("logs".to_owned(), free, needs);
+            let finding = classify_space("logs".to_owned(), free, needs);
             assert_eq!(finding.status, status, "{finding:?}");
         }
     }
@@ -256,11 +256,11 @@ mod tests {
         let inside =
             |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
         let both = vec![inside("logs", "a", NOTHING), inside("scores", "b/c", EVERYTHING)];
-        let findings = disks(both, BRIEF).await;
+        let findings = disks(both, SHORT_TIMEOUT).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].subject.starts_with("logs, scores: "), "{findings:?}");
         assert_eq!(findings[0].status, Status::Fault, "the larger needs count");
-        assert_eq!(disks(Vec::new(), BRIEF).await, []);
+        assert_eq!(disks(Vec::new(), SHORT_TIMEOUT).await, []);
         assert_eq!(WriteDirectory::of_file("log", Path::new("a/b"), NOTHING).path, Path::new("a"));
         assert_eq!(WriteDirectory::of_file("log", Path::new("b"), NOTHING).path, Path::new("."));
     }
@@ -268,7 +268,8 @@ mod tests {
     #[tokio::test]
     async fn missing_directory_is_checked_where_it_would_be_created() {
         let directory = tempfile::tempdir().unwrap();
-        let check = |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], BRIEF);
+        let check =
+            |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], SHORT_TIMEOUT);
         assert_eq!(check(directory.path().join("a/b")).await[0].status, Status::Ok);
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -307,15 +307,15 @@ mod tests {
 
     /// An error with a cause.
     #[derive(Debug)]
-    struct Failed(&'static str, Option<Box<Self>>);
+    struct ChainedError(&'static str, Option<Box<Self>>);
 
-    impl fmt::Display for Failed {
+    impl fmt::Display for ChainedError {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(self.0)
         }
     }
 
-    impl Error for Failed {
+    impl Error for ChainedError {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             self.1.as_ref().map(|cause| &**cause as &(dyn Error + 'static))
         }
@@ -335,7 +335,7 @@ mod tests {
                 "wait; start it",
             ),
         ] {
-            let error = Failed(text, cause.map(|cause| Box::new(Failed(cause, None))));
+            let error = ChainedError(text, cause.map(|cause| Box::new(ChainedError(cause, None))));
             let finding = Finding::error(Check::Network, "x", &error, "look");
             assert_eq!((finding.seen.as_str(), finding.remedy.as_deref()), (seen, Some(remedy)));
         }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{BodyRefusal, WholeBodies};
+use crate::{BodyLimits, BodyRefusal};
 
 /// Why a JSON request body was rejected: it could not be read, is not JSON, or has the wrong
 /// fields.
@@ -39,7 +39,7 @@ pub enum BodyError {
 /// [`BodyError`] when the body exceeds a limit, is incomplete, or is not valid JSON for `T`.
 pub async fn read_json<T: DeserializeOwned>(
     request: Request,
-    bodies: &WholeBodies,
+    bodies: &BodyLimits,
 ) -> Result<T, BodyError> {
     parse_json(&bodies.read(request.into_body()).await?.bytes)
 }

@@ -22,7 +22,7 @@ struct Token {
 
 impl Token {
     /// Whether the token is unexpired. Setting the clock back expires no token.
-    fn is_good(&self, lifetime: Duration, now: SystemTime) -> bool {
+    fn is_unexpired(&self, lifetime: Duration, now: SystemTime) -> bool {
         now.duration_since(self.issued).map_or(true, |age| age < lifetime)
     }
 }
@@ -54,7 +54,7 @@ impl BearerTokens {
     pub fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
         let text = random_hex();
         let mut tokens = self.lock();
-        tokens.retain(|_, token| token.is_good(self.lifetime, now));
+        tokens.retain(|_, token| token.is_unexpired(self.lifetime, now));
         if tokens.len() >= MAX_TOKENS {
             drop_oldest(&mut tokens, |token| token.issued);
         }
@@ -71,7 +71,7 @@ impl BearerTokens {
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
         let entry = tokens.get(&hash(token))?;
-        entry.is_good(self.lifetime, now).then_some(entry.hotkey)
+        entry.is_unexpired(self.lifetime, now).then_some(entry.hotkey)
     }
 
     /// Whether the table is empty.

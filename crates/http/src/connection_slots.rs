@@ -37,7 +37,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, OpenConnection>,
     addresses: HashMap<IpAddr, Address>,
     /// The addresses with evictable connections, sorted so that the next one to lose a connection
     /// is last.
@@ -49,7 +49,7 @@ struct State {
 
 /// State of an open connection.
 #[derive(Debug)]
-struct Open {
+struct OpenConnection {
     address: IpAddr,
     /// Sequence number of the moment at which the wait for a complete request began; `None` while a
     /// request is being answered.
@@ -61,31 +61,31 @@ struct Open {
     evicted: CancellationToken,
 }
 
-impl Open {
-    fn turn(&self) -> Option<Turn> {
+impl OpenConnection {
+    fn eviction_order(&self) -> Option<EvictionOrder> {
         let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
-        Some(Turn { upgraded: self.upgraded, since })
+        Some(EvictionOrder { upgraded: self.upgraded, since })
     }
 }
 
 /// Eviction order among the evictable connections of one address. Idle upgraded connections are
 /// evicted last, because their clients rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+struct EvictionOrder {
     upgraded: bool,
     since: u64,
 }
 
 /// Eviction order of addresses: by number of evictable connections, then by the turn of the
 /// connection that would be evicted first.
-type Rank = (usize, Reverse<Turn>, IpAddr);
+type Rank = (usize, Reverse<EvictionOrder>, IpAddr);
 
 /// Connections of one address.
 #[derive(Debug, Default)]
 struct Address {
     open: usize,
     /// Evictable connections, the next one to be evicted first.
-    evictable: BTreeMap<Turn, u64>,
+    evictable: BTreeMap<EvictionOrder, u64>,
 }
 
 impl Address {
@@ -96,7 +96,7 @@ impl Address {
 }
 
 /// Why no slot is available.
-enum Full {
+enum SlotRefusal {
     /// The address has reached its limit of connections.
     Address,
     /// All slots are in use.
@@ -132,8 +132,8 @@ impl ConnectionSlots {
             let changed = self.0.changed.notified();
             match self.acquire_free(address, None) {
                 Ok(slot) => return Some(slot),
-                Err(Full::Address) => return None,
-                Err(Full::All) => changed.await,
+                Err(SlotRefusal::Address) => return None,
+                Err(SlotRefusal::All) => changed.await,
             }
         }
     }
@@ -154,7 +154,11 @@ impl ConnectionSlots {
     }
 
     /// Acquires a slot without waiting, in exchange for that of the connection `previous`.
-    fn acquire_free(&self, address: IpAddr, previous: Option<u64>) -> Result<ConnectionSlot, Full> {
+    fn acquire_free(
+        &self,
+        address: IpAddr,
+        previous: Option<u64>,
+    ) -> Result<ConnectionSlot, SlotRefusal> {
         let address = subscriber(address);
         let mut state = self.0.lock();
         // An evicted connection has no slot to exchange.
@@ -162,13 +166,13 @@ impl ConnectionSlots {
         let open_connections = state.addresses.get(&address).map_or(0, |address| address.open);
         let released = usize::from(previous.is_some_and(|(_, previous)| previous == address));
         if open_connections - released >= self.0.per_address && !state.evict(Some(address)) {
-            return Err(Full::Address);
+            return Err(SlotRefusal::Address);
         }
         if let Some((id, _)) = previous {
             state.close(id);
         }
         if state.open.len() >= self.0.connections && !state.evict(None) {
-            return Err(Full::All);
+            return Err(SlotRefusal::All);
         }
         let (id, evicted) = state.open(address);
         Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
@@ -196,14 +200,14 @@ impl State {
     fn open(&mut self, address: IpAddr) -> (u64, CancellationToken) {
         let (id, evicted) = (self.tick(), CancellationToken::new());
         let (waiting_since, stalled_since) = (Some(id), None);
-        let opened = Open {
+        let opened = OpenConnection {
             address,
             waiting_since,
             stalled_since,
             upgraded: false,
             evicted: evicted.clone(),
         };
-        let turn = opened.turn();
+        let turn = opened.eviction_order();
         self.open.insert(id, opened);
         self.change_address(address, |address_state| {
             address_state.open += 1;
@@ -216,7 +220,7 @@ impl State {
         let Some(closed) = self.open.remove(&id) else { return false };
         self.change_address(closed.address, |address_state| {
             address_state.open -= 1;
-            if let Some(turn) = closed.turn() {
+            if let Some(turn) = closed.eviction_order() {
                 address_state.evictable.remove(&turn);
             }
         });
@@ -225,12 +229,12 @@ impl State {
 
     /// Applies `change` to a connection, with the next sequence number. Returns whether the
     /// connection became evictable; `None` if it no longer has a slot.
-    fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
+    fn change(&mut self, id: u64, change: impl FnOnce(&mut OpenConnection, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
-        let before = open.turn();
+        let before = open.eviction_order();
         change(open, now);
-        let (after, address) = (open.turn(), open.address);
+        let (after, address) = (open.eviction_order(), open.address);
         if after != before {
             self.change_address(address, |address_state| {
                 if let Some(turn) = before {
@@ -341,7 +345,7 @@ impl Progress {
     }
 
     /// Applies `change` to the connection. Returns whether the connection still has its slot.
-    fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
+    fn change(&self, change: impl FnOnce(&mut OpenConnection, u64)) -> bool {
         let changed = self.shared.lock().change(self.id, change);
         if changed == Some(true) {
             self.shared.changed.notify_one();

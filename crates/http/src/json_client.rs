@@ -15,7 +15,7 @@ use crate::client::{builder, fault, join_path, read_capped, retry_after};
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// Maximum number of characters of a response body to include in errors.
-const SHOWN: usize = 300;
+const MAX_CHARS: usize = 300;
 /// Connect timeout, the same as in the reference implementation.
 const CONNECTING: Duration = Duration::from_secs(5);
 
@@ -24,7 +24,7 @@ const CONNECTING: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum JsonCallError {
     /// The response has a status other than 200.
-    #[error("failed status={} body={}", status.as_u16(), body.chars().take(SHOWN).collect::<String>())]
+    #[error("failed status={} body={}", status.as_u16(), body.chars().take(MAX_CHARS).collect::<String>())]
     Status {
         /// HTTP status of the response.
         status: StatusCode,
@@ -34,11 +34,11 @@ pub enum JsonCallError {
         retry_after: Option<Duration>,
     },
     /// No complete response arrived, or the response is not a JSON object.
-    #[error("{}", said(.0))]
+    #[error("{}", format_fault(.0))]
     Fault(#[source] Fault),
 }
 
-fn said(fault: &Fault) -> String {
+fn format_fault(fault: &Fault) -> String {
     match fault {
         Fault::NotAnObject => "returned invalid json".to_owned(),
         other => format!("failed: {other}"),

@@ -29,7 +29,7 @@ pub struct JsonService {
 
 impl JsonService {
     /// Wraps routes in the timeout, JSON errors, request counter, trace and normalised paths. The
-    /// routes limit the size of their bodies themselves, with [`WholeBodies`](crate::WholeBodies).
+    /// routes limit the size of their bodies themselves, with [`BodyLimits`](crate::BodyLimits).
     pub fn wrap(self, routes: Router) -> Router {
         let Self { requests_total, timeout, error } = self;
         let mut routes = routes.layer(DefaultBodyLimit::disable());

@@ -24,8 +24,8 @@
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
 //! - [`tolerate_half_close`]: a middleware for clients that close their sending side before the
 //!   response;
-//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory;
-//!   [`whole_body`]: a middleware that buffers them before the request takes a concurrency slot;
+//! - [`BodyLimits`]: bodies buffered within limits on size, time and shared memory;
+//!   [`buffer_body`]: a middleware that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their
 //!   responses;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors,
@@ -94,5 +94,5 @@ pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};
 pub use multipart::{FormFile, MultipartForm};
 pub use serve::{ServeLimits, serve, serve_over};
-pub use whole::{BodyBuffer, BodyRefusal, WholeBodies, WholeBody, whole_body};
+pub use whole::{BodyBuffer, BodyLimits, BodyRefusal, BufferedBody, buffer_body};
 pub use write_deadline::WriteDeadline;

@@ -20,7 +20,7 @@ use crate::sse::{EventStream, EventTooLong, ServerEvent};
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// Maximum number of characters of the server's error message in errors.
-const SHOWN: usize = 200;
+const MAX_QUOTED_CHARS: usize = 200;
 /// Maximum size of a JSON response in bytes.
 const MAX_JSON: usize = 4 << 20;
 /// Maximum size of all events of a stream in bytes.
@@ -255,7 +255,7 @@ impl ModelServer {
         if let Some(key) = key.filter(|key| !key.is_empty()) {
             message = message.replace(key, "***");
         }
-        printable_excerpt(&message, SHOWN)
+        printable_excerpt(&message, MAX_QUOTED_CHARS)
     }
 }
 

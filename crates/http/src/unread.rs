@@ -43,7 +43,7 @@ pub(crate) async fn follow(
     request: Request,
     next: Next,
 ) -> Response {
-    let answered = Answered(progress.clone(), exchange.clone());
+    let answered = AnswerGuard(progress.clone(), exchange.clone());
     let response = if request.body().is_end_stream() {
         if !progress.complete() {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -53,7 +53,7 @@ pub(crate) async fn follow(
         let is_read = Arc::new(AtomicBool::new(false));
         let exchange = exchange.clone();
         let request = request.map(|inner| {
-            Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress, exchange })
+            Body::new(WatchedBody { inner, is_read: Arc::clone(&is_read), progress, exchange })
         });
         let mut response = next.run(request).await;
         if !is_read.load(Ordering::Acquire) {
@@ -67,9 +67,9 @@ pub(crate) async fn follow(
 }
 
 /// A guard that marks the request as answered on drop.
-struct Answered(Progress, Exchange);
+struct AnswerGuard(Progress, Exchange);
 
-impl Drop for Answered {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.answered();
         self.1.end();
@@ -79,7 +79,7 @@ impl Drop for Answered {
 /// Response body that marks the request as answered at its end.
 struct Answer {
     inner: Body,
-    _answered: Answered,
+    _answered: AnswerGuard,
 }
 
 impl HttpBody for Answer {
@@ -108,14 +108,14 @@ impl HttpBody for Answer {
 struct Evicted;
 
 /// Request body that records whether it was read to its end.
-struct Watched {
+struct WatchedBody {
     inner: Body,
     is_read: Arc<AtomicBool>,
     progress: Progress,
     exchange: Exchange,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -11,12 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Largest size, in bytes, of a body that does not count towards [`WholeBodies::large_bytes`].
+/// Largest size, in bytes, of a body that does not count towards [`BodyLimits::large_bytes`].
 const SMALL_BODY: usize = 64 * 1024;
 
 /// Limits on buffered bodies. Clones share the memory budget.
 #[derive(Debug, Clone)]
-pub struct WholeBodies {
+pub struct BodyLimits {
     /// Maximum size of a body in bytes.
     max_bytes: usize,
     /// Timeout for receiving a body.
@@ -25,7 +25,7 @@ pub struct WholeBodies {
     large_bytes: Arc<Semaphore>,
 }
 
-impl WholeBodies {
+impl BodyLimits {
     /// Creates limits of `max_bytes` and the timeout `within` for each body; the parts of bodies
     /// beyond 64 KiB share a budget of `large_bytes` bytes.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
@@ -40,7 +40,7 @@ impl WholeBodies {
     ///
     /// # Errors
     /// [`BodyRefusal`]: the body exceeds a limit, or is truncated.
-    pub async fn read<B>(&self, body: B) -> Result<WholeBody, BodyRefusal>
+    pub async fn read<B>(&self, body: B) -> Result<BufferedBody, BodyRefusal>
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
@@ -51,7 +51,7 @@ impl WholeBodies {
         read.unwrap_or(Err(BodyRefusal::Timeout { limit: self.within }))
     }
 
-    async fn read_to_end<B>(&self, mut body: B) -> Result<WholeBody, BodyRefusal>
+    async fn read_to_end<B>(&self, mut body: B) -> Result<BufferedBody, BodyRefusal>
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
@@ -72,10 +72,10 @@ impl WholeBodies {
     }
 }
 
-/// A body that is being received, within the limits of [`WholeBodies`].
+/// A body that is being received, within the limits of [`BodyLimits`].
 #[derive(Debug)]
 pub struct BodyBuffer {
-    limits: WholeBodies,
+    limits: BodyLimits,
     /// The only chunk so far: most bodies are one chunk, which is used without a copy.
     first: Bytes,
     /// All chunks, if there are several.
@@ -106,9 +106,9 @@ impl BodyBuffer {
     }
 
     /// Returns the complete body.
-    pub fn finish(self) -> WholeBody {
+    pub fn finish(self) -> BufferedBody {
         let bytes = if self.body.is_empty() { self.first } else { self.body.into() };
-        WholeBody { bytes, _share: self.share }
+        BufferedBody { bytes, _share: self.share }
     }
 
     /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause
@@ -128,9 +128,9 @@ impl BodyBuffer {
     }
 }
 
-/// A buffered body, with its share of the memory of [`WholeBodies`].
+/// A buffered body, with its share of the memory of [`BodyLimits`].
 #[derive(Debug)]
-pub struct WholeBody {
+pub struct BufferedBody {
     /// Bytes of the body.
     pub bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
@@ -177,14 +177,14 @@ impl BodyRefusal {
 ///
 /// Put this middleware around a concurrency limit, so that requests with slow bodies occupy none of
 /// its slots.
-pub async fn whole_body(
-    State(bodies): State<WholeBodies>,
+pub async fn buffer_body(
+    State(bodies): State<BodyLimits>,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
     match bodies.read(body).await {
-        Ok(WholeBody { bytes, _share }) => {
+        Ok(BufferedBody { bytes, _share }) => {
             next.run(Request::from_parts(head, Body::from(bytes))).await
         }
         Err(refusal) => refusal.status().into_response(),
@@ -200,15 +200,15 @@ mod tests {
 
     use super::*;
 
-    fn service(bodies: &WholeBodies) -> Router {
+    fn service(bodies: &BodyLimits) -> Router {
         let length = post(|body: Bytes| async move { body.len().to_string() });
         Router::new()
             .route("/", length)
-            .layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
+            .layer(middleware::from_fn_with_state(bodies.clone(), buffer_body))
     }
 
     /// Sends a body of these chunks, which ends or stays incomplete, and returns the response.
-    async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
+    async fn ask(bodies: &BodyLimits, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> =
             chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
         let body = if ends {
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn incomplete_and_large_bodies_are_refused() {
-        let bodies = WholeBodies::new(100_000, Duration::from_millis(50), 40_000);
+        let bodies = BodyLimits::new(100_000, Duration::from_millis(50), 40_000);
         for (chunks, ends, status, expected) in [
             (&[][..], true, 200, "0"),
             (&[1, 2, 60_000], true, 200, "60003"),
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_share_their_memory_and_small_ones_have_their_own() {
-        let bodies = WholeBodies::new(100_000, Duration::from_mins(1), 40_000);
+        let bodies = BodyLimits::new(100_000, Duration::from_mins(1), 40_000);
         let slow = tokio::spawn({
             let bodies = bodies.clone();
             async move { ask(&bodies, &[100_000], false).await }

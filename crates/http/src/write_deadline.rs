@@ -25,11 +25,11 @@ pub struct WriteDeadline {
     slot: Progress,
     timeout: Duration,
     /// The pending write; `None` if no write is pending.
-    stall: Option<Stall>,
+    stall: Option<WriteStall>,
 }
 
 #[derive(Debug)]
-struct Stall {
+struct WriteStall {
     since: Instant,
     is_reported: bool,
     timer: Pin<Box<Sleep>>,
@@ -53,7 +53,7 @@ impl WriteDeadline {
             }
             return result;
         }
-        let stall = self.stall.get_or_insert_with(|| Stall {
+        let stall = self.stall.get_or_insert_with(|| WriteStall {
             since: Instant::now(),
             is_reported: false,
             timer: Box::pin(tokio::time::sleep(STALLED_AFTER.min(self.timeout))),

@@ -18,7 +18,7 @@ use crate::{Plan, SubmitError};
 const TIMELOCKED: u16 = 4;
 
 /// The last commit-reveal version with hash commits.
-const LAST_BY_HASH: u16 = 2;
+const LAST_HASH_COMMIT_VERSION: u16 = 2;
 
 /// The number of 16-bit values in a salt, as in Bittensor's SDK.
 const SALT: usize = 8;
@@ -61,7 +61,9 @@ impl Form {
             Some(CommitReveal { version: TIMELOCKED, period_epochs }) => {
                 Ok(Self::Timelocked { period_epochs })
             }
-            Some(CommitReveal { version, period_epochs }) if version <= LAST_BY_HASH => {
+            Some(CommitReveal { version, period_epochs })
+                if version <= LAST_HASH_COMMIT_VERSION =>
+            {
                 Ok(Self::Hash { salt: salt(rng), period_epochs })
             }
             Some(CommitReveal { version, .. }) => {

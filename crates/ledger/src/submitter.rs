@@ -105,16 +105,16 @@ pub struct Submitter {
     beacon: Beacon,
     clock: Clock,
     observer: Observer,
-    turns: SyncMutex<Turns>,
+    turns: SyncMutex<MechanismStates>,
     /// The height of the newest block seen so far.
     seen: AtomicU32,
 }
 
-type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
+type MechanismStates = HashMap<(NetUid, MechId), Arc<Mutex<MechanismState>>>;
 
 /// The state of a mechanism, locked during every operation on its intents.
 #[derive(Debug, Default)]
-struct Turn {
+struct MechanismState {
     /// Whether weights were signed since the process started.
     has_signed: bool,
 }
@@ -204,7 +204,7 @@ impl Submitter {
             bound
         } else {
             self.check_not_submitted(&key, &now).await?;
-            self.intend(key, weights, &now, &turn).await?
+            self.store_intent(key, weights, &now, &turn).await?
         };
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
@@ -274,12 +274,12 @@ impl Submitter {
     }
 
     /// Stores the intent, after checking that the chain would accept its weights.
-    async fn intend(
+    async fn store_intent(
         &self,
         key: IntentKey,
         weights: NewWeights,
         now: &Now,
-        turn: &Turn,
+        turn: &MechanismState,
     ) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
@@ -300,7 +300,7 @@ impl Submitter {
         let anchor = now.finalized;
         let intent = self
             .ledger
-            .intend(&Plan { key, anchor, state_block, form, weights, version_key })
+            .store_intent(&Plan { key, anchor, state_block, form, weights, version_key })
             .await?;
         self.notify(&intent, Step::Submit, StepProgress::Intended);
         Ok(intent)
@@ -355,7 +355,7 @@ impl Submitter {
     }
 
     /// Locks a mechanism, waiting for other tasks.
-    async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<Turn> {
+    async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<MechanismState> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry((netuid, mech)).or_default())

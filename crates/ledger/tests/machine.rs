@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use taonet_chain::testing::{MockChain, Script, weight_rules};
-use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, WeightRules};
+use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusalReason, WeightRules};
 use taonet_ledger::{
     IntentKey, IntentState, Ledger, NewWeights, State, Step, StepProgress, Submitter,
 };
@@ -48,7 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
     let answer = prop::sample::select(vec![
         Script::Include,
         Script::Fail(error),
-        Script::Refuse(RefusedBecause::custom(6)),
+        Script::Refuse(RefusalReason::custom(6)),
         Script::Drop,
         Script::LoseAnswer,
         Script::LoseRequest,
@@ -130,7 +130,7 @@ impl Machine {
         self.chain.set_unreachable(unreachable);
     }
 
-    async fn happen(&mut self, event: Event) {
+    async fn apply_event(&mut self, event: Event) {
         match event {
             Event::EndAt(step, moment) => *self.end.lock().unwrap() = Some((step, moment)),
             Event::Answer(script) => self.chain.script([script]),
@@ -231,13 +231,13 @@ impl Machine {
         self.set_unreachable(false);
         *self.end.lock().unwrap() = None;
         for _ in 0..4 {
-            self.happen(Event::Blocks(64)).await;
+            self.apply_event(Event::Blocks(64)).await;
             self.next_epoch();
-            self.happen(Event::Advance).await;
+            self.apply_event(Event::Advance).await;
             self.check().await?;
         }
-        self.happen(Event::Blocks(200)).await;
-        self.happen(Event::Advance).await;
+        self.apply_event(Event::Blocks(200)).await;
+        self.apply_event(Event::Advance).await;
         let open = self.submitter().await.unwrap().advance().await.unwrap();
         prop_assert!(open.is_empty(), "{:?}", open);
         self.check().await
@@ -268,7 +268,7 @@ proptest! {
             let commit_reveal = is_by_hash.then_some(CommitReveal { version: 2, period_epochs: 1 });
             let mut machine = Machine::new(commit_reveal, finality_lag);
             for event in events {
-                machine.happen(event).await;
+                machine.apply_event(event).await;
                 machine.check().await?;
             }
             machine.settle().await

@@ -11,7 +11,7 @@ use taonet_lm::{Engine, EngineEvent, EngineSettings, LanguageModel, Sampling};
 const STREAMS: usize = 16;
 const TOKENS: usize = 64;
 /// Required ratio of the tokens per second of concurrent streams to those of one after the other.
-const GOAL: f64 = 2.5;
+const MIN_SPEEDUP: f64 = 2.5;
 
 fn sampling(number: usize) -> Sampling {
     Sampling { seed: number as u64, top_k: 5, max_tokens: TOKENS, ..Sampling::default() }
@@ -21,7 +21,7 @@ fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
     model.completion_prompt(&format!("Tell me about number {number}.")).unwrap_or_default()
 }
 
-fn alone(model: &LanguageModel, number: usize) -> Vec<u32> {
+fn generate_alone(model: &LanguageModel, number: usize) -> Vec<u32> {
     model
         .generate(prompt(model, number), sampling(number))
         .filter_map(|step| step.ok().map(|step| step.token))
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     ] {
         let Ok(model) = model.map(Arc::new) else { return ExitCode::FAILURE };
         let start = Instant::now();
-        let each: Vec<_> = (0..STREAMS).map(|number| alone(&model, number)).collect();
+        let each: Vec<_> = (0..STREAMS).map(|number| generate_alone(&model, number)).collect();
         let one_by_one = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let batched = together(&model);
@@ -74,8 +74,8 @@ fn main() -> ExitCode {
             tokens / batched_time,
             one_by_one / batched_time,
         );
-        if one_by_one / batched_time < GOAL {
-            println!("{name}: missed the ratio of {GOAL}");
+        if one_by_one / batched_time < MIN_SPEEDUP {
+            println!("{name}: missed the ratio of {MIN_SPEEDUP}");
             missed = true;
         }
     }

@@ -125,7 +125,7 @@ impl Heads {
             let result = with_floats(&query, |query| {
                 with_floats(&keys, |keys| {
                     with_floats(&values, |values| {
-                        let shared = Shared { kv, query, keys, values };
+                        let shared = SharedHeads { kv, query, keys, values };
                         self.mix_tokens(read, shared, &mut mixed)
                     })
                 })
@@ -144,7 +144,7 @@ impl Heads {
 
     /// Computes the attention of new tokens in the heads that share some keys and values. `mixed`
     /// has a row with all heads for each new token.
-    fn mix_tokens(&self, read: usize, shared: Shared<'_>, mixed: &mut [f32]) -> Option<()> {
+    fn mix_tokens(&self, read: usize, shared: SharedHeads<'_>, mixed: &mut [f32]) -> Option<()> {
         let width = self.query * self.size;
         // For one token, waking another thread would take longer.
         if mixed.len() == width {
@@ -159,7 +159,7 @@ impl Heads {
         &self,
         read: usize,
         token: usize,
-        Shared { kv, query, keys, values }: Shared<'_>,
+        SharedHeads { kv, query, keys, values }: SharedHeads<'_>,
         mixed: &mut [f32],
     ) -> Option<()> {
         let first = self.first_attended(read);
@@ -178,7 +178,7 @@ impl Heads {
 
 /// The heads that share keys and values.
 #[derive(Clone, Copy)]
-struct Shared<'a> {
+struct SharedHeads<'a> {
     /// Index of the keys and values.
     kv: usize,
     /// For each head, a row per new token.

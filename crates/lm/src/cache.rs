@@ -41,8 +41,10 @@ impl KvCache {
         let tokens = tokens.min(self.tokens);
         let mut layers = Vec::with_capacity(self.layers.len());
         for past in &self.layers {
-            let (keys, values) =
-                (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
+            let (keys, values) = (
+                reallocated(&past.keys, tokens, tokens)?,
+                reallocated(&past.values, tokens, tokens)?,
+            );
             layers.push(LayerCache { keys, values });
         }
         Ok(Self { layers, tokens })
@@ -90,8 +92,8 @@ impl KvCache {
                 // Doubling the capacity copies a long sequence in time proportional to its length.
                 let capacity = end.max(2 * read);
                 *past = LayerCache {
-                    keys: grown(&past.keys, read, capacity)?,
-                    values: grown(&past.values, read, capacity)?,
+                    keys: reallocated(&past.keys, read, capacity)?,
+                    values: reallocated(&past.values, read, capacity)?,
                 };
             }
             None => {
@@ -121,7 +123,7 @@ fn tensor_bytes(tensor: &Tensor) -> usize {
 
 /// Reallocates the rows of each head: keeps the first `tokens` rows, with spare capacity beyond
 /// `capacity` tokens.
-fn grown(past: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
+fn reallocated(past: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
     let larger = Tensor::zeros((heads, capacity + GROWTH, size), DType::F32, past.device())?;
     if tokens > 0 {

@@ -97,7 +97,7 @@ impl CausalModel {
         let GgufCheckpoint { checkpoint, tokenizer, is_quantized, .. } =
             checkpoint::load_gguf(path, device, Conversion::Floats(bits))?;
         let Checkpoint { network, begin, ends } = checkpoint;
-        let vocabulary = Vocabulary::of_gguf(path, tokenizer, network.vocabulary(), begin, ends)?;
+        let vocabulary = Vocabulary::from_gguf(path, tokenizer, network.vocabulary(), begin, ends)?;
         Ok(Self { network, vocabulary, is_quantized })
     }
 

@@ -142,7 +142,7 @@ impl Llama {
     /// # Errors
     /// See [`CausalModel::decoder`].
     pub fn decoder(&self, tokens: usize) -> Result<Decoder, ModelError> {
-        of_llama(self, tokens)
+        llama_decoder(self, tokens)
     }
 }
 
@@ -185,7 +185,7 @@ fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     })
 }
 
-fn of_llama(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
+fn llama_decoder(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
     let config = *model.config();
     check(tokens, config.context)?;
     if config.kind == LlamaKind::Gemma3 {

@@ -23,7 +23,7 @@ const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const EVENT_BUFFER: usize = 16;
 /// Poll interval while a slow client's full buffer pauses an answer.
-const GLANCE: Duration = Duration::from_millis(2);
+const BACKPRESSURE_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Settings of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,7 +241,11 @@ impl<'a> Batch<'a> {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let early = stream.due.saturating_duration_since(now);
             // The buffer needs room for a token and the end event.
-            let early = if stream.events.capacity() < 2 { early.max(GLANCE) } else { early };
+            let early = if stream.events.capacity() < 2 {
+                early.max(BACKPRESSURE_POLL_INTERVAL)
+            } else {
+                early
+            };
             if stream.pending.len() == 1 && !early.is_zero() {
                 pause = Some(pause.map_or(early, |pause| pause.min(early)));
                 continue;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{CpuStorage, Device, Module as _, Storage, Tensor};
 
-use self::mapped::Mapped;
+use self::mapped::MappedMatrix;
 #[cfg(target_arch = "x86_64")]
 use self::nibbles::Nibbles;
 use crate::ModelError;
@@ -51,7 +51,7 @@ pub(crate) enum Weight {
     /// 32-bit floats.
     Dense(Tensor),
     /// 32-bit floats in large pages, on the CPU.
-    Mapped(Mapped),
+    Mapped(MappedMatrix),
     /// Blocks of 4 or 8 bits, packed for the CPU.
     #[cfg(target_arch = "x86_64")]
     Nibbles(Nibbles),
@@ -67,7 +67,7 @@ impl Weight {
         let Some(format) =
             bits.map(Bits::format).filter(|format| width.is_multiple_of(format.block_size()))
         else {
-            return Ok(Mapped::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
+            return Ok(MappedMatrix::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
         };
         let on_cpu = weights.to_device(&Device::Cpu)?;
         QTensor::quantize_onto(&on_cpu, format, weights.device())?.try_into()

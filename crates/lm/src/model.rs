@@ -151,7 +151,7 @@ impl LanguageModel {
             }
         };
         let vocabulary =
-            Vocabulary::of_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
+            Vocabulary::from_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
         let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
         Ok(Self { name, llama, vocabulary, template })
     }

@@ -15,7 +15,7 @@ pub const SOURCES: [&str; 5] = [
 ];
 
 /// Maximum number of bytes to read of a response; an address has at most 45 characters.
-const ANSWER_BYTES: usize = 64;
+const MAX_RESPONSE_BYTES: usize = 64;
 
 /// Why a service returned no usable address.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ async fn ask(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceErr
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES {
+        if body.len() > MAX_RESPONSE_BYTES {
             return Err(SourceError::NotAnAddress);
         }
     }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    const BRIEF: Duration = Duration::from_secs(2);
+    const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
     async fn source(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -127,10 +127,10 @@ mod tests {
             source(|| " 8.8.4.4\n".into_response()).await,
             source(|| "1.1.1.1".into_response()).await,
         ];
-        assert_eq!(external_ip(&sources, BRIEF).await.unwrap(), IpAddr::from([8, 8, 4, 4]));
+        assert_eq!(external_ip(&sources, SHORT_TIMEOUT).await.unwrap(), IpAddr::from([8, 8, 4, 4]));
         let v6 = [source(|| "2606:4700:4700::1111".into_response()).await];
         assert_eq!(
-            external_ip(&v6, BRIEF).await.unwrap(),
+            external_ip(&v6, SHORT_TIMEOUT).await.unwrap(),
             "2606:4700:4700::1111".parse::<IpAddr>().unwrap()
         );
     }
@@ -141,15 +141,15 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent_url = format!("http://{}/", silent.local_addr().unwrap());
         let sources = [silent_url.clone(), source(|| "8.8.8.8".into_response()).await];
-        assert_eq!(external_ip(&sources, BRIEF).await.unwrap(), IpAddr::from([8, 8, 8, 8]));
-        let error = external_ip(std::slice::from_ref(&silent_url), BRIEF).await.unwrap_err();
+        assert_eq!(external_ip(&sources, SHORT_TIMEOUT).await.unwrap(), IpAddr::from([8, 8, 8, 8]));
+        let error =
+            external_ip(std::slice::from_ref(&silent_url), SHORT_TIMEOUT).await.unwrap_err();
         assert!(error.to_string().contains(&silent_url), "{error}");
     }
 
     #[tokio::test]
     async fn empty_source_list_is_an_error() {
-        assert!(
-            matches!(external_ip::<&str>(&[], BRIEF).await, Err(ExternalIpError::NoSource(none)) if none.is_empty())
-        );
+        let address = external_ip::<&str>(&[], SHORT_TIMEOUT).await;
+        assert!(matches!(address, Err(ExternalIpError::NoSource(none)) if none.is_empty()));
     }
 }

@@ -10,7 +10,7 @@
 //!   disclose this machine's address to as few of them as possible.
 //! - [`HomeRouter`] is the router, discovered by UPnP; [`HomeRouter::map`] opens one of its ports.
 //!   A [`PortMapping`] expires with its lease, unless the router supports only permanent mappings:
-//!   renew the mapping every [`PortMapping::RENEW_AFTER`], and close it at shutdown.
+//!   renew the mapping every [`PortMapping::RENEWAL_INTERVAL`], and close it at shutdown.
 //! - [`ChainIp`] is an address as the chain stores it, an integer and a version. The address 0.0.0.0
 //!   means "not serving".
 //!

@@ -126,8 +126,8 @@ impl HomeRouter {
 
 /// An open TCP port of the router, forwarded to this machine.
 ///
-/// The mapping expires after [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and
-/// [`Self::close`] at shutdown.
+/// The mapping expires after [`Self::lease`]: call [`Self::renew`] every
+/// [`Self::RENEWAL_INTERVAL`], and [`Self::close`] at shutdown.
 #[derive(Debug)]
 pub struct PortMapping {
     gateway: Gateway<Tokio>,
@@ -138,7 +138,7 @@ pub struct PortMapping {
 
 impl PortMapping {
     /// The interval at which to renew a mapping.
-    pub const RENEW_AFTER: Duration = Duration::from_mins(30);
+    pub const RENEWAL_INTERVAL: Duration = Duration::from_mins(30);
 
     /// Returns the lease of the mapping; `None` if the router supports only permanent mappings: a
     /// killed process then leaves the port open.

@@ -7,10 +7,10 @@ use super::{MAX_NESTED, PortableRegistry};
 
 /// Maximum number of values in one response; metagraphs have several hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
-/// Maximum number of values per encoded byte, in addition to [`VALUES_OF_NOTHING`]: empty fields
+/// Maximum number of values per encoded byte, in addition to [`BASE_VALUES`]: empty fields
 /// and nested newtypes have no encoded bytes.
-const VALUES_OF_A_BYTE: usize = 64;
-const VALUES_OF_NOTHING: usize = 1 << 12;
+const MAX_VALUES_PER_BYTE: usize = 64;
+const BASE_VALUES: usize = 1 << 12;
 
 /// Returns the length of an encoded value in bytes, without allocating for its contents.
 ///
@@ -20,11 +20,8 @@ const VALUES_OF_NOTHING: usize = 1 << 12;
 /// # Errors
 /// The bytes are not a value of this type, or it has too many values or levels.
 pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
-    let left = bytes
-        .len()
-        .saturating_mul(VALUES_OF_A_BYTE)
-        .saturating_add(VALUES_OF_NOTHING)
-        .min(MAX_VALUES);
+    let left =
+        bytes.len().saturating_mul(MAX_VALUES_PER_BYTE).saturating_add(BASE_VALUES).min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
     walk.value(type_id, MAX_NESTED)?;
     Ok(bytes.len().saturating_sub(walk.rest.len()))

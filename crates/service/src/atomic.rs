@@ -112,14 +112,14 @@ fn open_locked(draft: &Path) -> io::Result<File> {
             locked => locked?,
         }
         // The previous writer may have renamed or removed this very file.
-        if is_at(&file, draft)? {
+        if is_same_file(&file, draft)? {
             return Ok(file);
         }
     }
 }
 
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
 
     let opened_metadata = file.metadata()?;
@@ -134,7 +134,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+fn is_same_file(_: &File, path: &Path) -> io::Result<bool> {
     path.try_exists()
 }
 

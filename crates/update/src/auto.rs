@@ -26,7 +26,7 @@ pub struct AutoUpdate {
 
 /// An installed program that the daemon executes after its shutdown.
 #[derive(Debug)]
-struct Ready {
+struct ReadyUpdate {
     program: PathBuf,
     terminate: Signal,
     interrupt: Signal,
@@ -34,7 +34,7 @@ struct Ready {
 
 /// The restart of a daemon after an automatic update, if one was installed.
 #[derive(Debug)]
-pub struct PendingRestart(Arc<Mutex<Option<Ready>>>);
+pub struct PendingRestart(Arc<Mutex<Option<ReadyUpdate>>>);
 
 impl AutoUpdate {
     /// Creates automatic updates that check every [`INTERVAL`].
@@ -57,12 +57,12 @@ impl AutoUpdate {
     /// [`UpdateError::File`] when the program's directory is not writable.
     pub fn spawn(self, shutdown: &Shutdown) -> Result<PendingRestart, UpdateError> {
         self.updater.check_writable()?;
-        let ready = Arc::<Mutex<Option<Ready>>>::default();
+        let ready = Arc::<Mutex<Option<ReadyUpdate>>>::default();
         let (stop, pending) = (shutdown.clone(), PendingRestart(Arc::clone(&ready)));
         shutdown.spawn("auto-update", async move {
             let installed = tokio::select! {
                 () = stop.requested() => return,
-                () = self.installed() => Ready::new(self.updater.program()),
+                () = self.installed() => ReadyUpdate::new(self.updater.program()),
             };
             match installed {
                 Ok(installed) => *ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(installed),
@@ -129,7 +129,7 @@ impl AutoUpdate {
     }
 }
 
-impl Ready {
+impl ReadyUpdate {
     fn new(program: &Path) -> io::Result<Self> {
         Ok(Self {
             program: program.to_owned(),

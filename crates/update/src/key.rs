@@ -1,7 +1,7 @@
 use minisign_verify::{Error, PublicKey, Signature};
 
 /// Public key of this project's releases.
-const PINNED: &str = include_str!("../release.pub");
+const PINNED_KEY: &str = include_str!("../release.pub");
 
 /// A minisign public key that verifies releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl ReleaseKey {
     /// # Errors
     /// When the program was built with an invalid key.
     pub fn pinned() -> Result<Self, KeyError> {
-        Self::parse(PINNED)
+        Self::parse(PINNED_KEY)
     }
 
     /// Parses the content of a minisign public key file.

@@ -116,7 +116,7 @@ async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String>
 }
 
 /// Returns the path of a file in the program's directory.
-pub(crate) fn beside(program: &Path, prefix: &str, suffix: &str) -> PathBuf {
+pub(crate) fn sibling_path(program: &Path, prefix: &str, suffix: &str) -> PathBuf {
     let name = program.file_name().unwrap_or(OsStr::new(NAME));
     program.with_file_name([OsStr::new(prefix), name, OsStr::new(suffix)].join(OsStr::new("")))
 }
@@ -130,7 +130,8 @@ pub(crate) fn copy_permissions(program: &Path, file: &Path) -> io::Result<()> {
 /// Moves `new` to the program's path, and the old program to the same path with the suffix
 /// `.previous`. The program's path exists at all times. Returns the new path of the old program.
 pub(crate) fn replace(new: &Path, program: &Path) -> io::Result<PathBuf> {
-    let (previous, draft) = (beside(program, "", ".previous"), beside(program, ".", ".previous"));
+    let (previous, draft) =
+        (sibling_path(program, "", ".previous"), sibling_path(program, ".", ".previous"));
     remove(&draft)?;
     // Some file systems have no hard links.
     if fs::hard_link(program, &draft).is_err() {

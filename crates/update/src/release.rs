@@ -40,13 +40,13 @@ impl Release {
 
 /// Content of `latest.json`. Unknown fields are ignored.
 #[derive(Deserialize)]
-struct Latest {
+struct LatestRelease {
     version: String,
 }
 
 /// Parses `latest.json`.
 pub(crate) fn latest_version(text: &[u8]) -> Result<Version, String> {
-    let latest: Latest = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let latest: LatestRelease = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     Version::parse(&latest.version)
         .map_err(|error| format!("version `{}`: {error}", latest.version))
 }

@@ -13,7 +13,7 @@ use taonet_http::Readiness;
 use taonet_service::Shutdown;
 
 use crate::auto::execute;
-use crate::program::{beside, restore};
+use crate::program::{restore, sibling_path};
 
 /// Environment variable of a process whose program was replaced by an update: the path of the
 /// program.
@@ -142,8 +142,8 @@ impl Running {
         if !self.is_installed() {
             return Ok(());
         }
-        fs::write(beside(&self.program, ".", REJECTED), &self.version)?;
-        let restored = restore(&beside(&self.program, "", ".previous"), &self.program);
+        fs::write(sibling_path(&self.program, ".", REJECTED), &self.version)?;
+        let restored = restore(&sibling_path(&self.program, "", ".previous"), &self.program);
         // The other daemon may do the same at this moment.
         if self.is_installed() { restored } else { Ok(()) }
     }
@@ -160,14 +160,15 @@ fn file_id(path: &Path) -> Option<FileId> {
 
 /// Returns whether a release was rolled back.
 pub(crate) fn is_rejected(program: &Path, version: &str) -> bool {
-    fs::read_to_string(beside(program, ".", REJECTED)).is_ok_and(|rejected| rejected == version)
+    fs::read_to_string(sibling_path(program, ".", REJECTED))
+        .is_ok_and(|rejected| rejected == version)
 }
 
 /// Forgets the release that was rolled back: another one, or the same by the operator's wish, is
 /// installed.
 pub(crate) fn clear_rejected(program: &Path) {
     // It may not exist. If it cannot be removed, the same release is not installed automatically.
-    let _ = fs::remove_file(beside(program, ".", REJECTED));
+    let _ = fs::remove_file(sibling_path(program, ".", REJECTED));
 }
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn missing_previous_program_is_an_error() {
         let (_folder, program) = updated();
-        fs::remove_file(beside(&program, "", ".previous")).unwrap();
+        fs::remove_file(sibling_path(&program, "", ".previous")).unwrap();
         assert_eq!(running(&program).restore().unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(fs::read(&program).unwrap(), b"2");
     }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use crate::download::{Download, Progress};
 use crate::program::{
-    beside, copy_permissions, other_programs, replace, restore, self_test, version_of,
+    copy_permissions, other_programs, replace, restore, self_test, sibling_path, version_of,
 };
 use crate::release::{file_name, latest_version, listed_digest};
 use crate::trial::clear_rejected;
@@ -182,7 +182,7 @@ impl Updater {
         progress: impl FnMut(Progress),
     ) -> Result<Installed, UpdateError> {
         let within = self.limits.self_test;
-        let lock = beside(&self.program, ".", ".lock");
+        let lock = sibling_path(&self.program, ".", ".lock");
         let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
         let Some(_locked) = locked else { return Err(UpdateError::Busy(self.program.clone())) };
         // Another daemon on this machine may have installed the release.
@@ -238,7 +238,7 @@ impl Updater {
 
     /// Returns the path of a partial download.
     fn partial(&self) -> PathBuf {
-        beside(&self.program, ".", PARTIAL)
+        sibling_path(&self.program, ".", PARTIAL)
     }
 }
 

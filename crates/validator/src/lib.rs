@@ -34,7 +34,7 @@
 //!         favourite.or(burn_uid).map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
 //!     }
 //!
-//!     fn why_unearned(&self) -> &'static str {
+//!     fn unearned_reason(&self) -> &'static str {
 //!         "the favourite is not registered"
 //!     }
 //!

@@ -19,7 +19,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Json, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use taonet_http::{AccessToken, JsonService, WholeBodies, whole_body};
+use taonet_http::{AccessToken, BodyLimits, JsonService, buffer_body};
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 pub(crate) use envelope::{ApiError, Body};
@@ -63,11 +63,11 @@ pub(crate) fn protect(
     limits: OperatorLimits,
     requests_total: &'static str,
 ) -> Router {
-    let bodies = WholeBodies::new(limits.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES);
+    let bodies = BodyLimits::new(limits.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES);
     let routes = routes
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-        .layer(middleware::from_fn_with_state(bodies, whole_body))
+        .layer(middleware::from_fn_with_state(bodies, buffer_body))
         // Outside the limit: requests that wait ten minutes for the chain must not make the service
         // look dead.
         .route("/healthz", get(healthz))

@@ -30,7 +30,7 @@ pub trait Subnet: Send + Sync {
 
     /// Explains to operators why no miner earned weight. Called when [`Subnet::weights`] returns
     /// empty weights.
-    fn why_unearned(&self) -> &'static str;
+    fn unearned_reason(&self) -> &'static str;
 
     /// Records the subnet's own metrics of the scores.
     fn measure(&mut self, scores: &Self::Scores);

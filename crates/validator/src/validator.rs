@@ -42,12 +42,12 @@ pub use state::{StateError, StateFile};
 /// Timeout for waiting for a block.
 const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
-const AFTER_ERROR: Duration = Duration::from_secs(3);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause before scores are fetched again that were unavailable, or needed because the previous
 /// weights were refused.
-const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
+const PAUSE_AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`BLOCK_TIMEOUT`] has passed without a new block.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Settings for weight decisions.
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ impl<S: Subnet> Validator<S> {
             Some(block) => block,
             None => match self.service.current_block().await {
                 Ok(block) => block,
-                Err(error) => return self.log_outage(&error, AFTER_ERROR).await,
+                Err(error) => return self.log_outage(&error, PAUSE_AFTER_ERROR).await,
             },
         };
         self.readiness.set_ready();
@@ -179,7 +179,7 @@ impl<S: Subnet> Validator<S> {
                     return self.wait_for_scores().await;
                 }
                 Err(EpochError::Read(error)) => {
-                    return self.log_outage(&error, AFTER_FAILURE).await;
+                    return self.log_outage(&error, PAUSE_AFTER_FAILURE).await;
                 }
                 Err(EpochError::Scores(missing)) => {
                     tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
@@ -196,16 +196,16 @@ impl<S: Subnet> Validator<S> {
             }
             Ok(None) => {
                 tracing::warn!("no new block within {} s", BLOCK_TIMEOUT.as_secs());
-                (self.sleeper)(AFTER_FAILURE).await;
+                (self.sleeper)(PAUSE_AFTER_FAILURE).await;
                 None
             }
-            Err(error) => self.log_outage(&error, AFTER_ERROR).await,
+            Err(error) => self.log_outage(&error, PAUSE_AFTER_ERROR).await,
         }
     }
 
     /// Pauses before the scores of the same epoch are fetched again.
     async fn wait_for_scores(&self) -> Option<BlockNumber> {
-        (self.sleeper)(AFTER_MISSING_SCORES).await;
+        (self.sleeper)(PAUSE_AFTER_MISSING_SCORES).await;
         None
     }
 

@@ -39,7 +39,7 @@ impl Decoder {
         let channels = *graph.floats(first.inputs.get(1)?)?.shape.first()?;
         let mut builder = Builder::new(&graph, input, channels);
         for node in &graph.nodes {
-            if builder.depends(node) {
+            if builder.depends_on_input(node) {
                 builder.add(node)?;
             }
         }

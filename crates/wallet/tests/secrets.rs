@@ -91,7 +91,12 @@ fn errors_and_debug_output_contain_no_secret() {
         tracing::trace!("the log is heard");
         let dir = tempfile::tempdir().unwrap();
         for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
-            talk(&mut said, crypto_type, &dir.path().join(crypto_type.name()), &mut secrets);
+            print_secrets(
+                &mut said,
+                crypto_type,
+                &dir.path().join(crypto_type.name()),
+                &mut secrets,
+            );
         }
     });
     let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
@@ -110,7 +115,12 @@ fn errors_and_debug_output_contain_no_secret() {
 
 /// Prints the `Debug` output of every type with a secret, prints every kind of error, and triggers
 /// the log messages.
-fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
+fn print_secrets(
+    said: &mut Transcript,
+    crypto_type: CryptoType,
+    root: &Path,
+    secrets: &mut Vec<String>,
+) {
     let mnemonic = Mnemonic::parse(PHRASE).unwrap();
     let seed = mnemonic.to_seed("");
     let keyfile = Keyfile::from_mnemonic(&mnemonic, crypto_type);

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::{Claim, Clock, Refusal, Scheme, SystemClock};
-use body::hold;
+use body::keep_permit;
 
 pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
@@ -66,7 +66,7 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// The body size in bytes from which hashing moves to another thread, so that other requests need
 /// not wait.
-const HEAVY: usize = 256 * 1024;
+const MIN_OFFLOADED_BYTES: usize = 256 * 1024;
 
 /// A tower layer that lets only verified requests through.
 ///
@@ -118,7 +118,7 @@ async fn verify(
 ) -> Result<(Bytes, Option<Permit>), Refusal> {
     let registration = verifier.check_head(head, claim)?;
     let body = verifier.bodies.read(body).await?;
-    let registration = if body.bytes.len() < HEAVY {
+    let registration = if body.bytes.len() < MIN_OFFLOADED_BYTES {
         verifier.check_body(head, claim, registration, &body.bytes)?
     } else {
         let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());
@@ -214,7 +214,7 @@ where
                     ),
                 };
             verifier.complete(echo, arrived.elapsed(), &mut response);
-            Ok(hold(permit, until, response))
+            Ok(keep_permit(permit, until, response))
         })
     }
 }

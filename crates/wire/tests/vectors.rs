@@ -494,7 +494,7 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
 }
 
 /// Headers of HTTP itself, and sizes of Python objects.
-const OF_HTTP: [&str; 7] = [
+const HTTP_HEADERS: [&str; 7] = [
     "host",
     "accept",
     "accept-encoding",
@@ -531,7 +531,9 @@ fn our_dendrite_sends_the_recorded_requests() {
             body: text(&exchange["request"]["body_text"]).as_bytes(),
         };
         let ours = scheme.sign(&identity, &outgoing).unwrap();
-        for (name, value) in recorded.iter().filter(|(name, _)| !OF_HTTP.contains(&name.as_str())) {
+        for (name, value) in
+            recorded.iter().filter(|(name, _)| !HTTP_HEADERS.contains(&name.as_str()))
+        {
             if name == "bt_header_dendrite_signature" {
                 let signature = ours[name].to_str().unwrap().parse().unwrap();
                 let signed = text(&exchange["dendrite_signature"]["signed_message"]);

@@ -191,7 +191,7 @@ impl SimulatedNode for Endpoint {
         Ok(self.node.newest())
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,

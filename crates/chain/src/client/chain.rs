@@ -125,7 +125,7 @@ impl Chain for Client {
             pace.unit(),
         );
         // One block time to wait for the lease, one for the node.
-        Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.shun(), next)).await
+        Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.skip_duration(), next)).await
     }
 
     async fn sign(

@@ -91,8 +91,8 @@ impl Client {
         for (keys, hotkey) in entries {
             let netuid = keys.into_iter().next_back().unwrap_or_default();
             auto_stakes.push((
-                of_json("an automatic stake", netuid)?,
-                of_json("an automatic stake", hotkey)?,
+                parse_json("an automatic stake", netuid)?,
+                parse_json("an automatic stake", hotkey)?,
             ));
         }
         auto_stakes.sort_unstable_by_key(|(netuid, _): &(NetUid, Hotkey)| *netuid);
@@ -151,7 +151,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn key_swap_cost(&self, is_on_one_subnet: bool) -> Result<Rao, ChainError> {
         let name = if is_on_one_subnet { "KeySwapOnSubnetCost" } else { "KeySwapCost" };
-        of_json(name, self.constant(SUBTENSOR, name).await?)
+        parse_json(name, self.constant(SUBTENSOR, name).await?)
     }
 
     /// Returns the proxies of an account.
@@ -160,7 +160,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn proxies(&self, account: AccountId, at: At) -> Result<Proxies, ChainError> {
         let stored = self.storage(PROXY, "Proxies", &[account.to_string().into()], at).await?;
-        let (proxies, deposit): (Vec<Proxy>, Rao) = of_json("Proxy.Proxies", stored)?;
+        let (proxies, deposit): (Vec<Proxy>, Rao) = parse_json("Proxy.Proxies", stored)?;
         Ok(Proxies { proxies, deposit })
     }
 
@@ -175,7 +175,8 @@ impl Client {
     ) -> Result<Vec<Announcement>, ChainError> {
         let stored =
             self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
-        let (announcements, _): (Vec<Announcement>, Rao) = of_json("Proxy.Announcements", stored)?;
+        let (announcements, _): (Vec<Announcement>, Rao) =
+            parse_json("Proxy.Announcements", stored)?;
         Ok(announcements)
     }
 
@@ -215,8 +216,10 @@ impl Client {
         let mut contributions: Vec<(AccountId, Rao)> = Vec::new();
         for (keys, amount) in entries {
             let account = keys.into_iter().next_back().unwrap_or_default();
-            contributions
-                .push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
+            contributions.push((
+                parse_json("a contribution", account)?,
+                parse_json("a contribution", amount)?,
+            ));
         }
         contributions.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
         Ok(contributions)
@@ -229,7 +232,7 @@ fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
         .collect()
 }
 
-fn of_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {
+fn parse_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {
     serde_json::from_value(json).map_err(|error| ChainError::decode(what, error))
 }
 

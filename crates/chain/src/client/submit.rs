@@ -8,7 +8,7 @@ use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{OpenedSubscription, Subscription};
 use crate::runtime::Runtime;
 use crate::{
-    Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause,
+    Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusalReason,
     SignedExtrinsic,
 };
 
@@ -37,8 +37,8 @@ impl Inner {
             &self.api_bytes(api, method, &args, block).await?,
         )?;
         let fee = info.get("partial_fee").and_then(Json::as_u64);
-        let fee =
-            fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
+        let fee = fee
+            .ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), MissingFee))?;
         let effect = self.simulate(extrinsic, &runtime).await?;
         Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)?, effect })
     }
@@ -51,7 +51,7 @@ impl Inner {
         runtime: &Runtime,
     ) -> Result<Option<Effect>, ChainError> {
         let params = json!([hex_text(&extrinsic.bytes)]);
-        let simulated: Simulated = match self.rpc.request("dev_dryRun", params).await {
+        let simulated: DryRunResponse = match self.rpc.request("dev_dryRun", params).await {
             Ok(simulated) => simulated,
             Err(ChainError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -67,7 +67,7 @@ impl Inner {
         extrinsic: &SignedExtrinsic,
         runtime: &Runtime,
         block: BlockHash,
-    ) -> Result<Result<(), RefusedBecause>, ChainError> {
+    ) -> Result<Result<(), RefusalReason>, ChainError> {
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
         // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
@@ -92,7 +92,7 @@ impl Nodes for Inner {
         self.head().await
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -118,7 +118,7 @@ impl Nodes for Inner {
     async fn objection(
         &self,
         extrinsic: &SignedExtrinsic,
-    ) -> Result<Option<RefusedBecause>, ChainError> {
+    ) -> Result<Option<RefusalReason>, ChainError> {
         let block = self.head().await?.hash;
         let runtime = self.runtime(block).await?;
         Ok(self.validity(extrinsic, &runtime, block).await?.err())
@@ -133,25 +133,25 @@ impl StatusStream for Subscription {
 }
 
 /// Converts the runtime's validity error from JSON.
-fn refusal(error: &Json) -> RefusedBecause {
+fn refusal(error: &Json) -> RefusalReason {
     let invalid = error.get("Invalid");
     let custom = invalid.and_then(|invalid| invalid.get("Custom")).and_then(Json::as_u64);
     if let Some(code) = custom.and_then(|code| u8::try_from(code).ok()) {
-        return RefusedBecause::custom(code);
+        return RefusalReason::custom(code);
     }
     match invalid.and_then(Json::as_str) {
-        Some("BadProof") => RefusedBecause::BadSignature,
-        Some("Stale") => RefusedBecause::Stale,
-        Some("Future") => RefusedBecause::Future,
-        Some("AncientBirthBlock") => RefusedBecause::AncientBirthBlock,
-        Some("Payment") => RefusedBecause::Payment,
-        _ => RefusedBecause::Unreadable { message: error.to_string() },
+        Some("BadProof") => RefusalReason::BadSignature,
+        Some("Stale") => RefusalReason::Stale,
+        Some("Future") => RefusalReason::Future,
+        Some("AncientBirthBlock") => RefusalReason::AncientBirthBlock,
+        Some("Payment") => RefusalReason::Payment,
+        _ => RefusalReason::Unreadable { message: error.to_string() },
     }
 }
 
 /// The response of `dev_dryRun`.
 #[derive(Debug, serde::Deserialize)]
-struct Simulated {
+struct DryRunResponse {
     index: u32,
     /// The events of the block up to and including the extrinsic.
     events: HexBytes,
@@ -160,4 +160,4 @@ struct Simulated {
 /// The response of `query_info` has no fee.
 #[derive(Debug, thiserror::Error)]
 #[error("the field partial_fee is missing")]
-struct NoFee;
+struct MissingFee;

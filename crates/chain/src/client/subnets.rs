@@ -50,7 +50,7 @@ impl Client {
         if entries.is_null() {
             Err(ChainError::NoSuchSubnet(netuid))
         } else {
-            Ok(Hyperparameters::of_json(&entries))
+            Ok(Hyperparameters::from_json(&entries))
         }
     }
 

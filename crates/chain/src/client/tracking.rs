@@ -13,12 +13,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::rpc::{Pace, RpcError};
 use crate::{
-    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
-    UnknownBecause, Until,
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
+    UnknownReason, Until,
 };
 
 /// JSON-RPC error code: the extrinsic is already in the pool.
-const ALREADY_THERE: i32 = 1013;
+const ALREADY_IN_POOL: i32 = 1013;
 
 /// The node requests that are needed to track an extrinsic.
 #[async_trait]
@@ -32,7 +32,7 @@ pub(crate) trait Nodes: Sync {
     async fn newest_block(&self) -> Result<Block, ChainError>;
 
     /// Looks for an extrinsic in one block.
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -48,7 +48,7 @@ pub(crate) trait Nodes: Sync {
     async fn objection(
         &self,
         extrinsic: &SignedExtrinsic,
-    ) -> Result<Option<RefusedBecause>, ChainError>;
+    ) -> Result<Option<RefusalReason>, ChainError>;
 
     /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
     async fn find(
@@ -59,7 +59,7 @@ pub(crate) trait Nodes: Sync {
     ) -> Result<Option<Inclusion>, ChainError> {
         let (mut block, mut before) = (last, None);
         loop {
-            let search = self.look(extrinsic, block).await?;
+            let search = self.search_block(extrinsic, block).await?;
             if search.number <= after || before.is_some_and(|before| search.number >= before) {
                 return Ok(None);
             }
@@ -156,10 +156,10 @@ pub(crate) async fn follow<N: Nodes>(
         match timeout_at(end, tracker.round()).await {
             Ok(Ok(Some(outcome))) => return tracker.settle(outcome),
             Ok(round) => tracker.error = round.err(),
-            Err(_) => return tracker.give_up(),
+            Err(_) => return tracker.time_out(),
         }
         if Instant::now().checked_add(times.pause).is_none_or(|next| next >= end) {
-            return tracker.give_up();
+            return tracker.time_out();
         }
         tokio::time::sleep(times.pause).await;
     }
@@ -180,7 +180,7 @@ struct SubmissionTracker<'a, N> {
     /// The inclusion found by the last search; its block may still be reverted.
     included: Option<Inclusion>,
     /// The latest refusal by a pool.
-    refusal: Option<RefusedBecause>,
+    refusal: Option<RefusalReason>,
     /// The error of the last round.
     error: Option<ChainError>,
 }
@@ -209,11 +209,11 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 self.taken();
                 self.watch(reports).await
             }
-            Err(error) if error.code == ALREADY_THERE => {
+            Err(error) if error.code == ALREADY_IN_POOL => {
                 self.taken();
                 Ok(None)
             }
-            Err(error) => self.refused(&error, is_first && !offer.others_may_have_it).await,
+            Err(error) => self.handle_refusal(&error, is_first && !offer.others_may_have_it).await,
         }
     }
 
@@ -288,13 +288,13 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
 
     /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is
     /// invalid and no other pool can hold it (`is_alone`).
-    async fn refused(
+    async fn handle_refusal(
         &mut self,
         error: &RpcError,
         is_alone: bool,
     ) -> Result<Option<Outcome>, ChainError> {
         let because =
-            RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
+            RefusalReason::from_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
         if !is_alone || !because.is_verdict() {
             return Ok(None);
@@ -324,13 +324,13 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     }
 
     /// Returns the outcome when the timeout expires.
-    fn give_up(mut self) -> Outcome {
+    fn time_out(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
-            (None, Some(error), _) => Outcome::Unknown(UnknownBecause::of_error(error)),
-            (None, None, Some(because)) => Outcome::Unknown(UnknownBecause::Refused(because)),
+            (None, Some(error), _) => Outcome::Unknown(UnknownReason::from_error(error)),
+            (None, None, Some(because)) => Outcome::Unknown(UnknownReason::Refused(because)),
             (None, None, None) => {
-                Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: self.searched })
+                Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched })
             }
         };
         self.settle(outcome)

@@ -17,7 +17,7 @@ use crate::{NodeUrl, TransportError};
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
 /// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends
 /// and is renewed.
-const MAX_WAITING: usize = 256;
+const MAX_BUFFERED_NOTIFICATIONS: usize = 256;
 
 /// A node, with its connection while one is open.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Node {
 
     /// Returns the time until which the node is skipped after a failure; `None` while it is
     /// healthy.
-    pub(crate) fn shunned_until(&self) -> Option<Instant> {
+    pub(crate) fn skipped_until(&self) -> Option<Instant> {
         self.health().shunned_until.filter(|until| *until > Instant::now())
     }
 
@@ -137,7 +137,7 @@ impl Node {
         };
         match answer {
             Ok(answer) => Ok(answer),
-            Err(Error::Call(error)) => Ok(Answer::Error(said(&error))),
+            Err(Error::Call(error)) => Ok(Answer::Error(rpc_error(&error))),
             Err(error) => Err(connection_failed(error)),
         }
     }
@@ -150,7 +150,7 @@ impl Node {
         }
         let client = WsClientBuilder::default()
             .max_response_size(MAX_ANSWER_BYTES)
-            .max_buffer_capacity_per_subscription(MAX_WAITING)
+            .max_buffer_capacity_per_subscription(MAX_BUFFERED_NOTIFICATIONS)
             .build(self.url.as_str())
             .await
             .map_err(connection_failed)?;
@@ -179,7 +179,7 @@ fn connection_failed(error: Error) -> TransportError {
 }
 
 /// Converts a JSON-RPC error. Its data becomes text: strings unchanged, other values as JSON.
-fn said(error: &ErrorObjectOwned) -> RpcError {
+fn rpc_error(error: &ErrorObjectOwned) -> RpcError {
     let data = error
         .data()
         .map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));

@@ -52,7 +52,7 @@ impl Pace {
     }
 
     /// Returns the duration for which a failed node is skipped.
-    pub(crate) fn shun(&self) -> Duration {
+    pub(crate) fn skip_duration(&self) -> Duration {
         self.block_time().max(FASTEST_PAUSE).saturating_mul(4)
     }
 }

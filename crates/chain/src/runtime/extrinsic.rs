@@ -55,7 +55,7 @@ impl Parts<'_> {
     fn mortality(&self) -> Option<Mortality> {
         let (name, second) = self.extension("CheckMortality")?.as_object()?.iter().next()?;
         let first = name.strip_prefix("Mortal")?.parse().ok()?;
-        Mortality::of_bytes([first, u8::try_from(second.as_u64()?).ok()?])
+        Mortality::from_bytes([first, u8::try_from(second.as_u64()?).ok()?])
     }
 
     fn extension(&self, name: &str) -> Option<&Json> {
@@ -89,7 +89,7 @@ impl Runtime {
     /// Encodes a call.
     pub(crate) fn call_data(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
         self.check_call(call)?;
-        self.offline.tx().call_data(call).map_err(|error| ChainError::encode(what(call), error))
+        self.offline.tx().call_data(call).map_err(|error| ChainError::encode(describe(call), error))
     }
 
     /// Signs a call in an era that begins at `birth`, with `head` as the newest block.
@@ -147,14 +147,14 @@ impl Runtime {
             .offline
             .tx()
             .create_signable_offline(call, params.build())
-            .map_err(|error| ChainError::encode(what(call), error))?;
+            .map_err(|error| ChainError::encode(describe(call), error))?;
         let payload =
-            signable.signer_payload().map_err(|error| ChainError::encode(what(call), error))?;
+            signable.signer_payload().map_err(|error| ChainError::encode(describe(call), error))?;
         let signature = sign(&payload);
         let account = AccountId32(*account.as_bytes());
         let extrinsic = signable
             .sign_with_account_and_signature(&account, &signature)
-            .map_err(|error| ChainError::encode(what(call), error))?;
+            .map_err(|error| ChainError::encode(describe(call), error))?;
         Ok((extrinsic.into_encoded(), payload))
     }
 
@@ -229,7 +229,7 @@ impl Runtime {
     /// Encodes a call and decodes it again.
     pub(crate) fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
         let data = self.call_data(call)?;
-        self.inspect_call(&data).map_err(|error| ChainError::decode(what(call), error))
+        self.inspect_call(&data).map_err(|error| ChainError::decode(describe(call), error))
     }
 
     /// Returns the calls of all pallets.
@@ -335,7 +335,7 @@ impl Runtime {
         let pallet = self.metadata().pallet_by_name(call.pallet());
         match pallet.and_then(|pallet| pallet.call_variant_by_name(call.name())) {
             Some(_) => Ok(()),
-            None => Err(self.missing(&what(call))),
+            None => Err(self.missing(&describe(call))),
         }
     }
 }
@@ -347,7 +347,7 @@ fn argument(field: &Field<PortableForm>) -> ArgumentInfo {
     }
 }
 
-fn what(call: &Call) -> String {
+fn describe(call: &Call) -> String {
     format!("call {}.{}", call.pallet(), call.name())
 }
 

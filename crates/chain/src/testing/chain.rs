@@ -13,7 +13,7 @@ use super::MockChain;
 use crate::hash::blake2_256;
 use crate::{
     At, Block, Call, Chain, ChainError, DecodedCall, Detail, DryRun, Event, Extrinsic, Follow,
-    HotkeyState, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic,
+    HotkeyState, Metagraph, NonceLease, Outcome, RefusalReason, SignOptions, SignedExtrinsic,
     WeightRow, WeightRules,
 };
 
@@ -183,7 +183,7 @@ impl Chain for MockChain {
             .unwrap_or_default();
         // The mock cannot encode calls.
         let call = DecodedCall { pallet, name, args: serde_json::Value::Null, data: Vec::new() };
-        let validity = if stale { Err(RefusedBecause::Stale) } else { Ok(()) };
+        let validity = if stale { Err(RefusalReason::Stale) } else { Ok(()) };
         Ok(DryRun { validity, fee: Rao::ZERO, call, effect: state.effect.clone() })
     }
 

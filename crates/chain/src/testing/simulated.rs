@@ -13,7 +13,7 @@ use crate::client::tracking::{
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, RpcError};
 use crate::{
-    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic,
+    Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
 };
 
 /// The responses of a simulated node, from which the client's code derives the outcome of a
@@ -28,7 +28,7 @@ pub trait SimulatedNode: Sync {
 
     /// Looks for an extrinsic in one block. Returns the block's height and parent, and the
     /// inclusion.
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -70,7 +70,7 @@ impl Tracker {
         account: AccountId,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
-        self.nonces.lease(account, self.pace.unit(), self.pace.shun(), next).await
+        self.nonces.lease(account, self.pace.unit(), self.pace.skip_duration(), next).await
     }
 
     /// Submits an extrinsic to a node and tracks it, like
@@ -131,12 +131,12 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         self.node.newest().await
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
     ) -> Result<BlockSearch, ChainError> {
-        let (number, parent, inclusion) = self.node.look(extrinsic, block).await?;
+        let (number, parent, inclusion) = self.node.search_block(extrinsic, block).await?;
         Ok(BlockSearch { number, parent, inclusion })
     }
 
@@ -154,7 +154,7 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         Ok(PoolResponse { answer, others_may_have_it: false })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
         Ok(None)
     }
 }

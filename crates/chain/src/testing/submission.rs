@@ -3,12 +3,12 @@
 use taonet_primitives::BlockNumber;
 
 use super::{MockChain, Script, Submitted};
-use crate::{Follow, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
+use crate::{Follow, Outcome, RefusalReason, SignedExtrinsic, UnknownReason, Until};
 
 impl MockChain {
     pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
         let mut state = self.state();
-        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable {
+        let unreachable = Outcome::Unknown(UnknownReason::Unreachable {
             error: "the mock is unreachable".into(),
         });
         if state.unreachable {
@@ -29,18 +29,18 @@ impl MockChain {
         }
         // Blocks that are not finalized prove nothing: a fork may revert them.
         if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
-            return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
+            return Outcome::Unknown(UnknownReason::NotYetIncluded { seen: state.finalized });
         }
-        let refused = |because: RefusedBecause| {
+        let refused = |because: RefusalReason| {
             let is_verdict = because.is_verdict() && !follow.sent_before;
             if is_verdict {
                 Outcome::Invalid(because)
             } else {
-                Outcome::Unknown(UnknownBecause::Refused(because))
+                Outcome::Unknown(UnknownReason::Refused(because))
             }
         };
         if extrinsic.spec_version != state.spec_version {
-            return refused(RefusedBecause::BadSignature);
+            return refused(RefusalReason::BadSignature);
         }
         match state.script.pop_front().unwrap_or(Script::Include) {
             Script::Include => state.include(extrinsic, Ok(())),
@@ -64,7 +64,7 @@ impl MockChain {
         }
         let head = state.head();
         self.inner.heads.send_replace(Some(head));
-        let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
+        let unknown = Outcome::Unknown(UnknownReason::NotYetIncluded { seen: head.number });
         state.outcome_of(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
     }
 }

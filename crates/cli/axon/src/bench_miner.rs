@@ -24,7 +24,7 @@ use taonet_service::Shutdown;
 use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
 
 use load::{Load, Plan};
-use report::{About, Report};
+use report::{BenchTarget, Report};
 use requests::{Kind, Requests};
 use target::TargetArgs;
 
@@ -130,7 +130,7 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
         let client =
             SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let about = About {
+        let about = BenchTarget {
             url: target.url(""),
             hotkey: *target.hotkey(),
             kind: args.kind.to_string(),

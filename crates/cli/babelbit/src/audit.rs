@@ -33,14 +33,14 @@ pub struct AuditArgs {
     /// Challenge uid
     challenge: String,
     #[command(flatten)]
-    kept: KeptArgs,
+    kept: RunFilesArgs,
     #[command(flatten)]
     engines: EngineArgs,
 }
 
 /// Arguments that locate the files of a run
 #[derive(Debug, Args)]
-pub(crate) struct KeptArgs {
+pub(crate) struct RunFilesArgs {
     /// Contest: main, solo or arena
     #[arg(long = "type", value_name = "TYPE", default_value = "main")]
     challenge_type: ChallengeType,
@@ -60,7 +60,7 @@ pub(crate) struct EngineArgs {
     rules: Option<Rules>,
 }
 
-impl KeptArgs {
+impl RunFilesArgs {
     pub(crate) fn paths(&self, config: &Config) -> RunPaths {
         run_paths(self.keep.as_deref(), config)
     }

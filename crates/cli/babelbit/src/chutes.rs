@@ -139,7 +139,7 @@ fn script<'a>(
     Ok(Script {
         model,
         revision,
-        username: given(&config.chutes.username, "CHUTES_USERNAME")?,
+        username: require_setting(&config.chutes.username, "CHUTES_USERNAME")?,
         name,
         image: (IMAGE, tag(revision)),
         template: template.template.as_deref(),
@@ -151,7 +151,7 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
     if let Some(model) = &args.model {
         return Ok(model.clone());
     }
-    let owner = given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
+    let owner = require_setting(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
     let text = format!("{owner}/Babelbit-{}", config.operator.wallet.hotkey);
     repository(&text).map_err(|_| {
         let message =
@@ -162,11 +162,11 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
 
 /// Returns the name of the chute of a revision.
 fn name(config: &Config, revision: &str) -> anyhow::Result<String> {
-    Ok(chute_name(given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?, revision))
+    Ok(chute_name(require_setting(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?, revision))
 }
 
 /// Requires a setting.
-fn given<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
+fn require_setting<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
     if value.trim().is_empty() {
         return Err(Classified::usage(format!(
             "{variable} is not set\nhint: set it to your account's name"
@@ -194,7 +194,7 @@ async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
     let name = chute.as_ref().map_or(name, |chute| chute.name.clone());
     let slug = match chute.as_ref().and_then(|chute| chute.slug.clone()) {
         Some(slug) => slug,
-        None => guessed_slug(given(&chutes.username, "CHUTES_USERNAME")?, &name),
+        None => guessed_slug(require_setting(&chutes.username, "CHUTES_USERNAME")?, &name),
     };
     Ok(Found { name, slug, chute })
 }

@@ -13,7 +13,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 
-use super::audit::{EngineArgs, KeptArgs, check, text};
+use super::audit::{EngineArgs, RunFilesArgs, check, text};
 use crate::settings;
 
 #[derive(Debug, Subcommand)]
@@ -36,7 +36,7 @@ pub struct ExportArgs {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
-    kept: KeptArgs,
+    kept: RunFilesArgs,
     #[command(flatten)]
     key: KeyArgs,
 }

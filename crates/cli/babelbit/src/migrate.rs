@@ -16,7 +16,7 @@ use super::runner::run_paths;
 use crate::settings;
 
 /// Number of challenges that the report lists.
-const MAX_LISTED: usize = 20;
+const MAX_LISTED_CHALLENGES: usize = 20;
 
 /// Show what a runner continues from the files of another program, such as the reference
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ fn cached_transcripts(path: &Path) -> anyhow::Result<usize> {
 
 fn text(files: &EarlierFiles, transcripts: usize) -> String {
     let mut text = String::new();
-    let hidden = files.challenges.len().saturating_sub(MAX_LISTED);
+    let hidden = files.challenges.len().saturating_sub(MAX_LISTED_CHALLENGES);
     for EarlierChallenge { challenge_uid, challenge_type, scored_miners, run_logs, processed_at } in
         files.challenges.iter().skip(hidden)
     {

@@ -308,7 +308,7 @@ pub fn scorer_with(
     context: &Context,
 ) -> anyhow::Result<BatchScorer> {
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
     let settings = ScorerSettings { gates, ..ScorerSettings::default() };
     Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?)

@@ -113,7 +113,7 @@ pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
 
 /// Returns the network that the environment selects, with a fallback node appended.
 pub fn set_network(fallback: Option<&str>) -> anyhow::Result<Network> {
-    let text = chosen(None, settings::text);
+    let text = selected_network_name(None, settings::text);
     let text = fallback.map_or_else(|| text.clone(), |fallback| format!("{text},{fallback}"));
     let name = NETWORK_VARIABLES
         .into_iter()
@@ -122,7 +122,7 @@ pub fn set_network(fallback: Option<&str>) -> anyhow::Result<Network> {
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).
-fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
+fn selected_network_name(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
     given
         .map(str::to_owned)
         .or_else(|| selected_network(variable))
@@ -188,7 +188,7 @@ mod tests {
             let variable = |name: &str| {
                 set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
             };
-            assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
+            assert_eq!(selected_network_name(given, variable), network, "{given:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();
         assert!(error.contains("unknown network Finney"), "{error}");

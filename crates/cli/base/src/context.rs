@@ -81,11 +81,11 @@ fn locked(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Captured;
+    use crate::testing::CapturedOutput;
 
     #[test]
     fn output_and_notices_have_separate_writers() {
-        let (output, notices) = (Captured::default(), Captured::default());
+        let (output, notices) = (CapturedOutput::default(), CapturedOutput::default());
         let context = Context::with_writers(true, output.clone(), notices.clone());
         context.print_json(&serde_json::json!({ "block": 1 })).unwrap();
         context.print("text").unwrap();

@@ -33,7 +33,7 @@ impl Failure {
         [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
 
     /// Returns the class with this exit code; `None` for other codes, such as 1.
-    pub fn of_code(code: u8) -> Option<Self> {
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|failure| failure.code() == code)
     }
 

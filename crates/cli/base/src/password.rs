@@ -48,12 +48,12 @@ impl PasswordArgs {
     /// Opens a keyfile, with its password if it is encrypted.
     pub fn open(&self, stored: &StoredKey) -> anyhow::Result<Keyfile> {
         let password = stored.encryption().map(|_| self.existing(stored.path())).transpose()?;
-        stored.open(password.as_ref()).map_err(refused)
+        stored.open(password.as_ref()).map_err(open_error)
     }
 
     /// Reads the password of an existing keyfile.
     pub fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
-        if let Some(password) = given(self.password_file.as_deref(), self.password_fd)? {
+        if let Some(password) = read_given(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
         }
         let keyfile =
@@ -75,8 +75,8 @@ impl PasswordArgs {
 
     /// Reads the password for a new keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
-        chosen(
-            given(self.password_file.as_deref(), self.password_fd)?,
+        read_new_password(
+            read_given(self.password_file.as_deref(), self.password_fd)?,
             key_name,
             "--password-file or --password-fd",
         )
@@ -86,13 +86,13 @@ impl PasswordArgs {
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
-        let given = given(self.new_password_file.as_deref(), self.new_password_fd)?;
-        chosen(given, key_name, "--new-password-file or --new-password-fd")
+        let given = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
+        read_new_password(given, key_name, "--new-password-file or --new-password-fd")
     }
 }
 
 /// Creates the error for a keyfile that cannot be opened; a wrong password has exit code 4.
-pub fn refused(error: WalletError) -> anyhow::Error {
+pub fn open_error(error: WalletError) -> anyhow::Error {
     match error {
         WalletError::Keyfile { path, source: source @ KeyfileError::WrongPassword } => {
             Classified::error(
@@ -104,7 +104,7 @@ pub fn refused(error: WalletError) -> anyhow::Error {
     }
 }
 
-fn given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<Password>> {
+fn read_given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<Password>> {
     match (file, descriptor) {
         (Some(file), _) => Ok(Some(Password::from_file(file)?)),
         (None, Some(descriptor)) => Ok(Some(Password::from_descriptor(descriptor)?)),
@@ -113,7 +113,10 @@ fn given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<
 }
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
-pub fn chosen(given: Option<Password>, key_name: &str, options: &str) -> anyhow::Result<Password> {
+pub fn read_new_password(
+    given: Option<Password>, key_name: &str,
+    options: &str,
+) -> anyhow::Result<Password> {
     if let Some(password) = given {
         password.check_new().context("the new password is too weak")?;
         return Ok(password);

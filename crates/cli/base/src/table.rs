@@ -18,7 +18,7 @@ use crate::printable::printable_lines;
 mod layout;
 
 pub(crate) use layout::Column;
-use layout::{Shown, fit, split};
+use layout::{VisibleColumn, fit, split};
 
 /// Table style: a line under the header, no borders.
 const STYLE: TableStyle =
@@ -112,7 +112,7 @@ impl Rows {
 
     fn whole_within(&self, width: Option<usize>) -> String {
         let has_header = self.form != Form::Plain;
-        let columns: Vec<Shown<'_>> =
+        let columns: Vec<VisibleColumn<'_>> =
             fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
         table.load_style(if has_header { STYLE } else { TableStyle::new() });
@@ -123,9 +123,8 @@ impl Rows {
         for row in &self.cells {
             table.add_row(
                 columns.iter().map(|column| {
-                    row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))
-                }),
-            );
+                row.get(column.index).map_or_else(empty, |cell| cell.render_cell(column))
+            }));
         }
         for (index, column) in columns.iter().enumerate() {
             if let (true, Some(drawn)) = (column.column.is_number(), table.column_mut(index)) {
@@ -159,7 +158,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn drawn(&self, column: &Shown<'_>) -> comfy_table::Cell {
+    fn render_cell(&self, column: &VisibleColumn<'_>) -> comfy_table::Cell {
         let cell = comfy_table::Cell::new(column.arrange(&self.text));
         match self.color {
             Some(color) => cell.fg(color),
@@ -214,7 +213,7 @@ pub fn wrapped(text: &str) -> String {
 }
 
 /// Truncates a text to a width.
-fn cut(text: &str, width: usize) -> Cow<'_, str> {
+fn truncate_text(text: &str, width: usize) -> Cow<'_, str> {
     if measure_text_width(text) <= width { text.into() } else { truncate_str(text, width, "…") }
 }
 

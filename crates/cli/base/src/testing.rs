@@ -13,16 +13,16 @@ use crate::table::show_all;
 
 /// A writer whose text tests read.
 #[derive(Debug, Clone, Default)]
-pub struct Captured(Arc<Mutex<Vec<u8>>>);
+pub struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Captured {
+impl CapturedOutput {
     /// Returns the text that was written so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }
 
-impl Write for Captured {
+impl Write for CapturedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -78,7 +78,7 @@ pub fn run_command<P: Parser>(
     console::set_colors_enabled(false);
     console::set_colors_enabled_stderr(false);
     show_all();
-    let (output, mut notices) = (Captured::default(), Captured::default());
+    let (output, mut notices) = (CapturedOutput::default(), CapturedOutput::default());
     let context = Context::with_writers(json, output.clone(), notices.clone());
     let result = match P::try_parse_from(arguments) {
         Ok(command) => run(command, &context),

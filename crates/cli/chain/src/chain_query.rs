@@ -74,7 +74,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
                 json!({ "block": block_json(block), "item": item, "keys": keys, "value": value });
             return context.print_json(&document);
         }
-        context.print(&shown(&value))
+        context.print(&format_value(&value))
     })
 }
 
@@ -137,7 +137,7 @@ async fn entries(
         }));
     }
     for (keys, value) in &entries {
-        let keys: Vec<String> = keys.iter().map(shown).collect();
+        let keys: Vec<String> = keys.iter().map(format_value).collect();
         context.print(&format!("{}: {}", keys.join(" "), printable_json(&value.to_string())))?;
     }
     if has_more {
@@ -170,7 +170,7 @@ async fn constant_or_answer(
 }
 
 /// Returns a value for people: text without quotes, and objects on several lines.
-fn shown(value: &Value) -> String {
+fn format_value(value: &Value) -> String {
     match value {
         Value::String(text) => printable_lines(text).into_owned(),
         other => printable_json(&format!("{other:#}")).into_owned(),
@@ -190,7 +190,7 @@ mod tests {
             (json!(null), "null"),
             (json!({ "free": 1 }), "{\n  \"free\": 1\n}"),
         ] {
-            assert_eq!(shown(&value), text);
+            assert_eq!(format_value(&value), text);
         }
     }
 }

@@ -223,7 +223,7 @@ impl Contest {
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
             deliver(&outbox).await?;
 
-            services.look_for_winners(engine_client(&self.config, services.owner())?).await?;
+            services.refresh_winners(engine_client(&self.config, services.owner())?).await?;
             let arena = self.arena(&services)?.miners(&entries).await?;
             let arena_runner = runner.with_settings(RunnerSettings {
                 challenge_type: ChallengeType::Arena,

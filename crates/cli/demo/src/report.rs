@@ -12,7 +12,7 @@ use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_cli_babelbit::leaderboard::{late_by, name_of};
 use taonet_cli_base::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
 use taonet_cli_base::tables::{EXAMPLE, STANDINGS};
-use taonet_cli_localnet::demo_chain::OnChain;
+use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_validator::EpochReport;
 
@@ -26,7 +26,7 @@ pub(crate) struct PlayedChallenge {
     /// Weights that the validator submitted.
     pub(crate) weights: Weights,
     /// On-chain state at the end of the epoch.
-    pub(crate) on_chain: BTreeMap<Uid, OnChain>,
+    pub(crate) on_chain: BTreeMap<Uid, MinerOnChain>,
     pub(crate) wall: Duration,
 }
 
@@ -48,7 +48,7 @@ struct RankedMiner {
     weight: f64,
     /// On-chain state after the last epoch; incentive is the mean and emission the sum over all
     /// epochs.
-    chain: OnChain,
+    chain: MinerOnChain,
 }
 
 /// Report of `tao demo`.
@@ -160,7 +160,7 @@ impl RankedMiner {
             utterances: reports.iter().map(|report| report.utterances.len()).sum(),
             arena_score: None,
             weight: 0.0,
-            chain: OnChain::default(),
+            chain: MinerOnChain::default(),
         })
     }
 
@@ -173,7 +173,7 @@ impl RankedMiner {
             let on_chain =
                 on_chain.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
             self.weight += played.weights.of(self.uid) / epochs;
-            self.chain = OnChain {
+            self.chain = MinerOnChain {
                 incentive: self.chain.incentive + on_chain.incentive / epochs,
                 emission: self.chain.emission + on_chain.emission,
                 ..on_chain

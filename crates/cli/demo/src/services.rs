@@ -99,9 +99,9 @@ impl Services {
     }
 
     /// Refreshes the arena, so that recent winners qualify.
-    pub(crate) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
+    pub(crate) async fn refresh_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
         let scores = self.scores(&self.owner)?;
-        self.arena.look(&Results { engine, scores, every: CALL_TIMEOUT }).await;
+        self.arena.poll(&Results { engine, scores, every: CALL_TIMEOUT }).await;
         Ok(())
     }
 

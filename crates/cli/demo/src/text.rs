@@ -26,7 +26,7 @@ use taonet_cli_base::daemon::{demonstrate, serve_here};
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::TEXT_STANDINGS;
-use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
+use taonet_cli_localnet::demo_chain::{DemoChain, MinerOnChain, NETUID, VALIDATOR};
 use taonet_cli_models::engines;
 use taonet_primitives::{Uid, Weights, counted};
 use taonet_service::Shutdown;
@@ -231,7 +231,7 @@ struct TextDemoReport {
     run: TextReport,
     epoch: EpochReport,
     weights: Weights,
-    on_chain: BTreeMap<Uid, OnChain>,
+    on_chain: BTreeMap<Uid, MinerOnChain>,
 }
 
 impl TextDemoReport {
@@ -240,7 +240,7 @@ impl TextDemoReport {
         mut run: TextReport,
         epoch: EpochReport,
         weights: Weights,
-        on_chain: BTreeMap<Uid, OnChain>,
+        on_chain: BTreeMap<Uid, MinerOnChain>,
     ) -> anyhow::Result<Self> {
         run.miners.sort_by(|a, b| {
             let [a_score, b_score] = [a, b].map(|miner| miner.score.unwrap_or_default());
@@ -256,7 +256,7 @@ impl TextDemoReport {
         Ok(Self { run, epoch, weights, on_chain })
     }
 
-    fn on_chain(&self, uid: Uid) -> OnChain {
+    fn on_chain(&self, uid: Uid) -> MinerOnChain {
         self.on_chain.get(&uid).copied().unwrap_or_default()
     }
 

@@ -22,7 +22,7 @@ pub const VALIDATOR: &str = "//Alice";
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
-const KEPT_BLOCKS: u32 = 12_000;
+const RETAINED_BLOCKS: u32 = 12_000;
 /// Maximum number of submissions of the weights of an epoch.
 const SUBMISSIONS: usize = 20;
 /// Key that pays for all registrations: a development key without funds of value.
@@ -42,7 +42,7 @@ pub struct DemoChain {
 
 /// A miner's state on the chain after the epoch.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OnChain {
+pub struct MinerOnChain {
     /// Weight that the validator submitted, in parts of 65535.
     pub weight_submitted: u16,
     /// Weight stored on the chain, in parts of 65535.
@@ -57,7 +57,7 @@ pub struct OnChain {
 fn node_config() -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
     config.clock = Some(Clock::Every(BLOCK_TIME));
-    config.kept_blocks = KEPT_BLOCKS;
+    config.kept_blocks = RETAINED_BLOCKS;
     Ok(config)
 }
 
@@ -100,7 +100,10 @@ impl DemoChain {
     }
 
     /// Returns the on-chain state of every neuron, together with the submitted `weights`.
-    pub async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+    pub async fn standings(
+        &self,
+        weights: &Weights,
+    ) -> anyhow::Result<BTreeMap<Uid, MinerOnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> =
@@ -111,7 +114,7 @@ impl DemoChain {
         let validator = validator.context("the validator has no uid on the chain")?;
         let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
         let standings = metagraph.neurons.iter().map(|neuron| {
-            let on_chain = OnChain {
+            let on_chain = MinerOnChain {
                 weight_submitted: weight_of(&submitted, neuron.uid),
                 weight_stored: weight_of(&stored, neuron.uid),
                 incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),

@@ -13,7 +13,7 @@ use taonet_chain::{At, ChainError, Client, Network, RawState};
 use taonet_cli_base::chain::{failed, parse_at};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_localnet_recording::{LeftOut, Origin, RecordError, Source, record};
+use taonet_localnet_recording::{OmittedItem, Origin, RecordError, Source, record};
 use taonet_primitives::BlockHash;
 use taonet_service::{Access, atomic_write_with};
 
@@ -82,10 +82,10 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
             "spec_version": origin.spec_version,
             "netuids": recording.netuids(),
             "entries": recording.len(),
-            "left_out": recording.left_out(),
+            "left_out": recording.omitted_items(),
         }));
     }
-    say_left_out(recording.left_out(), context);
+    print_omitted_items(recording.omitted_items(), context);
     let (subnets, entries) = (subnets(recording.netuids()), recording.len());
     context.print(&format!(
         "recorded {entries} storage entries of {subnets} in block {} to {file}",
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Names the items that were left out, by reason, on standard error.
-pub(crate) fn say_left_out(left_out: &[LeftOut], context: &Context) {
+pub(crate) fn print_omitted_items(left_out: &[OmittedItem], context: &Context) {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for left in left_out {
         reasons.entry(&left.reason).or_default().push(&left.item);

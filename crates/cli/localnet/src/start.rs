@@ -24,10 +24,10 @@ use super::announce::{Account, Announcement};
 use super::beacon::relay;
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, ProcessRecord};
-use super::record::say_left_out;
+use super::record::print_omitted_items;
 
 /// Variable for an endowed account, as in reference builds.
-const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
+const ENDOWED_ACCOUNT_VARIABLE: &str = "BT_DEFAULT_TOKEN_WALLET";
 
 /// Start the chain
 #[derive(Debug, Args)]
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             context.print(&announcement.text())?;
             if let Some(LoadedFork { fork, .. }) = &forked {
-                say_left_out(&fork.left_out, context);
+                print_omitted_items(&fork.left_out, context);
             }
         }
         readiness.set_ready();
@@ -226,10 +226,13 @@ impl StartArgs {
 
     fn endowed(&self) -> anyhow::Result<Vec<Coldkey>> {
         let mut endowed = self.endow.clone();
-        if let Some(text) = std::env::var(ENDOWED).ok().filter(|text| !text.is_empty()) {
+        if let Some(text) =
+            std::env::var(ENDOWED_ACCOUNT_VARIABLE).ok().filter(|text| !text.is_empty())
+        {
             let account = text.parse();
-            endowed
-                .push(account.map_err(|error| Classified::usage(format!("{ENDOWED}: {error}")))?);
+            endowed.push(account.map_err(|error| {
+                Classified::usage(format!("{ENDOWED_ACCOUNT_VARIABLE}: {error}"))
+            })?);
         }
         Ok(endowed)
     }

@@ -48,7 +48,7 @@ pub fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
 pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
     let name = network_name(config)?;
     if name == EMBEDDED_RECOGNIZER {
-        return Ok(EngineIdentity::of_recognizer(&CtcRecognizer::embedded()?));
+        return Ok(EngineIdentity::for_recognizer(&CtcRecognizer::embedded()?));
     }
     let (name, path) = whisper_path(name, config)?;
     let fingerprint =
@@ -530,7 +530,7 @@ mod tests {
                 None,
             )
             .unwrap();
-            let loaded = EngineIdentity::of_recognizer(&*network_recognizer(&config).unwrap());
+            let loaded = EngineIdentity::for_recognizer(&*network_recognizer(&config).unwrap());
             assert_eq!(network_identity(&config).unwrap(), loaded);
         }
     }

@@ -62,7 +62,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(directory_args) => show(&directory_args.store()?.list(), context),
         Command::Verify { names, directory_args } => {
-            let needed = needed(names)?;
+            let needed = select_models(names)?;
             let mut models = directory_args.store()?.list();
             models.retain(|model| names.is_empty() || needed.contains(&model.spec));
             show(&models, context)?;
@@ -100,7 +100,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Finds the models in `names`, or the models that the settings name if `names` is empty.
-fn needed(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
+fn select_models(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     if !names.is_empty() {
         return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
     }

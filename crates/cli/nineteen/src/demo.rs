@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_here;
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
+use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, MinerOnChain, NETUID, submit_weights};
 use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
@@ -31,7 +31,7 @@ use taonet_wallet::Keypair;
 use super::operation::{
     MarketServices, MarketServicesSettings, RunningMarket, STATE_FILE, validator_settings,
 };
-use goods::Goods;
+use goods::DemoMarket;
 use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
@@ -98,7 +98,7 @@ async fn play(
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let goods = Goods::load(args.model.as_deref(), args.images, args.seed, context)?;
+    let goods = DemoMarket::load(args.model.as_deref(), args.images, args.seed, context)?;
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
     let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
@@ -189,7 +189,7 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
 async fn market_services(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &Goods,
+    goods: &DemoMarket,
     seed: u64,
     directory: &Path,
     shutdown: &Shutdown,
@@ -227,7 +227,7 @@ async fn settle(
     market_services: &RunningMarket,
     chain: &DemoChain,
     weights: &mut Validator<Nineteen>,
-) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+) -> anyhow::Result<BTreeMap<Uid, MinerOnChain>> {
     market_services.controller.close().await?;
     // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -242,7 +242,7 @@ async fn settle(
 async fn standings(
     market_services: &RunningMarket,
     miners: &[DemoMiner],
-    on_chain: &BTreeMap<Uid, OnChain>,
+    on_chain: &BTreeMap<Uid, MinerOnChain>,
 ) -> anyhow::Result<Round> {
     let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
     let scores =

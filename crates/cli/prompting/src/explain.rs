@@ -23,7 +23,8 @@ pub struct ExplainArgs {
 
 pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     let explanation = context.block_on(args.miner.explanation(&args.state))?;
-    let records = EventLog::in_directory(args.state.directory()).of_miner(&explanation.hotkey)?;
+    let records =
+        EventLog::in_directory(args.state.directory()).steps_with_miner(&explanation.hotkey)?;
     let steps = explained(&explanation, records).into_iter().rev().map(reported).collect();
     ScoreReport { schema: "taonet.prompting-explain/1", explanation, steps }
         .print(args.step, context)

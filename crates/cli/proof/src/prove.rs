@@ -389,8 +389,12 @@ fn show(
         rows.add_row(["end", end]);
         return context.print(&rows.to_string());
     }
-    let outputs: Vec<String> =
-        last.real_outputs().iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
+    let outputs: Vec<String> = last
+        .real_outputs()
+        .iter()
+        .take(MAX_PRINTED_VALUES)
+        .map(|output| format!("{output:.4}"))
+        .collect();
     rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
     rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
@@ -443,14 +447,14 @@ fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
 }
 
 /// Number of inputs and outputs that are printed.
-const SHOWN: usize = 10;
+const MAX_PRINTED_VALUES: usize = 10;
 
 fn first_of(inputs: &[i64]) -> Vec<String> {
-    inputs.iter().take(SHOWN).map(ToString::to_string).collect()
+    inputs.iter().take(MAX_PRINTED_VALUES).map(ToString::to_string).collect()
 }
 
 /// Formats the number of values and the first of them.
 fn shortened(count: usize, first: &[String]) -> String {
-    let more = if count > SHOWN { " …" } else { "" };
+    let more = if count > MAX_PRINTED_VALUES { " …" } else { "" };
     format!("{}: {}{more}", counted(count, "number"), first.join(" "))
 }

@@ -14,7 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics, state_directory};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_base::updates::{AutoUpdateArgs, ExitAction, on_trial};
+use taonet_cli_base::updates::{AutoUpdateArgs, ExitAction, run_on_trial};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
@@ -236,7 +236,7 @@ pub(crate) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    on_trial(|trial| validate(args, trial, context))
+    run_on_trial(|trial| validate(args, trial, context))
 }
 
 fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {
@@ -304,7 +304,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
                     .await?;
             let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
-            let options = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
+            let options = MinerQuery { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
                 follow_metagraph(&chain, &options, every, &list, &stop).await;
@@ -335,7 +335,7 @@ async fn examine(examiner: &Arc<Examiner>, miners: Vec<ProofMiner>, requests: u3
 }
 
 /// Subnet, selection and protocol of the miners to query.
-struct Asked {
+struct MinerQuery {
     netuid: NetUid,
     miners: MinerDirectory,
     wire: Wire,
@@ -345,7 +345,7 @@ struct Asked {
 /// in use.
 async fn follow_metagraph(
     chain: &WeightService,
-    options: &Asked,
+    options: &MinerQuery,
     every: Duration,
     list: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,

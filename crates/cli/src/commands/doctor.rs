@@ -95,12 +95,12 @@ impl DoctorArgs {
 
     /// Whether the daemons to check can be Babelbit's.
     fn allows_babelbit(&self) -> bool {
-        self.role.iter().all(|role| role.is_of_babelbit())
+        self.role.iter().all(|role| role.is_babelbit())
     }
 
     /// Refuses daemons that cannot be checked together, and options without effect.
     fn check(&self) -> anyhow::Result<()> {
-        let has_babelbit = self.role.iter().any(|role| role.is_of_babelbit());
+        let has_babelbit = self.role.iter().any(|role| role.is_babelbit());
         if let Some((first, others)) = self.role.split_first()
             && let Some(other) = others.iter().find(|role| role.subnet() != first.subnet())
         {
@@ -243,7 +243,7 @@ impl Subnet {
 
 /// Returns the reason for which a check of daemons is skipped: none of them is of the subnet.
 fn skip_reason(subnet: &Subnet, roles: &[Role]) -> Option<&'static str> {
-    if roles.iter().any(|role| role.is_of_babelbit() == subnet.babelbit.is_some()) {
+    if roles.iter().any(|role| role.is_babelbit() == subnet.babelbit.is_some()) {
         None
     } else if subnet.babelbit.is_none() {
         Some("select a daemon of this subnet with --role: it reports the rest at its start")

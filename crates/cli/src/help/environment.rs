@@ -11,7 +11,7 @@ use super::HEADING;
 /// Width of the text in columns, which fits every terminal.
 const WIDTH: usize = 80;
 /// Descriptions of the variables that are not in the table of settings.
-const OTHERS: [(&str, &str); 7] = [
+const UNLISTED_VARIABLES: [(&str, &str); 7] = [
     (
         "BT_CHAIN_ENDPOINT",
         "Network or node of the chain, instead of BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT",
@@ -51,7 +51,7 @@ pub(super) fn section(list: &str) -> String {
 
 /// Returns the description of a variable with its default; empty for an unknown one.
 pub(super) fn description(name: &str) -> String {
-    if let Some((_, help)) = OTHERS.iter().find(|(other, _)| *other == name) {
+    if let Some((_, help)) = UNLISTED_VARIABLES.iter().find(|(other, _)| *other == name) {
         return (*help).to_owned();
     }
     let Some(variable) = variables().iter().find(|variable| variable.name == name) else {

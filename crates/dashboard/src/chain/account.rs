@@ -5,7 +5,7 @@ use taonet_chain::{At, Balance, ChainError, Client, Identity, Proxies, Stake};
 use taonet_primitives::{AccountId, Coldkey, counted};
 
 use super::block::{extrinsic_path, fee, result};
-use super::reads::Unread;
+use super::reads::ReadFailure;
 use super::search;
 use super::seen::{SeenBlock, SeenExtrinsic};
 use super::source::{MAX_BLOCKS, Source, State};
@@ -58,7 +58,7 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
     let state = source.state();
     let read = match state.blocks.front() {
         Some(head) => source.reader.account(account, head.block.hash).await,
-        None => Err(Unread::Disconnected),
+        None => Err(ReadFailure::Disconnected),
     };
     let part = html! {
         @match &read {

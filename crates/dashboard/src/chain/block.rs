@@ -7,7 +7,7 @@ use taonet_chain::{At, BlockHeader};
 use taonet_primitives::{AccountId, BlockNumber, truncated};
 
 use super::blocks::{time, total};
-use super::reads::Unread;
+use super::reads::ReadFailure;
 use super::search;
 use super::seen::{Listed, SeenBlock, SeenEvent, SeenExtrinsic};
 use super::source::{Source, State};
@@ -20,7 +20,7 @@ use crate::view::{Page, View};
 /// Maximum number of extrinsics, and of events, per page.
 const PER_PAGE: usize = 64;
 /// Maximum length of an item of the digest in characters.
-const MAX_DIGEST: usize = 160;
+const MAX_DIGEST_CHARS: usize = 160;
 
 /// Returns the path of an extrinsic in the page of its block.
 pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
@@ -73,7 +73,7 @@ async fn find(
     source: &Source,
     state: &State,
     at: At,
-) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, Unread>), Unread> {
+) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, ReadFailure>), ReadFailure> {
     let seen = state.blocks.iter().find(|seen| match at {
         At::Number(number) => seen.block.number == number,
         At::Hash(hash) => seen.block.hash == hash,
@@ -86,7 +86,7 @@ async fn find(
     Ok((source.reader.contents(header.block).await?, Ok(header)))
 }
 
-fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, Unread>) -> Markup {
+fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, ReadFailure>) -> Markup {
     let row =
         |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
     html! {
@@ -132,7 +132,7 @@ fn digest_item(bytes: &[u8]) -> String {
         .filter(|_| matches!(bytes.first(), Some(4..=6)))
         .map(String::from_utf8_lossy);
     let engine = engine.map(|engine| format!(" {}", shown(&engine))).unwrap_or_default();
-    truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST)
+    truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST_CHARS)
 }
 
 /// Renders links to the blocks before and after a block.
@@ -260,6 +260,6 @@ mod tests {
         ] {
             assert_eq!(digest_item(bytes), text);
         }
-        assert_eq!(digest_item(&[0; 1_000]).chars().count(), MAX_DIGEST + 1);
+        assert_eq!(digest_item(&[0; 1_000]).chars().count(), MAX_DIGEST_CHARS + 1);
     }
 }

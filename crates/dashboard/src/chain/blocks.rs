@@ -15,7 +15,7 @@ use crate::table::Paging;
 use crate::view::View;
 
 /// Maximum number of blocks on the main page of the chain.
-const LISTED: usize = 10;
+const MAX_LISTED_BLOCKS: usize = 10;
 /// Maximum number of blocks per page.
 const PER_PAGE: usize = 64;
 
@@ -26,7 +26,7 @@ pub(super) fn latest(view: &View, state: &State) -> Markup {
             h2 id="blocks" { a href=(view.href("/chain/blocks")) { "Latest blocks" } }
             @if state.blocks.is_empty() { p.empty { "No block has been seen yet." } }
             ul.list {
-                @for seen in state.blocks.iter().take(LISTED) {
+                @for seen in state.blocks.iter().take(MAX_LISTED_BLOCKS) {
                     li {
                         span {
                             strong { (link(view, seen)) }

@@ -18,7 +18,7 @@ use crate::view::{Page, View};
 /// Maximum number of bonds in a row of the table of epochs.
 const MAX_BONDS: usize = 4;
 /// Maximum number of neurons on the overview.
-const MAX_BEST: usize = 10;
+const MAX_LISTED_NEURONS: usize = 10;
 
 /// Renders one neuron: its results by epoch, the weights it set and the weights it received.
 pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
@@ -171,7 +171,7 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
                             }
                         }
                         tbody {
-                            @for neuron in neurons.iter().take(MAX_BEST) {
+                            @for neuron in neurons.iter().take(MAX_LISTED_NEURONS) {
                                 @let hotkey = neuron.hotkey.to_string();
                                 @let [consensus, incentive, emission] = lines(state, neuron);
                                 tr {

@@ -73,7 +73,7 @@ impl Node for Client {
 
 /// Why data for a page could not be read from the node.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unread {
+pub(super) enum ReadFailure {
     /// The dashboard has no connection to a node.
     #[error(
         "the dashboard is not connected to the chain; hint: check the node, and the address in --chain"
@@ -87,7 +87,7 @@ pub(super) enum Unread {
     Failed(#[from] ChainError),
 }
 
-impl Unread {
+impl ReadFailure {
     /// Whether the node responded that the block or subnet does not exist.
     pub(super) const fn is_missing(&self) -> bool {
         matches!(self, Self::Failed(ChainError::NoSuchBlock(_) | ChainError::NoSuchSubnet(_)))
@@ -125,7 +125,7 @@ impl Reader {
     }
 
     /// Returns the header of a block.
-    pub(super) async fn header(&self, at: At) -> Result<Arc<BlockHeader>, Unread> {
+    pub(super) async fn header(&self, at: At) -> Result<Arc<BlockHeader>, ReadFailure> {
         if let At::Hash(hash) = at
             && let Some(header) = self.headers.get(&hash)
         {
@@ -137,7 +137,7 @@ impl Reader {
     }
 
     /// Returns the extrinsics and events of a block.
-    pub(super) async fn contents(&self, block: Block) -> Result<Arc<SeenBlock>, Unread> {
+    pub(super) async fn contents(&self, block: Block) -> Result<Arc<SeenBlock>, ReadFailure> {
         if let Some(cached) = self.blocks.get(&block.hash) {
             return Ok(cached);
         }
@@ -150,7 +150,7 @@ impl Reader {
         &self,
         account: AccountId,
         block: BlockHash,
-    ) -> Result<Arc<Account>, Unread> {
+    ) -> Result<Arc<Account>, ReadFailure> {
         let key = (account, block);
         if let Some(cached) = self.accounts.get(&key) {
             return Ok(cached);
@@ -164,7 +164,7 @@ impl Reader {
         &self,
         netuid: NetUid,
         block: BlockHash,
-    ) -> Result<Arc<Details>, Unread> {
+    ) -> Result<Arc<Details>, ReadFailure> {
         let key = (netuid, block);
         if let Some(cached) = self.subnets.get(&key) {
             return Ok(cached);
@@ -174,7 +174,7 @@ impl Reader {
     }
 
     /// Returns all storage items.
-    pub(super) async fn storage_items(&self) -> Result<Vec<StorageItem>, Unread> {
+    pub(super) async fn storage_items(&self) -> Result<Vec<StorageItem>, ReadFailure> {
         let node = self.node()?;
         self.limited(node.storage_items()).await
     }
@@ -185,25 +185,29 @@ impl Reader {
         item: &StorageItem,
         keys: &[Json],
         at: At,
-    ) -> Result<Entries, Unread> {
+    ) -> Result<Entries, ReadFailure> {
         let node = self.node()?;
         self.limited(node.entries(item, keys, at)).await
     }
 
-    fn node(&self) -> Result<Arc<dyn Node>, Unread> {
-        self.node.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Unread::Disconnected)
+    fn node(&self) -> Result<Arc<dyn Node>, ReadFailure> {
+        self.node
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(ReadFailure::Disconnected)
     }
 
     async fn limited<T>(
         &self,
         read: impl Future<Output = Result<T, ChainError>>,
-    ) -> Result<T, Unread> {
+    ) -> Result<T, ReadFailure> {
         let permitted = async {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;
             read.await
         };
-        Ok(timeout(TIMEOUT, permitted).await.map_err(|_| Unread::Late)??)
+        Ok(timeout(TIMEOUT, permitted).await.map_err(|_| ReadFailure::Late)??)
     }
 }
 

@@ -256,7 +256,7 @@ impl Source {
     pub(super) async fn read(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) {
         let read = async {
             let head = chain.head().await?;
-            self.see(chain, head, netuid, &mut None).await?;
+            self.observe_head(chain, head, netuid, &mut None).await?;
             self.read_epochs(chain, netuid, changes).await
         };
         match read.await {
@@ -276,7 +276,7 @@ impl Source {
                 None => chain.head().await,
             };
             let seen = match head {
-                Ok(head) => self.see(chain, head, netuid, &mut read_at).await,
+                Ok(head) => self.observe_head(chain, head, netuid, &mut read_at).await,
                 Err(error) => Err(error),
             };
             match seen {
@@ -295,7 +295,7 @@ impl Source {
         }
     }
 
-    async fn see(
+    async fn observe_head(
         &self,
         chain: &dyn Chain,
         head: Block,

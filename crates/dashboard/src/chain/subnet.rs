@@ -9,7 +9,7 @@ use taonet_chain::{
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use super::pages::{self, amount, filter, filter_form, hyperparameters};
-use super::reads::Unread;
+use super::reads::ReadFailure;
 use super::search;
 use super::source::{Source, State};
 use super::text::{account_link, published};
@@ -48,7 +48,7 @@ impl Details {
 
     /// Returns the details of a subnet that the follower of the chain has read. `default_netuid` is
     /// the subnet in `--netuid`.
-    fn of_state(state: &State, netuid: NetUid, default_netuid: NetUid) -> Self {
+    fn from_state(state: &State, netuid: NetUid, default_netuid: NetUid) -> Self {
         let summary = state
             .subnets
             .iter()
@@ -73,12 +73,12 @@ pub(super) async fn page(
     let state = source.state();
     let read = match state.blocks.front() {
         Some(head) => source.reader.subnet(netuid, head.block.hash).await,
-        None => Err(Unread::Disconnected),
+        None => Err(ReadFailure::Disconnected),
     };
     let (details, reason) = match read {
         Ok(details) => (details, None),
         Err(reason) if reason.is_missing() => return Err(view.missing("This subnet")),
-        Err(reason) => (Arc::new(Details::of_state(&state, netuid, default_netuid)), Some(reason)),
+        Err(reason) => (Arc::new(Details::from_state(&state, netuid, default_netuid)), Some(reason)),
     };
     let title = format!("Subnet {netuid}");
     let filter = filter(view);

@@ -28,7 +28,7 @@ impl Level {
     pub(super) const ALL: [Self; 5] =
         [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
 
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| name.eq_ignore_ascii_case(level.name()))
     }
 
@@ -67,7 +67,7 @@ impl Entry {
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let line: Value = serde_json::from_slice(line).ok()?;
         let time = line.get("timestamp")?.as_str()?.parse().ok()?;
-        let level = Level::of_name(line.get("level")?.as_str()?)?;
+        let level = Level::from_name(line.get("level")?.as_str()?)?;
         let target = line.get("target")?.as_str()?;
         let own = line.get("fields")?.as_object()?;
         let message = own.get("message").map(text).unwrap_or_default();

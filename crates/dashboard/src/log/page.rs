@@ -37,7 +37,7 @@ impl Filter {
     fn of(view: &View) -> Self {
         Self {
             service: Some(parameter(view, "service")).filter(|service| !service.is_empty()),
-            level: Level::of_name(&parameter(view, "level")).unwrap_or(Level::Trace),
+            level: Level::from_name(&parameter(view, "level")).unwrap_or(Level::Trace),
             miner: parameter(view, "miner"),
         }
     }

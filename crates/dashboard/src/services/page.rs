@@ -32,7 +32,7 @@ impl Health {
         }
     }
 
-    fn why(&self) -> &str {
+    fn reason(&self) -> &str {
         match self {
             Self::Failed(reason) => reason,
             Self::Unknown | Self::Ready | Self::Starting | Self::Stopped => "",
@@ -50,7 +50,7 @@ pub(super) fn overview(view: &View, states: &[State]) -> Markup {
                 @for state in states {
                     li {
                         span { (link(view, state)) }
-                        small { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.why())) }
+                        small { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.reason())) }
                     }
                 }
             } }
@@ -75,7 +75,7 @@ pub(super) fn panel(states: &[State]) -> Panel {
                 state.address.name.clone(),
                 state.health.label().to_owned(),
                 latency,
-                shown(state.health.why()),
+                shown(state.health.reason()),
             ]
         })
         .collect();
@@ -106,7 +106,7 @@ pub(super) fn list(view: &View, states: &[State]) -> Response {
                     @for state in states {
                         tr {
                             th scope="row" { (link(view, state)) }
-                            td { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.why())) }
+                            td { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.reason())) }
                             td.num { (duration(state.latency.map(|latency| latency.as_secs_f64()))) }
                             td.num { (state.metrics.len()) }
                             td { (last_read(state)) }
@@ -135,7 +135,7 @@ pub(super) fn service(view: &View, states: &[State], name: &str) -> Page {
     };
     let paging = Paging::of(view, "page", PER_PAGE, state.metrics.len());
     let part = html! {
-        @if !state.health.why().is_empty() { (problem("The service cannot be read", state.health.why())) }
+        @if !state.health.reason().is_empty() { (problem("The service cannot be read", state.health.reason())) }
         section.card aria-labelledby="metrics" {
             div.head {
                 h2 id="metrics" { "Metrics" }

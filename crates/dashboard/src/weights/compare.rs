@@ -55,7 +55,7 @@ pub(super) fn block(record: &Record, step: Step) -> Option<BlockNumber> {
 }
 
 /// Returns the newest submission that the chain should have put into effect.
-fn in_effect(records: &[Record]) -> Option<&Record> {
+fn effective_submission(records: &[Record]) -> Option<&Record> {
     let newest = records.first()?.intent.plan.key.epoch;
     records.iter().find(|record| {
         let plan = &record.intent.plan;
@@ -85,7 +85,7 @@ fn scaled(row: &[(Uid, u16)]) -> BTreeMap<Uid, u16> {
 /// Compares the submission in effect with the chain; `None` if no submission is in effect, or if
 /// the metagraph is older than the submission or belongs to a different subnet.
 pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Comparison> {
-    let record = in_effect(records)?;
+    let record = effective_submission(records)?;
     let plan = &record.intent.plan;
     let step = if matches!(plan.form, Form::Hash { .. }) { Step::Reveal } else { Step::Submit };
     if plan.key.netuid != metagraph.netuid

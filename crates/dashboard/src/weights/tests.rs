@@ -5,7 +5,7 @@ use axum::http::Request;
 use axum::http::header::HOST;
 use taonet_chain::testing::{MockChain, weight_rules};
 use taonet_chain::{
-    Chain as _, DispatchError, Metagraph, Outcome, RefusedBecause, WeightRow, WeightRules,
+    Chain as _, DispatchError, Metagraph, Outcome, RefusalReason, WeightRow, WeightRules,
 };
 use taonet_ledger::{Ledger, LedgerReader, NewWeights, Record, State, Submitter};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
@@ -145,7 +145,7 @@ async fn differing_weight_row_is_red_with_hint() {
 async fn messages_of_nodes_are_escaped() {
     const INJECTION: &str = "<script>alert(1)</script>\u{202e}\u{1b}[2J";
     let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535)]).await;
-    let refused = RefusedBecause::Other { code: 1, message: INJECTION.into() };
+    let refused = RefusalReason::Other { code: 1, message: INJECTION.into() };
     let mut failed = records[0].extrinsics[0].signed.outcome.clone().unwrap();
     let Outcome::Finalized(inclusion) = &mut failed else { panic!("{failed:?}") };
     inclusion.result = Err(DispatchError::Other(INJECTION.into()));

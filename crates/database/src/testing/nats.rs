@@ -95,7 +95,7 @@ impl Nats {
     }
 
     /// Deletes everything that the server stored. The server must be stopped.
-    pub fn lose_everything(&mut self) {
+    pub fn delete_all_data(&mut self) {
         self.folder = tempfile::tempdir().unwrap();
     }
 

@@ -23,9 +23,9 @@ fn request(path: &str, headers: &str) -> Vec<u8> {
 }
 
 /// Notifies when it is dropped.
-struct Ended(Arc<Notify>);
+struct DropNotifier(Arc<Notify>);
 
-impl Drop for Ended {
+impl Drop for DropNotifier {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -37,7 +37,7 @@ fn routes() -> (Router, Arc<Notify>) {
     let ended = Arc::new(Notify::new());
     let guarded = Arc::clone(&ended);
     let endless = get(move || async move {
-        let _ended = Ended(guarded);
+        let _ended = DropNotifier(guarded);
         std::future::pending::<()>().await;
     });
     let slow = get(|| async {

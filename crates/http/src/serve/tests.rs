@@ -296,8 +296,8 @@ async fn connection_stays_alive_after_body_is_read() {
 
 /// Returns a route that streams without end, with a notification when the stream is dropped.
 fn endless() -> (Router, Arc<Notify>) {
-    struct Ended(Arc<Notify>);
-    impl Drop for Ended {
+    struct DropNotifier(Arc<Notify>);
+    impl Drop for DropNotifier {
         fn drop(&mut self) {
             self.0.notify_one();
         }
@@ -305,7 +305,7 @@ fn endless() -> (Router, Arc<Notify>) {
     let ended = Arc::new(Notify::new());
     let guarded = ended.clone();
     let stream = get(move || async move {
-        let ended = Ended(guarded.clone());
+        let ended = DropNotifier(guarded.clone());
         let chunks = futures::stream::repeat_with(move || {
             let _held = &ended;
             Ok::<_, io::Error>(vec![0; 64 * 1024])

@@ -138,7 +138,7 @@ impl<C: Challenge> Steps<C> {
             }
         };
         let pause = last.map_or(Duration::ZERO, |last| {
-            rest(self.settings.interval, last.began, (self.clock)())
+            remaining(self.settings.interval, last.began, (self.clock)())
         });
         if !pause.is_zero() {
             tracing::info!(
@@ -154,7 +154,7 @@ impl<C: Challenge> Steps<C> {
         let neurons = self.service.neurons(settings.epochs.netuid).await?;
         let block = neurons.block;
         check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
-        let Drawn { miners, unavailable } = self.draw(&neurons);
+        let StepNeurons { miners, unavailable } = self.draw(&neurons);
         let request = within(settings.challenge_timeout, self.challenge.request(&miners)).await?;
         let replies = query(&self.client, &miners, &request, settings.query).await?;
         if let Some(outcome) = common_failure(&replies) {
@@ -189,7 +189,7 @@ impl<C: Challenge> Steps<C> {
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
     /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
     /// neurons that are not miners.
-    fn draw(&self, neurons: &Neurons) -> Drawn {
+    fn draw(&self, neurons: &Neurons) -> StepNeurons {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
         let mut selected = self.challenge.select(eligible, self.settings.select);
@@ -197,7 +197,7 @@ impl<C: Challenge> Steps<C> {
         selected.dedup_by_key(|neuron| neuron.uid);
         let miners = self.directory.select(&Neurons::new(neurons.block, selected.clone())).miners;
         selected.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
-        Drawn {
+        StepNeurons {
             miners,
             unavailable: selected.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
         }
@@ -205,7 +205,7 @@ impl<C: Challenge> Steps<C> {
 }
 
 /// Neurons that a step is about.
-struct Drawn {
+struct StepNeurons {
     /// The miners to query, in the order of their uids.
     miners: Vec<MinerEntry>,
     /// Hotkeys of drawn neurons that cannot be called: the step gives them the reward 0.
@@ -214,7 +214,7 @@ struct Drawn {
 
 /// Returns the part of the interval that is left. A clock that was set back delays a step by one
 /// interval at most.
-fn rest(interval: Duration, start: SystemTime, now: SystemTime) -> Duration {
+fn remaining(interval: Duration, start: SystemTime, now: SystemTime) -> Duration {
     interval.saturating_sub(now.duration_since(start).unwrap_or_default())
 }
 

@@ -51,7 +51,7 @@ impl Subnet for AverageWeights {
         Weights::proportional(scores, burn_uid)
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "no miner has earned a reward, and the burn uid is not on the subnet"
     }
 

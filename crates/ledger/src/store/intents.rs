@@ -77,7 +77,7 @@ pub struct Intent {
 impl Ledger {
     /// Inserts an intent, replacing one with the same key unless the stored one [is
     /// bound](Self::is_bound). Returns the stored intent.
-    pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
+    pub(crate) async fn store_intent(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
                                  weights, version_key, state)

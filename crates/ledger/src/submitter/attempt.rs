@@ -3,7 +3,7 @@
 use taonet_chain::{ChainError, Follow, HotkeyState, NonceLease, Outcome, SignOptions};
 
 use super::now::Now;
-use super::{Step, StepProgress, Submitter, Turn};
+use super::{MechanismState, Step, StepProgress, Submitter};
 use crate::form::{Sealing, hash_of, reveal_call, submit_call};
 use crate::{Intent, IntentKey, IntentState, Signed, State, SubmitError};
 
@@ -17,7 +17,7 @@ impl Submitter {
         intent: &mut Intent,
         step: Step,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(era) = now.era() else { return Ok(None) };
         if step == Step::Submit {

@@ -2,12 +2,12 @@
 
 use taonet_chain::{ChainError, Inclusion, Outcome, SignedExtrinsic};
 
-use super::now::{Now, When, epoch_at};
-use super::{Step, Submitter, Turn};
+use super::now::{EpochTime, Now, epoch_at};
+use super::{MechanismState, Step, Submitter};
 use crate::{Intent, IntentState, Signed, State, SubmitError};
 
 /// The number of recent blocks whose state even pruning nodes keep.
-const KEPT_BLOCKS: u32 = 256;
+const RETAINED_BLOCKS: u32 = 256;
 
 impl Submitter {
     /// Advances an intent as far as currently possible.
@@ -15,15 +15,15 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let timing = now.when(intent.plan.key.epoch);
+        let timing = now.epoch_time(intent.plan.key.epoch);
         let submit = self.take_step(intent, Step::Submit, timing, now, turn).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
-            self.take_step(intent, Step::Reveal, now.when(epoch), now, turn).await?;
+            self.take_step(intent, Step::Reveal, now.epoch_time(epoch), now, turn).await?;
         }
         self.conclude(intent, now).await
     }
@@ -33,7 +33,7 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
@@ -44,7 +44,7 @@ impl Submitter {
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if now.when(epoch) != When::Now || now.era().is_none() {
+        if now.epoch_time(epoch) != EpochTime::Now || now.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();
@@ -58,13 +58,13 @@ impl Submitter {
     async fn conclude(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
-            None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
+            None => conclusion(submit.as_ref(), now.epoch_time(intent.plan.key.epoch)),
             // Reverting a commit also voids its reveal.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => {
                 IntentState::Open
             }
             Some(epoch) => {
-                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch))
+                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.epoch_time(epoch))
             }
         };
         if state != intent.state {
@@ -78,12 +78,12 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        when: When,
+        when: EpochTime,
         now: &Now,
-        turn: &mut Turn,
+        turn: &mut MechanismState,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if when == When::Now {
+            return if when == EpochTime::Now {
                 self.sign(intent, step, now, turn).await
             } else {
                 Ok(None)
@@ -92,14 +92,14 @@ impl Submitter {
         if signed.state == State::Included {
             self.confirm(intent, step, &mut signed, now).await?;
         }
-        self.bury_replaced(intent, step, &mut signed, now).await?;
+        self.settle_replaced(intent, step, &mut signed, now).await?;
         match (signed.state, when) {
-            (State::Superseded | State::Expired | State::Withdrawn, When::Now) => {
+            (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Now) => {
                 return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
             }
-            (state, When::Now)
+            (state, EpochTime::Now)
                 if (state.is_pending() || state == State::Invalid)
-                    && self.is_of_another_runtime(&signed).await? =>
+                    && self.is_from_other_runtime(&signed).await? =>
             {
                 // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at
                 // most one of the two is ever included.
@@ -110,14 +110,16 @@ impl Submitter {
                     self.send(intent, step, &mut signed, None).await?;
                 }
             }
-            (state, When::Now) if state.is_pending() => {
+            (state, EpochTime::Now) if state.is_pending() => {
                 self.send(intent, step, &mut signed, None).await?;
             }
-            (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
+            (State::Signed, EpochTime::Past) => {
+                self.ledger.mark(&mut signed, State::Withdrawn).await?
+            }
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
-                self.bury(intent, step, &mut signed, now).await?;
+                self.settle_unsent(intent, step, &mut signed, now).await?;
             }
             _ => {}
         }
@@ -142,8 +144,8 @@ impl Submitter {
             Some(hash) if hash == block.hash => {
                 self.record(intent, step, signed, Outcome::Finalized(inclusion)).await
             }
-            Some(_) => self.find_again(intent, step, signed, now).await,
-            None if finalized.since(block.number) > KEPT_BLOCKS => {
+            Some(_) => self.search_after_revert(intent, step, signed, now).await,
+            None if finalized.since(block.number) > RETAINED_BLOCKS => {
                 Ok(self.ledger.mark(signed, State::Lost).await?)
             }
             None => Ok(()),
@@ -152,7 +154,7 @@ impl Submitter {
 
     /// Searches for an extrinsic again after its block was reverted, since another block may
     /// include it.
-    async fn find_again(
+    async fn search_after_revert(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -172,7 +174,7 @@ impl Submitter {
 
     /// Settles an extrinsic that is no longer resent, by searching the blocks of its era once all
     /// of them are finalized.
-    async fn bury(
+    async fn settle_unsent(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -188,7 +190,7 @@ impl Submitter {
 
     /// Searches for the extrinsics that `signed` replaced, under the same nonce: if one of them is
     /// in the chain, it is the decisive one, and `signed` can never be included.
-    async fn bury_replaced(
+    async fn settle_replaced(
         &self,
         intent: &mut Intent,
         step: Step,
@@ -227,7 +229,7 @@ impl Submitter {
         };
         match self.chain.lookup(hash, birth, last_block).await {
             Ok(outcome) => Ok(EndState::Known(outcome.unwrap_or(Outcome::Expired { last_block }))),
-            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
+            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > RETAINED_BLOCKS => {
                 Ok(EndState::Lost)
             }
             Err(error) => Err(error.into()),
@@ -235,7 +237,7 @@ impl Submitter {
     }
 
     /// Whether the runtime was upgraded after signing, which invalidates the signature.
-    async fn is_of_another_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
+    async fn is_from_other_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
@@ -297,11 +299,11 @@ fn is_effective(signed: &Signed) -> bool {
 }
 
 /// Returns the state of an intent, given the extrinsic of its last step.
-fn conclusion(signed: Option<&Signed>, when: When) -> IntentState {
+fn conclusion(signed: Option<&Signed>, when: EpochTime) -> IntentState {
     match (signed.map(|signed| signed.state), when) {
         (Some(State::Finalized), _) => IntentState::Done,
-        (None, When::Past) => IntentState::Missed,
-        (Some(state), When::Past) if state.is_settled() => IntentState::Missed,
+        (None, EpochTime::Past) => IntentState::Missed,
+        (Some(state), EpochTime::Past) if state.is_settled() => IntentState::Missed,
         _ => IntentState::Open,
     }
 }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use taonet_chain::{At, Block, Chain, DEFAULT_ERA_BLOCKS, Era, HotkeyState, Schedule, WeightRules};
 use taonet_primitives::{BlockNumber, NetUid};
 
-use super::Turn;
+use super::MechanismState;
 use crate::SubmitError;
 
 /// The minimum number of blocks remaining in the era at signing, since inclusion takes one or two
@@ -52,7 +52,7 @@ impl Now {
     pub(super) fn check_age(
         &self,
         state_block: BlockNumber,
-        turn: &Turn,
+        turn: &MechanismState,
     ) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
         if turn.has_signed || age <= u32::from(tempo) {
@@ -77,18 +77,18 @@ impl Now {
     }
 
     /// Whether an epoch is in the future, current, or past.
-    pub(super) fn when(&self, epoch: u64) -> When {
+    pub(super) fn epoch_time(&self, epoch: u64) -> EpochTime {
         match epoch.cmp(&self.epoch) {
-            Ordering::Greater => When::Later,
-            Ordering::Equal => When::Now,
-            Ordering::Less => When::Past,
+            Ordering::Greater => EpochTime::Later,
+            Ordering::Equal => EpochTime::Now,
+            Ordering::Less => EpochTime::Past,
         }
     }
 }
 
 /// The time of an action relative to the current epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(super) enum EpochTime {
     Later,
     Now,
     Past,

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{
-    CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, SignOptions, WeightRules,
+    CommitReveal, DispatchError, Follow, Outcome, RefusalReason, SignOptions, WeightRules,
 };
 use tempfile::TempDir;
 
@@ -121,8 +121,8 @@ fn submit_state(submission: &Submission) -> Option<State> {
     submission.submit.as_ref().map(|signed| signed.state)
 }
 
-fn rate_limit() -> RefusedBecause {
-    RefusedBecause::custom(6)
+fn rate_limit() -> RefusalReason {
+    RefusalReason::custom(6)
 }
 
 fn too_fast() -> DispatchError {

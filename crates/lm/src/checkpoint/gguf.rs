@@ -74,17 +74,20 @@ impl Gguf {
         let mut header =
             Header { path, reader: BufReader::new(&file), left: size, field: "header".to_owned() };
         if header.bytes::<4>()? != MAGIC {
-            return Err(header.wrong("is not a GGUF file"));
+            return Err(header.field_error("is not a GGUF file"));
         }
         let version = header.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(header.wrong(format!("version {version} is not supported, only 2 and 3")));
+            return Err(
+                header.field_error(format!("version {version} is not supported, only 2 and 3"))
+            );
         }
         let (tensors, values) = (header.u64()?, header.u64()?);
         // Each entry takes at least this many bytes; reject impossible counts before looping.
         if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.left) {
-            return Err(header
-                .wrong(format!("{tensors} tensors and {values} values do not fit into the file")));
+            return Err(header.field_error(format!(
+                "{tensors} tensors and {values} values do not fit into the file"
+            )));
         }
         let mut metadata = HashMap::new();
         for _ in 0..values {
@@ -118,7 +121,7 @@ impl Gguf {
                 };
                 let message =
                     format!("expected a power of two up to {MAX_ALIGNMENT}, found {found}");
-                return Err(gguf.wrong("general.alignment", message));
+                return Err(gguf.field_error("general.alignment", message));
             }
         };
         let base = read.next_multiple_of(alignment);
@@ -133,15 +136,15 @@ impl Gguf {
                     "{} bytes at offset {} exceed the file of {size} bytes",
                     entry.bytes, entry.start
                 );
-                return Err(gguf.wrong(&name, message));
+                return Err(gguf.field_error(&name, message));
             }
             if let Some((other, _)) = last.filter(|(_, end)| *end > entry.start) {
-                return Err(gguf.wrong(&name, format!("overlaps the tensor {other}")));
+                return Err(gguf.field_error(&name, format!("overlaps the tensor {other}")));
             }
             last = Some((name.clone(), entry.start + entry.bytes as u64));
             entry.start += base;
             if gguf.tensors.insert(name.clone(), entry).is_some() {
-                return Err(gguf.wrong(&name, "the file has two tensors of this name"));
+                return Err(gguf.field_error(&name, "the file has two tensors of this name"));
             }
         }
         Ok(gguf)
@@ -152,7 +155,7 @@ impl Gguf {
     }
 
     /// Returns the error of a field.
-    pub(super) fn wrong(&self, field: &str, message: impl Into<String>) -> LoadError {
+    pub(super) fn field_error(&self, field: &str, message: impl Into<String>) -> LoadError {
         LoadError::Gguf {
             path: self.path.clone(),
             field: field.to_owned(),
@@ -163,7 +166,7 @@ impl Gguf {
     /// Returns a positive integer.
     pub(super) fn count(&self, name: &str) -> Result<usize, LoadError> {
         let value = self.optional_count(name)?;
-        value.ok_or_else(|| self.wrong(name, "is missing"))
+        value.ok_or_else(|| self.field_error(name, "is missing"))
     }
 
     /// Returns an integer, if the file has it.
@@ -172,16 +175,18 @@ impl Gguf {
             None => Ok(None),
             Some(Value::Integer(value)) => {
                 let count = usize::try_from(*value);
-                count.map(Some).map_err(|_| self.wrong(name, format!("{value} is out of range")))
+                count
+                    .map(Some)
+                    .map_err(|_| self.field_error(name, format!("{value} is out of range")))
             }
-            Some(_) => Err(self.wrong(name, "expected an integer")),
+            Some(_) => Err(self.field_error(name, "expected an integer")),
         }
     }
 
     /// Returns the ID of a token, if the file has it.
     pub(super) fn token(&self, name: &str) -> Result<Option<u32>, LoadError> {
         let id = self.optional_count(name)?.map(u32::try_from).transpose();
-        id.map_err(|_| self.wrong(name, "is out of range"))
+        id.map_err(|_| self.field_error(name, "is out of range"))
     }
 
     /// Returns a positive number, if the file has it.
@@ -190,7 +195,7 @@ impl Gguf {
             None => Ok(None),
             Some(Value::Float(value)) if value.is_finite() && *value > 0.0 => Ok(Some(*value)),
             Some(Value::Integer(value)) if *value > 0 => Ok(Some(*value as f64)),
-            Some(_) => Err(self.wrong(name, "expected a number above 0")),
+            Some(_) => Err(self.field_error(name, "expected a number above 0")),
         }
     }
 
@@ -288,7 +293,7 @@ struct Header<'a> {
 }
 
 impl Header<'_> {
-    fn wrong(&self, message: impl Into<String>) -> LoadError {
+    fn field_error(&self, message: impl Into<String>) -> LoadError {
         LoadError::Gguf {
             path: self.path.to_owned(),
             field: self.field.clone(),
@@ -300,9 +305,10 @@ impl Header<'_> {
         match self.left.checked_sub(bytes) {
             Some(left) => self.left = left,
             None => {
-                return Err(
-                    self.wrong(format!("{bytes} bytes, but the file has only {} more", self.left))
-                );
+                return Err(self.field_error(format!(
+                    "{bytes} bytes, but the file has only {} more",
+                    self.left
+                )));
             }
         }
         Ok(())
@@ -330,7 +336,7 @@ impl Header<'_> {
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(length).read_to_end(&mut bytes);
         read.map_err(|source| LoadError::Read { path: self.path.to_owned(), source })?;
-        String::from_utf8(bytes).map_err(|_| self.wrong("is not UTF-8"))
+        String::from_utf8(bytes).map_err(|_| self.field_error("is not UTF-8"))
     }
 
     fn value(&mut self, kind: u32) -> Result<Value, LoadError> {
@@ -348,18 +354,18 @@ impl Header<'_> {
             10 => Value::Integer(self.u64()?.into()),
             11 => Value::Integer(i64::from_le_bytes(self.bytes()?).into()),
             12 => Value::Float(f64::from_le_bytes(self.bytes()?)),
-            kind => return Err(self.wrong(format!("unknown type {kind}"))),
+            kind => return Err(self.field_error(format!("unknown type {kind}"))),
         })
     }
 
     fn array(&mut self) -> Result<Value, LoadError> {
         let (kind, length) = (self.u32()?, self.u64()?);
         if kind == 9 {
-            return Err(self.wrong("arrays of arrays are not supported"));
+            return Err(self.field_error("arrays of arrays are not supported"));
         }
         // Each element has at least one byte.
         if length > self.left {
-            return Err(self.wrong(format!(
+            return Err(self.field_error(format!(
                 "{length} elements, but the file has only {} more bytes",
                 self.left
             )));
@@ -372,7 +378,8 @@ impl Header<'_> {
                 Value::Float(value) if is_used => floats.push(value as f32),
                 Value::Integer(value) if is_used => {
                     let value = i32::try_from(value);
-                    integers.push(value.map_err(|_| self.wrong("an element is out of range"))?);
+                    integers
+                        .push(value.map_err(|_| self.field_error("an element is out of range"))?);
                 }
                 _ => {}
             }
@@ -390,15 +397,15 @@ impl Header<'_> {
     fn entry(&mut self) -> Result<Entry, LoadError> {
         let dimensions = self.u32()?;
         if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
-            return Err(
-                self.wrong(format!("{dimensions} dimensions, expected 1 to {MAX_DIMENSIONS}"))
-            );
+            return Err(self
+                .field_error(format!("{dimensions} dimensions, expected 1 to {MAX_DIMENSIONS}")));
         }
         let mut shape = Vec::new();
         for _ in 0..dimensions {
             let size = self.u64()?;
             shape.push(
-                usize::try_from(size).map_err(|_| self.wrong(format!("a dimension of {size}")))?,
+                usize::try_from(size)
+                    .map_err(|_| self.field_error(format!("a dimension of {size}")))?,
             );
         }
         // In the file, the innermost dimension is first.
@@ -406,7 +413,7 @@ impl Header<'_> {
         shape.reverse();
         let number = self.u32()?;
         let Some(format) = format(number) else {
-            return Err(self.wrong(format!(
+            return Err(self.field_error(format!(
                 "the weight type {number} is not supported, only F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to \
                  Q6_K"
             )));
@@ -416,7 +423,9 @@ impl Header<'_> {
             .filter(|values| *values > 0 && row.is_multiple_of(format.block_size()))
             .and_then(|values| (values / format.block_size()).checked_mul(format.type_size()));
         let Some(bytes) = bytes else {
-            return Err(self.wrong(format!("the shape {shape:?} is impossible for {format:?}")));
+            return Err(
+                self.field_error(format!("the shape {shape:?} is impossible for {format:?}"))
+            );
         };
         Ok(Entry { format, shape, start: self.u64()?, bytes })
     }

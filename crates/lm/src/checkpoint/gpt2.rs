@@ -75,7 +75,7 @@ pub(super) fn gguf_config(file: &Gguf) -> Result<Gpt2Config, LoadError> {
         layers: file.count("gpt2.block_count")?,
         heads: file.count("gpt2.attention.head_count")?,
         context: file.count("gpt2.context_length")?,
-        norm_eps: file.number(epsilon)?.ok_or_else(|| file.wrong(epsilon, "is missing"))?,
+        norm_eps: file.number(epsilon)?.ok_or_else(|| file.field_error(epsilon, "is missing"))?,
     })
 }
 

@@ -147,11 +147,11 @@ pub(super) fn gguf_config(
 ) -> Result<LlamaConfig, LoadError> {
     let scaling = field_name(architecture, "rope.scaling.type");
     if let Some(value) = file.text(&scaling).filter(|value| *value != "none") {
-        return Err(file.wrong(&scaling, format!("{value:?} is not supported")));
+        return Err(file.field_error(&scaling, format!("{value:?} is not supported")));
     }
     for field in SOFT_CAPS.map(|field| field_name(architecture, field)) {
         if file.number(&field)?.is_some() {
-            return Err(file.wrong(&field, "is not supported"));
+            return Err(file.field_error(&field, "is not supported"));
         }
     }
     let (hidden, heads) = (
@@ -177,7 +177,7 @@ pub(super) fn gguf_config(
         } else {
             "embedding_length / head_count"
         };
-        return Err(file.wrong(&rotated, format!("must be {expected}")));
+        return Err(file.field_error(&rotated, format!("must be {expected}")));
     }
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
     let epsilon = field_name(architecture, "attention.layer_norm_rms_epsilon");
@@ -198,7 +198,7 @@ pub(super) fn gguf_config(
             .number(&field_name(architecture, "rope.freq_base"))?
             .unwrap_or(default_theta),
         rope_scaling: None,
-        norm_eps: file.number(&epsilon)?.ok_or_else(|| file.wrong(&epsilon, "is missing"))?,
+        norm_eps: file.number(&epsilon)?.ok_or_else(|| file.field_error(&epsilon, "is missing"))?,
     })
 }
 

@@ -20,7 +20,7 @@ struct IndexFile {
 
 impl Conversion {
     /// Returns the width of matrices of floats after loading; `None` for floats.
-    const fn of_floats(self) -> Option<Bits> {
+    const fn float_bits(self) -> Option<Bits> {
         match self {
             Self::Floats(bits) => bits,
             Self::SlowBlocks => None,
@@ -124,13 +124,13 @@ impl Tensors {
                 // Blocks of the format would only be rounded again.
                 Conversion::All(bits) if tensor.dtype() != bits.format() => Some(bits),
                 _ if has_blocks => return Ok(tensor.try_into()?),
-                conversion => conversion.of_floats(),
+                conversion => conversion.float_bits(),
             };
             let floats = tensor.dequantize(&self.device).map_err(ModelError::from)?;
             return Ok(Weight::new(floats, bits)?);
         }
         let floats = self.floats(name, &shape)?;
-        Ok(Weight::new(floats, self.conversion.of_floats())?)
+        Ok(Weight::new(floats, self.conversion.float_bits())?)
     }
 
     /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
@@ -151,7 +151,7 @@ impl Tensors {
     ) -> Result<Linear, LoadError> {
         let weight = self.floats(&format!("{name}.weight"), &[inputs, outputs])?;
         let weight = weight.t().and_then(|weight| weight.contiguous()).map_err(ModelError::from)?;
-        let weight = Weight::new(weight, self.conversion.of_floats())?;
+        let weight = Weight::new(weight, self.conversion.float_bits())?;
         Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
     }
 }

@@ -19,7 +19,7 @@ fn sampling(number: usize) -> Sampling {
     }
 }
 
-fn alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<Finish>) {
+fn generate_alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<Finish>) {
     let mut generation = model.generate(prompt(model, number), sampling(number));
     let tokens = generation.by_ref().map(|step| step.unwrap().token).collect();
     (tokens, generation.finish())
@@ -51,7 +51,7 @@ async fn batched_completions_equal_separate_ones() {
         .collect();
     for (number, answer) in readers.into_iter().enumerate() {
         let actual = answer.await.unwrap();
-        assert_eq!(actual, alone(&model, number), "{number}");
+        assert_eq!(actual, generate_alone(&model, number), "{number}");
         assert!(!actual.0.is_empty() && actual.1.is_some());
     }
 }
@@ -85,7 +85,7 @@ async fn slow_client_does_not_block_others() {
     let long = Sampling { max_tokens: 60, temperature: 0.0, ..Sampling::default() };
     let slow = engine.submit(prompt(&model, 1), long).unwrap();
     let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
-    assert_eq!(quick, alone(&model, 2));
+    assert_eq!(quick, generate_alone(&model, 2));
     // Wait until the slow client's event buffer is full.
     while slow.len() < EVENT_BUFFER - 1 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -108,7 +108,7 @@ async fn cancelled_request_frees_its_slot() {
     let waiting = engine.submit(prompt(&model, 0), sampling(0)).unwrap();
     drop(first);
     let answer = tokio::time::timeout(Duration::from_mins(1), read(waiting)).await.unwrap();
-    assert_eq!(answer, alone(&model, 0));
+    assert_eq!(answer, generate_alone(&model, 0));
 }
 
 #[tokio::test]

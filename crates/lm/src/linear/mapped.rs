@@ -26,13 +26,13 @@ pub(super) fn allocate(bytes: usize) -> io::Result<MmapMut> {
 
 /// A matrix of 32-bit floats, one row per output.
 #[derive(Debug, Clone)]
-pub(crate) struct Mapped {
+pub(crate) struct MappedMatrix {
     memory: Arc<Mmap>,
     outputs: usize,
     width: usize,
 }
 
-impl Mapped {
+impl MappedMatrix {
     /// Copies weights that fill a large page; `None` for smaller weights and those of another
     /// device.
     pub(super) fn copy(weights: &Tensor) -> Result<Option<Self>, ModelError> {

@@ -36,11 +36,11 @@ const INPUTS: usize = 32;
 /// Number of words with the bytes of a tile's inputs.
 const WORDS: usize = INPUTS / 4;
 /// Number of lines of a tile with weights of 4 bits.
-const FOUR: usize = 1 + WORDS / 2;
+const LINES_4_BIT: usize = 1 + WORDS / 2;
 /// Number of lines of a tile with weights of 4 bits and minima.
-const FOUR_WITH_MINIMA: usize = 2 + WORDS / 2;
+const LINES_4_BIT_WITH_MINIMA: usize = 2 + WORDS / 2;
 /// Number of lines of a tile with weights of 8 bits.
-const EIGHT: usize = 1 + WORDS;
+const LINES_8_BIT: usize = 1 + WORDS;
 /// Minimum number of tiles per thread, counted once for each input row; below it, waking a thread
 /// takes longer than the product.
 const MIN_WORK: usize = 1 << 10;
@@ -75,9 +75,9 @@ impl Format {
     /// Returns the number of lines of a tile.
     const fn height(self) -> usize {
         match self {
-            Self::Four => FOUR,
-            Self::FourWithMinima => FOUR_WITH_MINIMA,
-            Self::Eight => EIGHT,
+            Self::Four => LINES_4_BIT,
+            Self::FourWithMinima => LINES_4_BIT_WITH_MINIMA,
+            Self::Eight => LINES_8_BIT,
         }
     }
 
@@ -211,9 +211,9 @@ impl Nibbles {
 
     fn multiply_tiles(&self, lines: &[Line], input: &[Block], products: &mut [f32]) {
         match self.format {
-            Format::Four => self.fill::<FOUR>(lines, input, products),
-            Format::FourWithMinima => self.fill::<FOUR_WITH_MINIMA>(lines, input, products),
-            Format::Eight => self.fill::<EIGHT>(lines, input, products),
+            Format::Four => self.fill::<LINES_4_BIT>(lines, input, products),
+            Format::FourWithMinima => self.fill::<LINES_4_BIT_WITH_MINIMA>(lines, input, products),
+            Format::Eight => self.fill::<LINES_8_BIT>(lines, input, products),
         }
     }
 
@@ -392,8 +392,8 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
     products: &mut [f32],
 ) {
     let (mask, four) = (simd.splat_u32s(0x0f0f_0f0f), simd.splat_u32s(4));
-    let factor = if LINES == EIGHT { 16 } else { 1 };
-    let has_minima = LINES == FOUR_WITH_MINIMA;
+    let factor = if LINES == LINES_8_BIT { 16 } else { 1 };
+    let has_minima = LINES == LINES_4_BIT_WITH_MINIMA;
     let heads = if has_minima { 2 } else { 1 };
     for part in 0..OUTPUTS / S::U32_LANES {
         let mut sums = [simd.splat_f32s(0.0); M];

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::{LanguageModel, Message, ModelError, Sampling};
 
 /// Maximum number of likeliest tokens that a request may ask for at each position.
-const MAX_TOP: u64 = 20;
+const MAX_TOP_LOGPROBS: u64 = 20;
 /// Default maximum number of tokens in an answer.
 const DEFAULT_TOKENS: u64 = 256;
 /// Fields that change an answer in a way that the server does not support.
@@ -79,7 +79,7 @@ impl Request {
         let messages =
             messages.ok_or(wrong("messages", "an array of messages with a role and a text"))?;
         let wants_logprobs = fields.flag("logprobs")?;
-        let top = fields.number("top_logprobs", MAX_TOP)?.unwrap_or(0);
+        let top = fields.number("top_logprobs", MAX_TOP_LOGPROBS)?.unwrap_or(0);
         let continues = fields.flag("continue_final_message")?;
         fields.request(Prompt::Chat { messages, continues }, wants_logprobs, top)
     }
@@ -92,7 +92,7 @@ impl Request {
             .and_then(Value::as_str)
             .ok_or(wrong("prompt", "a text"))?
             .to_owned();
-        let top = fields.number("logprobs", MAX_TOP)?;
+        let top = fields.number("logprobs", MAX_TOP_LOGPROBS)?;
         fields.request(Prompt::Text(prompt), top.is_some(), top.unwrap_or(0))
     }
 }
@@ -162,7 +162,7 @@ impl Fields {
             streams: self.flag("stream")?,
             wants_logprobs,
             wants_usage: wants_usage.and_then(Value::as_bool).unwrap_or(false),
-            prompt_logprobs: self.number("prompt_logprobs", MAX_TOP)?.map(count),
+            prompt_logprobs: self.number("prompt_logprobs", MAX_TOP_LOGPROBS)?.map(count),
         })
     }
 

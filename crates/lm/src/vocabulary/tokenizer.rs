@@ -24,7 +24,7 @@ impl Vocabulary {
 
     /// Loads the vocabulary of a model with `size` tokens from a GGUF file: the `tokenizer.json`
     /// beside the file, or else the tokenizer `embedded` in it, or why it has none.
-    pub(crate) fn of_gguf(
+    pub(crate) fn from_gguf(
         path: &Path,
         embedded: Result<serde_json::Value, String>,
         size: usize,

@@ -33,12 +33,12 @@ use crate::chain::{Chain, NewBlock};
 use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
-use crate::pool::Queued;
+use crate::pool::QueuedExtrinsic;
 use crate::store::{Head, Staged, StoreError, Target, Time};
 use build::{Addition, SkipReason, build, stated_time};
-use group::{Committer, Group, Waiting};
+use group::{Committer, Group, PendingBlock};
 
-pub(crate) use build::Applied;
+pub(crate) use build::AppliedCommand;
 pub use build::BuildError;
 pub use error::AuthorError;
 pub use import::ImportError;
@@ -88,7 +88,7 @@ pub(crate) struct CommandOutput {
     /// The newest block.
     pub(crate) head: Head,
     /// The extrinsic that the command added to this block.
-    pub(crate) applied: Option<Applied>,
+    pub(crate) applied: Option<AppliedCommand>,
 }
 
 /// A command to produce blocks immediately, or to change the chain's newest block or time, with the
@@ -323,7 +323,7 @@ impl Author {
         &mut self,
         account: AccountId,
         call: RuntimeCall,
-    ) -> Result<Option<Applied>, AuthorError> {
+    ) -> Result<Option<AppliedCommand>, AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
         let built = within(&mut Overlay::default(), &state, || {
             impersonate(&self.tip.header, account, call)
@@ -333,7 +333,10 @@ impl Author {
     }
 
     /// Produces a block that sets storage.
-    fn set_storage(&mut self, items: Vec<StorageEntry>) -> Result<Option<Applied>, AuthorError> {
+    fn set_storage(
+        &mut self,
+        items: Vec<StorageEntry>,
+    ) -> Result<Option<AppliedCommand>, AuthorError> {
         self.make_alone(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
     }
 
@@ -410,7 +413,7 @@ impl Author {
     }
 
     /// Produces and commits one block for a development command, without the pool's extrinsics.
-    fn make_alone(&mut self, addition: &Addition) -> Result<Option<Applied>, AuthorError> {
+    fn make_alone(&mut self, addition: &Addition) -> Result<Option<AppliedCommand>, AuthorError> {
         let (_, applied) = self.make_from(&[], Some(addition))?;
         self.commit()?;
         Ok(applied)
@@ -419,9 +422,9 @@ impl Author {
     /// Produces one block from queued extrinsics or the addition of a development command.
     fn make_from(
         &mut self,
-        queued: &[Queued],
+        queued: &[QueuedExtrinsic],
         addition: Option<&Addition>,
-    ) -> Result<(usize, Option<Applied>), AuthorError> {
+    ) -> Result<(usize, Option<AppliedCommand>), AuthorError> {
         let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
@@ -438,7 +441,7 @@ impl Author {
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
         self.stated = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
-        self.group.push(staged, Waiting { block, included: watchers });
+        self.group.push(staged, PendingBlock { block, included: watchers });
         meter::block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
         Ok((included.len(), built.applied))
     }

@@ -125,7 +125,7 @@ impl Chain {
     }
 
     /// Waits until a committed block is finalized; returns false if it is reverted before.
-    pub(crate) async fn becomes_final(&self, hash: H256) -> bool {
+    pub(crate) async fn wait_until_final(&self, hash: H256) -> bool {
         loop {
             let (head, mut events) = self.follow();
             match self.store.header(hash) {

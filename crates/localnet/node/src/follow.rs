@@ -31,7 +31,7 @@ use leader::{Link, PAGE};
 /// Pauses before a reconnect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// The pause after the leader's chain changed while it was read.
-const CHANGED_PAUSE: Duration = Duration::from_millis(50);
+const LEADER_CHANGED_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum number of blocks that are imported at once.
 const MAX_IMPORT_BLOCKS: u32 = 64;
 /// Maximum time for which a report on an extrinsic waits for the import of its block.
@@ -120,7 +120,7 @@ pub(crate) async fn first_block(
     let link = leader.connect().await?;
     loop {
         match fetch(&link, history, &link.head().await?).await {
-            Err(FollowError::Changed(_)) => sleep(CHANGED_PAUSE).await,
+            Err(FollowError::Changed(_)) => sleep(LEADER_CHANGED_PAUSE).await,
             fetched => return Ok(fetched?.first().map_err(AuthorError::from)?),
         }
     }
@@ -183,9 +183,9 @@ fn has_block(chain: &Chain, hash: H256) -> bool {
 }
 
 /// The task that follows a leader; dropping it cancels the task.
-pub(crate) struct Following(JoinHandle<Infallible>);
+pub(crate) struct FollowTask(JoinHandle<Infallible>);
 
-impl Drop for Following {
+impl Drop for FollowTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -206,9 +206,9 @@ impl Follower {
         leader: Arc<Leader>,
         control: Control,
         history: History,
-    ) -> Following {
+    ) -> FollowTask {
         let follower = Self { chain, leader, control, history };
-        Following(tokio::spawn(follower.run()))
+        FollowTask(tokio::spawn(follower.run()))
     }
 
     /// Follows the leader, and reconnects when it is lost.
@@ -223,7 +223,7 @@ impl Follower {
             if reported_error.as_ref() != Some(&error) {
                 tracing::warn!(leader = self.leader.url(), error, "not following");
             }
-            self.leader.lost(&error);
+            self.leader.mark_lost(&error);
             reported_error = Some(error);
             sleep(BACKOFF.delay(failures)).await;
             failures = failures.saturating_add(1);
@@ -276,7 +276,7 @@ impl Follower {
             if !is_caught_up {
                 match self.advance(link, &own, &newest).await {
                     Err(FollowError::Changed(_)) => {
-                        sleep(CHANGED_PAUSE).await;
+                        sleep(LEADER_CHANGED_PAUSE).await;
                         continue;
                     }
                     done => done?,

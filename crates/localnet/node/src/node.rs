@@ -23,10 +23,10 @@ use crate::author::{Action, Author, AuthorError, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, within};
-use crate::follow::{FollowError, Follower, Following, Leader, first_block};
+use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
-use crate::store::{Head, History, KEPT_BLOCKS, Snapshot, Store, StoreError};
+use crate::store::{Head, History, RETAINED_BLOCKS, Snapshot, Store, StoreError};
 
 pub(crate) use control::Control;
 
@@ -91,7 +91,7 @@ impl NodeConfig {
             directory: None,
             clock: Some(Clock::Manual),
             history: History::default(),
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
             allow_origins: Vec::new(),
@@ -238,7 +238,7 @@ fn guarded<T>(
 ) -> Result<T, NodeError> {
     let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|panic| {
-        Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into())
+        Err(StoreError::from_panic(panic.as_ref(), config.directory.as_deref()).into())
     })
 }
 
@@ -280,7 +280,7 @@ fn block_time(store: &Store) -> Result<u64, NodeError> {
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without
 /// waiting.
 pub struct NodeHandle {
-    following: Option<Following>,
+    following: Option<FollowTask>,
     chain: Arc<Chain>,
     control: Control,
     server: rpc::Server,

@@ -36,7 +36,7 @@ const BAN: Duration = Duration::from_mins(30);
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Maximum number of repeated validations of an extrinsic while the head advances; the next
 /// validation blocks the head.
-const CHASES: usize = 3;
+const MAX_REVALIDATIONS: usize = 3;
 
 /// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +67,14 @@ impl PoolLimits {
 
 /// An extrinsic that is ready for a block.
 #[derive(Clone)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedExtrinsic {
     pub(crate) seq: Seq,
     pub(crate) hash: H256,
     pub(crate) bytes: Arc<[u8]>,
 }
 
 /// An included extrinsic, with the watcher to notify when its block is committed.
-pub(crate) struct Included {
+pub(crate) struct IncludedExtrinsic {
     pub(crate) watcher: Watcher,
 }
 
@@ -125,7 +125,7 @@ impl Pool {
             let valid = match validate(store, &tip, &bytes) {
                 Ok(valid) => valid,
                 // The block may have been reverted meanwhile.
-                Err(_) if chases < CHASES && self.tip().hash != tip.hash => {
+                Err(_) if chases < MAX_REVALIDATIONS && self.tip().hash != tip.hash => {
                     chases += 1;
                     continue;
                 }
@@ -137,7 +137,7 @@ impl Pool {
             let mut inner = self.lock();
             let valid = if inner.tip.hash == tip.hash {
                 valid
-            } else if chases < CHASES {
+            } else if chases < MAX_REVALIDATIONS {
                 chases += 1;
                 continue;
             } else {
@@ -185,17 +185,22 @@ impl Pool {
     }
 
     /// Returns the ready extrinsics in the order of inclusion.
-    pub(crate) fn queued(&self) -> Vec<Queued> {
+    pub(crate) fn queued(&self) -> Vec<QueuedExtrinsic> {
         let inner = self.lock();
         let ready = inner.graph.in_order().into_iter().filter_map(|seq| {
             let entry = inner.graph.get(seq)?;
-            Some(Queued { seq, hash: entry.hash, bytes: entry.bytes.clone() })
+            Some(QueuedExtrinsic { seq, hash: entry.hash, bytes: entry.bytes.clone() })
         });
         ready.collect()
     }
 
     /// Updates the pool after block `tip`: removes included, invalid and expired extrinsics.
-    pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
+    pub(crate) fn advance(
+        &self,
+        tip: Head,
+        included: &[Seq],
+        invalid: &[Seq],
+    ) -> Vec<IncludedExtrinsic> {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
         let entries =
@@ -211,7 +216,7 @@ impl Pool {
         }
         inner.tip = tip;
         crate::meter::pool(inner.graph.ready(), inner.graph.len());
-        entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
+        entries.into_iter().map(|entry| IncludedExtrinsic { watcher: entry.watcher }).collect()
     }
 
     /// Resets the pool to `tip` when later blocks were lost before their commit, so that their

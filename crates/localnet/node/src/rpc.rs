@@ -31,7 +31,7 @@ use jsonrpsee::server::{
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{Extensions, RpcModule};
 use serde_json::json;
-use taonet_http::WholeBodies;
+use taonet_http::BodyLimits;
 use tokio::net::TcpListener;
 
 use crate::author::Action;
@@ -344,7 +344,7 @@ pub(crate) async fn serve(
     let names = Names::new(module.method_names());
     let maximum = limits.request_bytes as usize;
     let bodies =
-        WholeBodies::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
+        BodyLimits::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
     let front = Front {
         builder,
         methods: module.into(),

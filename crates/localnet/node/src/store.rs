@@ -76,7 +76,7 @@ pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 /// Default number of newest blocks whose headers and bodies are kept, also after their states are
 /// pruned. An empty block takes about 450 bytes. Unit tests produce few blocks and keep no more
 /// blocks than states.
-pub(crate) const KEPT_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
+pub(crate) const RETAINED_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
 
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Store {
         genesis: Option<Storage>,
         history: History,
     ) -> Result<Self, StoreError> {
-        Self::open_from(directory, genesis.map(FirstBlock::of_genesis).transpose()?, history)
+        Self::open_from(directory, genesis.map(FirstBlock::from_genesis).transpose()?, history)
     }
 
     /// Opens the chain in `directory`, or creates it with its first block; without a directory the
@@ -192,7 +192,7 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history,
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
@@ -217,11 +217,11 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history: History::Archive,
-            kept_blocks: KEPT_BLOCKS,
+            kept_blocks: RETAINED_BLOCKS,
             flushing,
             path: None,
         };
-        store.check_or_create(None, Some(FirstBlock::of_genesis(genesis).unwrap())).unwrap();
+        store.check_or_create(None, Some(FirstBlock::from_genesis(genesis).unwrap())).unwrap();
         store
     }
 
@@ -259,15 +259,16 @@ impl Store {
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
         }
         self.write_first(&write, first)?;
-        self.commit_anew(write)
+        self.commit_and_clear_cache(write)
     }
 
     /// Checks that `genesis` is the state of the genesis block.
     ///
     /// # Errors
-    /// [`StoreError::Genesis`] if the states differ; also the errors of [`FirstBlock::of_genesis`].
+    /// [`StoreError::Genesis`] if the states differ; also the errors of
+    /// [`FirstBlock::from_genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
-        self.check_first(&FirstBlock::of_genesis(genesis)?)
+        self.check_first(&FirstBlock::from_genesis(genesis)?)
     }
 
     fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
@@ -360,7 +361,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the transaction then has no effect.
-    fn commit_anew(&self, write: WriteTransaction) -> Result<(), StoreError> {
+    fn commit_and_clear_cache(&self, write: WriteTransaction) -> Result<(), StoreError> {
         let memory = NodeMemory::new();
         memory.load_recent(&write.open_table(RECENT)?)?;
         write.commit()?;
@@ -388,7 +389,7 @@ impl Store {
     /// Makes all past commits durable.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let flushed = self.flush();
-        self.flushing.off();
+        self.flushing.disable();
         flushed
     }
 
@@ -433,7 +434,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     }
     // If the process is killed while it creates the file, the magic bytes are missing: the database
     // writes them last.
-    if is_unborn(&file).map_err(|source| StoreError::open(&path, source))? {
+    if is_uninitialized(&file).map_err(|source| StoreError::open(&path, source))? {
         if !create {
             // As when the database is closed; see `LazyFile`.
             file.unlock().map_err(|source| StoreError::open(&path, source))?;
@@ -446,7 +447,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
 
 /// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its
 /// creation was interrupted.
-fn is_unborn(file: &File) -> io::Result<bool> {
+fn is_uninitialized(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))

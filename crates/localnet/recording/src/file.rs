@@ -16,7 +16,7 @@ use blake2::{Blake2b, Digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{LeftOut, Origin, Recorded, Recording, RecordingError};
+use super::{OmittedItem, Origin, Recorded, Recording, RecordingError};
 
 /// Name of the format, in the first line.
 const FORMAT: &str = "taonet-recording";
@@ -39,7 +39,7 @@ struct Header {
     version: u64,
     origin: Origin,
     netuids: Vec<u16>,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<OmittedItem>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use sp_core::storage::Storage;
 use sp_state_machine::BasicExternalities;
 use taonet_localnet_runtime::fork::{self, Access, Item};
 
-use super::{LeftOut, REQUIRED, Recording, RecordingError};
+use super::{OmittedItem, REQUIRED, Recording, RecordingError};
 
 /// Name of the item that says whether a subnet exists.
 const NETWORKS: &str = "SubtensorModule.NetworksAdded";
@@ -18,7 +18,7 @@ pub struct Fork {
     /// Number of storage entries in the genesis state that come from the recording.
     pub entries: usize,
     /// Recorded items that this program's runtime cannot take.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<OmittedItem>,
 }
 
 impl Recording {
@@ -52,7 +52,7 @@ impl Recording {
             if REQUIRED.contains(&name.as_str()) {
                 return Err(RecordingError::Item { item: name.clone(), reason: reason.to_owned() });
             }
-            left_out.push(LeftOut::new(name, reason));
+            left_out.push(OmittedItem::new(name, reason));
         }
         if let Some(item) = REQUIRED.iter().find(|item| !self.items.contains_key(**item)) {
             let reason = "it was not recorded".to_owned();

@@ -78,14 +78,14 @@ pub struct Origin {
 /// A storage item that a recording or a fork lacks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
+pub struct OmittedItem {
     /// Name of the item, such as `SubtensorModule.Tempo`.
     pub item: String,
     /// Why it was left out.
     pub reason: String,
 }
 
-impl LeftOut {
+impl OmittedItem {
     fn new(item: &str, reason: &str) -> Self {
         Self { item: item.to_owned(), reason: reason.to_owned() }
     }
@@ -107,7 +107,7 @@ struct Recorded {
 pub struct Recording {
     origin: Origin,
     netuids: Vec<u16>,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<OmittedItem>,
     items: BTreeMap<String, Recorded>,
 }
 
@@ -123,7 +123,7 @@ impl Recording {
     }
 
     /// Returns the items of the chain that the recording lacks.
-    pub fn left_out(&self) -> &[LeftOut] {
+    pub fn omitted_items(&self) -> &[OmittedItem] {
         &self.left_out
     }
 

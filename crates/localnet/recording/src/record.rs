@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use codec::Decode;
 use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, MetadataError};
 
-use super::{LeftOut, Origin, REQUIRED, Recorded, Recording, shares};
+use super::{OmittedItem, Origin, REQUIRED, Recorded, Recording, shares};
 
 type Account = [u8; 32];
 /// A storage key and its value.
@@ -132,7 +132,7 @@ struct Comparison {
     /// Those of them with different defaults, with the defaults of the recorded chain.
     defaults: BTreeMap<String, Vec<u8>>,
     /// The others.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<OmittedItem>,
 }
 
 fn compare(own: &Items, theirs: Items) -> Comparison {
@@ -157,7 +157,7 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
                 continue;
             }
         };
-        left_out.push(LeftOut::new(&name, reason));
+        left_out.push(OmittedItem::new(&name, reason));
     }
     Comparison { items, defaults, left_out }
 }

@@ -117,7 +117,7 @@ fn recordings() -> impl Strategy<Value = Recording> {
     parts.prop_map(|(items, left_out, netuids, block)| Recording {
         origin: origin(block),
         netuids,
-        left_out: left_out.iter().map(|(item, reason)| LeftOut::new(item, reason)).collect(),
+        left_out: left_out.iter().map(|(item, reason)| OmittedItem::new(item, reason)).collect(),
         items,
     })
 }
@@ -368,8 +368,8 @@ async fn incompatible_item_is_skipped() {
     other[position + 1] = b'k';
     let recording = record(&source, origin(7), &other, &[59]).await.unwrap();
     assert_eq!(
-        recording.left_out().iter().find(|left| left.item.ends_with("appa")),
-        Some(&LeftOut::new("SubtensorModule.kappa", "the localnet has no such item"))
+        recording.omitted_items().iter().find(|left| left.item.ends_with("appa")),
+        Some(&OmittedItem::new("SubtensorModule.kappa", "the localnet has no such item"))
     );
     // A recording of another version of this program.
     let mut recording = recorded(&source, &[59]).await;
@@ -379,8 +379,8 @@ async fn incompatible_item_is_skipped() {
     recording.items.insert("SubtensorModule.Unknown".to_owned(), unknown);
     let fork = recording.fork(&mut genesis(&[]).unwrap()).unwrap();
     let expected = [
-        LeftOut::new("SubtensorModule.Kappa", "the localnet encodes it differently"),
-        LeftOut::new("SubtensorModule.Unknown", "the localnet has no such item"),
+        OmittedItem::new("SubtensorModule.Kappa", "the localnet encodes it differently"),
+        OmittedItem::new("SubtensorModule.Unknown", "the localnet has no such item"),
     ];
     assert_eq!(fork.left_out, expected);
 }

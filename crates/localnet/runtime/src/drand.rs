@@ -18,9 +18,9 @@ pub use types::{
 };
 
 /// Number of pulses that the chain keeps: those of about a week.
-pub const KEPT_PULSES: u64 = 216_000;
+pub const MAX_STORED_PULSES: u64 = 216_000;
 /// Maximum number of pulses that are removed at a time.
-const REMOVED_AT_A_TIME: u64 = 100;
+const MAX_REMOVED_PULSES: u64 = 100;
 
 #[allow(missing_docs, unreachable_pub)]
 #[allow(
@@ -49,7 +49,7 @@ pub mod pallet {
     use super::types::{
         BeaconConfiguration, BeaconConfigurationPayload, Pulse, PulsesPayload, Quicknet,
     };
-    use super::{KEPT_PULSES, REMOVED_AT_A_TIME};
+    use super::{MAX_REMOVED_PULSES, MAX_STORED_PULSES};
     use crate::call_weights::drand as call_weights;
 
     /// The Drand pallet.
@@ -212,8 +212,9 @@ pub mod pallet {
             if oldest == 0 {
                 return;
             }
-            let excess = last.saturating_sub(oldest).saturating_add(1).saturating_sub(KEPT_PULSES);
-            let new_oldest = oldest.saturating_add(excess.min(REMOVED_AT_A_TIME));
+            let excess =
+                last.saturating_sub(oldest).saturating_add(1).saturating_sub(MAX_STORED_PULSES);
+            let new_oldest = oldest.saturating_add(excess.min(MAX_REMOVED_PULSES));
             (oldest..new_oldest).for_each(Pulses::<T>::remove);
             OldestStoredRound::<T>::put(new_oldest);
         }

@@ -53,15 +53,15 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
             None => Some(fees),
         };
         if let Some(fees) = refused {
-            Lost::on_nonzero_unbalanced(fees);
+            UncreditedTao::on_nonzero_unbalanced(fees);
         }
     }
 }
 
 /// Handler for TAO that no account receives: subtracts it from the total issuance.
-pub struct Lost;
+pub struct UncreditedTao;
 
-impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
+impl OnUnbalanced<Credit<AccountId, Balances>> for UncreditedTao {
     fn on_nonzero_unbalanced(tao: Credit<AccountId, Balances>) {
         TotalIssuance::<Runtime>::mutate(|total| {
             *total = total.saturating_sub(TaoBalance(tao.peek()));

@@ -15,9 +15,9 @@ use crate::subtensor::MaxEpochsPerBlock;
 const DEVELOPMENT_SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
 
 /// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
-const RICH: u64 = 1_000_000_000_000_000;
+const WEALTHY_BALANCE: u64 = 1_000_000_000_000_000;
 /// Genesis balance of the other accounts: 2 000 TAO, in rao.
-const MODEST: u64 = 2_000_000_000_000;
+const DEFAULT_BALANCE: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
 const PRODUCTION_SLOT: u64 = 12_000;
@@ -30,15 +30,15 @@ const AUTHOR: &str = "One";
 
 /// Development accounts and their genesis balances in rao.
 pub const ACCOUNTS: [(&str, u64); 9] = [
-    ("Alice", RICH),
-    ("Bob", RICH),
-    ("Charlie", RICH),
-    ("Dave", MODEST),
-    ("Eve", MODEST),
-    ("Ferdie", MODEST),
-    ("One", MODEST),
-    ("Two", MODEST),
-    ("Three", MODEST),
+    ("Alice", WEALTHY_BALANCE),
+    ("Bob", WEALTHY_BALANCE),
+    ("Charlie", WEALTHY_BALANCE),
+    ("Dave", DEFAULT_BALANCE),
+    ("Eve", DEFAULT_BALANCE),
+    ("Ferdie", DEFAULT_BALANCE),
+    ("One", DEFAULT_BALANCE),
+    ("Two", DEFAULT_BALANCE),
+    ("Three", DEFAULT_BALANCE),
 ];
 
 /// Public keys of the development accounts, and of Alice's hotkey. Deriving them would be a tenth
@@ -131,14 +131,14 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
     for (name, rao) in ACCOUNTS {
         balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
     }
-    balances.extend(ETHEREUM.map(|address| (ethereum_account(address), MODEST)));
+    balances.extend(ETHEREUM.map(|address| (ethereum_account(address), DEFAULT_BALANCE)));
     for account in endowed {
         if let Some(entry) =
             balances.iter_mut().find(|(endowed_account, _)| endowed_account == account)
         {
-            entry.1 = RICH;
+            entry.1 = WEALTHY_BALANCE;
         } else {
-            balances.push((account.clone(), RICH));
+            balances.push((account.clone(), WEALTHY_BALANCE));
         }
     }
     let author = development_account(AUTHOR).map_err(GenesisError::Key)?;

@@ -182,7 +182,7 @@ impl pallet_balances::Config for Runtime {
     type ReserveIdentifier = [u8; 8];
     type Balance = Balance;
     type RuntimeEvent = RuntimeEvent;
-    type DustRemoval = fees::Lost;
+    type DustRemoval = fees::UncreditedTao;
     type ExistentialDeposit = ConstU64<500>;
     type AccountStore = System;
     type WeightInfo = ();

@@ -14,18 +14,18 @@ use crate::runtime::AccountId;
 /// Maximum number of signatures in memory.
 const MAX: usize = 8_192;
 
-static VERIFIED: Mutex<Verified> =
-    Mutex::new(Verified { digests: BTreeSet::new(), oldest: VecDeque::new() });
+static VERIFIED: Mutex<VerifiedSignatures> =
+    Mutex::new(VerifiedSignatures { digests: BTreeSet::new(), oldest: VecDeque::new() });
 
 /// Digests of valid signatures with their signers and messages.
 #[derive(Debug)]
-struct Verified {
+struct VerifiedSignatures {
     digests: BTreeSet<[u8; 32]>,
     /// The same digests, the oldest first.
     oldest: VecDeque<[u8; 32]>,
 }
 
-impl Verified {
+impl VerifiedSignatures {
     fn add(&mut self, digest: [u8; 32]) {
         if !self.digests.insert(digest) {
             return;
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn oldest_signatures_are_evicted() {
-        let mut verified = Verified { digests: BTreeSet::new(), oldest: VecDeque::new() };
+        let mut verified = VerifiedSignatures { digests: BTreeSet::new(), oldest: VecDeque::new() };
         let digest = |number: usize| blake2_256(&(number as u64).encode());
         for number in 0..MAX + 10 {
             verified.add(digest(number));

@@ -56,13 +56,13 @@ fn borrowed(delta: &Delta) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
 }
 
 /// The state by `trie-db`, and by the tree.
-struct Both {
+struct TriePair {
     items: BTreeMap<Vec<u8>, Vec<u8>>,
     disk: Disk,
     tree: Tree,
 }
 
-impl Both {
+impl TriePair {
     fn new() -> Self {
         Self { items: BTreeMap::new(), disk: Disk::default(), tree: Tree::new(empty_root()) }
     }
@@ -144,7 +144,7 @@ proptest! {
 
     #[test]
     fn roots_and_nodes_equal_the_reference_trie(steps in prop::collection::vec(step(), 1..16)) {
-        let mut both = Both::new();
+        let mut both = TriePair::new();
         for step in steps {
             match step {
                 Step::Change(delta) => both.change(&delta),
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_missing_node_is_an_error(first in delta(), second in delta(), missing in any::<prop::sample::Index>()) {
-        let mut both = Both::new();
+        let mut both = TriePair::new();
         both.change(&first);
         both.forget();
         if !both.disk.0.is_empty() {
@@ -196,7 +196,7 @@ fn missing_root_node_is_an_error() {
 
 #[test]
 fn a_malformed_node_is_an_error() {
-    let mut both = Both::new();
+    let mut both = TriePair::new();
     both.change(&map());
     both.forget();
     let root = both.tree.root();
@@ -209,7 +209,7 @@ fn a_malformed_node_is_an_error() {
 
 #[test]
 fn changes_without_effect_change_no_node() {
-    let mut both = Both::new();
+    let mut both = TriePair::new();
     let delta = map();
     both.change(&delta);
     let removed = (b"missing".to_vec(), None);
@@ -235,9 +235,9 @@ fn last_change_of_a_key_wins() {
 }
 
 /// Forwards to the nodes, and counts how often they are read.
-struct Counted<'a>(&'a Disk, std::sync::atomic::AtomicUsize);
+struct CountingNodes<'a>(&'a Disk, std::sync::atomic::AtomicUsize);
 
-impl TrieBackendStorage<BlakeTwo256> for Counted<'_> {
+impl TrieBackendStorage<BlakeTwo256> for CountingNodes<'_> {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
         self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.0.get(hash, prefix)
@@ -246,18 +246,18 @@ impl TrieBackendStorage<BlakeTwo256> for Counted<'_> {
 
 #[test]
 fn trie_nodes_are_read_once_and_counted_until_dropped() {
-    let mut both = Both::new();
+    let mut both = TriePair::new();
     both.change(&map());
     both.forget();
     assert_eq!(both.tree.loaded(), 1, "only the tree");
     let delta: Delta = vec![(map()[7].0.clone(), Some(vec![2]))];
-    let nodes = Counted(&both.disk, 0.into());
+    let nodes = CountingNodes(&both.disk, 0.into());
     let (changed, _) = both.tree.changed(borrowed(&delta), &nodes).unwrap();
     let reads = nodes.1.into_inner();
     assert!((2..8).contains(&reads), "{reads}");
     // The nodes of the path, before and after the change.
     assert_eq!(both.tree.loaded(), 2 + 2 * reads);
-    let nodes = Counted(&both.disk, 0.into());
+    let nodes = CountingNodes(&both.disk, 0.into());
     both.tree.changed(borrowed(&delta), &nodes).unwrap();
     assert_eq!(nodes.1.into_inner(), 0);
     drop(both);
@@ -266,7 +266,7 @@ fn trie_nodes_are_read_once_and_counted_until_dropped() {
 
 #[test]
 fn the_database_of_the_trie_gives_the_same_values() {
-    let mut both = Both::new();
+    let mut both = TriePair::new();
     both.change(&map());
     let mut database = PrefixedMemoryDB::<BlakeTwo256>::default();
     let (tree, transaction) =

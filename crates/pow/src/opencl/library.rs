@@ -192,12 +192,12 @@ fn text(
 }
 
 /// A handle that is released on drop.
-struct Owned {
+struct OwnedHandle {
     handle: Handle,
     release: Release,
 }
 
-impl Owned {
+impl OwnedHandle {
     /// Takes the result of a function that creates an object, which `release` releases.
     fn new(
         function: &'static str,
@@ -210,7 +210,7 @@ impl Owned {
     }
 }
 
-impl Drop for Owned {
+impl Drop for OwnedHandle {
     fn drop(&mut self) {
         // SAFETY: The library returned the handle, and nothing else releases it.
         let _ = unsafe { (self.release)(self.handle) };
@@ -222,13 +222,13 @@ impl Drop for Owned {
 /// The fields are dropped in this order: a context outlives all that it contains.
 pub(super) struct Session {
     functions: &'static Functions,
-    prepare: Owned,
-    search: Owned,
-    input: Owned,
-    found: Owned,
-    queue: Owned,
-    _program: Owned,
-    _context: Owned,
+    prepare: OwnedHandle,
+    search: OwnedHandle,
+    input: OwnedHandle,
+    found: OwnedHandle,
+    queue: OwnedHandle,
+    _program: OwnedHandle,
+    _context: OwnedHandle,
     /// Number of words of `input`.
     words: usize,
 }
@@ -267,10 +267,12 @@ impl Session {
                 &raw mut status,
             )
         };
-        let context = Owned::new("clCreateContext", context, status, functions.release_context)?;
+        let context =
+            OwnedHandle::new("clCreateContext", context, status, functions.release_context)?;
         // SAFETY: The context contains the device.
         let queue = unsafe { (functions.create_queue)(context.handle, id, 0, &raw mut status) };
-        let queue = Owned::new("clCreateCommandQueue", queue, status, functions.release_queue)?;
+        let queue =
+            OwnedHandle::new("clCreateCommandQueue", queue, status, functions.release_queue)?;
         let (start, length) = (source.as_ptr(), source.len());
         // SAFETY: There is one source, at `start`, of `length` bytes. The library copies it.
         let program = unsafe {
@@ -282,8 +284,12 @@ impl Session {
                 &raw mut status,
             )
         };
-        let program =
-            Owned::new("clCreateProgramWithSource", program, status, functions.release_program)?;
+        let program = OwnedHandle::new(
+            "clCreateProgramWithSource",
+            program,
+            status,
+            functions.release_program,
+        )?;
         // SAFETY: The context of the program contains the device. There are no options and no
         // callback, so the function returns when the program is built.
         let status = unsafe {
@@ -364,30 +370,30 @@ impl Session {
 }
 
 impl Functions {
-    fn kernel(&self, program: &Owned, name: &CStr) -> Result<Owned, PowError> {
+    fn kernel(&self, program: &OwnedHandle, name: &CStr) -> Result<OwnedHandle, PowError> {
         let mut status = SUCCESS;
         // SAFETY: The program is built, and the name ends with NUL.
         let kernel =
             unsafe { (self.create_kernel)(program.handle, name.as_ptr().cast(), &raw mut status) };
-        Owned::new("clCreateKernel", kernel, status, self.release_kernel)
+        OwnedHandle::new("clCreateKernel", kernel, status, self.release_kernel)
     }
 
     /// Creates a buffer of words of 32 bits.
-    fn buffer(&self, context: &Owned, words: usize) -> Result<Owned, PowError> {
+    fn buffer(&self, context: &OwnedHandle, words: usize) -> Result<OwnedHandle, PowError> {
         let (mut status, size) = (SUCCESS, words * size_of::<u32>());
         // SAFETY: The buffer has its own memory: the pointer to the host's memory is null.
         let buffer = unsafe {
             (self.create_buffer)(context.handle, MEM_READ_WRITE, size, null_mut(), &raw mut status)
         };
-        Owned::new("clCreateBuffer", buffer, status, self.release_buffer)
+        OwnedHandle::new("clCreateBuffer", buffer, status, self.release_buffer)
     }
 
     /// Writes words to the end of a buffer of `capacity` words. OpenCL rejects words that do not
     /// fit.
     fn write(
         &self,
-        queue: &Owned,
-        buffer: &Owned,
+        queue: &OwnedHandle,
+        buffer: &OwnedHandle,
         capacity: usize,
         words: &[u32],
     ) -> Result<(), PowError> {
@@ -412,7 +418,7 @@ impl Functions {
     }
 
     /// Sets an argument of a kernel: a number, or the handle of a buffer.
-    fn pass<T: Copy>(&self, kernel: &Owned, index: u32, value: &T) -> Result<(), PowError> {
+    fn pass<T: Copy>(&self, kernel: &OwnedHandle, index: u32, value: &T) -> Result<(), PowError> {
         // SAFETY: `value` has the given size, and the library copies it. The kernels' signatures
         // are those in `open`.
         let status = unsafe {
@@ -426,7 +432,12 @@ impl Functions {
         checked("clSetKernelArg", status)
     }
 
-    fn enqueue(&self, queue: &Owned, kernel: &Owned, count: u32) -> Result<(), PowError> {
+    fn enqueue(
+        &self,
+        queue: &OwnedHandle,
+        kernel: &OwnedHandle,
+        count: u32,
+    ) -> Result<(), PowError> {
         let (queue, kernel, size) = (queue.handle, kernel.handle, [count as usize]);
         // SAFETY: `size` has one dimension, and all arguments have been set. The kernels access
         // their buffers only.

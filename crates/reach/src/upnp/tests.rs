@@ -11,7 +11,7 @@ use super::*;
 const SERVICE: &str = "urn:schemas-upnp-org:service:WANIPConnection:1";
 
 /// The requests that the router received, one line each.
-type Asked = Arc<Mutex<Vec<String>>>;
+type ReceivedRequests = Arc<Mutex<Vec<String>>>;
 
 /// The behaviour of the mock router.
 #[derive(Clone)]
@@ -19,12 +19,17 @@ struct Behaviour {
     address: &'static str,
     permanent_only: bool,
     closes: bool,
-    asked: Asked,
+    asked: ReceivedRequests,
 }
 
 impl Behaviour {
-    fn good() -> Self {
-        Self { address: "8.8.8.8", permanent_only: false, closes: true, asked: Asked::default() }
+    fn working_router() -> Self {
+        Self {
+            address: "8.8.8.8",
+            permanent_only: false,
+            closes: true,
+            asked: ReceivedRequests::default(),
+        }
     }
 }
 
@@ -151,7 +156,7 @@ const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UN
 
 #[tokio::test]
 async fn mapping_is_created_renewed_and_removed() {
-    let behaviour = Behaviour::good();
+    let behaviour = Behaviour::working_router();
     let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 18_091).await.unwrap();
     assert_eq!(mapping.lease(), Some(Duration::from_hours(1)));
     mapping.renew().await.unwrap();
@@ -166,7 +171,8 @@ async fn mapping_is_created_renewed_and_removed() {
 
 #[tokio::test]
 async fn permanent_mapping_is_created_on_routers_without_leases() {
-    let behaviour = Behaviour { permanent_only: true, closes: false, ..Behaviour::good() };
+    let behaviour =
+        Behaviour { permanent_only: true, closes: false, ..Behaviour::working_router() };
     let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 8091).await.unwrap();
     assert_eq!(mapping.lease(), None);
     mapping.renew().await.unwrap();
@@ -182,7 +188,7 @@ async fn permanent_mapping_is_created_on_routers_without_leases() {
 
 #[tokio::test]
 async fn unremovable_mapping_error_states_the_remaining_time() {
-    let mapping = router(Behaviour { closes: false, ..Behaviour::good() })
+    let mapping = router(Behaviour { closes: false, ..Behaviour::working_router() })
         .await
         .map(EVERYWHERE, 8091)
         .await
@@ -196,11 +202,11 @@ async fn unremovable_mapping_error_states_the_remaining_time() {
 
 #[tokio::test]
 async fn mapping_targets_the_listen_address() {
-    let behaviour = Behaviour::good();
+    let behaviour = Behaviour::working_router();
     router(behaviour.clone()).await.map("192.0.2.7:8091".parse().unwrap(), 8091).await.unwrap();
     assert_eq!(*behaviour.asked.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
     for listens in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
-        let behaviour = Behaviour::good();
+        let behaviour = Behaviour::working_router();
         let error =
             router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
         assert!(matches!(error, UpnpError::Loopback(_)), "{error}");
@@ -210,10 +216,10 @@ async fn mapping_targets_the_listen_address() {
 
 #[tokio::test]
 async fn private_external_address_of_router_is_an_error() {
-    let ip = router(Behaviour::good()).await.external_ip().await.unwrap();
+    let ip = router(Behaviour::working_router()).await.external_ip().await.unwrap();
     assert_eq!(ip, IpAddr::from([8, 8, 8, 8]));
     for address in ["100.64.3.2", "192.168.0.2", "10.0.0.1"] {
-        let error = router(Behaviour { address, ..Behaviour::good() })
+        let error = router(Behaviour { address, ..Behaviour::working_router() })
             .await
             .external_ip()
             .await

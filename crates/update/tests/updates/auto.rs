@@ -10,7 +10,7 @@ use taonet_update::{AutoUpdate, restart};
 
 use crate::installation::{Installation, updater};
 use crate::releases::{Keys, Releases, program};
-use crate::server::{Manner, Server};
+use crate::server::{Server, ServerBehaviour};
 
 /// Creates automatic updates of a daemon in this process, with short intervals.
 fn auto(server: &Server, releases: &Releases, installation: &Installation) -> AutoUpdate {
@@ -33,7 +33,7 @@ async fn eventually(mut condition: impl FnMut() -> bool) {
 #[tokio::test]
 async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
     let (releases, installation) = (Releases::of("0.1.0"), Installation::new());
-    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
     let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -47,7 +47,7 @@ async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
 #[tokio::test]
 async fn shutdown_cancels_update_checks() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
-    let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(5)).await;
     let shutdown = Shutdown::new();
     let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     eventually(|| !server.offsets().is_empty()).await;
@@ -60,7 +60,7 @@ async fn shutdown_cancels_update_checks() {
 async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     releases.publish("0.2.0", b"#!/bin/sh\nexit 1\n");
-    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
     let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
     eventually(|| !server.offsets().is_empty()).await;

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::releases::{Keys, Releases, name, program};
-use crate::server::{Manner, Server};
+use crate::server::{Server, ServerBehaviour};
 use crate::{has, repository};
 
 const OLD: &str = "0.1.0";
@@ -291,11 +291,11 @@ async fn downloads_over_http_resume_and_end() {
     let releases = Releases::of(NEW);
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
-    let server = Server::start(releases.path().to_owned(), Manner::Breaks(60_000)).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Breaks(60_000)).await;
     let script = Script::new(&releases.keys);
     let text = checked_stderr(&script.run_at(server.url()).await, false);
     assert!(text.contains("run this again to resume"), "{text}");
-    server.set(Manner::Honest);
+    server.set(ServerBehaviour::Honest);
     checked_stderr(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
     assert_eq!(server.offsets(), [0, 60_000]);

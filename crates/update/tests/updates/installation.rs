@@ -13,7 +13,7 @@ use taonet_update::{
 use tempfile::TempDir;
 
 use crate::releases::{Keys, Releases, name, program, sha256};
-use crate::server::{Manner, Server};
+use crate::server::{Server, ServerBehaviour};
 
 const OLD: &str = "0.1.0";
 const NEW: &str = "0.2.0";
@@ -93,7 +93,7 @@ async fn refusal(updater: &Updater, installation: &Installation) -> UpdateError 
 #[tokio::test]
 async fn a_newer_release_is_installed_and_the_old_program_kept() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     std::os::unix::fs::symlink("tao", installation.file("sn2-miner")).unwrap();
     fs::write(installation.file("bb"), "another program").unwrap();
     let updater = updater(server.source(), releases.keys.key(), installation.program());
@@ -212,7 +212,7 @@ async fn an_interrupted_download_resumes() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
-    let server = Server::start(releases.path().to_owned(), Manner::Breaks(30_000)).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Breaks(30_000)).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
     let release = newer(&updater).await;
     // Every attempt makes progress, so the limit of two attempts is never reached.
@@ -226,7 +226,7 @@ async fn a_later_update_resumes_half_a_download() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
-    let server = Server::start(releases.path().to_owned(), Manner::Stalls(60_000)).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(60_000)).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
     let release = newer(&updater).await;
     let partial = installation.file(".tao.update");
@@ -241,9 +241,9 @@ async fn a_later_update_resumes_half_a_download() {
         () = downloaded => {}
     }
     assert_eq!(fs::metadata(&partial).unwrap().len(), 60_000);
-    server.set(Manner::Down);
+    server.set(ServerBehaviour::Down);
     assert!(refusal(&updater, &installation).await.is_network());
-    server.set(Manner::Honest);
+    server.set(ServerBehaviour::Honest);
     updater.install(&release, |_| {}).await.unwrap();
     assert_eq!(installation.content(), long);
     assert_eq!(server.offsets(), [0, 60_000, 60_000, 60_000]);
@@ -252,9 +252,9 @@ async fn a_later_update_resumes_half_a_download() {
 #[tokio::test]
 async fn download_restarts_without_ranges_or_with_other_partial_file() {
     for (manner, partial) in [
-        (Manner::Whole, program(NEW)[..5].to_owned()),
-        (Manner::Honest, "others".to_owned()),
-        (Manner::Honest, "longer than the program".repeat(1000)),
+        (ServerBehaviour::Whole, program(NEW)[..5].to_owned()),
+        (ServerBehaviour::Honest, "others".to_owned()),
+        (ServerBehaviour::Honest, "longer than the program".repeat(1000)),
     ] {
         let (releases, installation) = (Releases::of(NEW), Installation::new());
         let server = Server::start(releases.path().to_owned(), manner).await;
@@ -269,7 +269,7 @@ async fn download_restarts_without_ranges_or_with_other_partial_file() {
 #[tokio::test]
 async fn endless_bodies_are_cut_off() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let server = Server::start(releases.path().to_owned(), Manner::Endless).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Endless).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
     assert!(matches!(
         refusal(&updater, &installation).await,
@@ -291,7 +291,7 @@ async fn endless_bodies_are_cut_off() {
 #[tokio::test]
 async fn silent_servers_time_out() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(0)).await;
     let short = Limits { stalled: Duration::from_millis(500), ..limits() };
     let silent =
         updater(server.source(), releases.keys.key(), installation.program()).with_limits(short);
@@ -352,7 +352,7 @@ async fn program_failing_after_replacement_is_rolled_back() {
 #[tokio::test]
 async fn unwritable_directories_are_reported_before_the_download() {
     let releases = Releases::of(NEW);
-    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     // Root may write to any directory, but not to /sys.

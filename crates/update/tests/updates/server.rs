@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 /// Behaviour of the server for requests for the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum ServerBehaviour {
     Honest,
     /// Each connection breaks after this many bytes.
     Breaks(usize),
@@ -37,13 +37,13 @@ pub(crate) struct Server {
 
 struct Served {
     folder: PathBuf,
-    manner: Mutex<Manner>,
+    manner: Mutex<ServerBehaviour>,
     /// Offsets of the requests for programs.
     offsets: Mutex<Vec<u64>>,
 }
 
 impl Server {
-    pub(crate) async fn start(folder: PathBuf, manner: Manner) -> Self {
+    pub(crate) async fn start(folder: PathBuf, manner: ServerBehaviour) -> Self {
         let state =
             Arc::new(Served { folder, manner: Mutex::new(manner), offsets: Mutex::default() });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
@@ -61,7 +61,7 @@ impl Server {
         self.url.parse().unwrap()
     }
 
-    pub(crate) fn set(&self, manner: Manner) {
+    pub(crate) fn set(&self, manner: ServerBehaviour) {
         *self.state.manner.lock().unwrap() = manner;
     }
 
@@ -92,8 +92,8 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     let offset: usize = from.map_or(0, |from| from.parse().unwrap());
     state.offsets.lock().unwrap().push(offset as u64);
     let manner = *state.manner.lock().unwrap();
-    let from = if manner == Manner::Whole { 0 } else { offset };
-    if manner == Manner::Down {
+    let from = if manner == ServerBehaviour::Whole { 0 } else { offset };
+    if manner == ServerBehaviour::Down {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     }
     let total = content.len();
@@ -104,10 +104,10 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     let length = remaining.len();
     let broken = || stream::iter([Err(std::io::Error::other("the connection breaks"))]);
     let body = match manner {
-        Manner::Endless => Body::from_stream(
+        ServerBehaviour::Endless => Body::from_stream(
             stream::repeat(Bytes::from(vec![0; 1 << 16])).map(Ok::<_, std::io::Error>),
         ),
-        Manner::Breaks(after) if after < length => {
+        ServerBehaviour::Breaks(after) if after < length => {
             let pause = stream::once(async {
                 // Without this pause, the connection would break before the bytes are sent.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -117,7 +117,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
                 stream::iter([Ok(remaining.slice(..after))]).chain(pause).chain(broken()),
             )
         }
-        Manner::Stalls(after) => {
+        ServerBehaviour::Stalls(after) => {
             let some =
                 stream::iter([Ok::<_, std::io::Error>(remaining.slice(..after.min(length)))]);
             Body::from_stream(some.chain(stream::pending()))
@@ -125,7 +125,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
         _ => Body::from(remaining),
     };
     let mut response = Response::builder();
-    if manner != Manner::Endless {
+    if manner != ServerBehaviour::Endless {
         response = response.header(CONTENT_LENGTH, length);
     }
     if from > 0 {

@@ -94,7 +94,7 @@ pub(super) fn error(error: &str) -> Value {
     json!({ "success": false, "error": error })
 }
 
-/// Extractor for a JSON body that [`whole_body`](taonet_http::whole_body) has read.
+/// Extractor for a JSON body that [`buffer_body`](taonet_http::buffer_body) has read.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {

@@ -4,7 +4,7 @@ use crate::api::WeightsRequest;
 use axum::http::Method;
 use serde_json::{Value, json};
 use taonet_chain::testing::{MockChain, Script, weight_rules};
-use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
+use taonet_chain::{CommitReveal, DispatchError, RefusalReason, Schedule, WeightRules};
 use taonet_ledger::{Ledger, StepProgress};
 use taonet_neuron::{Neuron, Neurons};
 use taonet_primitives::{BlockNumber, Rao, Uid};
@@ -168,7 +168,7 @@ async fn an_epoch_has_one_submission() {
 /// Columns: outcomes of the submissions · status · last attempt · blocks with weights
 #[tokio::test]
 async fn faults_neither_lose_nor_repeat_submissions() {
-    let too_soon = || RefusedBecause::custom(6);
+    let too_soon = || RefusalReason::custom(6);
     let fails = || DispatchError::Other("BadOrigin".into());
     for (script, status, attempt, included) in [
         (vec![Script::LoseAnswer], 200, 2, 1),

@@ -6,7 +6,7 @@ use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, Weights, counted};
 use taonet_service::{BLOCK_TIME, unix_time};
 
-use super::state::Saved;
+use super::state::SavedState;
 use super::{EpochError, Validator};
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
@@ -89,7 +89,9 @@ impl<S: Subnet> Validator<S> {
             Decision::Wait => {
                 WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" }
             }
-            Decision::Unearned => WeightsOutcome::NoWeights { reason: self.subnet.why_unearned() },
+            Decision::Unearned => {
+                WeightsOutcome::NoWeights { reason: self.subnet.unearned_reason() }
+            }
         };
         log_outcome(&outcome);
         let mut last_set = self.state.saved().last_set;
@@ -113,7 +115,7 @@ impl<S: Subnet> Validator<S> {
         if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
             metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str())
                 .increment(1);
-            self.remember(Saved {
+            self.remember(SavedState {
                 last_epoch: Some(epoch),
                 last_set,
                 policy: state,
@@ -161,7 +163,7 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    fn remember(&mut self, saved: Saved) {
+    fn remember(&mut self, saved: SavedState) {
         if let Err(error) = self.state.replace(saved) {
             tracing::error!(%error, "cannot save the state: after a restart the epoch is processed again");
         }

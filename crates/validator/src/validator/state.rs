@@ -10,7 +10,7 @@ const VERSION: u32 = 1;
 
 /// Contents of the state file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct SavedState {
     pub(super) version: u32,
     /// The last processed epoch, whether or not weights were set.
     pub(super) last_epoch: Option<u64>,
@@ -58,7 +58,7 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    saved: Saved,
+    saved: SavedState,
 }
 
 impl StateFile {
@@ -74,9 +74,9 @@ impl StateFile {
                 .map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
         }
         let saved = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
+            Ok(bytes) => serde_json::from_slice::<SavedState>(&bytes)
                 .map_err(|source| StateError::Damaged { path: path.to_owned(), source })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SavedState {
                 version: VERSION,
                 last_epoch: None,
                 last_set: None,
@@ -90,13 +90,13 @@ impl StateFile {
         Ok(Self { path: path.to_owned(), saved })
     }
 
-    pub(super) const fn saved(&self) -> &Saved {
+    pub(super) const fn saved(&self) -> &SavedState {
         &self.saved
     }
 
     /// Replaces the state. When the write fails, the new state still applies for the life of the
     /// process.
-    pub(super) fn replace(&mut self, saved: Saved) -> Result<(), WriteError> {
+    pub(super) fn replace(&mut self, saved: SavedState) -> Result<(), WriteError> {
         let bytes = serde_json::to_vec_pretty(&saved).unwrap_or_default();
         self.saved = saved;
         atomic_write(&self.path, &bytes, Access::Everyone)
@@ -122,7 +122,7 @@ mod tests {
             epochs_without_scores: 3,
             previous: Some(previous),
         };
-        let saved = Saved {
+        let saved = SavedState {
             last_epoch: Some(7),
             last_set: Some(1_700_000_000),
             policy,

@@ -13,7 +13,7 @@ use taonet_service::{sleeper, system_clock};
 use tempfile::TempDir;
 use url::Url;
 
-use super::state::Saved;
+use super::state::SavedState;
 use super::*;
 use crate::policy::{PolicyState, Previous};
 use crate::signer::SignerClient;
@@ -27,12 +27,12 @@ const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
 
 /// A subnet with one miner.
 #[derive(Default)]
-struct OneMiner {
+struct SingleMinerSubnet {
     /// How often there are no scores, before there are some.
     without_scores: AtomicU32,
 }
 
-impl Subnet for OneMiner {
+impl Subnet for SingleMinerSubnet {
     type Scores = Option<Uid>;
     type Error = Infallible;
 
@@ -52,7 +52,7 @@ impl Subnet for OneMiner {
         scores.map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "the miner has left"
     }
 
@@ -93,7 +93,7 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     (listen(routes).await, set)
 }
 
-fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
+fn validator(chain: &Url, directory: &TempDir) -> Validator<SingleMinerSubnet> {
     let service = WeightService::from(HttpWeights {
         gateway: GatewayClient::new(chain, None, Duration::from_secs(5)).unwrap(),
         signer: SignerClient::new(chain, None).unwrap(),
@@ -104,7 +104,7 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
         ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    Validator::new(OneMiner::default(), service, settings, state, system_clock(), at_once)
+    Validator::new(SingleMinerSubnet::default(), service, settings, state, system_clock(), at_once)
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
         let policy = PolicyState { previous: Some(previous), ..PolicyState::default() };
         validator
             .state
-            .replace(Saved { last_epoch: Some(6), policy, ..validator.state.saved().clone() })
+            .replace(SavedState { last_epoch: Some(6), policy, ..validator.state.saved().clone() })
             .unwrap();
         for step in 1..steps {
             assert_eq!(validator.step(None).await, None, "{blocks:?}: retried after step {step}");

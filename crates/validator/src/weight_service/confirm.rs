@@ -15,7 +15,7 @@ use super::WeightsOutcome;
 use crate::api::WeightsRequest;
 
 /// Maximum number of weights listed in the details, largest first.
-const TOP: usize = 10;
+const MAX_LISTED_WEIGHTS: usize = 10;
 
 /// When to repeat an attempt, and when to give up.
 pub(crate) struct Retry<P> {
@@ -176,8 +176,10 @@ impl Report {
         let mut pairs: Vec<(Uid, f64)> =
             request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
         pairs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let top =
-            pairs.iter().take(TOP).map(|(uid, weight)| json!({ "uid": uid, "weight": weight }));
+        let top = pairs
+            .iter()
+            .take(MAX_LISTED_WEIGHTS)
+            .map(|(uid, weight)| json!({ "uid": uid, "weight": weight }));
         Self {
             uid_count: request.uids.len(),
             nonzero_weights: request.weights.iter().filter(|weight| **weight > 0.0).count(),

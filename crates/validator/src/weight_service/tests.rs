@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use taonet_chain::testing::{MockChain, Script, metagraph, weight_rules};
-use taonet_chain::{Chain as _, RefusedBecause, WeightRules};
+use taonet_chain::{Chain as _, RefusalReason, WeightRules};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, sleeper, system_clock};
@@ -134,7 +134,7 @@ async fn restarted_service_tracks_earlier_submission() {
 
 #[tokio::test]
 async fn refused_weights_are_retried_with_backoff() {
-    let world = World::new(vec![Script::Refuse(RefusedBecause::custom(6)); 3]);
+    let world = World::new(vec![Script::Refuse(RefusalReason::custom(6)); 3]);
     let service = world.start().await;
     let outcome = world.set(&service, &[1.0]).await;
     assert!(matches!(outcome, WeightsOutcome::Submitted { .. }), "{outcome:?}");
@@ -219,9 +219,9 @@ async fn started_service_completes_unfinished_weights() {
 }
 
 /// A subnet whose only miner is the neuron with uid 0.
-struct OneMiner;
+struct SingleMinerSubnet;
 
-impl Subnet for OneMiner {
+impl Subnet for SingleMinerSubnet {
     type Scores = ();
     type Error = Infallible;
 
@@ -233,7 +233,7 @@ impl Subnet for OneMiner {
         Some(Weights { uids: vec![Uid(0)], weights: vec![1.0] })
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "never"
     }
 
@@ -255,8 +255,14 @@ async fn epoch_processed_twice_is_submitted_once() {
         let state =
             StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
         let service = world.start().await;
-        let mut validator =
-            Validator::new(OneMiner, service, settings, state, system_clock(), world.sleeper());
+        let mut validator = Validator::new(
+            SingleMinerSubnet,
+            service,
+            settings,
+            state,
+            system_clock(),
+            world.sleeper(),
+        );
         let report = validator.run_once().await.unwrap();
         assert_eq!((report.epoch, report.decision), (0, "scored"));
         assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");
@@ -274,8 +280,15 @@ async fn opened_validator_has_its_files_in_the_directory() {
         ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
     let (keypair, chain, shutdown) =
         (key("//validator"), Arc::new(world.chain.clone()), Shutdown::new());
-    let opened =
-        Validator::open(OneMiner, keypair, chain, &directory, "epochs.json", settings, &shutdown);
+    let opened = Validator::open(
+        SingleMinerSubnet,
+        keypair,
+        chain,
+        &directory,
+        "epochs.json",
+        settings,
+        &shutdown,
+    );
     let report = opened.await.unwrap().run_once().await.unwrap();
     assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");
     for file in ["weights", "audit.jsonl", "epochs.json"] {

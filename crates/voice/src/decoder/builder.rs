@@ -61,7 +61,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns whether a node depends on the decoder's input.
-    pub(super) fn depends(&self, node: &Node<'_>) -> bool {
+    pub(super) fn depends_on_input(&self, node: &Node<'_>) -> bool {
         node.inputs.iter().any(|name| self.terms.contains_key(name) || self.output == Some(*name))
     }
 

@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 4096;
 const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
 
 /// The environment variable that contains the password itself.
-const DIRECT: &str = "BT_WALLET_PASSWORD";
+const PASSWORD_VARIABLE: &str = "BT_WALLET_PASSWORD";
 
 /// Why no password could be read from a file, a descriptor or the environment. Messages never
 /// contain the password.
@@ -93,8 +93,8 @@ impl Password {
         if let Some(value) = lookup(&name) {
             return Ok(Some(Self::from_stored(&name, &text(&name, value)?)?));
         }
-        if let Some(value) = lookup(DIRECT) {
-            return text(DIRECT, value).map(Self::new).map(Some);
+        if let Some(value) = lookup(PASSWORD_VARIABLE) {
+            return text(PASSWORD_VARIABLE, value).map(Self::new).map(Some);
         }
         lookup("BT_WALLET_PASSWORD_FILE").map(Self::from_file).transpose()
     }
@@ -176,7 +176,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
 
         let keyfile = Path::new("/w/alice/coldkey");
-        for variable in ["BT_PW__W_ALICE_COLDKEY", DIRECT] {
+        for variable in ["BT_PW__W_ALICE_COLDKEY", PASSWORD_VARIABLE] {
             let lookup =
                 |name: &str| (name == variable).then(|| OsString::from_vec(vec![b'x', 0xff]));
             let password = Password::from_lookup(keyfile, lookup);

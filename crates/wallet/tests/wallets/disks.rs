@@ -174,7 +174,8 @@ fn old_key_survives_file_size_limit() {
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
     assert_old_key_kept(
-        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap(),
+        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command)
+            .unwrap(),
     );
 }
 
@@ -189,7 +190,7 @@ fn within_limits(disk: &Path) {
     }
     setrlimit(Resource::Fsize, unlimited).unwrap();
 
-    as_anyone();
+    drop_root_permissions();
     for mode in [0o500, 0o700] {
         for directory in [fixture.wallet.directory(), fixture.wallet.hotkeys_directory()] {
             fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
@@ -203,7 +204,7 @@ fn within_limits(disk: &Path) {
 }
 
 /// Drops root's permissions on other users' files, for this thread.
-fn as_anyone() {
+fn drop_root_permissions() {
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
     set_capabilities(None, sets).unwrap();
@@ -213,7 +214,7 @@ fn as_anyone() {
 /// place, not after.
 #[test]
 fn a_directory_that_cannot_be_synced_is_not_written_to() {
-    as_anyone();
+    drop_root_permissions();
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(dir.path());
     let hotkeys = fixture.wallet.hotkeys_directory();
@@ -226,7 +227,7 @@ fn a_directory_that_cannot_be_synced_is_not_written_to() {
 
 #[test]
 fn unreadable_key_is_not_reported_as_absent() {
-    as_anyone();
+    drop_root_permissions();
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(dir.path());
     let wallets = Wallets::new(dir.path());

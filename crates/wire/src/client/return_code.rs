@@ -66,13 +66,13 @@ impl ReturnCode {
     /// Returns the code of a call's result.
     pub fn of(result: &Result<CallResponse, CallError>) -> Self {
         match result {
-            Ok(response) => Self::of_status(response.status),
-            Err(error) => Self::of_error(error),
+            Ok(response) => Self::from_status(response.status),
+            Err(error) => Self::from_error(error),
         }
     }
 
     /// Returns the code of an HTTP status.
-    pub const fn of_status(status: StatusCode) -> Self {
+    pub const fn from_status(status: StatusCode) -> Self {
         match status.as_u16() {
             204 => Self::EmptyResponse,
             200..=299 => Self::Success,
@@ -96,9 +96,9 @@ impl ReturnCode {
     }
 
     /// Returns the code of a failed call.
-    pub const fn of_error(error: &CallError) -> Self {
+    pub const fn from_error(error: &CallError) -> Self {
         match error {
-            CallError::Status { status, .. } => Self::of_status(*status),
+            CallError::Status { status, .. } => Self::from_status(*status),
             CallError::Timeout { .. } => Self::Timeout,
             CallError::Connect { .. } => Self::Unavailable,
             CallError::Broken(_) => Self::NoReturn,
@@ -158,7 +158,7 @@ mod tests {
             (505, ReturnCode::RequestIncompatibleVersion, 19),
         ];
         for (status, name, code) in statuses {
-            let return_code = ReturnCode::of_status(StatusCode::from_u16(status).unwrap());
+            let return_code = ReturnCode::from_status(StatusCode::from_u16(status).unwrap());
             assert_eq!((return_code, return_code.code()), (name, code), "{status}");
         }
         assert_eq!(ReturnCode::NucleusTimeout.to_string(), "NucleusTimeout");
@@ -182,7 +182,7 @@ mod tests {
         ];
         for (error, code, status) in failures {
             assert_eq!(
-                (ReturnCode::of_error(&error), error.status().as_u16()),
+                (ReturnCode::from_error(&error), error.status().as_u16()),
                 (code, status),
                 "{error}"
             );

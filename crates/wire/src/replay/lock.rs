@@ -39,12 +39,12 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::ReplayLogError;
-use super::log::beside;
+use super::log::sibling_path;
 
 const TITLE: &str = "taonet replay bound 1";
 /// The smallest recorded lead: 2^28 ns, about a quarter of a second. Differences of synchronised
 /// clocks stay below it, so that one write covers them.
-const LEAST_LEAD: u64 = 1 << 28;
+const MIN_LEAD: u64 = 1 << 28;
 
 /// A bound on the nonces that were accepted; see above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks the log at `log` and reads the bound.
     pub(super) fn open(log: &Path) -> Result<Self, ReplayLogError> {
-        let path = beside(log, ".lock");
+        let path = sibling_path(log, ".lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let (mut file, existed) = match options.clone().create_new(true).open(&path) {
@@ -116,7 +116,7 @@ impl Lock {
         if lead <= bound.lead {
             return Ok(());
         }
-        let lead = lead.max(LEAST_LEAD).checked_next_power_of_two().unwrap_or(u64::MAX);
+        let lead = lead.max(MIN_LEAD).checked_next_power_of_two().unwrap_or(u64::MAX);
         self.write(Bound { lead, ..bound })
     }
 
@@ -185,10 +185,10 @@ mod tests {
         assert_eq!(ceiling, NOW + FUTURE);
         drop(lock);
         for text in ["", "torn", &Bound { ceiling: 1, lead: 1 }.to_text().replace("1 ", "2 ")] {
-            std::fs::write(beside(&log, ".lock"), text).unwrap();
+            std::fs::write(sibling_path(&log, ".lock"), text).unwrap();
             assert_eq!(start(NOW).1, NOW + FUTURE, "{text:?}");
         }
-        std::fs::remove_file(beside(&log, ".lock")).unwrap();
+        std::fs::remove_file(sibling_path(&log, ".lock")).unwrap();
         let mut lock = Lock::open(&log).unwrap();
         assert_eq!(
             lock.start(NOW, NOW + FUTURE, true).unwrap(),

@@ -122,7 +122,7 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, Repl
         missing: false,
     };
     let follows = read_if_there(path)?.map(|bytes| recovered.take(&bytes, boot));
-    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
+    let old = read_if_there(&sibling_path(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
     recovered.missing = follows.is_none() && old.is_none();
     recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
     Ok(recovered)
@@ -177,7 +177,7 @@ impl RecoveredLog {
         let Self { path, boot, lock, .. } = self;
         let file = write_new(&path, &header(&boot, floor, WHOLE), live)
             .map_err(|source| ReplayLogError::io(&path, source))?;
-        match std::fs::remove_file(beside(&path, ".old")) {
+        match std::fs::remove_file(sibling_path(&path, ".old")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ReplayLogError::io(&path, error));
             }
@@ -235,7 +235,7 @@ impl ReplayLog {
             // current old file may hold live records.
             write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
         } else {
-            match std::fs::rename(&self.path, beside(&self.path, ".old")) {
+            match std::fs::rename(&self.path, sibling_path(&self.path, ".old")) {
                 // `NotFound`: an earlier attempt has already renamed the file.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -254,7 +254,7 @@ fn write_new(
     header: &str,
     entries: &mut dyn Iterator<Item = Entry>,
 ) -> io::Result<File> {
-    let draft = beside(path, ".new");
+    let draft = sibling_path(path, ".new");
     let mut file = BufWriter::new(File::create(&draft)?);
     file.write_all(header.as_bytes())?;
     for entry in entries {
@@ -287,7 +287,7 @@ fn parse_header(line: &str) -> Option<Header<'_>> {
     Some(Header { boot, floor: floor.parse().ok()?, kind }).filter(|_| has_valid_checksum)
 }
 
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling_path(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

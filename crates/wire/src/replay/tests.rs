@@ -207,7 +207,7 @@ fn increasing_for_ever_rule_keeps_nonces_after_the_window() {
 }
 
 /// Deletes the log, but not the lock file.
-fn lose_log(disk: &Disk) {
+fn delete_log(disk: &Disk) {
     let _ = fs::remove_file(disk.path());
     let _ = fs::remove_file(disk.0.path().join("replay.old"));
 }
@@ -274,7 +274,7 @@ fn lost_log_refuses_synchronised_senders_only_briefly() {
         assert_eq!(guard.accept(&claim(step, now + 5_000_000), now), Ok(()));
     }
     drop(guard);
-    lose_log(&disk);
+    delete_log(&disk);
     let start = NOW + 100 * SECOND;
     let guard = disk.open(ReplayRule::Once, start, BOOT);
     assert!(is_stale(&guard.accept(&claim(1, start + SECOND / 5), start)));
@@ -370,7 +370,7 @@ fn requests_after_clock_far_ahead_are_refused_until_log_is_deleted() {
     let guard = disk.open(ReplayRule::Once, NOW + SECOND, BOOT);
     assert!(is_stale(&guard.accept(&claim(1, NOW + SECOND), NOW + SECOND)));
     drop(guard);
-    lose_log(&disk);
+    delete_log(&disk);
     let guard = disk.open(ReplayRule::Once, NOW + 2 * SECOND, BOOT);
     assert!(is_stale(&guard.accept(&claim(1, NOW + 2 * SECOND), NOW + 2 * SECOND)));
     assert_eq!(guard.accept(&claim(1, NOW + 6 * SECOND), NOW + 6 * SECOND), Ok(()));
@@ -488,9 +488,9 @@ proptest! {
                     let bytes = fs::read(disk.path()).unwrap();
                     fs::write(disk.path(), &bytes[..length.index(bytes.len())]).unwrap();
                 }
-                Event::LoseLog => lose_log(&disk),
+                Event::LoseLog => delete_log(&disk),
                 Event::LoseLogAndBound => {
-                    lose_log(&disk);
+                    delete_log(&disk);
                     fs::write(disk.0.path().join("replay.lock"), "").unwrap();
                 }
             }
@@ -522,7 +522,7 @@ proptest! {
         }
         drop(guard);
         if !killed {
-            lose_log(&disk);
+            delete_log(&disk);
         }
         let start = now + 1;
         let guard = disk.open(ReplayRule::Once, start, BOOT);

@@ -16,7 +16,7 @@ use super::Permit;
 
 /// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other
 /// response is complete already.
-pub(super) fn hold(permit: Option<Permit>, until: Instant, response: Response) -> Response {
+pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Response) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use taonet_http::WholeBodies;
+use taonet_http::BodyLimits;
 use taonet_primitives::Hotkey;
 
 use super::load::{Gate, Load, RateLimiter};
@@ -89,7 +89,7 @@ impl SignedLayerBuilder {
             window: self.scheme.window(),
             scheme: self.scheme,
             clock: self.clock,
-            bodies: WholeBodies::new(
+            bodies: BodyLimits::new(
                 self.limits.body_bytes,
                 self.limits.body_timeout,
                 self.limits.large_bodies_bytes,

@@ -85,7 +85,7 @@ fn with(mut headers: HeaderMap, name: &'static str, value: &str) -> HeaderMap {
     headers
 }
 
-fn refused(status: u16, text: &str) -> (u16, String) {
+fn refused_response(status: u16, text: &str) -> (u16, String) {
     (status, text.to_owned())
 }
 
@@ -100,7 +100,7 @@ async fn signed_request_reaches_the_handler() {
 #[tokio::test]
 async fn unsigned_requests_are_refused() {
     let server = Server::open();
-    let missing = |name: &str| refused(401, &format!("header {name} is missing"));
+    let missing = |name: &str| refused_response(401, &format!("header {name} is missing"));
     assert_eq!(server.refusal(&HeaderMap::new(), BODY).await, missing("bt_header_dendrite_nonce"));
     let mut headers = signed(NOW);
     headers.remove(SIGNATURE);
@@ -112,11 +112,11 @@ async fn unsigned_requests_are_refused() {
 #[tokio::test]
 async fn false_signatures_are_refused() {
     let server = Server::open();
-    let wrong = refused(401, "signature does not match");
+    let wrong = refused_response(401, "signature does not match");
     let text = signed(NOW)[SIGNATURE].to_str().unwrap().to_owned();
 
     let truncated = with(signed(NOW), SIGNATURE, &text[..100]);
-    let malformed = refused(400, "header bt_header_dendrite_signature is malformed");
+    let malformed = refused_response(400, "header bt_header_dendrite_signature is malformed");
     assert_eq!(server.refusal(&truncated, BODY).await, malformed);
     let zero = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&zero, BODY).await, wrong);
@@ -129,7 +129,7 @@ async fn false_signatures_are_refused() {
     );
     // Dave received the request and forwards it to Bob.
     let to_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
-    let foreign = refused(401, "request was signed for another receiver");
+    let foreign = refused_response(401, "request was signed for another receiver");
     assert_eq!(server.refusal(&to_dave, BODY).await, foreign);
     let bob = key("//Bob").hotkey().to_string();
     assert_eq!(server.refusal(&with(to_dave, "bt_header_axon_hotkey", &bob), BODY).await, wrong);
@@ -147,7 +147,7 @@ async fn false_signatures_are_refused() {
 #[tokio::test]
 async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
     let server = Server::open();
-    let stale = refused(401, "request is too old");
+    let stale = refused_response(401, "request is too old");
     for (nonce, ok) in [
         (NOW - 14 * SECOND, true),
         (NOW - 14 * SECOND - 1, false),
@@ -172,7 +172,7 @@ async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
 #[tokio::test]
 async fn replays_within_the_window_are_refused() {
     let server = Server::open();
-    let rejection = refused(401, "request was already received, or a newer one was");
+    let rejection = refused_response(401, "request was already received, or a newer one was");
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW), BODY).await, rejection);
     assert_eq!(server.refusal(&signed(NOW), "another body").await, rejection);
@@ -180,7 +180,7 @@ async fn replays_within_the_window_are_refused() {
     server.clock.advance(Duration::from_secs(64));
     assert_eq!(server.refusal(&longest, BODY).await, rejection);
     server.clock.advance(Duration::from_nanos(1));
-    assert_eq!(server.refusal(&longest, BODY).await, refused(401, "request is too old"));
+    assert_eq!(server.refusal(&longest, BODY).await, refused_response(401, "request is too old"));
     // Another sender may use the same nonce.
     let other = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW + 60 * SECOND, BODY);
     assert_eq!(server.send(&other, BODY).await.0, StatusCode::OK);
@@ -190,11 +190,11 @@ async fn replays_within_the_window_are_refused() {
 async fn an_altered_body_is_refused_where_its_hash_is_signed() {
     let server = Server::open();
     let altered = BODY.replace("s1", "s2");
-    let mismatch = refused(401, "request body does not match its signed hash");
+    let mismatch = refused_response(401, "request body does not match its signed hash");
     assert_eq!(server.refusal(&signed_with_body(NOW), altered.clone()).await, mismatch);
     // A hash that matches the altered body is not the signed one; nor may the hash be removed.
     let hash = crate::compact_hash(altered.as_bytes()).unwrap();
-    let wrong = refused(401, "signature does not match");
+    let wrong = refused_response(401, "signature does not match");
     let rehashed = with(signed_with_body(NOW), "computed_body_hash", &hash);
     assert_eq!(server.refusal(&rehashed, altered.clone()).await, wrong);
     let unhashed = with(signed_with_body(NOW), "computed_body_hash", "");
@@ -249,7 +249,7 @@ async fn flipped_bit_in_signed_headers_is_refused() {
 async fn duplicate_headers_are_refused() {
     let mut headers = signed(NOW);
     headers.append("bt_header_dendrite_nonce", HeaderValue::from(NOW + 1));
-    let doubled = refused(400, "header bt_header_dendrite_nonce is given more than once");
+    let doubled = refused_response(400, "header bt_header_dendrite_nonce is given more than once");
     assert_eq!(Server::open().refusal(&headers, BODY).await, doubled);
 }
 
@@ -258,7 +258,7 @@ async fn request_limits_are_checked_before_signatures() {
     let limits =
         Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
     let server = Server::new(limits, Policy::open());
-    let large = refused(431, "request headers are too large");
+    let large = refused_response(431, "request headers are too large");
     assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
     let mut many = signed(NOW);
     (0..64).for_each(|_| {
@@ -267,7 +267,7 @@ async fn request_limits_are_checked_before_signatures() {
     assert_eq!(server.refusal(&many, BODY).await, large);
 
     // Ten gigabytes announced, and one byte more than the limit sent unannounced.
-    let too_large = refused(413, "request body is larger than 64 bytes");
+    let too_large = refused_response(413, "request body is larger than 64 bytes");
     let announced = with(signed(NOW), "content-length", "10000000000");
     assert_eq!(server.refusal(&announced, Body::empty()).await, too_large);
     assert_eq!(server.refusal(&signed(NOW), " ".repeat(65)).await, too_large);
@@ -275,10 +275,10 @@ async fn request_limits_are_checked_before_signatures() {
 
     assert_eq!(
         server.refusal(&signed(NOW + 1), never()).await,
-        refused(408, "request body did not arrive within 5ms")
+        refused_response(408, "request body did not arrive within 5ms")
     );
     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
-    let unreadable = refused(400, "request body could not be read");
+    let unreadable = refused_response(400, "request body could not be read");
     assert_eq!(server.refusal(&signed(NOW + 1), Body::from_stream(broken)).await, unreadable);
 }
 
@@ -299,16 +299,16 @@ async fn body_of_refused_caller_is_not_read() {
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(
         Server::open().refusal(&forged, never()).await,
-        refused(401, "signature does not match")
+        refused_response(401, "signature does not match")
     );
     let server = Server::new(Limits::default(), Policy::only([]));
-    let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
+    let unwanted = refused_response(403, &format!("hotkey {alice} is not allowed"));
     assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
     let server = Server::open();
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(
         server.refusal(&signed(NOW), never()).await,
-        refused(401, "request was already received, or a newer one was")
+        refused_response(401, "request was already received, or a newer one was")
     );
 }
 
@@ -318,7 +318,7 @@ async fn large_bodies_share_their_memory() {
     let server =
         Server::new(Limits { large_bodies_bytes: 1_000, ..Limits::default() }, Policy::open());
     let server = Arc::new(server);
-    let busy = refused(503, "server is busy");
+    let busy = refused_response(503, "server is busy");
     assert_eq!(server.send(&signed(NOW), " ".repeat(SMALL + 1_000)).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW + 1), " ".repeat(SMALL + 1_001)).await, busy);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
@@ -350,10 +350,13 @@ async fn large_bodies_share_their_memory() {
 
 #[tokio::test]
 async fn large_bodies_are_hashed() {
-    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * HEAVY));
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * MIN_OFFLOADED_BYTES));
     let headers = |nonce| signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, &text);
-    let server = Server::new(Limits { body_bytes: 3 * HEAVY, ..Limits::default() }, Policy::open());
-    let mismatch = refused(401, "request body does not match its signed hash");
+    let server = Server::new(
+        Limits { body_bytes: 3 * MIN_OFFLOADED_BYTES, ..Limits::default() },
+        Policy::open(),
+    );
+    let mismatch = refused_response(401, "request body does not match its signed hash");
     assert_eq!(server.refusal(&headers(NOW), text.replace("xxx\"", "xxy\"")).await, mismatch);
     assert_eq!(server.send(&headers(NOW), text.clone()).await.0, StatusCode::OK);
 }
@@ -376,7 +379,7 @@ async fn handler_times_out() {
     let server = Server { router: stuck, clock: Arc::default() };
     assert_eq!(
         server.refusal(&signed(NOW), BODY).await,
-        refused(504, "response timeout after 20ms")
+        refused_response(504, "response timeout after 20ms")
     );
     let streams =
         Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
@@ -392,7 +395,7 @@ async fn handler_times_out() {
 async fn only_listed_hotkeys_may_call() {
     let server = Server::new(Limits::default(), Policy::only([key("//Charlie").hotkey()]));
     let alice = key("//Alice").hotkey();
-    let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
+    let unwanted = refused_response(403, &format!("hotkey {alice} is not allowed"));
     assert_eq!(server.refusal(&signed(NOW), BODY).await, unwanted);
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
@@ -453,7 +456,10 @@ async fn permit_is_held_until_the_streamed_response_ends() {
     *request.headers_mut() = signed(NOW);
     let streamed = server.router.clone().oneshot(request).await.unwrap();
     assert_eq!(streamed.status(), StatusCode::OK);
-    assert_eq!(server.refusal(&signed(NOW + 1), BODY).await, refused(503, "server is busy"));
+    assert_eq!(
+        server.refusal(&signed(NOW + 1), BODY).await,
+        refused_response(503, "server is busy")
+    );
     sender.send(Ok(Bytes::from("chunk"))).await.unwrap();
     drop(sender);
     assert_eq!(streamed.into_body().collect().await.unwrap().to_bytes(), "chunk");
@@ -506,6 +512,6 @@ async fn verifier_runs_the_checks_of_the_layer_in_steps() {
         verifier.check_body(&accepted, &claim, Some(registration), BODY.as_bytes()),
         Err(Refusal::Replayed)
     );
-    let replayed = refused(401, "request was already received, or a newer one was");
+    let replayed = refused_response(401, "request was already received, or a newer one was");
     assert_eq!(server.refusal(&signed(NOW), BODY).await, replayed);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::HeaderMap;
 use http::request::Parts;
-use taonet_http::{BodyBuffer, WholeBodies};
+use taonet_http::{BodyBuffer, BodyLimits};
 use taonet_primitives::Hotkey;
 use taonet_wallet::PublicKey;
 
@@ -27,7 +27,7 @@ pub struct Verifier {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) window: Window,
     pub(super) limits: Limits,
-    pub(super) bodies: WholeBodies,
+    pub(super) bodies: BodyLimits,
     pub(super) policy: Policy,
     pub(super) replay: ReplayGuard,
     pub(super) rate: Option<RateLimiter>,

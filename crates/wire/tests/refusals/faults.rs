@@ -8,7 +8,7 @@ use crate::harness::*;
 
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Why {
+pub(crate) enum ExpectedOutcome {
     /// The scheme does not sign the altered part, or the server handles the variant safely.
     Accepted,
     Unsigned,
@@ -36,9 +36,9 @@ pub(crate) enum Why {
     AnswerTimeout,
 }
 
-use Why::*;
+use ExpectedOutcome::*;
 
-impl Why {
+impl ExpectedOutcome {
     /// Returns the expected status and part of the message.
     fn of(self, kind: Kind) -> (u16, &'static str) {
         // The SDKs' messages and statuses that differ from ours.
@@ -92,10 +92,10 @@ impl Why {
 }
 
 /// Returns the expected outcome for a scheme.
-pub(crate) type Expected = fn(Kind) -> Why;
+pub(crate) type Expected = fn(Kind) -> ExpectedOutcome;
 
 /// Name, expected outcome, and the request; `None` if it does not apply to the scheme.
-type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
+type Fault = (&'static str, Expected, fn(Kind) -> Option<SentRequest>);
 
 /// Faults of well-formed HTTP requests.
 pub(crate) const FAULTS: &[Fault] = &[
@@ -103,7 +103,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "no signed headers",
         |kind| if kind == Dendrite { Unsigned } else { Missing },
         |_| {
-            Some(Sent {
+            Some(SentRequest {
                 method: Method::POST,
                 path: PATH.into(),
                 headers: HeaderMap::new(),
@@ -114,23 +114,23 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "signature missing",
         |_| Missing,
-        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Signature)?)),
+        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Signature)?)),
     ),
     (
         "signature empty",
         |_| Missing,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Signature)?, "")),
     ),
     (
         "signature `0x`",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "0x")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Signature)?, "0x")),
     ),
     (
         "signature with prefix `0x0x`",
         |_| Malformed,
         |kind| {
-            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name);
             Some(sent.with(name, &format!("0x{text}")))
         },
@@ -139,7 +139,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "signature truncated",
         |_| Malformed,
         |kind| {
-            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name);
             Some(sent.with(name, &text[..text.len() - 2]))
         },
@@ -148,7 +148,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "signature in upper-case hex",
         |_| Malformed,
         |kind| {
-            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name).to_uppercase().replace("0X", "0x");
             Some(sent.with(name, &text))
         },
@@ -158,7 +158,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| WrongSignature,
         |kind| {
             Some(
-                Sent::fresh(kind)
+                SentRequest::fresh(kind)
                     .with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128))),
             )
         },
@@ -169,7 +169,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let alice = hotkey("//Alice").to_string();
             Some(
-                Sent::signed(kind, "//Charlie", "//Bob", NOW)
+                SentRequest::signed(kind, "//Charlie", "//Bob", NOW)
                     .with(kind.header(Part::Sender)?, &alice),
             )
         },
@@ -180,7 +180,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             // The key is the identity point, for which this signature verifies with every message.
             let signature = format!("0x{}80", "00".repeat(63));
-            let sent = Sent::fresh(kind)
+            let sent = SentRequest::fresh(kind)
                 .with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
             Some(sent.with(kind.header(Part::Signature)?, &signature))
         },
@@ -188,45 +188,47 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "nonce missing",
         |_| Missing,
-        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Nonce)?)),
+        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Nonce)?)),
     ),
     (
         "nonce not a number",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, "now")),
     ),
     (
         "nonce with a plus sign",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("+{NOW}"))),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &format!("+{NOW}"))),
     ),
     (
         "nonce altered",
         |_| WrongSignature,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &(NOW + 1).to_string())),
+        |kind| {
+            Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &(NOW + 1).to_string()))
+        },
     ),
     (
         "sender missing",
         |_| Missing,
-        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Sender)?)),
+        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Sender)?)),
     ),
     (
         "sender mistyped",
         |_| Malformed,
         |kind| {
             let mistyped = hotkey("//Alice").to_string().replace("QY", "QZ");
-            Some(Sent::fresh(kind).with(kind.header(Part::Sender)?, &mistyped))
+            Some(SentRequest::fresh(kind).with(kind.header(Part::Sender)?, &mistyped))
         },
     ),
     (
         "receiver missing",
         |kind| if kind == Btauth { WrongReceiver } else { Missing },
-        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Receiver)?)),
+        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Receiver)?)),
     ),
     (
         "request for another receiver",
         |_| WrongReceiver,
-        |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW)),
+        |kind| Some(SentRequest::signed(kind, "//Alice", "//Dave", NOW)),
     ),
     (
         "receiver changed to this server",
@@ -234,7 +236,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let bob = hotkey("//Bob").to_string();
             Some(
-                Sent::signed(kind, "//Alice", "//Dave", NOW)
+                SentRequest::signed(kind, "//Alice", "//Dave", NOW)
                     .with(kind.header(Part::Receiver)?, &bob),
             )
         },
@@ -245,7 +247,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let timeout = kind.header(Part::Timeout).map_or(0, |_| 10);
             let past = kind.window().past.as_secs() + timeout;
-            Some(Sent::signed(kind, "//Alice", "//Bob", NOW - past * SECOND - 1))
+            Some(SentRequest::signed(kind, "//Alice", "//Bob", NOW - past * SECOND - 1))
         },
     ),
     (
@@ -255,7 +257,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             let window = kind.window();
             let nonce = NOW - (window.past + window.max_timeout).as_secs() * SECOND - 1;
             Some(
-                Sent::signed(kind, "//Alice", "//Bob", nonce)
+                SentRequest::signed(kind, "//Alice", "//Bob", nonce)
                     .with(kind.header(Part::Timeout)?, "86400.0"),
             )
         },
@@ -264,7 +266,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "stale, with an old version",
         |_| Stale,
         |kind| {
-            let sent = Sent::signed(kind, "//Alice", "//Bob", 5);
+            let sent = SentRequest::signed(kind, "//Alice", "//Bob", 5);
             Some(sent.with(kind.header(Part::Version).filter(|_| kind != Btauth)?, "7001000"))
         },
     ),
@@ -272,7 +274,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "1 ns too far in the future",
         |_| Future,
         |kind| {
-            Some(Sent::signed(
+            Some(SentRequest::signed(
                 kind,
                 "//Alice",
                 "//Bob",
@@ -283,19 +285,19 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "timeout negative",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "-1")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "-1")),
     ),
     (
         "timeout not a number",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "nan")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "nan")),
     ),
     (
         "process (UUID) altered",
         |_| WrongSignature,
         |kind| {
             Some(
-                Sent::fresh(kind)
+                SentRequest::fresh(kind)
                     .with(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000"),
             )
         },
@@ -303,37 +305,41 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "process (UUID) with a dot",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "a.b")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Uuid)?, "a.b")),
     ),
     (
         "version unknown",
         |_| Malformed,
         |kind| {
             let version = if kind == Btauth { "2" } else { "ten" };
-            Some(Sent::fresh(kind).with(kind.header(Part::Version)?, version))
+            Some(SentRequest::fresh(kind).with(kind.header(Part::Version)?, version))
         },
     ),
     (
         "key type altered",
         |_| WrongSignature,
         |kind| {
-            Some(Sent::fresh(kind).with("x-bittensor-crypto", "ed25519")).filter(|_| kind == Btauth)
+            Some(SentRequest::fresh(kind).with("x-bittensor-crypto", "ed25519"))
+                .filter(|_| kind == Btauth)
         },
     ),
     (
         "key type unknown",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with("x-bittensor-crypto", "rsa")).filter(|_| kind == Btauth),
+        |kind| {
+            Some(SentRequest::fresh(kind).with("x-bittensor-crypto", "rsa"))
+                .filter(|_| kind == Btauth)
+        },
     ),
     (
         "method altered",
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
-        |kind| Some(Sent { method: Method::PUT, ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { method: Method::PUT, ..SentRequest::fresh(kind) }),
     ),
     (
         "query altered",
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
-        |kind| Some(Sent { path: "/EchoSynapse?x=2".into(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { path: "/EchoSynapse?x=2".into(), ..SentRequest::fresh(kind) }),
     ),
     (
         "another path",
@@ -342,7 +348,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             Dendrite => WrongBody,
             Axon | Managed => Accepted,
         },
-        |kind| Some(Sent { path: "/Synapse".into(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { path: "/Synapse".into(), ..SentRequest::fresh(kind) }),
     ),
     (
         "an unknown path",
@@ -351,22 +357,22 @@ pub(crate) const FAULTS: &[Fault] = &[
             Dendrite => UnknownName,
             Axon | Managed => Accepted,
         },
-        |kind| Some(Sent { path: "/Unknown".into(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { path: "/Unknown".into(), ..SentRequest::fresh(kind) }),
     ),
     (
         "path of a class with the same hashed values",
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
-        |kind| Some(Sent { path: "/OtherSynapse".into(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { path: "/OtherSynapse".into(), ..SentRequest::fresh(kind) }),
     ),
     (
         "timeout altered",
         |_| Accepted,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "11.0")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "11.0")),
     ),
     (
         "message name altered",
         |_| Accepted,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Name)?, "Other")),
     ),
     (
         "body altered",
@@ -375,7 +381,12 @@ pub(crate) const FAULTS: &[Fault] = &[
             Axon => Accepted,
             Dendrite | Managed => WrongBody,
         },
-        |kind| Some(Sent { body: BODY.replace("hello", "hullo").into(), ..Sent::fresh(kind) }),
+        |kind| {
+            Some(SentRequest {
+                body: BODY.replace("hello", "hullo").into(),
+                ..SentRequest::fresh(kind)
+            })
+        },
     ),
     (
         "body altered outside the hashed fields",
@@ -384,7 +395,12 @@ pub(crate) const FAULTS: &[Fault] = &[
             Axon | Dendrite => Accepted,
             Managed => WrongBody,
         },
-        |kind| Some(Sent { body: BODY.replace("true", "false").into(), ..Sent::fresh(kind) }),
+        |kind| {
+            Some(SentRequest {
+                body: BODY.replace("true", "false").into(),
+                ..SentRequest::fresh(kind)
+            })
+        },
     ),
     (
         "type of a hashed field altered, but not its text",
@@ -394,16 +410,18 @@ pub(crate) const FAULTS: &[Fault] = &[
             Managed => WrongBody,
         },
         |kind| {
-            Some(Sent {
+            Some(SentRequest {
                 body: BODY.replace("[1, 2.5, null]", "\"[1, 2.5, None]\"").into(),
-                ..Sent::fresh(kind)
+                ..SentRequest::fresh(kind)
             })
         },
     ),
     (
         "whitespace of the body altered",
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
-        |kind| Some(Sent { body: BODY.replace(": ", ":").into(), ..Sent::fresh(kind) }),
+        |kind| {
+            Some(SentRequest { body: BODY.replace(": ", ":").into(), ..SentRequest::fresh(kind) })
+        },
     ),
     (
         "body emptied",
@@ -413,7 +431,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             Axon => Accepted,
             Managed => WrongBody,
         },
-        |kind| Some(Sent { body: Vec::new(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { body: Vec::new(), ..SentRequest::fresh(kind) }),
     ),
     (
         "body is not JSON",
@@ -423,7 +441,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             Axon => Accepted,
             Managed => WrongBody,
         },
-        |kind| Some(Sent { body: b"{not json".into(), ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { body: b"{not json".into(), ..SentRequest::fresh(kind) }),
     ),
     (
         "body and its hash altered",
@@ -435,19 +453,19 @@ pub(crate) const FAULTS: &[Fault] = &[
                 Dendrite => synapse_hash(&["prompt", "numbers"], &body).unwrap()?,
                 _ => taonet_wire::compact_hash(&body).unwrap(),
             };
-            Some(Sent { body, ..Sent::fresh(kind).with(name, &hash) })
+            Some(SentRequest { body, ..SentRequest::fresh(kind).with(name, &hash) })
         },
     ),
     (
         "body hash removed",
         |kind| if kind == Dendrite { Missing } else { WrongSignature },
-        |kind| Some(Sent::fresh(kind).with(kind.hash()?, "")),
+        |kind| Some(SentRequest::fresh(kind).with(kind.hash()?, "")),
     ),
     (
         "duplicate nonce header",
         |_| Doubled,
         |kind| {
-            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Nonce)?);
+            let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Nonce)?);
             sent.headers.append(name, HeaderValue::from(NOW));
             Some(sent)
         },
@@ -456,7 +474,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "duplicate signature header",
         |_| Doubled,
         |kind| {
-            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             sent.headers.append(name, sent.headers[name].clone());
             Some(sent)
         },
@@ -465,7 +483,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "duplicate receiver header",
         |_| Doubled,
         |kind| {
-            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Receiver)?);
+            let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Receiver)?);
             sent.headers
                 .append(name, HeaderValue::from_str(&hotkey("//Dave").to_string()).unwrap());
             Some(sent)
@@ -474,7 +492,9 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "nonces joined by a comma",
         |_| Malformed,
-        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}"))),
+        |kind| {
+            Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}")))
+        },
     ),
     (
         "second nonce header with - and _ exchanged",
@@ -483,7 +503,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             let name = kind.header(Part::Nonce)?;
             let other =
                 if kind == Btauth { name.replace('-', "_") } else { name.replace('_', "-") };
-            let mut sent = Sent::fresh(kind);
+            let mut sent = SentRequest::fresh(kind);
             sent.headers.insert(HeaderName::try_from(other).unwrap(), HeaderValue::from(NOW));
             Some(sent)
         },
@@ -492,7 +512,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "a header value with a non-ASCII byte",
         |_| Malformed,
         |kind| {
-            let mut sent = Sent::fresh(kind);
+            let mut sent = SentRequest::fresh(kind);
             sent.headers
                 .insert(kind.header(Part::Receiver)?, HeaderValue::from_bytes(b"\xe9").unwrap());
             Some(sent)
@@ -501,13 +521,13 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "20 kB in one header",
         |_| HeadersTooLarge,
-        |kind| Some(Sent::fresh(kind).with("x", &"x".repeat(20_000))),
+        |kind| Some(SentRequest::fresh(kind).with("x", &"x".repeat(20_000))),
     ),
     (
         "65 header lines",
         |_| HeadersTooLarge,
         |kind| {
-            let mut sent = Sent::fresh(kind);
+            let mut sent = SentRequest::fresh(kind);
             for _ in 0..65 {
                 sent.headers.append("x", HeaderValue::from_static(""));
             }
@@ -517,12 +537,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "Content-Length of 10 GB",
         |_| BodyTooLarge,
-        |kind| Some(Sent::fresh(kind).with("content-length", "10000000000")),
+        |kind| Some(SentRequest::fresh(kind).with("content-length", "10000000000")),
     ),
     (
         "body of 2 MB",
         |_| BodyTooLarge,
-        |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) }),
+        |kind| Some(SentRequest { body: vec![b' '; 2 << 20], ..SentRequest::fresh(kind) }),
     ),
 ];
 
@@ -530,50 +550,63 @@ pub(crate) const FAULTS: &[Fault] = &[
 type Raw = (&'static str, Expected, fn(Kind) -> Vec<u8>);
 
 pub(crate) const RAW: &[Raw] = &[
-    ("a folded header line", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a", b" folded"])),
-    ("NUL in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\0b"])),
-    ("a bare CR in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\rb"])),
-    ("a space before a header's colon", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x : a"])),
+    (
+        "a folded header line",
+        |_| NotHttp,
+        |kind| SentRequest::fresh(kind).raw(&[b"x: a", b" folded"]),
+    ),
+    ("NUL in a header", |_| NotHttp, |kind| SentRequest::fresh(kind).raw(&[b"x: a\0b"])),
+    ("a bare CR in a header", |_| NotHttp, |kind| SentRequest::fresh(kind).raw(&[b"x: a\rb"])),
+    (
+        "a space before a header's colon",
+        |_| NotHttp,
+        |kind| SentRequest::fresh(kind).raw(&[b"x : a"]),
+    ),
     (
         "two Content-Length headers",
         |_| NotHttp,
-        |kind| Sent::fresh(kind).raw(&[b"content-length: 62", b"content-length: 5"]),
+        |kind| SentRequest::fresh(kind).raw(&[b"content-length: 62", b"content-length: 5"]),
     ),
     (
         "a header injected with a line feed",
         |_| Doubled,
-        |kind| Sent::fresh(kind).raw(&[b"x: a\nbt_header_dendrite_nonce: 1\nx-bittensor-nonce: 1"]),
+        |kind| {
+            SentRequest::fresh(kind)
+                .raw(&[b"x: a\nbt_header_dendrite_nonce: 1\nx-bittensor-nonce: 1"])
+        },
     ),
     (
         "a fragment after the path, which is dropped",
         |_| Accepted,
         |kind| {
-            let sent = Sent::fresh(kind);
-            Sent { path: format!("{}#admin", sent.path), ..sent }.raw(&[])
+            let sent = SentRequest::fresh(kind);
+            SentRequest { path: format!("{}#admin", sent.path), ..sent }.raw(&[])
         },
     ),
     (
         "valid request with chunked encoding",
         |_| Accepted,
-        |kind| Sent::fresh(kind).chunked().raw(&[b"transfer-encoding: chunked"]),
+        |kind| SentRequest::fresh(kind).chunked().raw(&[b"transfer-encoding: chunked"]),
     ),
     (
         "chunked encoding with a conflicting Content-Length",
         |_| Accepted,
         |kind| {
-            Sent::fresh(kind).chunked().raw(&[b"content-length: 5", b"transfer-encoding: chunked"])
+            SentRequest::fresh(kind)
+                .chunked()
+                .raw(&[b"content-length: 5", b"transfer-encoding: chunked"])
         },
     ),
     (
         "an unknown transfer encoding",
         |_| NotHttp,
-        |kind| Sent::fresh(kind).raw(&[b"transfer-encoding: gzip"]),
+        |kind| SentRequest::fresh(kind).raw(&[b"transfer-encoding: gzip"]),
     ),
     (
         "a chunk size that is not a number",
         |_| BodyUnreadable,
         |kind| {
-            Sent { body: b"zz\r\n".into(), ..Sent::fresh(kind) }
+            SentRequest { body: b"zz\r\n".into(), ..SentRequest::fresh(kind) }
                 .raw(&[b"transfer-encoding: chunked"])
         },
     ),
@@ -581,15 +614,15 @@ pub(crate) const RAW: &[Raw] = &[
         "pipelined second request without a signature",
         |kind| if kind == Dendrite { Unsigned } else { Missing },
         |kind| {
-            let unsigned = Sent { headers: HeaderMap::new(), ..Sent::fresh(kind) };
-            [Sent::fresh(kind).raw_as("keep-alive", &[]), unsigned.raw(&[])].concat()
+            let unsigned = SentRequest { headers: HeaderMap::new(), ..SentRequest::fresh(kind) };
+            [SentRequest::fresh(kind).raw_as("keep-alive", &[]), unsigned.raw(&[])].concat()
         },
     ),
     (
         "replayed on the same connection",
         |_| Replayed,
         |kind| {
-            let sent = Sent::fresh(kind);
+            let sent = SentRequest::fresh(kind);
             [sent.raw_as("keep-alive", &[]), sent.raw(&[])].concat()
         },
     ),

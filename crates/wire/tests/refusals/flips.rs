@@ -3,11 +3,11 @@
 use http::{HeaderValue, Method, Uri};
 use taonet_primitives::Hotkey;
 
-use crate::faults::Why::{self, *};
+use crate::faults::ExpectedOutcome::{self, *};
 use crate::harness::*;
 
 /// The flipped part, the allowed outcomes, and the request.
-type Flip = (String, &'static [Why], Sent);
+type Flip = (String, &'static [ExpectedOutcome], SentRequest);
 
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -16,8 +16,8 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 }
 
 /// Returns bit flips in the texts of headers.
-fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
-    let mut parts: Vec<(Part, &'static [Why])> = vec![
+fn header_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+    let mut parts: Vec<(Part, &'static [ExpectedOutcome])> = vec![
         (Part::Nonce, &[Malformed, WrongSignature, Stale, Future]),
         // The address checksum detects every flip.
         (Part::Sender, &[Malformed]),
@@ -49,8 +49,8 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
 }
 
 /// Returns bit flips in the keys themselves, encoded with a valid checksum.
-fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
-    let keys: [(Part, &str, &'static [Why]); 2] =
+fn key_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+    let keys: [(Part, &str, &'static [ExpectedOutcome]); 2] =
         [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];
     let mut flips = Vec::new();
     for (part, uri, reason) in keys {
@@ -67,7 +67,7 @@ fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
     flips
 }
 
-fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
+fn in_method_and_path(sent: &SentRequest) -> Vec<Flip> {
     let mut flips: Vec<Flip> = Vec::new();
     for bit in 0..8 * sent.method.as_str().len() {
         let Ok(method) = Method::from_bytes(&flipped(sent.method.as_str().as_bytes(), bit)) else {
@@ -76,7 +76,7 @@ fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
         flips.push((
             format!("method bit {bit}"),
             &[WrongSignature],
-            Sent { method, ..sent.clone() },
+            SentRequest { method, ..sent.clone() },
         ));
     }
     for bit in 0..8 * sent.path.len() {
@@ -84,13 +84,17 @@ fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
         let is_path =
             |path: &String| path.parse::<Uri>().is_ok_and(|uri| uri.path().starts_with('/'));
         let Some(path) = path.filter(is_path) else { continue };
-        flips.push((format!("path bit {bit}"), &[WrongSignature], Sent { path, ..sent.clone() }));
+        flips.push((
+            format!("path bit {bit}"),
+            &[WrongSignature],
+            SentRequest { path, ..sent.clone() },
+        ));
     }
     flips
 }
 
-fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
-    let (ranges, reason): ([_; 2], &'static [Why]) = match kind {
+fn body_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
+    let (ranges, reason): ([_; 2], &'static [ExpectedOutcome]) = match kind {
         Btauth => ([0..BODY.len(), 0..0], &[WrongSignature]),
         Managed => ([0..BODY.len(), 0..0], &[WrongBody]),
         // The values of the signed fields.
@@ -99,7 +103,10 @@ fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
     };
     let bits = ranges.into_iter().flat_map(|range| 8 * range.start..8 * range.end);
     bits.map(|bit| {
-        (format!("body bit {bit}"), reason, Sent { body: flipped(&sent.body, bit), ..sent.clone() })
+        (
+            format!("body bit {bit}"), reason,
+            SentRequest { body: flipped(&sent.body, bit), ..sent.clone() },
+        )
     })
     .collect()
 }
@@ -111,12 +118,13 @@ async fn flipped_bit_in_signed_data_is_refused() {
         let server = Server::new(kind);
         let signer = kind.signer("//Alice", NOW);
         let mut count = 0;
-        for mut sent in [Sent::by(&signer, "//Bob"), Sent::by(&signer, "//Bob")] {
+        for mut sent in [SentRequest::by(&signer, "//Bob"), SentRequest::by(&signer, "//Bob")] {
             if kind == Btauth {
                 sent = sent.with("x-bittensor-crypto", "sr25519");
             }
             let mut flips =
-                [in_headers(kind, &sent), in_keys(kind, &sent), in_body(kind, &sent)].concat();
+                [header_flips(kind, &sent), key_flips(kind, &sent), body_flips(kind, &sent)]
+                    .concat();
             if kind == Btauth {
                 flips.extend(in_method_and_path(&sent));
             }

@@ -117,14 +117,14 @@ pub(crate) fn hotkey(uri: &str) -> Hotkey {
 
 /// A request as sent over the wire.
 #[derive(Clone)]
-pub(crate) struct Sent {
+pub(crate) struct SentRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Sent {
+impl SentRequest {
     /// Returns a request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the
     /// scheme has one.
     pub(crate) fn signed(kind: Kind, sender: &str, receiver: &str, nonce: u64) -> Self {
@@ -245,7 +245,7 @@ impl Server {
         Router::new().fallback(|| async { "accepted" }).layer(self.layer.clone())
     }
 
-    pub(crate) async fn send(&self, sent: &Sent) -> Outcome {
+    pub(crate) async fn send(&self, sent: &SentRequest) -> Outcome {
         call(self.router(), sent.clone()).await
     }
 
@@ -270,7 +270,7 @@ impl Server {
     }
 }
 
-pub(crate) async fn call(router: Router, sent: Sent) -> Outcome {
+pub(crate) async fn call(router: Router, sent: SentRequest) -> Outcome {
     let uri: Uri = sent.path.parse().unwrap();
     let mut request =
         Request::builder().method(&sent.method).uri(uri).body(Body::from(sent.body)).unwrap();

@@ -25,7 +25,7 @@ use axum::Router;
 use taonet_wire::{Limits, Load, Policy, Rate};
 
 use document::{Row, document};
-use faults::{Expected, FAULTS, RAW, Why};
+use faults::{Expected, ExpectedOutcome, FAULTS, RAW};
 use harness::*;
 
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
@@ -48,7 +48,11 @@ impl Matrix {
                 "{}: {fault}: {outcome:?}, not {reason:?}",
                 kind.title()
             );
-            *if reason == Why::Accepted { &mut self.accepted } else { &mut self.refused } += 1;
+            *if reason == ExpectedOutcome::Accepted {
+                &mut self.accepted
+            } else {
+                &mut self.refused
+            } += 1;
         }
         self.rows.push(Row { fault, cells });
     }
@@ -76,18 +80,22 @@ impl Matrix {
     async fn replays(&mut self) {
         let [mut again, mut restarted, mut later, mut at_once] = [const { Vec::new() }; 4];
         for kind in KINDS {
-            let (server, sent) = (Server::new(kind), Sent::fresh(kind));
-            assert!(Why::Accepted.fits(kind, &server.send(&sent).await), "the original passes");
+            let (server, sent) = (Server::new(kind), SentRequest::fresh(kind));
+            assert!(
+                ExpectedOutcome::Accepted.fits(kind, &server.send(&sent).await),
+                "the original passes"
+            );
             server.clock.advance(Duration::from_secs(1));
             again.push(Some(server.send(&sent).await));
             restarted.push(Some(server.restarted(kind).send(&sent).await));
 
             let (server, signer) = (Server::new(kind), kind.signer("//Alice", NOW));
-            let (first, second) = (Sent::by(&signer, "//Bob"), Sent::by(&signer, "//Bob"));
+            let (first, second) =
+                (SentRequest::by(&signer, "//Bob"), SentRequest::by(&signer, "//Bob"));
             assert_eq!(server.send(&second).await.status, 200);
             later.push(if kind == Dendrite { Some(server.send(&first).await) } else { None });
 
-            let (server, sent) = (Server::new(kind), Sent::fresh(kind));
+            let (server, sent) = (Server::new(kind), SentRequest::fresh(kind));
             let calls = (0..8).map(|_| tokio::spawn(call(server.router(), sent.clone())));
             let outcomes = futures::future::join_all(calls).await.into_iter().map(Result::unwrap);
             let (passed, refused): (Vec<_>, Vec<_>) =
@@ -98,10 +106,14 @@ impl Matrix {
             );
             at_once.push(refused.into_iter().next());
         }
-        self.add("replayed", |_| Why::Replayed, again);
-        self.add("replayed after a server restart", |_| Why::Replayed, restarted);
-        self.add("sent eight times concurrently: all but the first", |_| Why::Replayed, at_once);
-        self.add("nonce lower than the process's last one", |_| Why::Replayed, later);
+        self.add("replayed", |_| ExpectedOutcome::Replayed, again);
+        self.add("replayed after a server restart", |_| ExpectedOutcome::Replayed, restarted);
+        self.add(
+            "sent eight times concurrently: all but the first",
+            |_| ExpectedOutcome::Replayed,
+            at_once,
+        );
+        self.add("nonce lower than the process's last one", |_| ExpectedOutcome::Replayed, later);
     }
 
     async fn bounds(&mut self) {
@@ -110,21 +122,31 @@ impl Matrix {
         let bounds: [(_, Expected, _, _); 5] = [
             (
                 "hotkey not on the allowlist",
-                |_| Why::NotAllowed,
+                |_| ExpectedOutcome::NotAllowed,
                 Policy::only([hotkey("//Charlie")]),
                 unlimited,
             ),
             (
                 "hotkey on the blocklist",
-                |_| Why::NotAllowed,
+                |_| ExpectedOutcome::NotAllowed,
                 Policy::open().block([hotkey("//Alice")]),
                 unlimited,
             ),
-            ("too little stake", |_| Why::StakeTooLow, Policy::open().min_stake(1_000), unlimited),
-            ("no validator permit", |_| Why::NoPermit, Policy::open().validators_only(), unlimited),
+            (
+                "too little stake",
+                |_| ExpectedOutcome::StakeTooLow,
+                Policy::open().min_stake(1_000),
+                unlimited,
+            ),
+            (
+                "no validator permit",
+                |_| ExpectedOutcome::NoPermit,
+                Policy::open().validators_only(),
+                unlimited,
+            ),
             (
                 "second request within a second, with a limit of 1 per second",
-                |_| Why::TooOften,
+                |_| ExpectedOutcome::TooOften,
                 Policy::open(),
                 rate,
             ),
@@ -135,9 +157,9 @@ impl Matrix {
                 let server = Server::with(kind, Limits::default(), policy.clone(), load);
                 let signer = kind.signer("//Alice", NOW);
                 if load.rate.is_some() {
-                    assert_eq!(server.send(&Sent::by(&signer, "//Bob")).await.status, 200);
+                    assert_eq!(server.send(&SentRequest::by(&signer, "//Bob")).await.status, 200);
                 }
-                cells.push(Some(server.send(&Sent::by(&signer, "//Bob")).await));
+                cells.push(Some(server.send(&SentRequest::by(&signer, "//Bob")).await));
             }
             self.add(fault, reason, cells);
         }
@@ -147,9 +169,9 @@ impl Matrix {
             let server = Server::with(kind, limits, Policy::open(), unlimited);
             let stuck =
                 Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
-            cells.push(Some(call(stuck, Sent::fresh(kind)).await));
+            cells.push(Some(call(stuck, SentRequest::fresh(kind)).await));
         }
-        self.add("handler exceeds the response timeout", |_| Why::AnswerTimeout, cells);
+        self.add("handler exceeds the response timeout", |_| ExpectedOutcome::AnswerTimeout, cells);
     }
 }
 

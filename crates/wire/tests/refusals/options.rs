@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use taonet_wire::{BtauthScheme, ManualClock, Scheme, SignedLayer};
 
-use crate::faults::Why;
+use crate::faults::ExpectedOutcome;
 use crate::harness::*;
 
 /// Option, request, outcome.
@@ -18,19 +18,19 @@ fn server(scheme: impl Scheme) -> Server {
 }
 
 /// Returns a request without a receiver.
-fn unbound() -> Sent {
-    let sent = Sent::fresh(Btauth).without("x-bittensor-receiver");
+fn unbound() -> SentRequest {
+    let sent = SentRequest::fresh(Btauth).without("x-bittensor-receiver");
     let (hash, alice) = (hex::encode(Sha256::digest(BODY)), key("//Alice"));
     let text = format!("btauth/1\nsr25519\nPOST\n{PATH}\n{hash}\n{NOW}\n{}\n-", alice.hotkey());
     sent.with("x-bittensor-signature", &alice.sign(text.as_bytes()).to_string())
 }
 
-fn old_version(sent: Sent) -> Sent {
+fn old_version(sent: SentRequest) -> SentRequest {
     sent.with("bt_header_dendrite_version", "7001000")
 }
 
 pub(crate) async fn rows() -> Vec<OptionRow> {
-    use Why::{Accepted, Replayed, WrongReceiver, WrongSignature};
+    use ExpectedOutcome::{Accepted, Replayed, WrongReceiver, WrongSignature};
     const UNBOUND: &str = "`accept_unbound`";
     const OLD: &str = "`accept_old_versions`";
     let bob = hotkey("//Bob").to_string();
@@ -45,12 +45,12 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         (
             "signed for this server, with the receiver removed",
             WrongSignature,
-            Sent::fresh(Btauth).without("x-bittensor-receiver"),
+            SentRequest::fresh(Btauth).without("x-bittensor-receiver"),
         ),
         (
             "signed for another receiver",
             WrongReceiver,
-            Sent::signed(Btauth, "//Alice", "//Dave", NOW),
+            SentRequest::signed(Btauth, "//Alice", "//Dave", NOW),
         ),
         ("signed for no receiver", Accepted, unbound()),
         ("replayed", Replayed, unbound()),
@@ -61,12 +61,12 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     }
     let lenient = server(dendrite().accept_old_versions());
     let (signer, day) = (Dendrite.signer("//Alice", 5), 24 * 3_600 * SECOND);
-    let counted = old_version(Sent::by(&signer, "//Bob"));
-    let captured = Sent::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
+    let counted = old_version(SentRequest::by(&signer, "//Bob"));
+    let captured = SentRequest::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
     for (fault, reason, sent) in [
         ("a counter as nonce, with an old version", Accepted, counted.clone()),
         ("replayed", Replayed, counted),
-        ("one day old", Why::Stale, captured.clone()),
+        ("one day old", ExpectedOutcome::Stale, captured.clone()),
         (
             "one day old, undelivered, with the version changed to an old one",
             Accepted,

@@ -206,7 +206,7 @@ impl Arena {
         let mut last = None;
         let mut logged = HashSet::new();
         loop {
-            let failure = match self.look(registered, &mut logged).await {
+            let failure = match self.poll(registered, &mut logged).await {
                 Ok(routes) if !routes.is_empty() && routes.iter().all(Route::is_ready) => {
                     return Ok(routes);
                 }
@@ -244,7 +244,7 @@ impl Arena {
     }
 
     /// Polls the gateway once. Logs why a miner is skipped, unless the miner is in `logged`.
-    async fn look(
+    async fn poll(
         &self,
         registered: &[MinerEntry],
         logged: &mut HashSet<Uid>,

@@ -47,7 +47,7 @@ use taonet_wire::{
 use tokio::sync::Semaphore;
 
 use taonet_babelbit_runner::AddressPolicy;
-use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
+use taonet_http::{BodyLimits, RateLimit, SlidingWindow};
 use taonet_service::{Clock, system_clock};
 
 pub use client::{SubmitError, submit};
@@ -163,7 +163,7 @@ struct State {
     listed: tokio::sync::Mutex<Option<CachedList>>,
     auth_limit: SlidingWindow<std::net::IpAddr>,
     data_limit: SlidingWindow<Hotkey>,
-    bodies: WholeBodies,
+    bodies: BodyLimits,
 }
 
 /// A cached list of the arena's miners.
@@ -231,7 +231,7 @@ impl ArenaGateway {
             listed: tokio::sync::Mutex::default(),
             auth_limit: SlidingWindow::new(config.auth_limit),
             data_limit: SlidingWindow::new(config.data_limit),
-            bodies: WholeBodies::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
+            bodies: BodyLimits::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
             config,
         };
         Ok(Self { state: Arc::new(state), submissions })

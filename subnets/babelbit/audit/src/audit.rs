@@ -31,7 +31,7 @@ use taonet_babelbit_scorer::{ScorerError, ScoringConditions};
 pub use compare::TOLERANCE;
 pub use recompute::Engines;
 pub(crate) use recompute::recompute;
-pub use report::{AuditReport, Mismatch, Place};
+pub use report::{AuditReport, Mismatch, MismatchLocation};
 pub(crate) use stored_replies::{MAX_REPLY_BYTES, StoredReply, examine};
 
 /// Number of suggested challenges when the requested one is missing.
@@ -175,7 +175,7 @@ pub fn audit(
 }
 
 /// Returns the sort key of findings: miner, utterance and location.
-fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, Place) {
+fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, MismatchLocation) {
     (mismatch.miner_uid, mismatch.utterance_index, mismatch.place)
 }
 

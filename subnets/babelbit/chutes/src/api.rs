@@ -15,11 +15,11 @@ use super::{ApiError, Call, ChutesSettings};
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum number of chutes in a list.
-const LISTED: usize = 100;
+const MAX_LISTED_CHUTES: usize = 100;
 /// Maximum number of lists of one account's chutes.
 const MAX_LISTS: usize = 50;
 /// Substring of the name of every text miner's chute, in any case.
-const FAMILY: &str = "babelbit";
+const TEXT_MINER_NAME: &str = "babelbit";
 /// Maximum time to build an image.
 const BUILD_TIME: Duration = Duration::from_hours(2);
 /// Pause between two requests for the status of an image.
@@ -27,10 +27,10 @@ const BUILD_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum number of consecutive failed requests for the status of an image.
 const MAX_FAILURES: u32 = 10;
 /// Start of the status of a complete image, and of one whose build failed.
-const BUILT: &str = "built and pushed";
-const FAILED: &str = "error";
+const BUILD_SUCCEEDED: &str = "built and pushed";
+const BUILD_FAILED: &str = "error";
 /// Last line of a build's log; the connection stays open after it.
-const DONE: &str = "DONE";
+const LAST_LOG_LINE: &str = "DONE";
 /// A ZIP archive without files: only the record that ends an archive.
 const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 /// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the
@@ -177,7 +177,9 @@ impl ChutesApi {
         let mut call =
             self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
         let mut query = call.url.query_pairs_mut();
-        query.append_pair("name", FAMILY).append_pair("limit", &LISTED.to_string());
+        query
+            .append_pair("name", TEXT_MINER_NAME)
+            .append_pair("limit", &MAX_LISTED_CHUTES.to_string());
         query.append_pair("page", &page.to_string());
         drop(query);
         call
@@ -283,8 +285,8 @@ impl ChutesApi {
             let field = |name: &str| answer.get(name).and_then(Value::as_str);
             match field("status") {
                 None => return Ok(()),
-                Some(status) if status.starts_with(BUILT) => return Ok(()),
-                Some(status) if status.starts_with(FAILED) => {
+                Some(status) if status.starts_with(BUILD_SUCCEEDED) => return Ok(()),
+                Some(status) if status.starts_with(BUILD_FAILED) => {
                     return Err(ApiError::Build {
                         image: image.to_owned(),
                         status: status.to_owned(),
@@ -296,7 +298,7 @@ impl ChutesApi {
                 let id = field("image_id").ok_or(call.missing_field("image_id"))?;
                 let log = self.build_log(id, offset.as_deref());
                 let followed = self.service.lines(&log, Some(self.service.timeout()), |text| {
-                    is_done = text == DONE;
+                    is_done = text == LAST_LOG_LINE;
                     if is_done {
                         return ControlFlow::Break(());
                     }
@@ -350,7 +352,7 @@ impl ChutesApi {
                     revision_chute = Some(info(call.what, item)?);
                 }
             }
-            if items.len() < LISTED {
+            if items.len() < MAX_LISTED_CHUTES {
                 break;
             }
         }

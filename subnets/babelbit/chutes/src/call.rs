@@ -50,7 +50,7 @@ pub enum ApiError {
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
     /// The service refused the request or did not respond.
-    #[error("cannot {what}: {fault}{}", said(answer))]
+    #[error("cannot {what}: {fault}{}", error_text(answer))]
     Refused {
         /// The request.
         what: &'static str,
@@ -96,7 +96,7 @@ pub enum ApiError {
     },
 }
 
-fn said(answer: &str) -> String {
+fn error_text(answer: &str) -> String {
     if answer.is_empty() { String::new() } else { format!(": {answer}") }
 }
 

@@ -20,7 +20,7 @@ use super::{ApiError, ChutesSettings};
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Maximum size of the request in a response, relative to the request: chutes return the context
 /// twice, and Python's escapes of characters beyond ASCII have up to three times their bytes.
-const RETURNED: usize = 6;
+const MAX_RESPONSE_FACTOR: usize = 6;
 /// Maximum number of characters of a chute's error.
 const MAX_ERROR_CHARS: usize = 300;
 /// Pauses before retries. [`SLACK`] limits their sum.
@@ -108,7 +108,7 @@ impl ChuteClient {
     /// # Errors
     /// [`ChuteError`] when the slug or the template of the address is malformed, or TLS
     /// initialisation fails.
-    pub fn of_slug(settings: &ChutesSettings, slug: &str) -> Result<Self, ChuteError> {
+    pub fn from_slug(settings: &ChutesSettings, slug: &str) -> Result<Self, ChuteError> {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if slug.is_empty() || slug.len() > MAX_SLUG || !slug.chars().all(is_plain) {
             return Err(ChuteError::Slug(slug.chars().take(100).collect()));
@@ -185,7 +185,8 @@ impl ChuteClient {
     }
 
     async fn post(&self, url: Url, body: String, within: Duration) -> Result<Value, ChuteError> {
-        let limit = MAX_RESPONSE_BYTES.saturating_add(body.len().saturating_mul(RETURNED));
+        let limit =
+            MAX_RESPONSE_BYTES.saturating_add(body.len().saturating_mul(MAX_RESPONSE_FACTOR));
         let mut request =
             self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(key) = &self.key {

@@ -37,7 +37,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Branch of models without a revision.
 const BRANCH: &str = "main";
 /// A download without data for this long is resumed.
-const STALLED: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
 const ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
@@ -442,7 +442,7 @@ impl Origin for Remote<'_> {
         // The address in the storage expires.
         let call = self.service.redirected(self.call.clone()).await?;
         let request = self.service.request(&call, Method::GET)?;
-        let part = open_with(request, from, STALLED)
+        let part = open_with(request, from, STALL_TIMEOUT)
             .await
             .map_err(|fault| ApiError::refused(what, fault))?;
         Ok(part.map_err(move |fault| ApiError::refused(what, fault)))

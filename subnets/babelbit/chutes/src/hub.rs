@@ -100,7 +100,7 @@ impl HubApi {
     }
 
     /// Builds a request below a repository, whose name may have a slash.
-    fn of_repository(
+    fn repository_call(
         &self,
         what: &'static str,
         method: Method,
@@ -135,7 +135,7 @@ impl HubApi {
     pub fn preupload(&self, repository: &str, model: &LocalModel) -> Call {
         let file = |file: &LocalFile| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(&file.sample) });
         let body = json!({ "files": model.files.iter().map(file).collect::<Vec<_>>() });
-        self.of_repository(
+        self.repository_call(
             "prepare the upload",
             Method::POST,
             repository,
@@ -184,7 +184,7 @@ impl HubApi {
                     "path": file.name, "encoding": "base64", "content": STANDARD.encode(content) } })
             });
         }
-        Ok(self.of_repository(
+        Ok(self.repository_call(
             "commit the files",
             Method::POST,
             repository,
@@ -197,7 +197,7 @@ impl HubApi {
     pub fn model(&self, repository: &str, revision: Option<&str>) -> Call {
         let segments: Vec<&str> =
             revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
-        self.of_repository(
+        self.repository_call(
             "read the model's revision",
             Method::GET,
             repository,

@@ -15,7 +15,7 @@ pub(crate) const GPUS: u32 = 1;
 /// Minimum memory of a GPU, in GB.
 pub(crate) const MIN_VRAM_GB: u32 = 16;
 /// Number of characters of a revision in names.
-const SHORT: usize = 12;
+const SHORT_REVISION_CHARS: usize = 12;
 /// Maximum size of the script, as the Chutes API accepts it.
 const MAX_SCRIPT: usize = 150_000;
 
@@ -147,7 +147,7 @@ impl Script<'_> {
 /// Returns the name of the chute for a revision of a hub account's model. It contains `Babelbit`,
 /// as validators of the reference require.
 pub fn chute_name(hub_username: &str, revision: &str) -> String {
-    let short: String = revision.chars().take(SHORT).collect();
+    let short: String = revision.chars().take(SHORT_REVISION_CHARS).collect();
     format!("{hub_username}-Babelbit-{short}")
 }
 

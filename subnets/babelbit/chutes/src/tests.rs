@@ -413,16 +413,16 @@ fn invalid_slug_is_refused() {
     let settings = ChutesSettings::default();
     for slug in ["", "A", "a.b", "a/b", "a@b", "a:1", "ü", &"a".repeat(64)] {
         assert!(
-            matches!(ChuteClient::of_slug(&settings, slug), Err(ChuteError::Slug(_))),
+            matches!(ChuteClient::from_slug(&settings, slug), Err(ChuteError::Slug(_))),
             "{slug}"
         );
     }
     assert!(
-        format!("{:?}", ChuteClient::of_slug(&settings, "a-1").unwrap())
+        format!("{:?}", ChuteClient::from_slug(&settings, "a-1").unwrap())
             .contains("https://a-1.chutes.ai")
     );
     let settings = ChutesSettings { base_url_template: "{slug}".to_owned(), ..settings };
-    assert!(matches!(ChuteClient::of_slug(&settings, "a"), Err(ChuteError::Template(_))));
+    assert!(matches!(ChuteClient::from_slug(&settings, "a"), Err(ChuteError::Template(_))));
 }
 
 /// Columns: text · fields, or the error's beginning

@@ -120,7 +120,7 @@ pub const fn differences() -> &'static [Difference] {
     DIFFERENCES
 }
 
-const ALSO_UNUSED: &str = "no effect";
+const NO_EFFECT: &str = "no effect";
 
 #[rustfmt::skip]
 static DIFFERENCES: &[Difference] = &[
@@ -128,12 +128,12 @@ static DIFFERENCES: &[Difference] = &[
     default_only("BITTENSOR_SUBTENSOR_ENDPOINT", "finney", "BT_CHAIN_ENDPOINT and BT_NETWORK take precedence; a list of nodes is allowed"),
     local_only("BITTENSOR_SUBTENSOR_FALLBACK", "wss://lite.sub.latent.to:443 on every network", "that node on finney only; on the network `local`, none", "remove it: a development chain has one node"),
     no_effect("BABELBIT_TEMPO", "100, whatever is set", "no effect; bb validate --tempo changes it"),
-    no_effect("BABELBIT_TAIL", "28800, only logged", ALSO_UNUSED),
-    no_effect("BABELBIT_ALPHA", "0.2, only logged", ALSO_UNUSED),
-    no_effect("BABELBIT_M_MIN", "25, only logged", ALSO_UNUSED),
+    no_effect("BABELBIT_TAIL", "28800, only logged", NO_EFFECT),
+    no_effect("BABELBIT_ALPHA", "0.2, only logged", NO_EFFECT),
+    no_effect("BABELBIT_M_MIN", "25, only logged", NO_EFFECT),
     no_effect("BABELBIT_MAX_SUBTENSOR_RETRIES", "5", "no effect; a round that fails is retried at most 20 times within its epoch"),
     no_effect("BABELBIT_VERSION", "0.1.0, logged at startup", "no effect; `bb --version` prints the version"),
-    no_effect("BABELBIT_MAX_CONCURRENT_API_CALLS", "1, unused", ALSO_UNUSED),
+    no_effect("BABELBIT_MAX_CONCURRENT_API_CALLS", "1, unused", NO_EFFECT),
     default_only("BABELBIT_METRICS_ADDR", "0.0.0.0", "127.0.0.1 unless set"),
     default_only("BB_UTTERANCE_ENGINE_URL", "http://localhost:8000 for a single run and bb validate", "https://api.babelbit.ai for all commands"),
     default_only("BB_SUBMIT_API_URL", "https://scoring.babelbit.ai", "the same; on the network `local`, this machine"),
@@ -146,17 +146,17 @@ static DIFFERENCES: &[Difference] = &[
     blank("BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/; blank means BB_SUBMIT_API_URL", "blank means the default; on the network `local`, this machine", "set it to the value of BB_SUBMIT_API_URL, which the reference uses"),
     no_effect("BB_ARENA_INIT_KEEPALIVE_ENABLED", "1", "no effect; miners run independently, without a grace period"),
     no_effect("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC", "30", "no effect; miners run independently, without a grace period"),
-    no_effect("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC", "60, never read", ALSO_UNUSED),
-    no_effect("BB_ARENA_STARTUP_CHUNK_COUNT", "4, never read", ALSO_UNUSED),
+    no_effect("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC", "60, never read", NO_EFFECT),
+    no_effect("BB_ARENA_STARTUP_CHUNK_COUNT", "4, never read", NO_EFFECT),
     default_only("BB_SET_WEIGHTS_RETRIES", "20", "SIGNER_RETRIES unless set"),
     default_only("BB_SET_WEIGHTS_RETRY_DELAY", "2", "SIGNER_RETRY_DELAY unless set"),
     default_only("SIGNER_URL", "http://signer:8080", "the same; on the network `local`, this machine"),
     default_only("SIGNER_HOST", "any address, for every caller", "beyond loopback, callers need the token in BB_API_TOKEN_FILE"),
-    no_effect("SIGNER_SEED", "unused", ALSO_UNUSED),
+    no_effect("SIGNER_SEED", "unused", NO_EFFECT),
     default_only("SUBTENSOR_GATEWAY_URL", "http://subtensor-gateway:8090", "the same; on the network `local`, this machine"),
     default_only("SUBTENSOR_GATEWAY_HOST", "0.0.0.0", "127.0.0.1 unless set; beyond loopback, callers need the token in BB_API_TOKEN_FILE"),
     default_only("BB_ENABLE_S3_UPLOADS", "without S3_BUCKET_NAME, disables uploads", "without S3_BUCKET_NAME, an error at startup"),
-    no_effect("S3_SUBMISSIONS_DIR", "challenges, unused", ALSO_UNUSED),
+    no_effect("S3_SUBMISSIONS_DIR", "challenges, unused", NO_EFFECT),
     default_only("S3_SIGNATURE_VERSION", "any", "s3v4 only"),
     no_effect("HUGGINGFACE_CONCURRENCY", "2", "no effect; files are uploaded one after another"),
     no_effect("HF_HUB_ENABLE_HF_TRANSFER", "selects a downloader", "no effect; downloads resume and are verified"),
@@ -164,11 +164,11 @@ static DIFFERENCES: &[Difference] = &[
     default_only("MINER_AXON_PORT", "8092 on all interfaces", "8092 on loopback unless set; if set, on all interfaces"),
     default_only("MINER_EXTERNAL_IP", "published if set", "`auto`, the default, queries public services"),
     meaning("MINER_DEV_MODE", "on all networks", "on the network `local` only", "unset it on other networks than `local`: the miner does not start with it"),
-    no_effect("PG_HOST", "db, unused", ALSO_UNUSED),
-    no_effect("PG_PORT", "5432, unused", ALSO_UNUSED),
-    no_effect("PG_DB", "babelbit, unused", ALSO_UNUSED),
-    no_effect("PG_USER", "babelbit, unused", ALSO_UNUSED),
-    no_effect("PG_PASSWORD", "babelbit, unused", ALSO_UNUSED),
+    no_effect("PG_HOST", "db, unused", NO_EFFECT),
+    no_effect("PG_PORT", "5432, unused", NO_EFFECT),
+    no_effect("PG_DB", "babelbit, unused", NO_EFFECT),
+    no_effect("PG_USER", "babelbit, unused", NO_EFFECT),
+    no_effect("PG_PASSWORD", "babelbit, unused", NO_EFFECT),
     default_only("CHUTE_MAX_NEW_TOKENS", "24", "64 for bb miner"),
     default_only("CHUTE_FALLBACK_COMPLETION", "...", "none for bb miner"),
     no_effect("CHUTE_TEMPERATURE", "0.7", "no effect; bb miner predicts the likeliest words, the script of a chute samples"),
@@ -179,13 +179,13 @@ static DIFFERENCES: &[Difference] = &[
     default_only("EMBED_DIM", "64", "all dimensions unless set"),
     no_effect("EMBED_BATCH_SIZE", "32", "no effect; sentences are embedded one at a time"),
     no_effect("BB_SCORER_DEVICE", "cpu", "no effect; the embedder runs on the processor"),
-    no_effect("BB_SCORE_PARALLELISM", "4, unused in the speech contest", ALSO_UNUSED),
-    no_effect("BB_SCORE_IO_PARALLELISM", "4, unused in the speech contest", ALSO_UNUSED),
-    no_effect("BB_SCORE_TORCH_THREADS", "0, unused in the speech contest", ALSO_UNUSED),
+    no_effect("BB_SCORE_PARALLELISM", "4, unused in the speech contest", NO_EFFECT),
+    no_effect("BB_SCORE_IO_PARALLELISM", "4, unused in the speech contest", NO_EFFECT),
+    no_effect("BB_SCORE_TORCH_THREADS", "0, unused in the speech contest", NO_EFFECT),
     meaning("BB_STEP_BLOCK_MODULO", "0, unused in the speech contest", "0; for rounds of the text contest", "remove it, unless the runner plays the text contest"),
     meaning("BB_ARENA_STARTUP_TIMEOUT_SEC", "300, unused in the speech contest", "300; for rounds of the text contest", "remove it, unless the runner plays the text contest"),
     meaning("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC", "60, unused in the speech contest", "60; for rounds of the text contest", "remove it, unless the runner plays the text contest"),
-    no_effect("BB_TRACE_MINER_CALLS", "1, unused in the speech contest", ALSO_UNUSED),
+    no_effect("BB_TRACE_MINER_CALLS", "1, unused in the speech contest", NO_EFFECT),
 ];
 
 #[cfg(test)]

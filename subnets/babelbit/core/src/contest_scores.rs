@@ -46,8 +46,8 @@ impl<M: Copy + PartialEq> ContestScores<M> {
                 self.add_score(Contest::Arena, miner, arena);
                 continue;
             }
-            let named =
-                text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
+            let named = text(row, &["challenge_type", "challenge_round", "mode"])
+                .and_then(Contest::from_row_name);
             let score = number(row, &["challenge_mean_score", "score"]);
             self.add_score(named.unwrap_or(contest), miner, score);
         }

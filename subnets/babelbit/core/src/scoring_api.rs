@@ -27,13 +27,13 @@ impl Contest {
     }
 
     /// Parses a query's contest; `None` if the name is unknown.
-    pub fn of_query_name(name: &str) -> Option<Self> {
+    pub fn from_query_name(name: &str) -> Option<Self> {
         [Self::Main, Self::Arena].into_iter().find(|contest| contest.query_name() == name)
     }
 
     /// Parses a row's contest: `main`, `arena` and their older names. Any other text, including
     /// `qualifying`, gives `None`.
-    pub fn of_row(name: &str) -> Option<Self> {
+    pub fn from_row_name(name: &str) -> Option<Self> {
         match name.parse() {
             Ok(ChallengeType::Main) => Some(Self::Main),
             Ok(ChallengeType::Arena) => Some(Self::Arena),
@@ -140,8 +140,8 @@ mod tests {
             ("solo", None, None),
             ("", None, None),
         ] {
-            assert_eq!(Contest::of_row(name), in_row, "{name}");
-            assert_eq!(Contest::of_query_name(name), in_query, "{name}");
+            assert_eq!(Contest::from_row_name(name), in_row, "{name}");
+            assert_eq!(Contest::from_query_name(name), in_query, "{name}");
         }
     }
 }

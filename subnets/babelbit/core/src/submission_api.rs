@@ -88,7 +88,7 @@ impl ResultFile {
     pub const ALL: [Self; 5] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::DialogueScore, Self::ChallengeScore];
     /// The four files of a miner in the speech contest.
-    pub const OF_SPEECH: [Self; 4] =
+    pub const SPEECH_FILES: [Self; 4] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
     /// Returns the `file_type` of the file's submission.
@@ -103,7 +103,7 @@ impl ResultFile {
     }
 
     /// Parses a `file_type`.
-    pub fn of_file_type(name: &str) -> Option<Self> {
+    pub fn from_file_type(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|file| file.file_type() == name)
     }
 
@@ -191,7 +191,7 @@ mod tests {
             (ResultFile::ChallengeScore, "challenge_scores", "challenge_scores"),
         ] {
             assert_eq!((file.file_type(), file.kind().as_str()), (file_type, kind));
-            assert_eq!(ResultFile::of_file_type(file_type), Some(file));
+            assert_eq!(ResultFile::from_file_type(file_type), Some(file));
             assert_eq!(kind.parse(), Ok(file.kind()));
         }
         assert!(ResultFile::ALL.is_sorted());

@@ -76,20 +76,20 @@ impl Source {
             reads: Semaphore::new(PARALLEL_READS),
         };
         let mut follower = Follower::default();
-        source.look(&mut follower).await;
+        source.poll_ledger(&mut follower).await;
         source
     }
 
     /// Updates the index once; returns whether the index changed.
     pub(crate) async fn reread(&self) -> bool {
-        self.look(&mut Follower::default()).await
+        self.poll_ledger(&mut Follower::default()).await
     }
 
     /// Updates the index until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         let mut follower = Follower::default();
         while shutdown.sleep(POLL).await {
-            if self.look(&mut follower).await {
+            if self.poll_ledger(&mut follower).await {
                 changes.report();
             }
         }
@@ -156,7 +156,7 @@ impl Source {
     }
 
     /// Reads the ledger if it changed; returns whether the index changed.
-    async fn look(&self, follower: &mut Follower) -> bool {
+    async fn poll_ledger(&self, follower: &mut Follower) -> bool {
         let before = self.index();
         match self.read(follower, &before).await {
             Ok(None) => false,

@@ -98,7 +98,7 @@ impl Section for TextSection {
         let list = move |view: View| async move { page::list(&view, self.runs().await) };
         let run = move |view: View, Path(name): Path<String>| async move {
             let (scores, number) = (one.scores.clone(), view.number("dialogue"));
-            let read = blocking(move || page::Opened::read(&scores, &name, number)).await;
+            let read = blocking(move || page::RunPage::read(&scores, &name, number)).await;
             page::run(&view, read).into_response()
         };
         Router::new().route("/text", get(list)).route("/text/{run}", get(run))

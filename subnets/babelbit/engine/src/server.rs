@@ -39,7 +39,7 @@ use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice};
 use taonet_babelbit_challenges::{
     BuildError, BuiltChallenge, Challenge, ChallengeLibrary, TextChallenge,
 };
-use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
+use taonet_http::{BodyLimits, RateLimit, SlidingWindow};
 use taonet_service::{Clock, system_clock, unix_time};
 
 use auth::Authenticator;
@@ -186,7 +186,7 @@ struct State {
     auth_limit: SlidingWindow<std::net::IpAddr>,
     data_limit: SlidingWindow<Hotkey>,
     text_limit: SlidingWindow<Hotkey>,
-    bodies: WholeBodies,
+    bodies: BodyLimits,
     clock: Clock,
 }
 
@@ -253,7 +253,7 @@ impl Engine {
             text_limit: SlidingWindow::new(config.text_limit),
             library: ChallengeLibrary::new(config.challenges, config.synthesizer),
             rotation: config.rotation,
-            bodies: WholeBodies::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
+            bodies: BodyLimits::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
             clock: config.clock,
         };
         Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })

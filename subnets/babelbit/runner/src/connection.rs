@@ -39,7 +39,7 @@ pub trait MinerConnection: Send + Sync {
 
     /// Returns the minimum timeout of requests over this connection: longer for a gateway, which
     /// may have to start the miner first. Frame deadlines still apply.
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         Duration::ZERO
     }
 }

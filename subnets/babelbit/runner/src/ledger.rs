@@ -200,7 +200,7 @@ impl Ledger {
 
     /// Updates the heartbeat every minute until shutdown: the modification time of the lock file. A
     /// round takes place every few hours, and nothing is recorded between two rounds.
-    pub async fn beat(&self, shutdown: &Shutdown) {
+    pub async fn keep_heartbeat(&self, shutdown: &Shutdown) {
         loop {
             let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
             if let Some(Err(error)) = marked {
@@ -212,8 +212,9 @@ impl Ledger {
         }
     }
 
-    /// Returns when a runner of a state directory last showed that it runs ([`Self::beat`], or
-    /// its start), in seconds since the Unix epoch; `None` if none has used the directory.
+    /// Returns the time of the latest heartbeat of a runner in a state directory
+    /// ([`Self::keep_heartbeat`], or its start), in seconds since the Unix epoch; `None` if no
+    /// runner has used the directory.
     pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =
             std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;

@@ -131,7 +131,7 @@ impl LiveUtterance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Asked, ScriptedMiner, Step};
+    use crate::testing::{RecordedRequest, ScriptedMiner, Step};
 
     const FRAME: [f32; LiveUtterance::FRAME] = [0.25; LiveUtterance::FRAME];
 
@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(sample_counts, [0, 960, 0]);
         assert!(live.drain().await.unwrap().is_empty());
         assert_eq!(live.timeline(), Timeline::new(vec![(2, 3_840)], 4));
-        let frame = |in_eos| Asked::Predict { bytes: 7_680, in_eos };
-        let drain = Asked::Predict { bytes: 0, in_eos: true };
+        let frame = |in_eos| RecordedRequest::Predict { bytes: 7_680, in_eos };
+        let drain = RecordedRequest::Predict { bytes: 0, in_eos: true };
         assert_eq!(miner.asked()[1..], [frame(false), frame(false), frame(true), drain]);
     }
 

@@ -135,7 +135,7 @@ pub(super) async fn play_utterance(
         Err(error) => Err(error),
     };
     match result {
-        Ok(Ended { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
+        Ok(CompletedReply { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
             session_id: session_id.unwrap_or_default(),
             pcm,
             frames_in,
@@ -161,7 +161,7 @@ async fn open(
         Some(source.language.clone()),
         source.channels,
     );
-    open_session(miner, request, settings.init_deadline(source.index, miner.patience())).await
+    open_session(miner, request, settings.init_deadline(source.index, miner.min_timeout())).await
 }
 
 /// Opens a session within `limit`, and checks the response; returns the ID of the session.
@@ -249,7 +249,7 @@ struct Stream<'a> {
 }
 
 /// A complete reply, with its timeline.
-struct Ended {
+struct CompletedReply {
     pcm: SpooledTempFile,
     frames_in: u32,
     timeline: Timeline,
@@ -258,7 +258,7 @@ struct Ended {
 
 impl Stream<'_> {
     /// Sends all frames and receives the complete reply.
-    async fn run(mut self, source: &Source) -> Result<Ended, PlayError> {
+    async fn run(mut self, source: &Source) -> Result<CompletedReply, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
@@ -317,7 +317,7 @@ impl Stream<'_> {
             in_eos,
             max_response_bytes: response_bytes(self.reply.room()),
         };
-        let total = self.settings.miner_timeout.max(self.miner.patience());
+        let total = self.settings.miner_timeout.max(self.miner.min_timeout());
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
             Ok(answer) => Ok(Some(answer?)),
             Err(_) if total < limit => Err(CallError::Timeout(total).into()),
@@ -352,9 +352,9 @@ impl Stream<'_> {
         frames_in: u32,
         eos_frame: u64,
         last_sent: Instant,
-    ) -> Result<Ended, PlayError> {
+    ) -> Result<CompletedReply, PlayError> {
         let timeline = Timeline::new(self.arrivals, eos_frame);
-        Ok(Ended { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
+        Ok(CompletedReply { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
     }
 }
 

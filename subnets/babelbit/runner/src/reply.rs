@@ -8,7 +8,7 @@ use taonet_speech::{SampleFormat, encode_pcm};
 use tempfile::SpooledTempFile;
 
 /// Maximum size in bytes of a reply in memory: 21 s of mono audio. A longer reply spills to disk.
-const MAX_HELD_BYTES: usize = 1 << 20;
+const MAX_REPLY_MEMORY_BYTES: usize = 1 << 20;
 /// Maximum capacity in bytes of the decode buffer that is reused between chunks.
 const MAX_SCRATCH_BYTES: usize = 64 << 10;
 
@@ -120,8 +120,8 @@ impl ReplyDecoder {
 }
 
 /// Buffer of a reply's audio: decodes chunks and converts them to 16-bit samples, which take half
-/// of the received size. Beyond [`MAX_HELD_BYTES`], the buffer spills to an unnamed temporary file,
-/// so that memory does not limit the number of concurrent replies.
+/// of the received size. Beyond [`MAX_REPLY_MEMORY_BYTES`], the buffer spills to an unnamed
+/// temporary file, so that memory does not limit the number of concurrent replies.
 #[derive(Debug)]
 pub(super) struct ReplyAudio {
     pcm: SpooledTempFile,
@@ -136,10 +136,10 @@ impl Default for ReplyAudio {
 }
 
 impl ReplyAudio {
-    /// Creates a buffer for at most `limit` received bytes; a reply longer than [`MAX_HELD_BYTES`]
-    /// spills to the directory `spool`.
+    /// Creates a buffer for at most `limit` received bytes; a reply longer than
+    /// [`MAX_REPLY_MEMORY_BYTES`] spills to the directory `spool`.
     pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
-        let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
+        let pcm = SpooledTempFile::new_in(MAX_REPLY_MEMORY_BYTES, spool);
         Self { pcm, decoder: ReplyDecoder::new(channels, limit) }
     }
 
@@ -150,7 +150,8 @@ impl ReplyAudio {
 
     /// Whether [`Self::push`] of this chunk blocks on disk I/O.
     pub(super) fn blocks(&self, audio_b64: &str) -> bool {
-        !audio_b64.is_empty() && self.decoder.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_HELD_BYTES
+        !audio_b64.is_empty()
+            && self.decoder.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_REPLY_MEMORY_BYTES
     }
 
     /// Appends one chunk; returns its size in bytes.
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
 
         let mut without_spool = ReplyAudio::new(1, 1 << 30, &spool.path().join("missing"));
-        let error = without_spool.push(&b64(&vec![0.5; MAX_HELD_BYTES]), 0).unwrap_err();
+        let error = without_spool.push(&b64(&vec![0.5; MAX_REPLY_MEMORY_BYTES]), 0).unwrap_err();
         assert_eq!(error, ReplyError::Disk(io::ErrorKind::NotFound));
     }
 

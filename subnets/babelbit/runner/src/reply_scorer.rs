@@ -30,7 +30,7 @@ pub trait ReplyScorer: Send + Sync {
     }
 
     /// Returns the transcript of a recently scored reply; `None` if unavailable.
-    fn heard(&self, _: AudioHash) -> Option<Arc<Transcription>> {
+    fn cached_transcript(&self, _: AudioHash) -> Option<Arc<Transcription>> {
         None
     }
 }
@@ -52,8 +52,8 @@ impl ReplyScorer for BatchScorer {
         Some(Self::conditions(self))
     }
 
-    fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
-        Self::heard(self, audio)
+    fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
+        Self::cached_transcript(self, audio)
     }
 }
 
@@ -80,7 +80,7 @@ impl References {
 
     /// Loads the references of a challenge that is not in the ledger yet. If there is no reference
     /// document, errors name its expected path below the directory `root`.
-    pub(crate) fn of_new(
+    pub(crate) fn for_new_challenge(
         challenge: &NewChallenge,
         target_language: &str,
         root: Option<&Path>,

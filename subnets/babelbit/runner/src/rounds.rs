@@ -56,13 +56,13 @@ use taonet_babelbit_core::records::ChallengeType;
 /// Timeout for waiting for a block.
 const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after a gateway error.
-const AFTER_ERROR: Duration = Duration::from_secs(3);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause when the block height has not advanced after a wait.
-const AFTER_STANDSTILL: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_STANDSTILL: Duration = Duration::from_secs(1);
 /// Pause after the engine has rejected the hotkey.
-const AFTER_REFUSAL: Duration = Duration::from_mins(5);
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// Pause after any other authentication failure.
-const AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
+const PAUSE_AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
 /// Source of the arena's miners.
 pub trait ArenaMiners: Send + Sync {
@@ -368,10 +368,10 @@ impl Rounds {
     /// Waits for a block after `block`, or until a retry is due.
     async fn wait(&mut self, block: u32) {
         if self.block.replace(block) == Some(block) {
-            (self.parts.sleeper)(AFTER_STANDSTILL).await;
+            (self.parts.sleeper)(PAUSE_AFTER_STANDSTILL).await;
         }
         let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(BLOCK_TIMEOUT);
-        match self.parts.chain.wait(pause.clamp(AFTER_STANDSTILL, BLOCK_TIMEOUT)).await {
+        match self.parts.chain.wait(pause.clamp(PAUSE_AFTER_STANDSTILL, BLOCK_TIMEOUT)).await {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
@@ -391,7 +391,7 @@ impl Rounds {
         } else {
             tracing::debug!(%error, "still cannot reach the chain");
         }
-        (self.parts.sleeper)(AFTER_ERROR).await;
+        (self.parts.sleeper)(PAUSE_AFTER_ERROR).await;
     }
 
     async fn note(&self, row: &RoundRow) {
@@ -413,7 +413,7 @@ impl std::fmt::Debug for Rounds {
 
 /// Returns the pause after an authentication failure.
 fn auth_pause(error: &EngineError) -> Duration {
-    if error.is_permanent_auth() { AFTER_REFUSAL } else { AFTER_AUTH_FAILURE }
+    if error.is_permanent_auth() { PAUSE_AFTER_REFUSAL } else { PAUSE_AFTER_AUTH_FAILURE }
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ impl Runner {
     ) -> Result<(), RunError> {
         let root = self.settings.metadata_root.as_deref();
         let old = References::of(before, &self.target_language, root);
-        let new = References::of_new(new, &self.target_language, root);
+        let new = References::for_new_challenge(new, &self.target_language, root);
         for utterance in &before.utterances {
             if old.find(&utterance.utterance_id).is_err()
                 && new.find(&utterance.utterance_id).is_ok()

@@ -85,7 +85,7 @@ pub struct PlaySettings {
     /// Timeout for opening a session in any other utterance, and for any other request.
     pub miner_timeout: Duration,
     /// Maximum timeout for opening a session, which also limits
-    /// [`MinerConnection::patience`](super::MinerConnection::patience); `None` sets no limit.
+    /// [`MinerConnection::min_timeout`](super::MinerConnection::min_timeout); `None` sets no limit.
     pub init_barrier: Option<Duration>,
     /// Timeout for the response to a frame.
     pub chunk_timeout: Duration,
@@ -146,14 +146,14 @@ impl PlaySettings {
     }
 
     /// Returns the timeout for opening a session over a connection with the minimum timeout
-    /// `patience`.
-    pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
+    /// `min_timeout`.
+    pub(super) fn init_deadline(&self, utterance_index: u32, min_timeout: Duration) -> Duration {
         let default_timeout = if utterance_index < self.startup_utterances {
             self.init_timeout
         } else {
             self.miner_timeout
         };
-        default_timeout.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
+        default_timeout.max(min_timeout).min(self.init_barrier.unwrap_or(Duration::MAX))
     }
 
     /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last
@@ -198,11 +198,11 @@ mod tests {
 
     #[test]
     fn patient_connection_has_longer_timeouts_up_to_the_barrier() {
-        let patience = Duration::from_mins(20);
+        let min_timeout = Duration::from_mins(20);
         let settings = PlaySettings::default();
-        assert_eq!(settings.init_deadline(5, patience), patience);
+        assert_eq!(settings.init_deadline(5, min_timeout), min_timeout);
         let arena = PlaySettings { init_barrier: Some(Duration::from_mins(10)), ..settings };
-        assert_eq!(arena.init_deadline(5, patience), Duration::from_mins(10));
+        assert_eq!(arena.init_deadline(5, min_timeout), Duration::from_mins(10));
         assert_eq!(arena.init_deadline(5, Duration::ZERO), Duration::from_secs(10));
     }
 

@@ -219,8 +219,8 @@ impl Outbox {
                         .increment(1);
                 }
             }
-            Err(Failed::Ledger(error)) => return Err(error),
-            Err(Failed::Submit(error)) if error.is_retryable() => {
+            Err(AttemptFailure::Ledger(error)) => return Err(error),
+            Err(AttemptFailure::Submit(error)) if error.is_retryable() => {
                 let pause = self
                     .pause(entry.attempts)
                     .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
@@ -235,7 +235,7 @@ impl Outbox {
                 self.ledger.reschedule(&entry, due_ms, &error.to_string()).await?;
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
             }
-            Err(Failed::Submit(error)) => {
+            Err(AttemptFailure::Submit(error)) => {
                 let reason = error.to_string();
                 if entry.error.as_ref() == Some(&reason) {
                     tracing::debug!(file = named(), %error, "submission still refused");
@@ -249,16 +249,16 @@ impl Outbox {
         Ok(())
     }
 
-    async fn submit(&self, entry: &OutboxEntry) -> Result<Acceptance, Failed> {
+    async fn submit(&self, entry: &OutboxEntry) -> Result<Acceptance, AttemptFailure> {
         let file = LocalFile::of(entry, &self.settings.paths);
         let mut s3_path = entry.s3_path.clone();
         if let (Some(storage), None) = (&self.storage, &s3_path)
-            && file.exists().await.map_err(Failed::Submit)?
+            && file.exists().await.map_err(AttemptFailure::Submit)?
         {
             let key = file.key(entry, storage);
             match storage.upload(&key, file.path()).await {
                 Ok(()) => {
-                    self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
+                    self.ledger.note_uploaded(entry, &key).await.map_err(AttemptFailure::Ledger)?;
                     s3_path = Some(key);
                 }
                 // A bucket that denies access must not block the submission of a score.
@@ -268,11 +268,14 @@ impl Outbox {
                         "upload to the bucket denied, submitting the file without an object key"
                     );
                 }
-                Err(error) => return Err(Failed::Submit(SubmitError::Storage(error))),
+                Err(error) => return Err(AttemptFailure::Submit(SubmitError::Storage(error))),
             }
         }
         let timestamp = self.now_ms().div_euclid(1_000);
-        self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)
+        self.api
+            .submit(entry, &file, s3_path.as_deref(), timestamp)
+            .await
+            .map_err(AttemptFailure::Submit)
     }
 
     fn pause(&self, attempts: u32) -> Duration {
@@ -326,7 +329,7 @@ impl std::fmt::Debug for Outbox {
 }
 
 /// Why an attempt failed.
-enum Failed {
+enum AttemptFailure {
     Submit(SubmitError),
     Ledger(LedgerError),
 }

@@ -65,7 +65,7 @@ impl Step {
 
 /// A recorded request to a miner.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Asked {
+pub enum RecordedRequest {
     Init { request: InitRequest, timeout: Duration },
     Predict { bytes: usize, in_eos: bool },
 }
@@ -79,7 +79,7 @@ type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 pub struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<RecordedRequest>>,
 }
 
 impl ScriptedMiner {
@@ -107,14 +107,18 @@ impl ScriptedMiner {
         self
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<RecordedRequest> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Returns the number of frames and drain requests of the last session.
     pub fn predicts(&self) -> usize {
         let asked = self.asked.lock().unwrap();
-        asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
+        asked
+            .iter()
+            .rev()
+            .take_while(|asked| matches!(asked, RecordedRequest::Predict { .. }))
+            .count()
     }
 
     pub fn inits(&self) -> usize {
@@ -122,7 +126,7 @@ impl ScriptedMiner {
             .lock()
             .unwrap()
             .iter()
-            .filter(|asked| matches!(asked, Asked::Init { .. }))
+            .filter(|asked| matches!(asked, RecordedRequest::Init { .. }))
             .count()
     }
 }
@@ -148,7 +152,7 @@ impl MinerConnection for ScriptedMiner {
                 channels: request.channels,
             };
             let delay = (self.init)(&request, &mut response);
-            self.asked.lock().unwrap().push(Asked::Init { request, timeout });
+            self.asked.lock().unwrap().push(RecordedRequest::Init { request, timeout });
             tokio::time::sleep(delay?).await;
             Ok(response)
         }
@@ -162,7 +166,10 @@ impl MinerConnection for ScriptedMiner {
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             let bytes = STANDARD.decode(&*call.audio_b64).unwrap().len();
-            self.asked.lock().unwrap().push(Asked::Predict { bytes, in_eos: call.in_eos });
+            self.asked
+                .lock()
+                .unwrap()
+                .push(RecordedRequest::Predict { bytes, in_eos: call.in_eos });
             let Step { after, answer } = (self.predict)(self.predicts(), &call);
             if !after.is_zero() {
                 tokio::time::sleep(after).await;

@@ -30,7 +30,7 @@ impl Answer {
     }
 
     /// Calls the callback with the outcome.
-    pub fn give(mut self, transcription: TranscriptionResult) {
+    pub fn complete(mut self, transcription: TranscriptionResult) {
         self.call(transcription);
     }
 
@@ -77,7 +77,7 @@ impl Backend for Threads {
         let recognizer = Arc::clone(&self.recognizer);
         self.pool.spawn(move || {
             let transcription = transcribe(&*recognizer, &audio);
-            answer.give(
+            answer.complete(
                 transcription
                     .unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))),
             );

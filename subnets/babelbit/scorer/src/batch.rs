@@ -82,7 +82,7 @@ impl BatchScorer {
         options: ScoreOptions,
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
-        let identity = EngineIdentity::of_recognizer(&*recognizer);
+        let identity = EngineIdentity::for_recognizer(&*recognizer);
         let threads = Arc::new(Threads::start(recognizer, settings.threads)?);
         Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
     }
@@ -124,7 +124,7 @@ impl BatchScorer {
     }
 
     /// Returns the cached transcript of an audio file, if any.
-    pub fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
+    pub fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         self.listener.cache.get(audio)
     }
 

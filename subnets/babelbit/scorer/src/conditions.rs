@@ -18,7 +18,7 @@ pub struct EngineIdentity {
 
 impl EngineIdentity {
     /// Returns the identity of a recogniser.
-    pub fn of_recognizer(recognizer: &dyn Recognizer) -> Self {
+    pub fn for_recognizer(recognizer: &dyn Recognizer) -> Self {
         Self {
             name: recognizer.name().to_owned(),
             fingerprint: recognizer.fingerprint().to_owned(),
@@ -26,7 +26,7 @@ impl EngineIdentity {
     }
 
     /// Returns the identity of a sentence embedder.
-    pub fn of_embedder(embedder: &dyn SentenceEmbedder) -> Self {
+    pub fn for_embedder(embedder: &dyn SentenceEmbedder) -> Self {
         Self { name: embedder.name().to_owned(), fingerprint: embedder.fingerprint().to_owned() }
     }
 }

@@ -240,9 +240,9 @@ fn a_stopped_recogniser_gives_no_outcome() {
 }
 
 /// A backend that abandons every transcription.
-struct Broken;
+struct FailingBackend;
 
-impl Backend for Broken {
+impl Backend for FailingBackend {
     fn start(&self, _: Audio, answer: Answer) {
         drop(answer);
     }
@@ -251,12 +251,12 @@ impl Backend for Broken {
 #[test]
 fn an_abandoned_transcription_fails_its_reply() {
     let recognizer = Script::new("script", &[]);
-    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
     let embedder = Arc::new(FirstWord);
     let scorer = BatchScorer::with_backend(
         identity,
-        Arc::new(Broken),
+        Arc::new(FailingBackend),
         embedder,
         cache,
         ScoreOptions::default(),

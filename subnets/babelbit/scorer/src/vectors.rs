@@ -29,7 +29,7 @@ impl Vectorizer {
     }
 
     pub(super) fn identity(&self) -> EngineIdentity {
-        EngineIdentity::of_embedder(&*self.embedder)
+        EngineIdentity::for_embedder(&*self.embedder)
     }
 
     /// Returns the vector of a reference text, from the cache if possible.

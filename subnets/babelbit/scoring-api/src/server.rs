@@ -39,14 +39,14 @@ use taonet_http::{RateLimit, SlidingWindow};
 use taonet_service::{Clock, system_clock};
 
 pub use artifacts::{ArtifactError, ArtifactStore};
-pub use record::{GivenScore, NewSubmission, PutOutcome, SubmissionKey};
+pub use record::{NewSubmission, PutOutcome, SubmissionKey, ValidatorScore};
 pub use store::{Store, StoreError};
 pub use validators::Admission;
 
 use validators::Validators;
 
 /// Grace period for in-flight uploads at shutdown, the same as for requests.
-const LAST_FILES: Duration = Duration::from_secs(10);
+const UPLOAD_GRACE: Duration = Duration::from_secs(10);
 
 /// Limits of a scoring API.
 #[derive(Debug, Clone)]
@@ -168,7 +168,7 @@ impl ScoringApi {
             retention::follow(&self.state, shutdown)
         );
         self.state.uploads.close();
-        if tokio::time::timeout(LAST_FILES, self.state.uploads.wait()).await.is_err() {
+        if tokio::time::timeout(UPLOAD_GRACE, self.state.uploads.wait()).await.is_err() {
             tracing::warn!(files = self.state.uploads.len(), "shutdown timeout: uploads aborted");
         }
     }

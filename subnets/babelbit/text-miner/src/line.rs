@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use taonet_babelbit_core::text_api::CONTEXT_SEPARATOR;
 
-use crate::model::MAX_ADDED;
+use crate::model::MAX_ADDED_WORDS;
 
 /// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models
 /// have contexts of 1 024 tokens, and long prompts are slow.
@@ -75,7 +75,7 @@ impl Line {
         self.text.push_str(line);
         let is_full = self.text.len() >= MAX_BYTES;
         self.text.truncate(self.text.floor_char_boundary(MAX_BYTES));
-        let too_long = is_full || self.text.split_whitespace().nth(MAX_ADDED).is_some();
+        let too_long = is_full || self.text.split_whitespace().nth(MAX_ADDED_WORDS).is_some();
         if is_last || too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -98,7 +98,7 @@ impl Line {
     /// letter or digit starts a new word, even without white space before it.
     pub(crate) fn after(&self, prefix: &str) -> String {
         let mut text = prefix.to_owned();
-        for (number, word) in self.text.split_whitespace().take(MAX_ADDED).enumerate() {
+        for (number, word) in self.text.split_whitespace().take(MAX_ADDED_WORDS).enumerate() {
             let continues = number == 0
                 && self.text.starts_with(|character: char| {
                     !character.is_whitespace() && !character.is_alphanumeric()

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// Maximum number of words that a model adds to a prefix.
-pub(crate) const MAX_ADDED: usize = 32;
+pub(crate) const MAX_ADDED_WORDS: usize = 32;
 
 /// Options of completions by a language model or a completion server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct RandomWords {
 
 impl RandomWords {
     /// Maximum number of added words.
-    const ADDED: usize = 8;
+    const ADDED_WORDS: usize = 8;
 
     /// Creates a model that draws from `words`.
     pub fn new(words: Vec<String>) -> Self {
@@ -79,7 +79,7 @@ impl RandomWords {
             .fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let mut random = StdRng::seed_from_u64(seed);
         let mut text = prefix.to_owned();
-        for _ in 0..random.random_range(1..=Self::ADDED) {
+        for _ in 0..random.random_range(1..=Self::ADDED_WORDS) {
             let Some(bound) = self.words.len().checked_sub(1) else { break };
             if let Some(word) = self.words.get(random.random_range(0..=bound)) {
                 text.push(' ');

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{MAX_ADDED, TextModel};
+use crate::model::{MAX_ADDED_WORDS, TextModel};
 
 pub use file::{ModelFileError, Problem};
 pub use input::{InputError, read_utterances};
@@ -126,7 +126,7 @@ impl NgramModel {
         }
         history.reverse();
         let mut added = Vec::new();
-        while added.len() < MAX_ADDED {
+        while added.len() < MAX_ADDED_WORDS {
             let Some(word) =
                 self.next(&history).and_then(|id| self.vocabulary.word(id).zip(Some(id)))
             else {

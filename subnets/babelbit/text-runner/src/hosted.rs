@@ -210,7 +210,7 @@ impl CommittedMiners {
             .as_ref()
             .and_then(|entry| AxonMiners::connected(&self.axons.connect, entry));
         let Some(slug) = candidate.slug() else { return axon };
-        match ChuteClient::of_slug(&self.settings, slug) {
+        match ChuteClient::from_slug(&self.settings, slug) {
             Ok(chute) => {
                 let axon = axon.map(|miner| miner.connection);
                 Some(TextMiner {

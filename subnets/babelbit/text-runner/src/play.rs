@@ -90,7 +90,7 @@ pub struct OmittedUtterance {
 
 /// Words and predictions of a played challenge.
 #[derive(Debug, Default)]
-pub(super) struct Played {
+pub(super) struct PlayedChallenge {
     pub(super) challenge_uid: Option<String>,
     pub(super) dialogues: Vec<PlayedDialogue>,
     /// Utterances that are too long. They are not scored, and miners get no words after the limit.
@@ -102,7 +102,7 @@ pub(super) struct Played {
     pub(super) errors: Vec<u32>,
 }
 
-impl Played {
+impl PlayedChallenge {
     /// Whether a miner has predicted anything but white space.
     pub(super) fn has_prediction(&self, miner: usize) -> bool {
         let utterances = self.dialogues.iter().flat_map(|dialogue| &dialogue.utterances);
@@ -141,7 +141,7 @@ pub(super) async fn play(
     options: &PlayOptions,
     steps: Option<&BlockSteps>,
     observe: impl FnMut(&TextToken),
-) -> Result<Played, PlayError> {
+) -> Result<PlayedChallenge, PlayError> {
     play_up_to(MAX_TOKENS, engine, first, miners, options, steps, observe).await
 }
 
@@ -155,7 +155,7 @@ pub(super) async fn play_up_to(
     options: &PlayOptions,
     steps: Option<&BlockSteps>,
     mut observe: impl FnMut(&TextToken),
-) -> Result<Played, PlayError> {
+) -> Result<PlayedChallenge, PlayError> {
     let session = first.session_id.clone().ok_or(PlayError::NoSession)?;
     let mut player = Player {
         session: &session,
@@ -169,10 +169,10 @@ pub(super) async fn play_up_to(
         is_omitting: false,
         first_position: None,
         numbers_tokens: false,
-        played: Played {
+        played: PlayedChallenge {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
             errors: vec![0; miners.len()],
-            ..Played::default()
+            ..PlayedChallenge::default()
         },
     };
     let mut token = first;
@@ -186,7 +186,7 @@ pub(super) async fn play_up_to(
             end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
-                if !options.continues_alone && player.is_alone() {
+                if !options.continues_alone && player.has_no_active_miner() {
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
@@ -232,7 +232,7 @@ struct Player<'a> {
     /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a
     /// missing position.
     numbers_tokens: bool,
-    played: Played,
+    played: PlayedChallenge,
 }
 
 impl Player<'_> {
@@ -312,7 +312,7 @@ impl Player<'_> {
     }
 
     /// Whether no miner is active.
-    fn is_alone(&self) -> bool {
+    fn has_no_active_miner(&self) -> bool {
         !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
     }
 
@@ -357,7 +357,7 @@ impl Player<'_> {
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
-        let is_alone = self.is_alone();
+        let is_alone = self.has_no_active_miner();
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
             let answer = answer
@@ -417,7 +417,7 @@ impl Player<'_> {
     }
 
     /// Ends the session. A dialogue whose utterances were all omitted has no score.
-    fn finish(mut self) -> Played {
+    fn finish(mut self) -> PlayedChallenge {
         self.close();
         self.played.dialogues.retain(|dialogue| !dialogue.utterances.is_empty());
         self.played
@@ -449,7 +449,7 @@ mod tests {
             is_omitting: false,
             first_position: None,
             numbers_tokens: false,
-            played: Played::default(),
+            played: PlayedChallenge::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use taonet_primitives::{Hotkey, Uid};
 use taonet_speech::SentenceEmbedder;
 
 use super::files::{Files, timestamp};
-use super::play::{Played, PlayedDialogue, play};
+use super::play::{PlayedChallenge, PlayedDialogue, play};
 use super::score::{events, score_logs};
 use super::{BlockSteps, OmittedUtterance, PlayError, PlayOptions, ScoringError, TextMiner};
 
@@ -229,7 +229,7 @@ impl TextRunner {
     /// Scores a played challenge and writes its files. Blocks the calling thread.
     fn finish(
         &self,
-        played: &Played,
+        played: &PlayedChallenge,
         miners: &[TextMiner],
         now: &jiff::Zoned,
     ) -> Result<TextReport, ScoringError> {

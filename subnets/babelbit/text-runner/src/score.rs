@@ -242,9 +242,9 @@ mod tests {
     }
 
     /// The vector of the empty text has a direction, as in sentence-transformers.
-    struct EmptyIsOne;
+    struct UnitEmptyVector;
 
-    impl SentenceEmbedder for EmptyIsOne {
+    impl SentenceEmbedder for UnitEmptyVector {
         fn name(&self) -> &'static str {
             "empty"
         }
@@ -273,7 +273,7 @@ mod tests {
                 PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
             let logs = [events(&dialogue, 0, rules)];
             let scored =
-                score_logs("d", &logs, &EmptyIsOne, VectorOptions::default(), rules).unwrap();
+                score_logs("d", &logs, &UnitEmptyVector, VectorOptions::default(), rules).unwrap();
             let steps = scored[0].utterances[0].steps.iter();
             assert_eq!(
                 steps.map(|step| step.semantic_cosine_raw).collect::<Vec<_>>(),
@@ -316,9 +316,9 @@ mod tests {
     }
 
     /// Fails on "bad", and gives no direction to "nan".
-    struct Unsteady;
+    struct UnstableEmbedder;
 
-    impl SentenceEmbedder for Unsteady {
+    impl SentenceEmbedder for UnstableEmbedder {
         fn name(&self) -> &'static str {
             "unsteady"
         }
@@ -354,8 +354,14 @@ mod tests {
                 PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
             let logs: Vec<_> =
                 (0..3).map(|miner| events(&dialogue, miner, Rules::Reference)).collect();
-            let scored =
-                score_logs("d", &logs, &Unsteady, VectorOptions::default(), Rules::Reference).ok();
+            let scored = score_logs(
+                "d",
+                &logs,
+                &UnstableEmbedder,
+                VectorOptions::default(),
+                Rules::Reference,
+            )
+            .ok();
             let best = |scored: Vec<DialogueScore>| {
                 scored.iter().map(|one| one.dialogue_summary.average_best).collect::<Vec<_>>()
             };

@@ -20,7 +20,7 @@ const PING: Duration = Duration::from_secs(30);
 /// Pause between two health checks, and between two attempts at a first prediction.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Statuses that end the attempts at a first prediction.
-const FINAL: [u16; 5] = [400, 401, 403, 404, 422];
+const FINAL_STATUSES: [u16; 5] = [400, 401, 403, 404, 422];
 
 /// Source of the arena's text miners.
 pub trait ArenaTextMiners: Send + Sync {
@@ -59,7 +59,7 @@ impl Startup {
             return miners;
         }
         let checks = miners.into_iter().map(|miner| async move {
-            let is_healthy = self.becomes_healthy(&*miner.connection).await;
+            let is_healthy = self.wait_until_healthy(&*miner.connection).await;
             if !is_healthy {
                 tracing::warn!(uid = %miner.key.uid, "arena miner skipped: not healthy before the timeout");
             }
@@ -68,7 +68,7 @@ impl Startup {
         join_all(checks).await.into_iter().flatten().collect()
     }
 
-    async fn becomes_healthy(&self, miner: &dyn TextConnection) -> bool {
+    async fn wait_until_healthy(&self, miner: &dyn TextConnection) -> bool {
         let start = (self.now)();
         loop {
             let remaining =
@@ -144,7 +144,7 @@ impl Starting {
                 Ok(prediction) if !prediction.trim().is_empty() => return Ok(prediction),
                 // A miner that is still loading its model predicts nothing.
                 Ok(_) => CallError::Timeout(*budget),
-                Err(CallError::Status { status, body }) if FINAL.contains(&status) => {
+                Err(CallError::Status { status, body }) if FINAL_STATUSES.contains(&status) => {
                     return Err(CallError::Status { status, body });
                 }
                 Err(error) => error,

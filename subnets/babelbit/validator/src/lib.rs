@@ -127,7 +127,7 @@ impl Subnet for Babelbit {
         scores.weights(self.settings.arena_share, burn_uid, self.settings.rules)
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         if self.settings.arena_share.get() < 1.0 {
             "no score is above 0, and BB_DEFAULT_FALLBACK_UID is not registered on the subnet"
         } else {

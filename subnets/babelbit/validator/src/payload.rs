@@ -120,10 +120,10 @@ impl PayloadPolicy {
         if sorted_json(&value) != text {
             return Err(PayloadProblem::Unknown);
         }
-        self.speaks_for_us(fields, signer).map(|()| kind)
+        self.check_signer(fields, signer).map(|()| kind)
     }
 
-    fn speaks_for_us(
+    fn check_signer(
         &self,
         fields: &Map<String, Value>,
         signer: &str,

@@ -30,7 +30,7 @@ const SUBJECTS: &str = "babelbit.stt";
 /// Prefix of the names of consumers; a recogniser's group follows.
 const CONSUMERS: &str = "stt-";
 /// Group of the jobs of recognisers without a consumer: no worker has run with these recognisers
-/// for [`UNUSED`].
+/// for [`CONSUMER_EXPIRY`].
 const NO_WORKER: &str = "none";
 /// Timeout of the connection setup, and of each request.
 const WAIT: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 /// Maximum size of the stream: about 100 000 jobs.
 const MAX_BYTES: i64 = 64 << 20;
 /// Time after which NATS deletes the consumer of a recogniser with which no worker runs any more.
-const UNUSED: Duration = Duration::from_hours(30 * 24);
+const CONSUMER_EXPIRY: Duration = Duration::from_hours(30 * 24);
 /// Maximum number of unacknowledged jobs of all workers with the same recogniser.
 const MAX_IN_FLIGHT: i64 = 10_000;
 
@@ -119,7 +119,7 @@ impl Queue {
             filter_subject: format!("{SUBJECTS}.{}.*", self.group),
             ack_wait: pace.redeliver_after,
             max_ack_pending: MAX_IN_FLIGHT,
-            inactive_threshold: UNUSED,
+            inactive_threshold: CONSUMER_EXPIRY,
             ..ConsumerConfig::default()
         };
         let consumer = within(self.stream.get_or_create_consumer(&name, config)).await?;

@@ -201,7 +201,7 @@ impl Client {
                         }));
                     }
                     let free = MAX_CONCURRENT_SUBMISSIONS.saturating_sub(tasks.len());
-                    for (id, audio) in self.due(free) {
+                    for (id, audio) in self.take_due_jobs(free) {
                         tasks.push(Box::pin(submit(id, audio, &recognizer, &services, &queue)));
                     }
                 }
@@ -241,7 +241,7 @@ impl Client {
         }
         let ids: Vec<String> = self.pending.keys().map(JobId::to_string).collect();
         let mut completed = Vec::new();
-        for Row { job, tries, result, .. } in store.look(&ids).await? {
+        for Row { job, tries, result, .. } in store.find_rows(&ids).await? {
             let Some(id) = JobId::from_hex(&job) else { continue };
             match result.as_deref().map(decode) {
                 Some(Some(transcription)) => {
@@ -273,7 +273,7 @@ impl Client {
         if let Some(pending) = self.pending.remove(id) {
             metrics::counter!("taonet_runner_transcriptions_total").increment(1);
             for answer in pending.answers {
-                answer.give(transcription.clone());
+                answer.complete(transcription.clone());
             }
         }
     }
@@ -295,12 +295,13 @@ impl Client {
             after.as_secs()
         );
         if self.own.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.own = Some(tokio::spawn(work_here(Arc::clone(&self.load), self.services.clone())));
+            self.own =
+                Some(tokio::spawn(work_in_process(Arc::clone(&self.load), self.services.clone())));
         }
     }
 
     /// Selects up to `most` jobs that are due for submission.
-    fn due(&mut self, most: usize) -> Vec<(JobId, Audio)> {
+    fn take_due_jobs(&mut self, most: usize) -> Vec<(JobId, Audio)> {
         let now = Instant::now();
         let due = self
             .pending
@@ -361,7 +362,7 @@ async fn submit(
 }
 
 /// Processes jobs in this process, until the recogniser hangs or stops.
-async fn work_here(load: LoadRecognizer, services: Services) {
+async fn work_in_process(load: LoadRecognizer, services: Services) {
     let loaded = tokio::task::spawn_blocking(move || load()).await;
     match loaded.map_err(Into::into).and_then(|loaded| loaded) {
         Ok(recognizer) => {

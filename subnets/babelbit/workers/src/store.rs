@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Looks up the rows of jobs; omits unknown jobs.
-    pub(crate) async fn look(&self, jobs: &[String]) -> Result<Vec<Row>, DatabaseError> {
+    pub(crate) async fn find_rows(&self, jobs: &[String]) -> Result<Vec<Row>, DatabaseError> {
         const QUERY: &str = "SELECT job, tries, worker, result FROM scorer_job WHERE job = ANY($1)";
         statement(QUERY).bind(jobs).rows(&self.0).await?.iter().map(read).collect()
     }
@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Decrements the number of attempts of a job that its worker returns to the queue.
-    pub(crate) async fn hand_back(&self, job: &JobId) -> Result<(), DatabaseError> {
+    pub(crate) async fn return_attempt(&self, job: &JobId) -> Result<(), DatabaseError> {
         const QUERY: &str = "UPDATE scorer_job SET tries = tries - 1 WHERE job = $1 AND result IS NULL AND tries > 0";
         statement(QUERY).bind(job.to_string()).execute(&self.0).await.map(drop)
     }

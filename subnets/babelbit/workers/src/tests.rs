@@ -63,24 +63,24 @@ const HANG: f32 = 0.5;
 /// Amplitude of the recording at which the recogniser stops.
 const STOP: f32 = 0.75;
 
-/// Concurrency of [`Slow`]. On any machine, a worker has few jobs in progress, so that the tests'
-/// faults meet jobs that have not started.
+/// Concurrency of [`SlowRecognizer`]. On any machine, a worker has few jobs in progress, so that
+/// the tests' faults meet jobs that have not started.
 const SLOTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// The embedded recogniser, with a delay per recording; one recording kills its process, another
 /// one hangs, and at a third one it stops.
-struct Slow {
+struct SlowRecognizer {
     inner: CtcRecognizer,
     pause: Duration,
 }
 
-impl Slow {
+impl SlowRecognizer {
     fn new(pause: Duration) -> Arc<Self> {
         Arc::new(Self { inner: CtcRecognizer::embedded().unwrap(), pause })
     }
 }
 
-impl Recognizer for Slow {
+impl Recognizer for SlowRecognizer {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -160,18 +160,21 @@ fn candidate(wav: Vec<u8>) -> Candidate {
 }
 
 fn identity() -> EngineIdentity {
-    EngineIdentity::of_recognizer(&*Slow::new(Duration::ZERO))
+    EngineIdentity::for_recognizer(&*SlowRecognizer::new(Duration::ZERO))
 }
 
 fn cache() -> TranscriptCache {
-    TranscriptCache::in_memory(&*Slow::new(Duration::ZERO), NonZeroUsize::new(4096).unwrap())
+    TranscriptCache::in_memory(
+        &*SlowRecognizer::new(Duration::ZERO),
+        NonZeroUsize::new(4096).unwrap(),
+    )
 }
 
 /// Creates a scorer that transcribes in this process.
-fn alone() -> BatchScorer {
+fn local_scorer() -> BatchScorer {
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
     BatchScorer::new(
-        Slow::new(Duration::ZERO),
+        SlowRecognizer::new(Duration::ZERO),
         Arc::new(Letters),
         cache(),
         ScoreOptions::default(),

@@ -20,7 +20,7 @@ use crate::store::Store;
 /// Pause between two attempts to reach the services.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Interval of checks of the queue and updates of its metrics.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share
 /// the last jobs evenly.
 const SHARE: u64 = 4;
@@ -46,7 +46,7 @@ pub struct Worker {
 impl Worker {
     /// Creates a worker; `name` identifies it in the database and the log.
     pub fn new(name: &str, recognizer: Arc<dyn Recognizer>, services: Services) -> Self {
-        let identity = EngineIdentity::of_recognizer(&*recognizer);
+        let identity = EngineIdentity::for_recognizer(&*recognizer);
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
         let (turns, heard, is_stuck) = (Arc::default(), Arc::default(), Arc::default());
@@ -181,6 +181,6 @@ async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
             metrics::gauge!("taonet_scorer_other_queue_jobs", "group" => group.clone())
                 .set(*jobs as f64);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

@@ -98,12 +98,16 @@ pub struct TokenReading {
 impl TokenReading {
     /// Returns the log-probability of a token if it is among the five likeliest.
     pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
-        self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
+        self.top
+            .iter()
+            .take(TOP_TOKENS)
+            .find(|(text, _)| text == token)
+            .map(|(_, logprob)| *logprob)
     }
 }
 
 /// Number of likeliest tokens that a check considers.
-pub(crate) const LIKELIEST: usize = 5;
+pub(crate) const TOP_TOKENS: usize = 5;
 
 /// A model's probabilities for the tokens of an answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use taonet_lm::{LanguageModel, Message, Vocabulary};
 use taonet_nineteen_core::checker::text::Token;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel, TokenReading};
+use crate::{CheckError, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading};
 
 /// A language model in this process, which processes every answer in one pass.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl ReferenceModel for LocalReference {
         let Answer { tokens, positions } = Answer::read(vocabulary, question.tokens)?;
         let model = Arc::clone(&self.model);
         let readings =
-            tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, LIKELIEST)).await;
+            tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, TOP_TOKENS)).await;
         let readings = readings.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
         let reading = |position: Option<usize>| match position

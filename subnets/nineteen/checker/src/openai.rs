@@ -6,7 +6,7 @@ use taonet_nineteen_core::checker::text::{Token, comparable};
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{
-    CheckError, CheckingServer, LIKELIEST, Question, Reading, ReferenceModel, TokenReading,
+    CheckError, CheckingServer, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading,
 };
 
 /// A reference model on an OpenAI-compatible server that the validator runs.
@@ -39,7 +39,7 @@ impl OpenAiReference {
             let prompt = question.payload.get("prompt").and_then(Value::as_str);
             let prompt = prompt.ok_or(CheckError::Sample("no prompt"))?;
             body.insert("prompt".to_owned(), format!("{prompt}{answer_start}").into());
-            body.insert("logprobs".to_owned(), LIKELIEST.into());
+            body.insert("logprobs".to_owned(), TOP_TOKENS.into());
         } else {
             let messages = question.payload.get("messages").and_then(Value::as_array);
             let mut messages = messages.ok_or(CheckError::Sample("no messages"))?.clone();
@@ -50,7 +50,7 @@ impl OpenAiReference {
             }
             body.insert("messages".to_owned(), messages.into());
             body.insert("logprobs".to_owned(), true.into());
-            body.insert("top_logprobs".to_owned(), LIKELIEST.into());
+            body.insert("top_logprobs".to_owned(), TOP_TOKENS.into());
         }
         for name in ["seed", "temperature"] {
             if let Some(value) = question.payload.get(name) {
@@ -68,7 +68,7 @@ impl OpenAiReference {
     ) -> Result<Option<Vec<TokenReading>>, CheckError> {
         let text: String = question.tokens.iter().map(|token| token.text.as_str()).collect();
         let mut body = self.request(question, &text)?;
-        body.insert("prompt_logprobs".to_owned(), LIKELIEST.into());
+        body.insert("prompt_logprobs".to_owned(), TOP_TOKENS.into());
         let response = match self.server.post(question.endpoint.path(), &body).await {
             // The server does not support the option.
             Err(CheckError::Refused { status: 400 | 422, .. }) => return Ok(None),

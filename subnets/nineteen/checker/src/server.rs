@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 use crate::CheckError;
 
 /// Maximum size of a response, in bytes.
-const LARGEST: usize = 64 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 /// Maximum length of the response excerpt in an error, in characters.
-const SNIPPET: usize = 300;
+const MAX_EXCERPT_CHARS: usize = 300;
 
 /// A server that the validator runs to check answers. Clones share connections.
 #[derive(Debug, Clone)]
@@ -58,9 +58,9 @@ impl CheckingServer {
         }
         let answer = request.send().await.map_err(|error| CheckError::NoAnswer(fault(error)))?;
         let status = answer.status();
-        let body = read_capped(answer, LARGEST).await.map_err(CheckError::NoAnswer)?;
+        let body = read_capped(answer, MAX_RESPONSE_BYTES).await.map_err(CheckError::NoAnswer)?;
         if !status.is_success() {
-            let text = String::from_utf8_lossy(&body).chars().take(SNIPPET).collect();
+            let text = String::from_utf8_lossy(&body).chars().take(MAX_EXCERPT_CHARS).collect();
             return Err(CheckError::Refused { status: status.as_u16(), text });
         }
         serde_json::from_slice(&body).map_err(|_| CheckError::Malformed("is not JSON"))

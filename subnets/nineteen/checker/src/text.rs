@@ -8,7 +8,7 @@ use taonet_nineteen_core::checker::text::{
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel, TokenReading};
+use crate::{CheckError, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading};
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_TOKENS: usize = 2_048;
@@ -107,8 +107,10 @@ pub async fn check_text(
     }
     let distances = positions.iter().filter_map(|position| {
         let (reading, token) = (readings.get(*position)?, tokens.get(*position)?);
-        let own =
-            reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
+        let own = reading
+            .own
+            .filter(|(rank, _)| *rank as usize <= TOP_TOKENS)
+            .map(|(_, logprob)| logprob);
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))

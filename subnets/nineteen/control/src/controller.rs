@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
-const KEEP_HISTORY: Duration = Duration::from_hours(7 * 24);
+const HISTORY_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Retention of unchecked answers.
 const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 
@@ -182,7 +182,7 @@ impl Controller {
             .await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().period_miners()) {
-            (Some(period), None) if self.left(period) > Duration::ZERO => {
+            (Some(period), None) if self.remaining(period) > Duration::ZERO => {
                 self.resume(period, &config).await?
             }
             _ => None,
@@ -200,7 +200,7 @@ impl Controller {
         }
         tokio::select! {
             () = send_all(&self.querier, &period_miners, left, &self.random, &self.settings.drafts, &config) => {}
-            () = self.admit_late(period_miners.period, Instant::now() + left, &config) => {}
+            () = self.admit_late_miners(period_miners.period, Instant::now() + left, &config) => {}
         }
         self.recorder.flush().await?;
         Ok(true)
@@ -269,10 +269,10 @@ impl Controller {
 
     /// Asks new miners, and those that have offered no capacity, at intervals, and admits those
     /// that offer some until `end`.
-    async fn admit_late(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
+    async fn admit_late_miners(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
         loop {
             tokio::time::sleep(self.settings.retry).await;
-            if let Err(error) = self.admit_once(period, end, config).await {
+            if let Err(error) = self.admit_late_miners_once(period, end, config).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "failed to admit further miners"
@@ -284,7 +284,7 @@ impl Controller {
     /// A miner that is admitted late has the remaining part of its capacity, and a part of the
     /// tests for which the period's budget was planned, so that no miner avoids tests by starting
     /// late.
-    async fn admit_once(
+    async fn admit_late_miners_once(
         &self,
         period: PeriodId,
         end: Instant,
@@ -351,7 +351,7 @@ impl Controller {
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let period_miners =
             self.publish(PeriodMiners::of(period.id, config, &rows, &sessions, &budgets));
-        let left = self.left(period);
+        let left = self.remaining(period);
         tracing::info!(period = %period.id, seconds = left.as_secs_f64(), "period resumed");
         Ok(Some((period_miners, left)))
     }
@@ -398,10 +398,12 @@ impl Controller {
         let before = |age: Duration| {
             self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
         };
-        self.store.sweep(before(KEEP_HISTORY), before(KEEP_HISTORY), before(KEEP_SAMPLES)).await
+        self.store
+            .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(KEEP_SAMPLES))
+            .await
     }
 
-    fn left(&self, period: &PeriodRow) -> Duration {
+    fn remaining(&self, period: &PeriodRow) -> Duration {
         let end = period.started_ms.saturating_add(period.length_ms);
         // A clock that was set back must not extend a period.
         let left = end.saturating_sub(self.now_ms()).min(period.length_ms);

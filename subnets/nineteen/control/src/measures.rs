@@ -60,7 +60,7 @@ pub(crate) fn deposit(is_credited: bool, credits: i64) {
     metrics::counter!(DEPOSIT_CREDITS).increment(credits.unsigned_abs());
 }
 
-pub(crate) fn worthless_deposits(count: u64) {
+pub(crate) fn record_worthless_deposits(count: u64) {
     metrics::counter!(DEPOSITS, "result" => "worthless").increment(count);
 }
 

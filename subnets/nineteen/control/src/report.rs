@@ -378,7 +378,7 @@ impl Subnet for Nineteen {
         (!weights.uids.is_empty()).then_some(weights)
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "no miner has both a checked answer and a closed period"
     }
 

@@ -18,7 +18,7 @@ use words::{Part, text};
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MAX_TOKENS: u64 = 2_000;
 /// Minimum of a randomly drawn `max_tokens`.
-const FEWEST_TOKENS: u64 = 16;
+const MIN_MAX_TOKENS: u64 = 16;
 /// Round values of `max_tokens`, which buyers typically choose.
 const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
@@ -74,7 +74,7 @@ pub fn payload(
 }
 
 /// Returns the maximum number of chunks of an answer to a payload.
-pub fn most_chunks(payload: &Map<String, Value>) -> usize {
+pub fn max_chunks(payload: &Map<String, Value>) -> usize {
     // Add one, because some servers send a final chunk without a token.
     let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MAX_TOKENS);
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
@@ -91,7 +91,7 @@ fn text_payload(
         ROUND.choose(random).copied().unwrap_or(MAX_TOKENS)
     } else {
         // Uniform on a logarithmic scale.
-        let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
+        let (low, high) = ((MIN_MAX_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
     let temperature = if random.random_bool(0.3) {
@@ -191,7 +191,7 @@ mod tests {
             payloads.iter().map(|payload| payload.keys().collect()).collect();
         assert_eq!(names.len(), 1);
         assert_eq!(
-            most_chunks(&payloads[0]) as u64,
+            max_chunks(&payloads[0]) as u64,
             payloads[0]["max_tokens"].as_u64().unwrap() + 1
         );
     }

@@ -37,7 +37,7 @@ const BLOCKS: u32 = 64;
 /// transaction.
 const TRANSFERS: usize = 256;
 /// Maximum number of blocks that are read at the same time.
-const READS: usize = 4;
+const MAX_CONCURRENT_READS: usize = 4;
 /// Interval at which the chain is read if no block is announced: the block time of the main
 /// network.
 const POLL: Duration = Duration::from_secs(12);
@@ -272,7 +272,7 @@ impl TopUpWatcher {
             // Another process has recorded these blocks, or has disabled top-ups.
             let Some(deposits) = deposits else { return Ok(()) };
             deposits.iter().for_each(report);
-            measures::worthless_deposits(worthless);
+            measures::record_worthless_deposits(worthless);
             measures::deposit_block(last.number.get());
             recorded = last;
         }
@@ -292,7 +292,7 @@ impl TopUpWatcher {
         let later = recorded.number.plus(2).get()..=end.get();
         let later = stream::iter(later)
             .map(|number| self.read_block(BlockNumber::new(number)))
-            .buffered(READS);
+            .buffered(MAX_CONCURRENT_READS);
         let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
         let mut part = Part { last: recorded, transfers: Vec::new(), worthless: 0 };
         while part.transfers.len() < TRANSFERS

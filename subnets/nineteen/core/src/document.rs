@@ -20,7 +20,7 @@ use crate::scoring::{
 /// Maximum difference between a period score and the score of its counters.
 const TOLERANCE: f64 = 1e-9;
 /// Maximum nesting depth of arrays around a document.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// Why a document is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -278,11 +278,11 @@ impl Tables {
 
 type Work<'a> = &'a dyn Fn(&Value, &str) -> Result<Value, DocumentError>;
 
-/// Applies `work` to each document, in arrays nested up to [`DEEPEST`] levels.
+/// Applies `work` to each document, in arrays nested up to [`MAX_DEPTH`] levels.
 fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, DocumentError> {
     match document {
-        Value::Array(_) if path.matches('[').count() >= DEEPEST => {
-            Err(field(path, format!("arrays are nested deeper than {DEEPEST}")))
+        Value::Array(_) if path.matches('[').count() >= MAX_DEPTH => {
+            Err(field(path, format!("arrays are nested deeper than {MAX_DEPTH}")))
         }
         Value::Array(documents) => {
             let results = documents

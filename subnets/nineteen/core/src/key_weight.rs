@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum weight. With larger ratios, a busy key of weight 1 would get a slot only every few
 /// minutes.
-const LARGEST: u32 = 100;
+const MAX_KEY_WEIGHT: u32 = 100;
 
 /// Weight of an API key, in `1..=100`: while all miners are busy, keys share them in proportion to
 /// their weights. The default is 1.
@@ -35,7 +35,7 @@ impl TryFrom<u32> for KeyWeight {
     type Error = KeyWeightError;
 
     fn try_from(number: u32) -> Result<Self, KeyWeightError> {
-        if (1..=LARGEST).contains(&number) {
+        if (1..=MAX_KEY_WEIGHT).contains(&number) {
             Ok(Self(number))
         } else {
             Err(KeyWeightError(number.to_string()))

@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 pub use health::{Breaker, Ewma, Health};
 pub use limit::{InFlightLimit, Position};
 
-/// Lower bound of the latency in [`Prospect::value`], in seconds.
+/// Lower bound of the latency in [`RoutingCandidate::value`], in seconds.
 const MIN_LATENCY: f64 = 0.01;
 /// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]):
 /// most servers have as many slots.
@@ -61,7 +61,7 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
 
 /// A candidate for an organic request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prospect {
+pub struct RoutingCandidate {
     /// Remaining accepted capacity in this period, in tokens or steps.
     pub capacity_left: f64,
     /// Mean quality of the miner's checked answers, in `0..=1`; an assumed quality before the first
@@ -73,7 +73,7 @@ pub struct Prospect {
     pub running: usize,
 }
 
-impl Prospect {
+impl RoutingCandidate {
     /// Returns the expected value of an answer: `quality · success rate / latency of the first
     /// token`.
     pub fn value(&self) -> f64 {
@@ -136,13 +136,13 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 /// Returns the contenders for an organic request, as indices into `prospects`, in a random order
-/// weighted by [`Prospect::value`]. Omits contenders without remaining capacity or with an open
-/// circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a uniform
-/// number in `0..1` for an index: a random one, or a function of the request and the contender.
-/// With the latter, equal requests have the same order while the values are the same, and a change
-/// of the values changes it for few requests (weighted rendezvous hashing).
+/// weighted by [`RoutingCandidate::value`]. Omits contenders without remaining capacity or with an
+/// open circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a
+/// uniform number in `0..1` for an index: a random one, or a function of the request and the
+/// contender. With the latter, equal requests have the same order while the values are the same,
+/// and a change of the values changes it for few requests (weighted rendezvous hashing).
 pub fn organic_order(
-    prospects: impl IntoIterator<Item = Prospect>,
+    prospects: impl IntoIterator<Item = RoutingCandidate>,
     now: f64,
     mut draw: impl FnMut(usize) -> f64,
 ) -> OrganicOrder {
@@ -164,15 +164,15 @@ pub fn organic_order(
 
 /// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
 /// order of all begins with it. `index` is its index in `prospects`.
-pub fn share(prospects: &[Prospect], index: usize) -> f64 {
-    let total: f64 = prospects.iter().map(Prospect::value).sum();
-    prospects.get(index).map_or(0.0, Prospect::value) / total.max(f64::MIN_POSITIVE)
+pub fn share(prospects: &[RoutingCandidate], index: usize) -> f64 {
+    let total: f64 = prospects.iter().map(RoutingCandidate::value).sum();
+    prospects.get(index).map_or(0.0, RoutingCandidate::value) / total.max(f64::MIN_POSITIVE)
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because
 /// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `index` is its
 /// index in `prospects`.
-pub fn exceeds_share(prospects: &[Prospect], index: usize) -> bool {
+pub fn exceeds_share(prospects: &[RoutingCandidate], index: usize) -> bool {
     let Some(prospect) = prospects.get(index) else { return true };
     let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
     prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, index) * running as f64
@@ -214,7 +214,7 @@ mod tests {
             slow.succeeded(0.3);
         }
         let prospect =
-            |health, quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
+            |health, quality| RoutingCandidate { capacity_left: 1.0, quality, health, running: 0 };
         let prospects = [prospect(slow, 1.0), prospect(quick, 1.0), prospect(quick, 0.0)];
         let mut random = StdRng::seed_from_u64(1);
         let mut draw = |_: usize| random.random::<f64>();
@@ -235,16 +235,24 @@ mod tests {
         for _ in 0..10 {
             broken.failed(100.0);
         }
-        let prospect =
-            |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
+        let prospect = |capacity_left, health| RoutingCandidate {
+            capacity_left,
+            quality: 1.0,
+            health,
+            running: 0,
+        };
         let prospects = [prospect(0.0, healthy), prospect(1.0, broken), prospect(1.0, healthy)];
         assert_eq!(organic_order(prospects, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn order_is_descending_by_draw_and_stable() {
-        let prospect =
-            Prospect { capacity_left: 1.0, quality: 1.0, health: Health::default(), running: 0 };
+        let prospect = RoutingCandidate {
+            capacity_left: 1.0,
+            quality: 1.0,
+            health: Health::default(),
+            running: 0,
+        };
         let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];
         let mut order = organic_order([prospect; 6], 0.0, |position| draws[position]);
         assert_eq!((order.peek(), order.next(), order.len()), (Some(2), Some(2), 5));
@@ -261,7 +269,7 @@ mod tests {
             let draws = [(); 4].map(|()| random.random::<f64>());
             let first = |quality| {
                 let prospect =
-                    |quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
+                    |quality| RoutingCandidate { capacity_left: 1.0, quality, health, running: 0 };
                 let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
                 organic_order(prospects, 0.0, |position| draws[position]).peek().unwrap()
             };
@@ -276,8 +284,12 @@ mod tests {
     fn share_of_the_requests_in_flight_follows_the_value() {
         let health = Health::default();
         let exceeds = |first: (f64, usize), second: (f64, usize)| {
-            let prospect =
-                |(quality, running)| Prospect { capacity_left: 1.0, quality, health, running };
+            let prospect = |(quality, running)| RoutingCandidate {
+                capacity_left: 1.0,
+                quality,
+                health,
+                running,
+            };
             exceeds_share(&[prospect(first), prospect(second)], 0)
         };
         // Few requests never exceed the share.

@@ -31,7 +31,7 @@ const ROLES: [&str; 3] = ["system", "user", "assistant"];
 /// Maximum number of stored results of all tasks; beyond it, the oldest are evicted.
 const MAX_RESULTS: usize = 1_010;
 /// Number of results evicted together.
-const EVICTED: usize = 10;
+const EVICTION_BATCH: usize = 10;
 /// Maximum number of stored results of a task with weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;
 /// Pauses after failed checks.
@@ -80,7 +80,7 @@ pub fn keeps_another(stored: usize, weight: f64) -> bool {
 /// Returns the number of oldest results to evict before storing another one, given the number
 /// stored for all tasks.
 pub fn evicted(stored: usize) -> usize {
-    if stored >= MAX_RESULTS { EVICTED } else { 0 }
+    if stored >= MAX_RESULTS { EVICTION_BATCH } else { 0 }
 }
 
 /// Returns the index of the task to check next, drawn in proportion to each task's number of stored

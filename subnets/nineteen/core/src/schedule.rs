@@ -50,34 +50,34 @@ struct TaskSlots<T> {
 /// of the period.
 #[derive(Debug, Clone)]
 pub struct Schedule<T> {
-    queue: BinaryHeap<Due<T>>,
+    queue: BinaryHeap<QueuedTask<T>>,
 }
 
 /// A task in the queue, ordered so that the earliest due time comes first.
 #[derive(Debug, Clone)]
-struct Due<T>(TaskSlots<T>);
+struct QueuedTask<T>(TaskSlots<T>);
 
-impl<T> Due<T> {
+impl<T> QueuedTask<T> {
     fn order(&self, other: &Self) -> Ordering {
         other.0.next.get().total_cmp(&self.0.next.get())
     }
 }
 
-impl<T> PartialEq for Due<T> {
+impl<T> PartialEq for QueuedTask<T> {
     fn eq(&self, other: &Self) -> bool {
         self.order(other).is_eq()
     }
 }
 
-impl<T> Eq for Due<T> {}
+impl<T> Eq for QueuedTask<T> {}
 
-impl<T> PartialOrd for Due<T> {
+impl<T> PartialOrd for QueuedTask<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Due<T> {
+impl<T> Ord for QueuedTask<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.order(other)
     }
@@ -109,7 +109,7 @@ impl<T: Clone> Schedule<T> {
         let slots = |(task, total): (T, u64)| {
             let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
             let next = moment(slot, 0.0, jitter())?;
-            Some(Due(TaskSlots { task, slot, total, remaining: total, next }))
+            Some(QueuedTask(TaskSlots { task, slot, total, remaining: total, next }))
         };
         Self { queue: tasks.into_iter().filter_map(slots).collect() }
     }
@@ -125,7 +125,7 @@ impl<T: Clone> Schedule<T> {
     /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the
     /// random position within the task's following slot.
     pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, Turn)> {
-        let Due(mut slots) = self.queue.pop()?;
+        let QueuedTask(mut slots) = self.queue.pop()?;
         let task = slots.task.clone();
         if budget == 0 {
             return Some((task, Turn::Done));
@@ -136,7 +136,7 @@ impl<T: Clone> Schedule<T> {
         };
         slots.advance(used, jitter);
         if slots.remaining > 0 {
-            self.queue.push(Due(slots));
+            self.queue.push(QueuedTask(slots));
         }
         Some((task, turn))
     }

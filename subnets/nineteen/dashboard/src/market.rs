@@ -23,13 +23,13 @@ pub(crate) struct Market {
     pub(crate) contenders: Vec<ContenderRow>,
     /// Mean quality of each miner's checked answers in the last day, by task.
     pub(crate) qualities: HashMap<Hotkey, Vec<(TaskName, f64)>>,
-    pub(crate) past: Arc<Past>,
+    pub(crate) past: Arc<PastPeriods>,
     /// The newest closed period when `past` was read.
     pub(crate) newest_closed: Option<PeriodId>,
     /// What each API key spent on each of the last days, newest day first.
     pub(crate) spend: Vec<KeySpend>,
     /// The part of `spend` that is not read each time.
-    pub(crate) older_spend: Arc<OlderSpend>,
+    pub(crate) older_spend: Arc<PastSpend>,
     /// Tasks as the gateway reports them; `None` if it is not a source, or cannot be read.
     pub(crate) gateway: Option<Vec<TaskState>>,
     /// Why the latest read of the database failed, if it did. The data is then that of the last
@@ -42,7 +42,7 @@ pub(crate) struct Market {
 /// What each API key spent on days that are over: a request counts on the day on which it began,
 /// and is charged within an hour.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct OlderSpend {
+pub(crate) struct PastSpend {
     /// The first day after these, in UTC.
     pub(crate) end: String,
     /// Spend by day and key, newest day first.
@@ -51,15 +51,15 @@ pub(crate) struct OlderSpend {
 
 /// Closed periods of the last day.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Past {
+pub(crate) struct PastPeriods {
     /// The periods with their sums, newest first.
     pub(crate) periods: Vec<(PeriodRow, PeriodSums)>,
-    pub(crate) miners: HashMap<Hotkey, MinerPast>,
+    pub(crate) miners: HashMap<Hotkey, MinerHistory>,
 }
 
 /// Results of a miner in the past periods.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct MinerPast {
+pub(crate) struct MinerHistory {
     /// Results by period and task, newest first.
     pub(crate) rows: Vec<HistoryRow>,
     /// Mean score of each past period, oldest first; `None` without requests.
@@ -202,14 +202,14 @@ impl Market {
     }
 }
 
-impl Past {
+impl PastPeriods {
     /// Creates the history from periods and from the results of all miners, both newest first.
     pub(crate) fn new(periods: Vec<PeriodRow>, results: Vec<HistoryRow>) -> Self {
         let sums = |period: PeriodRow| {
             (period, PeriodSums::of(results.iter().filter(move |row| row.period == period.id)))
         };
         let periods: Vec<_> = periods.into_iter().map(sums).collect();
-        let mut miners = HashMap::<Hotkey, MinerPast>::new();
+        let mut miners = HashMap::<Hotkey, MinerHistory>::new();
         for row in results {
             miners.entry(row.hotkey).or_default().rows.push(row);
         }

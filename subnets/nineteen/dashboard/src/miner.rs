@@ -5,7 +5,7 @@ use taonet_dashboard::{Page, Paging, View, grouped, live, number, percent, short
 use taonet_nineteen_store::{ContenderRow, HistoryRow};
 use taonet_primitives::{Hotkey, Uid};
 
-use crate::market::{Market, MinerPast, answered, mean};
+use crate::market::{Market, MinerHistory, answered, mean};
 use crate::page::{CAPACITY_UNIT, scores, used};
 use crate::tasks::share;
 
@@ -44,7 +44,12 @@ pub(crate) fn page(view: &View, market: &Market, hotkey: &str) -> Page {
     Ok(view.page(&name, &body))
 }
 
-fn figures(market: &Market, hotkey: &Hotkey, uid: Option<Uid>, past: Option<&MinerPast>) -> Markup {
+fn figures(
+    market: &Market,
+    hotkey: &Hotkey,
+    uid: Option<Uid>,
+    past: Option<&MinerHistory>,
+) -> Markup {
     let history = past.map(|past| past.scores.as_slice()).unwrap_or_default();
     let offer = market.contenders.iter().find(|row| row.offer.hotkey == *hotkey);
     let concurrency = offer.and_then(|row| row.offer.concurrency);

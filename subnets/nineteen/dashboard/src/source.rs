@@ -13,7 +13,7 @@ use taonet_primitives::with_causes;
 use taonet_service::{Shutdown, unix_time};
 use url::Url;
 
-use crate::market::{Market, OlderSpend, Past};
+use crate::market::{Market, PastPeriods, PastSpend};
 use crate::tasks::{StatusDocument, TaskState};
 
 /// Interval between two reads.
@@ -109,12 +109,12 @@ async fn read_database(
         if newest_closed != market.newest_closed || market.older_spend.end != yesterday {
             let first = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
             let rows = store.spend_between(&first, &yesterday, MAX_SPEND).await?;
-            market.older_spend = Arc::new(OlderSpend { end: yesterday.clone(), rows });
+            market.older_spend = Arc::new(PastSpend { end: yesterday.clone(), rows });
         }
         if newest_closed != market.newest_closed {
             let past = match newest_closed {
                 Some(newest) => read_past(&store, newest, since_ms).await?,
-                None => Past::default(),
+                None => PastPeriods::default(),
             };
             market.past = Arc::new(past);
             market.newest_closed = newest_closed;
@@ -145,7 +145,11 @@ fn day(time_ms: i64) -> String {
 }
 
 /// Reads the periods closed since `since_ms`, up to `newest`, at most [`MAX_PERIODS`].
-async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Past, StoreError> {
+async fn read_past(
+    store: &Store,
+    newest: PeriodId,
+    since_ms: i64,
+) -> Result<PastPeriods, StoreError> {
     let mut periods = Vec::new();
     for id in (1..=newest.0).rev().take(MAX_PERIODS) {
         match store.period(PeriodId(id)).await? {
@@ -161,7 +165,7 @@ async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Pas
         Some(oldest_ms) => store.history_since(oldest_ms).await?,
         None => Vec::new(),
     };
-    Ok(Past::new(periods, results))
+    Ok(PastPeriods::new(periods, results))
 }
 
 async fn read_gateway(url: &Url) -> Result<Vec<TaskState>, Fault> {

@@ -19,7 +19,7 @@ use crate::rates::TokenReservation;
 
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the
 /// background.
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
 const CHARGE: Duration = Duration::from_mins(10);
 /// Pauses between the attempts to charge a request.
@@ -188,7 +188,7 @@ impl Bill {
         if let Some(usage) = self.take() {
             let tokens = self.take_tokens(&usage);
             let _charged_or_continuing =
-                tokio::time::timeout(SETTLE, self.charge(usage, tokens)).await;
+                tokio::time::timeout(SETTLE_TIMEOUT, self.charge(usage, tokens)).await;
         }
     }
 

@@ -115,7 +115,7 @@ impl Gateway {
         let uses = self.0.store.budget_uses(None, &today).await?;
         for (used, threshold) in self.0.budget_warnings.update(uses, &today) {
             if let Some(webhook) = &self.0.webhook {
-                webhook.push(WebhookEvent::of_budget(&used, threshold, &today, now_ms));
+                webhook.push(WebhookEvent::for_budget(&used, threshold, &today, now_ms));
             }
             let BudgetUse { scope, owner, period, budget, spent } = used;
             metrics::counter!(WARNINGS, "period" => period.to_string(), "scope" => scope.to_string()).increment(1);

@@ -19,7 +19,7 @@ use crate::replies::{NextChunk, Replies};
 const FLUSH_BYTES: usize = 16 * 1024;
 /// Time after a write within which further events belong to a burst, and share a write if possible.
 /// Models that write tokens one by one are slower.
-const BURST: Duration = Duration::from_millis(10);
+const BURST_WINDOW: Duration = Duration::from_millis(10);
 
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
@@ -80,7 +80,7 @@ impl<E: Events> Delivery<E> {
             let Some(replies) = self.replies.as_mut() else { break };
             let next = if self.ready.is_empty() {
                 let next = replies.next().await;
-                is_burst = self.sent.is_some_and(|sent| sent.elapsed() < BURST);
+                is_burst = self.sent.is_some_and(|sent| sent.elapsed() < BURST_WINDOW);
                 next
             } else if is_burst {
                 // The miner's connection is a separate task, which relays one piece at a time. Each
@@ -285,7 +285,7 @@ mod tests {
         sender.send((0, Some(Ok(chunk("a"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("begin a"));
         // Nor do events that arrive long after the latest ones.
-        delivery.sent = Instant::now().checked_sub(BURST);
+        delivery.sent = Instant::now().checked_sub(BURST_WINDOW);
         sender.send((0, Some(Ok(chunk("b"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
     }

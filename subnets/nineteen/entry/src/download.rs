@@ -16,7 +16,7 @@ use taonet_wire::is_public;
 /// Timeout of a download, with all redirects.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an image, in bytes.
-const LARGEST: usize = 6 << 20;
+const MAX_IMAGE_BYTES: usize = 6 << 20;
 /// Maximum number of redirects.
 const REDIRECTS: usize = 3;
 /// Maximum length of a URL, in bytes.
@@ -89,7 +89,7 @@ impl Downloads {
         if response.status() != reqwest::StatusCode::OK {
             return Err(DownloadError::Status(response.status()));
         }
-        Ok(read_capped(response, LARGEST).await?)
+        Ok(read_capped(response, MAX_IMAGE_BYTES).await?)
     }
 
     /// Checks the scheme, and a host that is an address. Host names are checked by the resolver.

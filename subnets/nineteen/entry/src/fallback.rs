@@ -23,9 +23,9 @@ const HEADER: &str = "x-taonet-route";
 /// grows with the time since the answer before.
 const NEWEST: f64 = 0.2;
 /// Time after which the average of a task counts no more.
-const SPEED_AGE: Duration = Duration::from_mins(10);
+const MAX_SPEED_AGE: Duration = Duration::from_mins(10);
 /// One of so many requests that prefer speed asks a task whose speed is unknown first.
-const EXPLORATION: usize = 16;
+const EXPLORATION_INTERVAL: usize = 16;
 /// Maximum time that a request waits in the queue of a task that is not the last one of its alias.
 pub(crate) const FALLBACK_WAIT: Duration = Duration::from_secs(1);
 
@@ -67,14 +67,14 @@ struct Speed {
 impl Speed {
     /// Counts the time to the first token of a further stream.
     fn add(&mut self, seconds: f64, now: Instant) {
-        let age =
-            now.saturating_duration_since(self.measured).as_secs_f64() / SPEED_AGE.as_secs_f64();
+        let age = now.saturating_duration_since(self.measured).as_secs_f64()
+            / MAX_SPEED_AGE.as_secs_f64();
         self.seconds += age.clamp(NEWEST, 1.0) * (seconds - self.seconds);
         self.measured = now;
     }
 
     fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.measured) < SPEED_AGE
+        now.saturating_duration_since(self.measured) < MAX_SPEED_AGE
     }
 }
 
@@ -123,7 +123,7 @@ impl Speeds {
         };
         tasks.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        if request % EXPLORATION == EXPLORATION - 1
+        if request % EXPLORATION_INTERVAL == EXPLORATION_INTERVAL - 1
             && let Some(unknown) = tasks.iter().position(|task| seconds(task).is_infinite())
             && let Some(until_unknown) = tasks.get_mut(..=unknown)
         {
@@ -264,11 +264,14 @@ mod tests {
     #[test]
     fn old_speed_measurements_expire() {
         let (speeds, start) = (Speeds::default(), Instant::now());
-        let (tasks, later) = (tasks(), start + SPEED_AGE / 2);
+        let (tasks, later) = (tasks(), start + MAX_SPEED_AGE / 2);
         speeds.record(&tasks[1].task, Duration::from_secs(9), start);
         speeds.record(&tasks[2].task, Duration::from_secs(8), later);
         assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [200, 100, 300]);
-        assert_eq!(order_at(&speeds, RoutePreference::Speed, start + SPEED_AGE), [200, 300, 100]);
+        assert_eq!(
+            order_at(&speeds, RoutePreference::Speed, start + MAX_SPEED_AGE),
+            [200, 300, 100]
+        );
         // After five minutes, the newest answer counts half.
         speeds.record(&tasks[1].task, Duration::from_secs(5), later);
         assert_eq!(

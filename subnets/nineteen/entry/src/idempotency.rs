@@ -14,7 +14,7 @@ use crate::GatewayError;
 /// Request header with the idempotency key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Response header that marks a replayed response.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Maximum length of an idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 /// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a
@@ -74,7 +74,7 @@ impl KeyClaim {
             Claim::Other => Err(GatewayError::Reused),
             Claim::Answered(answer) => {
                 let StoredAnswer { content_type, body } = answer;
-                let headers = [(CONTENT_TYPE, content_type), (REPLAYED, "true".to_owned())];
+                let headers = [(CONTENT_TYPE, content_type), (REPLAYED_HEADER, "true".to_owned())];
                 Ok(IdempotencyCheck::Replayed((headers, body).into_response()))
             }
         }

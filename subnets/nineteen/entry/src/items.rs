@@ -62,7 +62,7 @@ pub(crate) struct Addition {
 
 /// A tool call whose name has not arrived.
 #[derive(Debug, Default)]
-struct Unnamed {
+struct UnnamedToolCall {
     number: u64,
     id: String,
     arguments: String,
@@ -73,7 +73,7 @@ struct Unnamed {
 pub(crate) struct Items {
     begun: Vec<Item>,
     /// Tool calls that begin when their names arrive.
-    unnamed: Vec<Unnamed>,
+    unnamed: Vec<UnnamedToolCall>,
     /// Number of tool calls, also of those without a name.
     calls: usize,
     keeps_reasoning: bool,
@@ -145,7 +145,7 @@ impl Items {
             None if self.calls >= MAX_CALLS => return None,
             None => {
                 self.calls += 1;
-                Unnamed { number: fragment_index, ..Unnamed::default() }
+                UnnamedToolCall { number: fragment_index, ..UnnamedToolCall::default() }
             }
         };
         if call.id.is_empty() {
@@ -156,7 +156,7 @@ impl Items {
             self.unnamed.push(call);
             return None;
         }
-        let Unnamed { number, mut id, arguments } = call;
+        let UnnamedToolCall { number, mut id, arguments } = call;
         if id.is_empty() {
             id = format!("{}{}", self.id_prefix, uuid::Uuid::new_v4().simple());
         }

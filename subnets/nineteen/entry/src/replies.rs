@@ -79,7 +79,7 @@ pub(crate) struct Choices {
 impl Choices {
     async fn ask(queries: &Queries, requests: Vec<Request>) -> Result<Self, GatewayError> {
         let count = requests.len();
-        let turns = Arc::new(Turns::new(count));
+        let turns = Arc::new(ChoiceTurns::new(count));
         let (sender, chunks) = mpsc::channel(count.max(1));
         let mut tasks = JoinSet::new();
         for (choice, request) in requests.into_iter().enumerate() {
@@ -126,7 +126,7 @@ async fn answer(
     choice: usize,
     request: Request,
     queries: Queries,
-    turns: Arc<Turns>,
+    turns: Arc<ChoiceTurns>,
     chunks: mpsc::Sender<(usize, NextChunk)>,
 ) {
     let mut reply = loop {
@@ -163,7 +163,7 @@ async fn read(reply: &mut Reply) -> NextChunk {
 /// Lets a choice for which all miners are busy wait for the end of another one of its request,
 /// which may keep them busy, for at most [`RETRY_PERIOD`].
 #[derive(Debug)]
-struct Turns {
+struct ChoiceTurns {
     /// Number of choices that are asked or answered, and of permits.
     active: AtomicUsize,
     /// A permit for each ended choice for which no other one has been asked again.
@@ -172,7 +172,7 @@ struct Turns {
     until: Instant,
 }
 
-impl Turns {
+impl ChoiceTurns {
     fn new(choices: usize) -> Self {
         Self {
             active: AtomicUsize::new(choices),
@@ -270,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn busy_choice_is_retried_after_another_ends() {
-        let turns = Turns::new(2);
+        let turns = ChoiceTurns::new(2);
         let waiting = turns.wait();
         tokio::pin!(waiting);
         assert!(timeout(Duration::from_millis(20), &mut waiting).await.is_err());
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn choices_fail_if_all_of_them_wait() {
-        let turns = Turns::new(3);
+        let turns = ChoiceTurns::new(3);
         let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
     }
@@ -290,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn choice_is_not_retried_after_the_time_limit() {
         let soon = Instant::now() + Duration::from_millis(20);
-        let turns = Turns { until: soon, ..Turns::new(3) };
+        let turns = ChoiceTurns { until: soon, ..ChoiceTurns::new(3) };
         assert!(!timeout(Duration::from_secs(10), turns.wait()).await.unwrap());
         // Not even if another choice has ended.
         turns.end();

@@ -8,7 +8,7 @@ mod text_fields;
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
-use taonet_nineteen_openapi::{EFFORTS, VERBOSITIES};
+use taonet_nineteen_openapi::{REASONING_EFFORTS, VERBOSITIES};
 
 pub(crate) use self::fields::{Fields, integer};
 use crate::GatewayError;
@@ -23,9 +23,9 @@ const MAX_CHOICES: u64 = 128;
 /// in memory until the last one is complete: those to one request take as much of it as eight of
 /// the longest ones. With log-probabilities, more than eight answers count as many tokens more as
 /// each token has alternatives.
-pub(crate) const MAX_TOTAL_TOKENS: u64 = MOST_LONGEST * MAX_TOKENS;
+pub(crate) const MAX_TOTAL_TOKENS: u64 = MAX_LONGEST_ANSWERS * MAX_TOKENS;
 /// Number of the longest answers that may be in memory for one request.
-const MOST_LONGEST: u64 = 8;
+const MAX_LONGEST_ANSWERS: u64 = 8;
 /// Maximum number of messages in a conversation.
 pub(crate) const MAX_MESSAGES: usize = 1_024;
 /// Maximum number of stop sequences.

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use taonet_http::{WholeBodies, count, error_as_json, shown_in, tolerate_half_close};
+use taonet_http::{BodyLimits, count, error_as_json, shown_in, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
@@ -52,7 +52,7 @@ const LARGE_BODIES: usize = 1 << 30;
 const DOWNLOADING: usize = 16;
 /// Maximum number of requests whose images are being decoded or encoded, each of which can take
 /// some 300 MiB of memory.
-const CONVERTING: usize = 4;
+const MAX_IMAGE_CONVERSIONS: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
@@ -86,7 +86,7 @@ pub(crate) struct Inner {
     pub(crate) downloading: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
     converting: Arc<Semaphore>,
-    bodies: WholeBodies,
+    bodies: BodyLimits,
 }
 
 /// Type of request that a route serves.
@@ -128,8 +128,8 @@ impl Gateway {
             missing_logprobs: MissingLogprobs::default(),
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
-            converting: Arc::new(Semaphore::new(CONVERTING)),
-            bodies: WholeBodies::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
+            converting: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
+            bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
         }))
     }
 
@@ -153,7 +153,7 @@ impl Gateway {
         &self,
         find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
     ) {
-        self.0.tokenizers.find_with(Box::new(find)).await;
+        self.0.tokenizers.set_finder(Box::new(find)).await;
         let market = self.0.market.current();
         for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
             self.0.tokenizers.of(task).await;
@@ -371,7 +371,7 @@ async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, Gatew
 /// lower layers to OpenAI's format, and all errors of Anthropic's routes to its format.
 async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
-    const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
+    const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
     let own =
         request.headers().get(NAME).filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len())).cloned();
     let is_message = is_message_route(request.uri().path());
@@ -387,7 +387,7 @@ async fn finish(request: Request, next: Next) -> Response {
     };
     if let Some(id) = id {
         if is_message {
-            response.headers_mut().insert(ANTHROPICS_NAME, id.clone());
+            response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
         }
         response.headers_mut().insert(NAME, id);
     }

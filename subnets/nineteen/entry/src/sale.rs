@@ -37,7 +37,7 @@ const MIN_DEFAULT_TOKENS: u64 = 16;
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must
 /// suffice, if a request sets no `max_tokens`.
-const FEWEST_AFFORDABLE: u64 = 16;
+const MIN_AFFORDABLE_TOKENS: u64 = 16;
 /// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`,
 /// each with fewer tokens.
 const BILL_ATTEMPTS: usize = 4;
@@ -303,7 +303,7 @@ impl Gateway {
                 _ => return Err(error),
             };
             let affordable = affordable / answers;
-            let min_affordable = FEWEST_AFFORDABLE.max(request.min_tokens);
+            let min_affordable = MIN_AFFORDABLE_TOKENS.max(request.min_tokens);
             if !has_default || affordable < min_affordable || attempts.next().is_none() {
                 return Err(error);
             }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Finds the `tokenizer.json` of a hub repository, such as `OWNER/NAME`, on this machine.
-type Find = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
+type FindTokenizer = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
 
 /// Tokenizers of the tasks' models, loaded when they are first used.
 #[derive(Default)]
@@ -23,12 +23,12 @@ pub(crate) struct Tokenizers(Mutex<State>);
 struct State {
     /// Tokenizers by the names in the tasks; `None` for one that is not on this machine.
     loaded: HashMap<String, Option<Arc<Tokenizer>>>,
-    find: Option<Find>,
+    find: Option<FindTokenizer>,
 }
 
 impl Tokenizers {
     /// Sets how tokenizers of hub repositories are found.
-    pub(crate) async fn find_with(&self, find: Find) {
+    pub(crate) async fn set_finder(&self, find: FindTokenizer) {
         self.0.lock().await.find = Some(find);
     }
 
@@ -139,7 +139,7 @@ mod tests {
         let tokenizers = Tokenizers::default();
         let find =
             move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
-        tokenizers.find_with(Box::new(find)).await;
+        tokenizers.set_finder(Box::new(find)).await;
         assert!(tokenizers.of(&task).await.is_some());
         // No file is read for a further answer.
         folder.close().unwrap();

@@ -89,7 +89,7 @@ pub(crate) struct WebhookEvent {
 
 impl WebhookEvent {
     /// Creates the event for a budget that has reached `threshold` percent on the day `today`.
-    pub(crate) fn of_budget(used: &BudgetUse, threshold: u64, today: &str, now_ms: i64) -> Self {
+    pub(crate) fn for_budget(used: &BudgetUse, threshold: u64, today: &str, now_ms: i64) -> Self {
         let BudgetUse { scope, owner, period, budget, spent } = used;
         let date = period.of_day(today);
         let event_type =
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn event(key_id: &str, threshold: u64) -> WebhookEvent {
-        WebhookEvent::of_budget(&used(BudgetScope::Key, key_id), threshold, "2026-11-21", NOW_MS)
+        WebhookEvent::for_budget(&used(BudgetScope::Key, key_id), threshold, "2026-11-21", NOW_MS)
     }
 
     fn clock_at(now_ms: i64) -> Clock {
@@ -310,7 +310,7 @@ mod tests {
     fn team_webhook_events_have_names_and_plain_ids() {
         let team_event = |name: &str| {
             let used = used(BudgetScope::Team, name);
-            WebhookEvent::of_budget(&used, 80, "2026-11-21", NOW_MS)
+            WebhookEvent::for_budget(&used, 80, "2026-11-21", NOW_MS)
         };
         let event = team_event("caf\u{e9}s");
         let body: Value = serde_json::from_str(&event.body).unwrap();

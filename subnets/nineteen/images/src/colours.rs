@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) type Colour = [f32; 3];
 
 /// Colours by their English names.
-const NAMED: [(&str, Colour); 16] = [
+const NAMED_COLOURS: [(&str, Colour); 16] = [
     ("black", [20.0, 20.0, 22.0]),
     ("white", [240.0, 240.0, 238.0]),
     ("grey", [128.0, 128.0, 130.0]),
@@ -41,10 +41,11 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
     let unwanted: Vec<String> = words(negative_prompt).collect();
     let wanted_words: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
-    let named =
-        |word: &String| NAMED.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour);
+    let named = |word: &String| {
+        NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
+    };
     let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named).collect();
-    let others = wanted_words.iter().filter(|word| named(word).is_none()).map(|word| of_word(word));
+    let others = wanted_words.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
     // Named colours dominate the others.
     let most_others = if colours.is_empty() { usize::MAX } else { colours.len() };
     colours.extend(others.take(most_others));
@@ -55,7 +56,7 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
 }
 
 /// Returns a colour that follows from the letters of a word.
-fn of_word(word: &str) -> Colour {
+fn from_word(word: &str) -> Colour {
     let digest = Sha256::digest(word.as_bytes());
     let (low, range) = (*MUTED.start(), MUTED.end() - MUTED.start());
     let mut parts = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);

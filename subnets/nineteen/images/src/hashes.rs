@@ -210,7 +210,7 @@ mod tests {
                 u8::MAX,
             ])
         };
-        Picture::of_pixels(RgbaImage::from_fn(96, 64, pixel))
+        Picture::from_pixels(RgbaImage::from_fn(96, 64, pixel))
     }
 
     /// The expected hashes are those of imagehash 4.3.2 with Pillow 13.0.0, whose scaling rounds

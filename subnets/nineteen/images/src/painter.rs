@@ -13,9 +13,9 @@ const OPACITY: f32 = 0.85;
 /// Largest deviation of an ellipse's colour from that of the palette.
 const SHADE: f32 = 22.0;
 /// Part of the radius over which the edge of an ellipse fades.
-const EDGE: f32 = 0.2;
+const EDGE_WIDTH: f32 = 0.2;
 /// Width and height of the face in the middle of an avatar, as fractions of the sides.
-const FACE: (f32, f32) = (0.3, 0.38);
+const FACE_SIZE: (f32, f32) = (0.3, 0.38);
 
 /// An ellipse with a soft edge, in pixels.
 struct Ellipse {
@@ -29,12 +29,12 @@ impl Ellipse {
         let (across, down) =
             ((x - self.centre.0) / self.radii.0, (y - self.centre.1) / self.radii.1);
         let distance = (across * across + down * down).sqrt();
-        ((1.0 - distance) / EDGE + 0.5).clamp(0.0, 1.0)
+        ((1.0 - distance) / EDGE_WIDTH + 0.5).clamp(0.0, 1.0)
     }
 
     /// Returns the rows or columns that an ellipse covers, of `side` ones.
     fn span(centre: f32, radius: f32, side: usize) -> std::ops::Range<usize> {
-        let reach = radius * (1.0 + EDGE);
+        let reach = radius * (1.0 + EDGE_WIDTH);
         let first = (centre - reach).max(0.0) as usize;
         let end = ((centre + reach).max(0.0) as usize).saturating_add(1);
         first.min(side)..end.min(side)
@@ -110,8 +110,10 @@ pub fn paint(request: &PaintRequest) -> Picture {
     };
     canvas.blend(&initial, initial_strength);
     let (width, height) = (canvas.width as f32, canvas.height as f32);
-    let face =
-        Ellipse { centre: (width / 2.0, height / 2.0), radii: (width * FACE.0, height * FACE.1) };
+    let face = Ellipse {
+        centre: (width / 2.0, height / 2.0),
+        radii: (width * FACE_SIZE.0, height * FACE_SIZE.1),
+    };
     let control = if let Start::Face(_, _, control) = start { *control } else { 0.0 };
     for step in 0..*steps {
         let radius = width.min(height) * lerp(RADII.0, RADII.1, step as f32 / *steps as f32);
@@ -155,7 +157,7 @@ fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
             original.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
         *to = Rgba([red, green, blue, u8::MAX]);
     }
-    Picture::of_pixels(pixels)
+    Picture::from_pixels(pixels)
 }
 
 fn contrasted(colour: Colour, by: f32) -> Colour {

@@ -129,7 +129,7 @@ impl Picture {
         image.map(|image| Self(image.into()))
     }
 
-    pub(crate) const fn of_pixels(pixels: RgbaImage) -> Self {
+    pub(crate) const fn from_pixels(pixels: RgbaImage) -> Self {
         Self(DynamicImage::ImageRgba8(pixels))
     }
 
@@ -202,7 +202,7 @@ impl Picture {
         for (to, Luma([white])) in mask.pixels_mut().zip(pixels.pixels()) {
             *to = Rgba([0, 0, 0, if *white < HALF { u8::MAX } else { 0 }]);
         }
-        Self::of_pixels(mask)
+        Self::from_pixels(mask)
     }
 
     /// Returns whether each pixel of a mask of the miners is to be replaced, row by row.
@@ -234,7 +234,7 @@ mod tests {
 
     fn gradient(width: u32, height: u32) -> Picture {
         let pixel = |x: u32, y: u32| Rgba([(x * 7 % 256) as u8, (y * 5 % 256) as u8, 90, u8::MAX]);
-        Picture::of_pixels(RgbaImage::from_fn(width, height, pixel))
+        Picture::from_pixels(RgbaImage::from_fn(width, height, pixel))
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn masks_are_converted_both_ways() {
         let alpha = |x: u32| if x < 4 { 0 } else { u8::MAX };
-        let mask = Picture::of_pixels(RgbaImage::from_fn(8, 2, |x, _| Rgba([9, 9, 9, alpha(x)])));
+        let mask = Picture::from_pixels(RgbaImage::from_fn(8, 2, |x, _| Rgba([9, 9, 9, alpha(x)])));
         let decoded = Picture::decode(&mask.to_png().unwrap()).unwrap();
         let white = decoded.transparent_to_white().unwrap();
         assert_eq!(white.is_white(), [[true; 4], [false; 4], [true; 4], [false; 4]].concat());

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn invalid_field_is_reported() {
-        let png = STANDARD.encode(Picture::of_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
+        let png = STANDARD.encode(Picture::from_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
         let parse =
             |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());
         let complete =

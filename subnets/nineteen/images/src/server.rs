@@ -320,7 +320,7 @@ mod tests {
         let white = image::RgbaImage::from_fn(576, 576, |x, _| {
             image::Rgba([if x < 200 { 255 } else { 0 }; 4])
         });
-        let white = Picture::of_pixels(white);
+        let white = Picture::from_pixels(white);
         let mut body =
             json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
         body["init_image"] = init.clone().into();

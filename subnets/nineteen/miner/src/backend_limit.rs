@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Time without a rejection after which a response shows that the backend is no longer at its
 /// limit.
-const QUIET: Duration = Duration::from_mins(1);
+const QUIET_PERIOD: Duration = Duration::from_mins(1);
 
 /// Logs when the backend reaches its limit of requests, and when it accepts all requests again: a
 /// busy backend rejects too many requests for a warning each. Has the time of the latest rejection
@@ -33,7 +33,7 @@ impl BackendLimit {
 
     /// Records that the backend answers a request.
     pub(crate) fn accepted(&self) {
-        if self.latest().take_if(|latest| latest.elapsed() >= QUIET).is_some() {
+        if self.latest().take_if(|latest| latest.elapsed() >= QUIET_PERIOD).is_some() {
             tracing::info!("the backend accepts all requests again");
         }
     }
@@ -58,13 +58,13 @@ mod tests {
         assert_eq!(log.take(), "");
         limit.rejected(&"full");
         assert!(log.take().contains("WARN"));
-        advance(QUIET / 2).await;
+        advance(QUIET_PERIOD / 2).await;
         limit.accepted();
         limit.rejected(&"full");
-        advance(QUIET / 2).await;
+        advance(QUIET_PERIOD / 2).await;
         limit.accepted();
         assert_eq!(log.take(), "");
-        advance(QUIET / 2).await;
+        advance(QUIET_PERIOD / 2).await;
         limit.accepted();
         limit.accepted();
         let lines = log.take();

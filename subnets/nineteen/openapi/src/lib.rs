@@ -29,7 +29,7 @@ mod schemas;
 use std::sync::LazyLock;
 
 /// Values of `reasoning_effort`, and of `reasoning.effort` in `/v1/responses`.
-pub const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+pub const REASONING_EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
 /// Values of `verbosity`, and of `text.verbosity` in `/v1/responses`.
 pub const VERBOSITIES: [&str; 3] = ["low", "medium", "high"];
 /// Values of `reasoning.summary` in `/v1/responses`, and of its former name, `generate_summary`.
@@ -38,7 +38,7 @@ pub const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 pub const INCLUDED_LOGPROBS: &str = "message.output_text.logprobs";
 /// Values of `include` in `/v1/responses`. The output has the reasoning as text, so the encrypted
 /// form has no effect.
-pub const INCLUDED: [&str; 2] = ["reasoning.encrypted_content", INCLUDED_LOGPROBS];
+pub const INCLUDE_VALUES: [&str; 2] = ["reasoning.encrypted_content", INCLUDED_LOGPROBS];
 /// Sampling parameters of vLLM that are true or false.
 pub const VLLM_FLAGS: [&str; 4] = [
     "ignore_eos",

@@ -22,7 +22,7 @@ const JSON: &str = "application/json";
 const FORM: &str = "multipart/form-data";
 
 /// A billed route of the gateway.
-struct Sold {
+struct BilledRoute {
     path: &'static str,
     summary: &'static str,
     request: &'static str,
@@ -30,7 +30,7 @@ struct Sold {
     streams: bool,
 }
 
-const SOLD: [Sold; 12] = [
+const BILLED_ROUTES: [BilledRoute; 12] = [
     sold(
         "/v1/chat/completions",
         "Creates a chat completion",
@@ -105,8 +105,8 @@ const fn sold(
     request: &'static str,
     answer: &'static str,
     streams: bool,
-) -> Sold {
-    Sold { path, summary, request, answer, streams }
+) -> BilledRoute {
+    BilledRoute { path, summary, request, answer, streams }
 }
 
 /// HTTP statuses of errors, with their descriptions.
@@ -144,7 +144,7 @@ pub(crate) fn api() -> OpenApi {
         Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."),
     );
     let mut paths = PathsBuilder::new();
-    for sold in &SOLD {
+    for sold in &BILLED_ROUTES {
         paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
@@ -239,7 +239,7 @@ fn either_key() -> [SecurityRequirement; 2] {
     KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
 }
 
-fn operation(sold: &Sold) -> OperationBuilder {
+fn operation(sold: &BilledRoute) -> OperationBuilder {
     let id = sold.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
     let repeated = schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255));
     let repeated = parameter("Idempotency-Key", ParameterIn::Header, repeated).description(Some(

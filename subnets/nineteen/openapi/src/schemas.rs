@@ -63,7 +63,7 @@ fn one_of(words: &[&str]) -> RefOr<Schema> {
         .into()
 }
 
-fn exactly(value: serde_json::Value) -> RefOr<Schema> {
+fn constant(value: serde_json::Value) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).enum_values(Some([value])).into()
 }
 
@@ -71,7 +71,7 @@ fn list(items: RefOr<Schema>, min_items: usize, max_items: usize) -> RefOr<Schem
     ArrayBuilder::new().items(items).min_items(Some(min_items)).max_items(Some(max_items)).into()
 }
 
-fn lists(items: RefOr<Schema>) -> RefOr<Schema> {
+fn array_of(items: RefOr<Schema>) -> RefOr<Schema> {
     ArrayBuilder::new().items(items).into()
 }
 
@@ -131,7 +131,7 @@ fn with_conditions(
 fn needs(field: &'static str, flag: &'static str) -> RefOr<Schema> {
     either([
         object([], [(field, null())]).into(),
-        object([(flag, exactly(true.into()))], []).into(),
+        object([(flag, constant(true.into()))], []).into(),
     ])
 }
 
@@ -151,13 +151,13 @@ pub(crate) fn components() -> ComponentsBuilder {
         .schema("EmbeddingList", embedding_list())
         .schema(
             "ImageList",
-            object([("created", count()), ("data", lists(image_entry().into()))], []),
+            object([("created", count()), ("data", array_of(image_entry().into()))], []),
         )
         .schema("Image", object([("image_b64", string())], []))
         .schema("Model", model())
         .schema(
             "ModelList",
-            object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []),
+            object([("object", one_of(&["list"])), ("data", array_of(refer("Model")))], []),
         )
         .schema("Key", key())
         .schema("TopUp", topup())
@@ -166,9 +166,9 @@ pub(crate) fn components() -> ComponentsBuilder {
         .schema("Usage", usage())
         .schema(
             "UsageList",
-            object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []),
+            object([("object", one_of(&["list"])), ("data", array_of(refer("Usage")))], []),
         )
-        .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
+        .schema("Status", object([("tasks", array_of(refer("TaskStatus")))], []))
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
         .schema("Event", object([("data", string())], [("event", string())]))
@@ -182,7 +182,7 @@ fn response() -> ObjectBuilder {
             ("created_at", count()),
             ("status", one_of(&["completed", "incomplete", "in_progress", "failed"])),
             ("model", string()),
-            ("output", lists(typed())),
+            ("output", array_of(typed())),
         ],
         [("usage", any())],
     )
@@ -192,7 +192,7 @@ fn embedding_list() -> ObjectBuilder {
     object(
         [
             ("object", one_of(&["list"])),
-            ("data", lists(any())),
+            ("data", array_of(any())),
             ("model", string()),
             ("usage", any()),
         ],
@@ -213,12 +213,12 @@ fn model() -> ObjectBuilder {
             ("price", object(prices, []).into()),
             ("context_length", either([count(), null()])),
         ],
-        [("image_tokens", either([count(), null()])), ("models", lists(string()))],
+        [("image_tokens", either([count(), null()])), ("models", array_of(string()))],
     )
 }
 
 fn key() -> ObjectBuilder {
-    let team = object([("name", string()), ("budgets", lists(budget()))], []);
+    let team = object([("name", string()), ("budgets", array_of(budget()))], []);
     object(
         [
             ("object", one_of(&["key"])),
@@ -227,10 +227,10 @@ fn key() -> ObjectBuilder {
             ("balance", of_type(Type::Integer).into()),
             ("rate_per_minute", count()),
             ("tokens_per_minute", either([count(), null()])),
-            ("models", either([lists(string()), null()])),
+            ("models", either([array_of(string()), null()])),
             ("monthly_budget", either([count(), null()])),
             ("daily_budget", either([count(), null()])),
-            ("budgets", lists(budget())),
+            ("budgets", array_of(budget())),
             ("team", either([team.into(), null()])),
             ("weight", count()),
             ("log_requests", flag()),
@@ -271,7 +271,7 @@ fn anthropic_message() -> ObjectBuilder {
             ("type", one_of(&["message"])),
             ("role", one_of(&["assistant"])),
             ("model", string()),
-            ("content", lists(typed())),
+            ("content", array_of(typed())),
             ("stop_reason", one_of(&reasons)),
             ("stop_sequence", either([string(), null()])),
             ("usage", object(usage, []).into()),
@@ -313,10 +313,10 @@ fn invoice() -> ObjectBuilder {
     let grant = object([("credits", of_type(Type::Integer).into()), ("granted", count())], []);
     let lists = [
         ("object", one_of(&["invoice"])),
-        ("lines", lists(line.into())),
+        ("lines", array_of(line.into())),
         ("charged", count()),
-        ("grants", lists(grant.into())),
-        ("deposits", lists(deposit())),
+        ("grants", array_of(grant.into())),
+        ("deposits", array_of(deposit())),
     ];
     object(texts.into_iter().chain(lists), [])
 }
@@ -328,7 +328,7 @@ fn topup() -> ObjectBuilder {
             ("address", string()),
             ("rao_per_credit", count()),
             ("balance", of_type(Type::Integer).into()),
-            ("deposits", lists(deposit())),
+            ("deposits", array_of(deposit())),
             ("has_more", flag()),
         ],
         [],

@@ -192,7 +192,7 @@ impl Inner {
         let slot = self.wait_in_queue(request, tried, until).await;
         request.wait = request.wait.saturating_sub(start.elapsed());
         request.is_admitted |= slot.is_ok();
-        measures::waited(start.elapsed().as_secs_f64());
+        measures::record_wait(start.elapsed().as_secs_f64());
         slot
     }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// Time for each token beyond the timeout for a complete answer: honest miners write 20 tokens in a
 /// second.
-const PER_TOKEN: Duration = Duration::from_millis(50);
+const TIME_PER_TOKEN: Duration = Duration::from_millis(50);
 
 /// Timeouts for a miner's answer, and the delay before hedging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl QueryDeadlines {
     /// Returns the timeout for a complete answer with a maximum number of tokens.
     pub(crate) fn total_of(&self, most_tokens: usize) -> Duration {
         let tokens = u32::try_from(most_tokens).unwrap_or(u32::MAX);
-        self.total.max(PER_TOKEN.saturating_mul(tokens).min(self.longest))
+        self.total.max(TIME_PER_TOKEN.saturating_mul(tokens).min(self.longest))
     }
 }
 

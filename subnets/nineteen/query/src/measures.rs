@@ -171,7 +171,7 @@ impl Outcomes {
     }
 }
 
-pub(crate) fn hedged() {
+pub(crate) fn record_hedge() {
     metrics::counter!(HEDGED).increment(1);
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn queued(task: &str, requests: usize) {
     metrics::gauge!(QUEUED, "task" => task.to_owned()).set(requests as f64);
 }
 
-pub(crate) fn waited(seconds: f64) {
+pub(crate) fn record_wait(seconds: f64) {
     metrics::histogram!(WAITED).record(seconds);
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
-use taonet_nineteen_core::routing::{Health, Prospect};
+use taonet_nineteen_core::routing::{Health, RoutingCandidate};
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
@@ -25,7 +25,7 @@ pub struct TaskMiner {
     /// Offer of the miner: task, hotkey, uid and capacity.
     pub offer: NewContender,
     session: Session,
-    live: Mutex<Live>,
+    live: Mutex<LiveCounters>,
     /// The same miner's contender in the next period, which counts the requests that end after this
     /// period.
     next: OnceLock<Arc<Self>>,
@@ -34,7 +34,7 @@ pub struct TaskMiner {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Live {
+struct LiveCounters {
     /// Counters of this process.
     counts: PeriodCounts,
     /// The part of `counts` that is not in the database.
@@ -51,7 +51,7 @@ struct Live {
     changed: bool,
 }
 
-impl Live {
+impl LiveCounters {
     /// Counters of all processes.
     fn total(&self) -> PeriodCounts {
         let mut total = self.counts;
@@ -66,9 +66,9 @@ impl Live {
     }
 
     /// Returns the contender as a candidate for an organic request.
-    fn prospect(&self) -> Prospect {
+    fn candidate(&self) -> RoutingCandidate {
         let Self { quality, health, running, .. } = *self;
-        Prospect { capacity_left: self.capacity_left(), quality, health, running }
+        RoutingCandidate { capacity_left: self.capacity_left(), quality, health, running }
     }
 
     /// Counts requests that no earlier period has counted.
@@ -123,7 +123,7 @@ impl TaskMiner {
     /// Creates a contender. `row` contains the counters of other processes; `allowed` is the
     /// maximum volume of synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
-        let live = Live {
+        let live = LiveCounters {
             counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
             unstored: PeriodCounts::default(),
             sent: 0.0,
@@ -254,7 +254,7 @@ impl TaskMiner {
     }
 
     /// Changes the counters of this period, or of the running one, if this one is over.
-    fn update<T>(&self, change: impl FnOnce(&mut Live) -> T) -> T {
+    fn update<T>(&self, change: impl FnOnce(&mut LiveCounters) -> T) -> T {
         let mut live = self.live();
         match self.next.get() {
             Some(next) => next.update(change),
@@ -272,7 +272,7 @@ impl TaskMiner {
         let _ = earlier.next.set(Arc::clone(self));
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    fn live(&self) -> MutexGuard<'_, LiveCounters> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct PromptPrefix(u64);
 impl PromptPrefix {
     /// Returns the prefix of a text request; `None` if the prompt is too short.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        let mut beginning = Beginning { hasher: DefaultHasher::new(), left: LENGTH };
+        let mut beginning = HashedPrefix { hasher: DefaultHasher::new(), left: LENGTH };
         (&request.key, request.cache_key).hash(&mut beginning.hasher);
         for value in FIELDS.iter().filter_map(|field| request.payload.get(field)) {
             beginning.add(value);
@@ -44,13 +44,13 @@ impl PromptPrefix {
 }
 
 /// Beginning of a prompt, as it is hashed.
-struct Beginning {
+struct HashedPrefix {
     hasher: DefaultHasher,
     /// Number of bytes to add.
     left: usize,
 }
 
-impl Beginning {
+impl HashedPrefix {
     /// Adds the names and texts in a value.
     fn add(&mut self, value: &Value) {
         if self.left == 0 {

@@ -384,7 +384,7 @@ impl Querier {
                     let is_queued = inner.backlog.has_queue(&request.task);
                     let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
                     if let Some(slot) = slot {
-                        measures::hedged();
+                        measures::record_hedge();
                         tried.push(slot.contender.offer.hotkey);
                         running.push(Attempt::new(inner, request, slot, &has_answer).start(request, deadline));
                     }

@@ -47,7 +47,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Interval between pings, which detect half-open connections.
 const PING: Duration = Duration::from_secs(5);
 /// Interval between a worker's heartbeats.
-const ALIVE: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after a worker's last progress acknowledgement after which JetStream redelivers the job to
 /// another worker.
 const REDELIVER: Duration = Duration::from_secs(3);

@@ -199,7 +199,7 @@ impl Recorder {
         loop {
             let mut done = self.follow_once(&on_config, clock).await;
             if done.is_ok() && searched.elapsed() >= LATE_MINERS_INTERVAL {
-                done = self.admit_late().await;
+                done = self.admit_late_miners().await;
                 searched = Instant::now();
             }
             if let Err(error) = done {
@@ -248,7 +248,7 @@ impl Recorder {
 
     /// Adds the miners that the validator's process has admitted since the period opened. This
     /// process sends them no tests.
-    async fn admit_late(&self) -> Result<(), StoreError> {
+    async fn admit_late_miners(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
         rows.retain(|row| {

@@ -27,14 +27,14 @@ pub(crate) enum StreamFault {
     Reported,
     #[error("an event is not a JSON object")]
     NotAnObject,
-    #[error("an event has more than {DEEPEST} levels")]
+    #[error("an event has more than {MAX_DEPTH} levels")]
     TooDeep,
 }
 
 /// Maximum nesting depth of a stored event. The checker parses a list of them, and its JSON parser
 /// accepts 127 levels: a miner must not be able to escape the check with an answer that only the
 /// gateway can parse.
-pub(crate) const DEEPEST: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not
 /// inside a text.
@@ -104,7 +104,7 @@ fn parse(
     // Parsed completely, so that the checker can parse what is kept.
     let (value, text) =
         (object(data)?, std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?);
-    if depth(&value) > DEEPEST {
+    if depth(&value) > MAX_DEPTH {
         return Err(StreamFault::TooDeep);
     }
     if !recorded.is_empty() {
@@ -179,9 +179,9 @@ mod tests {
         assert_eq!(through(": nothing\n").unwrap(), None);
         let nested =
             |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
-        let deepest = through(&nested(DEEPEST - 1)).unwrap().unwrap();
+        let deepest = through(&nested(MAX_DEPTH - 1)).unwrap().unwrap();
         assert!(serde_json::from_str::<Vec<Value>>(&deepest).is_ok());
-        assert_eq!(through(&nested(DEEPEST)), Err(StreamFault::TooDeep));
+        assert_eq!(through(&nested(MAX_DEPTH)), Err(StreamFault::TooDeep));
         for unparsed in ["\"\\ud800\"", "\"\u{1}\""] {
             let chunk = format!(
                 "data: {{\"x\":{unparsed},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n"

@@ -331,9 +331,9 @@ async fn slow_reader_does_not_count_against_the_miner() {
     );
 }
 
-pub(crate) struct Tell(pub(crate) mpsc::UnboundedSender<()>);
+pub(crate) struct DropNotifier(pub(crate) mpsc::UnboundedSender<()>);
 
-impl Drop for Tell {
+impl Drop for DropNotifier {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
@@ -343,7 +343,7 @@ impl Drop for Tell {
 async fn dropped_reader_cancels_the_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let handler = post(move || {
-        let tell = Tell(sender.clone());
+        let tell = DropNotifier(sender.clone());
         async move {
             let chunks = futures::stream::unfold(tell, |tell| async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -421,7 +421,7 @@ async fn busy_miner_gets_no_further_request() {
 async fn request_with_a_slow_start_is_hedged() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let slow = post(move || {
-        let tell = Tell(sender.clone());
+        let tell = DropNotifier(sender.clone());
         async move {
             tokio::time::sleep(Duration::from_secs(20)).await;
             drop(tell);

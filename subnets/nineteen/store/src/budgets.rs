@@ -91,7 +91,7 @@ pub(crate) struct Budgets {
 
 impl Budgets {
     /// Returns the budgets of the day `today` after a charge on the day `day`.
-    pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
+    pub(crate) fn after_charge(self, charge: i64, day: &str, today: &str) -> Self {
         let less = |budget: Option<i64>, period: BudgetPeriod| {
             let is_in = period.of_day(day) == period.of_day(today);
             budget.map(|remaining| remaining.saturating_sub(if is_in { charge } else { 0 }))
@@ -121,8 +121,8 @@ pub(crate) struct BudgetLimits {
 
 impl BudgetLimits {
     /// Returns the limits of the day `today` after a charge on the day `day`.
-    pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
-        let less = |budgets: Budgets| budgets.less(charge, day, today);
+    pub(crate) fn after_charge(self, charge: i64, day: &str, today: &str) -> Self {
+        let less = |budgets: Budgets| budgets.after_charge(charge, day, today);
         Self { key: less(self.key), team: less(self.team), ..self }
     }
 
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn charges_reduce_the_budgets_of_their_periods() {
         let budgets = Budgets { month: Some(100), day: Some(30) };
-        let after = |charge, day| budgets.less(charge, day, "2026-11-21");
+        let after = |charge, day| budgets.after_charge(charge, day, "2026-11-21");
         assert_eq!(after(5, "2026-11-21"), Budgets { month: Some(95), day: Some(25) });
         assert_eq!(after(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
         assert_eq!(after(5, "2026-10-21"), budgets);
@@ -260,8 +260,11 @@ mod tests {
                 "{team:?}"
             );
         }
-        let charged =
-            limits(Budgets { month: Some(60), day: Some(50) }).less(20, "2026-11-20", "2026-11-21");
+        let charged = limits(Budgets { month: Some(60), day: Some(50) }).after_charge(
+            20,
+            "2026-11-20",
+            "2026-11-21",
+        );
         assert_eq!(
             (charged.key.month, charged.team.month, charged.team.day),
             (Some(80), Some(40), Some(50))

@@ -33,12 +33,12 @@ mod batch;
 mod plan;
 mod teams;
 
-use plan::{Plan, Settled};
+use plan::{Plan, SettledKey};
 
 /// Time after which an unused reserve is returned.
 const IDLE: Duration = Duration::from_secs(1);
 /// Time after which a hold reads the budgets again, although the lease has enough credits.
-const FRESH: Duration = Duration::from_secs(1);
+const BUDGET_MAX_AGE: Duration = Duration::from_secs(1);
 /// Interval at which the lease of a key with long requests is marked as alive.
 const RENEWAL: Duration = Duration::from_mins(1);
 
@@ -145,7 +145,7 @@ impl Lease {
         self.is_known
             && !self.is_over_budget
             && self.free() >= amount
-            && self.written.elapsed() < FRESH
+            && self.written.elapsed() < BUDGET_MAX_AGE
     }
 
     /// Returns the credits that are available to further holds.
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// Completes a transaction: updates the leases, and reports the results.
-    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<Settled>) {
+    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<SettledKey>) {
         for ((key, plan), result) in plans.into_iter().zip(results) {
             let Some(lease) = self.leases.get_mut(&key) else { continue };
             lease.release(plan.set_aside);
@@ -545,7 +545,7 @@ mod tests {
             written,
             ..Lease::new(0)
         };
-        let (now, before) = (Instant::now(), Instant::now().checked_sub(FRESH).unwrap());
+        let (now, before) = (Instant::now(), Instant::now().checked_sub(BUDGET_MAX_AGE).unwrap());
         for (lease, is_granted) in
             [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]
         {

@@ -106,7 +106,7 @@ macro_rules! select {
 }
 
 /// Time after which an API key is read again, because another process may change it.
-const FRESH: Duration = Duration::from_secs(1);
+const KEY_CACHE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// API keys that were read within the last second, so that a flood of requests with one valid key
 /// does not query the database each time.
@@ -126,7 +126,7 @@ impl RecentKeys {
     fn get(&self, hash: &str) -> Option<ApiKey> {
         let mut keys = self.keys();
         let (key, since) = keys.get_mut(hash)?;
-        if since.elapsed() < FRESH {
+        if since.elapsed() < KEY_CACHE_LIFETIME {
             return Some(key.clone());
         }
         *since = Instant::now();

@@ -117,7 +117,7 @@ const MIGRATIONS: [Sql; 7] = [
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no
 /// `BIGINT`.
-const LATER_POSTGRES: [Sql; 11] = [
+const LATER_POSTGRES_MIGRATIONS: [Sql; 11] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -131,7 +131,7 @@ const LATER_POSTGRES: [Sql; 11] = [
     (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 11] = [
+const LATER_SQLITE_MIGRATIONS: [Sql; 11] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -145,9 +145,10 @@ const LATER_SQLITE: [Sql; 11] = [
     (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> =
-    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
-static SQLITE: LazyLock<Migrator> =
-    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT], &LATER_SQLITE].concat()));
+    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES_MIGRATIONS].concat()));
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
+    migrations(&[MIGRATIONS.as_slice(), &[STRICT], &LATER_SQLITE_MIGRATIONS].concat())
+});
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]

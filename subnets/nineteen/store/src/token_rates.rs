@@ -84,7 +84,7 @@ impl TokenWindow {
         Duration::from_secs(WINDOW.unsigned_abs())
     }
 
-    fn give_back(&mut self, second: i64, tokens: u64) {
+    fn return_tokens(&mut self, second: i64, tokens: u64) {
         if let Some(sum) = self.0.get_mut(&second) {
             *sum = sum.saturating_sub(tokens);
         }
@@ -157,7 +157,7 @@ impl Store {
         }
         if !self.is_shared() {
             if let Some(window) = self.token_rates.windows().get_mut(key) {
-                window.give_back(second, unused);
+                window.return_tokens(second, unused);
             }
             return Ok(());
         }
@@ -200,10 +200,10 @@ mod tests {
     fn unused_tokens_are_returned() {
         let mut window = TokenWindow::default();
         let second = window.reserve(100, 100, 5_000).second;
-        window.give_back(second, 90);
-        window.give_back(6, 5);
+        window.return_tokens(second, 90);
+        window.return_tokens(6, 5);
         assert_eq!(window.reserve(100, 0, 6_000).left, 90);
-        window.give_back(second, 1_000);
+        window.return_tokens(second, 1_000);
         assert_eq!(window.reserve(u64::MAX, u64::MAX, 6_000).left, 0);
         assert!(window.reserve(100, 100, 70_000).is_admitted, "a pause empties the window");
     }

@@ -29,7 +29,7 @@ const HANDSHAKE_BYTES: usize = 16 * 1024;
 /// Maximum difference between the clocks of miner and validator, in seconds.
 const CLOCK_TOLERANCE: f64 = 120.0;
 /// Maximum length of the response excerpt in an error, in characters.
-const SNIPPET: usize = 300;
+const MAX_EXCERPT_CHARS: usize = 300;
 
 /// Header of a request whose sender accepts chunks of a stream without text. The reference's
 /// validators treat such chunks as errors, so miners send them, and with them the finish reason,
@@ -301,7 +301,7 @@ fn handshake_call(method: Method, path: &str, body: Vec<u8>) -> Call {
 
 fn read<T: DeserializeOwned>(answer: &CallResponse) -> Result<T, HandshakeError> {
     if answer.status != StatusCode::OK {
-        let text = String::from_utf8_lossy(&answer.body).chars().take(SNIPPET).collect();
+        let text = String::from_utf8_lossy(&answer.body).chars().take(MAX_EXCERPT_CHARS).collect();
         return Err(HandshakeError::Refused { status: answer.status, text });
     }
     serde_json::from_slice(&answer.body).map_err(|_| HandshakeError::Malformed)

@@ -73,7 +73,7 @@ pub use nonce::Nonce;
 pub use payload::sealed_size;
 pub use rsa::{PublicEncryptionKey, RsaError, RsaKey};
 pub use scheme::{FiberRules, FiberScheme};
-pub use server::{Opened, routes, signed_requests};
+pub use server::{DecryptedBody, routes, signed_requests};
 
 #[cfg(test)]
 mod vectors;

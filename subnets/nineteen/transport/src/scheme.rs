@@ -25,7 +25,7 @@ pub(crate) const NONCE: &str = "nonce";
 pub(crate) const SIGNATURE: &str = "signature";
 
 /// Maximum age of a nonce, and maximum time that a nonce may be ahead of the receiver's clock.
-const FRESH: Duration = Duration::from_mins(2);
+const MAX_NONCE_AGE: Duration = Duration::from_mins(2);
 /// Maximum length of a symmetric key ID; fiber uses 64 characters.
 const MAX_ID_LENGTH: usize = 128;
 
@@ -134,7 +134,7 @@ impl Scheme for FiberScheme {
     }
 
     fn window(&self) -> Window {
-        Window { past: FRESH, future: FRESH, max_timeout: Duration::ZERO }
+        Window { past: MAX_NONCE_AGE, future: MAX_NONCE_AGE, max_timeout: Duration::ZERO }
     }
 
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {

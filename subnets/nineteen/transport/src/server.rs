@@ -19,11 +19,11 @@ use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE};
 use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandshake};
 
 /// Minimum size of bodies that are decrypted on the blocking pool, in bytes.
-const HEAVY: usize = 256 * 1024;
+const MIN_OFFLOADED_BYTES: usize = 256 * 1024;
 
 /// Request extension that marks a decrypted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened;
+pub struct DecryptedBody;
 
 /// Returns a builder for the layer that verifies requests to the hotkey `me`. The caller sets
 /// request limits, access policy and load limits.
@@ -93,7 +93,7 @@ async fn open_body(
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
-    let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
+    let (rules, is_heavy) = (handshake.rules(), token.len() >= MIN_OFFLOADED_BYTES);
     let open =
         move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let decrypted = if is_heavy {
@@ -111,7 +111,7 @@ async fn open_body(
     head.headers.remove(TRANSFER_ENCODING);
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    head.extensions.insert(Opened);
+    head.extensions.insert(DecryptedBody);
     let mut request = Request::from_parts(head, Body::from(text));
     // The signed layer's limit applies; axum's default limit is lower.
     DefaultBodyLimit::disable().apply(&mut request);

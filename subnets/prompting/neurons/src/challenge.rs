@@ -11,7 +11,7 @@ use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 
 use crate::events::shortened;
-use crate::judge::{Answer, Judged};
+use crate::judge::{Answer, JudgedCompletions};
 use crate::protocol::last_text;
 use crate::{
     AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord,
@@ -21,7 +21,7 @@ pub use settings::{ChallengeError, ChallengeSettings};
 
 /// Number of hotkeys from which on the gate forgets those that are not on the subnet: twice the
 /// size of a subnet, so that one wrong list of neurons deletes little.
-const REMEMBERED: usize = 512;
+const MAX_GATE_HOTKEYS: usize = 512;
 
 /// The challenge of the text-prompting subnet: a question for each step, a gate that chooses the
 /// miners, rewards for their completions.
@@ -113,7 +113,7 @@ impl PromptingChallenge {
     /// Trains the gate, saves it with the next question, and records the step.
     async fn learn(
         &self,
-        judged: &Judged,
+        judged: &JudgedCompletions,
         question: Option<String>,
         record: StepRecord,
     ) -> Result<(), BoxError> {
@@ -144,7 +144,7 @@ impl Challenge for PromptingChallenge {
         let mut state = self.state();
         let State { file, next } = &mut *state;
         // Also without a choice by the gate, which learns in any case.
-        if file.gate.miners() > REMEMBERED {
+        if file.gate.miners() > MAX_GATE_HOTKEYS {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
         let ChallengeSettings { best: Some(best), random, .. } = self.settings else {

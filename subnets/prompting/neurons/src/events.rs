@@ -14,11 +14,11 @@ use taonet_prompting_core::{Event, EventReward};
 use crate::lines::{LinesError, read_bytes};
 
 /// Size in bytes from which on the log is renamed and a new one begins. One old log is kept.
-const ROTATED: u64 = 64 << 20;
+const MAX_LOG_BYTES: u64 = 64 << 20;
 /// Size in bytes of the end of the log in which the latest steps are searched.
 const LATEST: u64 = 4 << 20;
 /// Number of characters of a text that are recorded.
-const RECORDED: usize = 500;
+const MAX_RECORDED_CHARS: usize = 500;
 
 /// A step of the validator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl StepRecord {
 
 /// Shortens a text for the log.
 pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(RECORDED).collect()
+    text.chars().take(MAX_RECORDED_CHARS).collect()
 }
 
 /// The newest steps of a log.
@@ -98,7 +98,7 @@ impl EventLog {
 
     /// Appends a step. A large log is renamed to `events.old.jsonl` before.
     pub(crate) fn append(&self, record: &StepRecord) -> io::Result<()> {
-        if self.path.metadata().is_ok_and(|metadata| metadata.len() >= ROTATED) {
+        if self.path.metadata().is_ok_and(|metadata| metadata.len() >= MAX_LOG_BYTES) {
             std::fs::rename(&self.path, self.renamed())?;
         }
         // The line break comes first: a line that a killed process left incomplete does not spoil
@@ -122,7 +122,7 @@ impl EventLog {
     ///
     /// # Errors
     /// [`LinesError`] when a file cannot be read.
-    pub fn of_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
+    pub fn steps_with_miner(&self, hotkey: &Hotkey) -> Result<Vec<StepRecord>, LinesError> {
         let answers_of_miner = |mut record: StepRecord| {
             record.answers.retain(|answer| answer.hotkey == *hotkey);
             (!record.answers.is_empty()).then_some(record)
@@ -238,10 +238,13 @@ mod tests {
     fn large_log_is_renamed() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
-        std::fs::File::create(&log.path).unwrap().set_len(ROTATED).unwrap();
+        std::fs::File::create(&log.path).unwrap().set_len(MAX_LOG_BYTES).unwrap();
         log.append(&record("new")).unwrap();
         assert_eq!(log.read().unwrap(), [record("new")]);
-        assert_eq!(directory.path().join("events.old.jsonl").metadata().unwrap().len(), ROTATED);
+        assert_eq!(
+            directory.path().join("events.old.jsonl").metadata().unwrap().len(),
+            MAX_LOG_BYTES
+        );
     }
 
     #[test]
@@ -249,7 +252,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         let (miner, other) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
-        assert!(log.of_miner(&miner).unwrap().is_empty());
+        assert!(log.steps_with_miner(&miner).unwrap().is_empty());
         log.append(&record("old")).unwrap();
         std::fs::rename(&log.path, log.renamed()).unwrap();
         let mut both_record = record("both");
@@ -259,8 +262,11 @@ mod tests {
         for step in [&both_record, &other_record, &record("new")] {
             log.append(step).unwrap();
         }
-        assert_eq!(log.of_miner(&miner).unwrap(), [record("old"), record("both"), record("new")]);
-        let questions = log.of_miner(&other).unwrap().into_iter().map(|step| step.question);
+        assert_eq!(
+            log.steps_with_miner(&miner).unwrap(),
+            [record("old"), record("both"), record("new")]
+        );
+        let questions = log.steps_with_miner(&other).unwrap().into_iter().map(|step| step.question);
         assert_eq!(questions.collect::<Vec<_>>(), ["both", "other"]);
     }
 }

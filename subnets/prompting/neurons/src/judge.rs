@@ -67,7 +67,7 @@ impl Answer {
 
 /// The rewards of completions.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Judged {
+pub(crate) struct JudgedCompletions {
     /// The reward of each completion, in their order.
     pub(crate) rewards: Vec<Reward>,
     /// Embedding of the conversation's last message.
@@ -109,7 +109,7 @@ impl Judge {
         self: &Arc<Self>,
         conversation: Vec<Message>,
         answers: Vec<Answer>,
-    ) -> Result<Judged, JudgeError> {
+    ) -> Result<JudgedCompletions, JudgeError> {
         let (judge, caller) = (Arc::clone(self), Arc::new(()));
         let waiting = Arc::downgrade(&caller);
         let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
@@ -124,7 +124,7 @@ impl Judge {
         conversation: &[Message],
         answers: Vec<Answer>,
         is_abandoned: impl Fn() -> bool,
-    ) -> Result<Judged, JudgeError> {
+    ) -> Result<JudgedCompletions, JudgeError> {
         let texts: Vec<&str> = std::iter::once(last_text(conversation))
             .chain(answers.iter().map(|answer| answer.text.as_str()))
             .collect();
@@ -142,7 +142,7 @@ impl Judge {
         let messages = conversation.iter().map(|message| message.content.clone()).collect();
         let prompt = Prompt { messages, embedding };
         let rewards = self.blend.rewards(&prompt, &completions);
-        Ok(Judged { rewards, embedding: prompt.embedding })
+        Ok(JudgedCompletions { rewards, embedding: prompt.embedding })
     }
 
     /// Computes the log-probabilities of a completion's tokens; none without a language model.

@@ -57,7 +57,7 @@ struct State {
 }
 
 /// A beginning of a text, and the token after it.
-struct Beginning {
+struct TextPrefix {
     text: String,
     truth: String,
 }
@@ -76,7 +76,7 @@ impl NextTokenChallenge {
         seed: u64,
     ) -> Result<Self, NextTokenError> {
         let mut draws = Draws::new(seed);
-        drawn(&model, &dataset, &mut draws)?;
+        draw_texts(&model, &dataset, &mut draws)?;
         let state = Mutex::new(State { draws, truths: Vec::new() });
         Ok(Self { model, dataset, events: EventLog::in_directory(directory), state })
     }
@@ -92,7 +92,7 @@ impl Challenge for NextTokenChallenge {
 
     async fn request(&self, _: &[MinerEntry]) -> Result<NextTokens, BoxError> {
         let mut state = self.state();
-        let (texts, truths) = drawn(&self.model, &self.dataset, &mut state.draws)?
+        let (texts, truths) = draw_texts(&self.model, &self.dataset, &mut state.draws)?
             .into_iter()
             .map(|item| (item.text, item.truth))
             .unzip();
@@ -182,11 +182,11 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
 }
 
 /// Draws the texts of a step: beginnings of different items, fewer for a small dataset.
-fn drawn(
+fn draw_texts(
     model: &LanguageModel,
     dataset: &Dataset,
     draws: &mut Draws,
-) -> Result<Vec<Beginning>, NextTokenError> {
+) -> Result<Vec<TextPrefix>, NextTokenError> {
     let (mut prefixes, mut seen) = (Vec::new(), BTreeSet::new());
     for _ in 0..MAX_DRAWS {
         let (Item::Question(text) | Item::Passage(text)) = dataset.sample(draws);
@@ -208,14 +208,14 @@ fn beginning(
     model: &LanguageModel,
     text: &str,
     draws: &mut Draws,
-) -> Result<Option<Beginning>, ModelError> {
+) -> Result<Option<TextPrefix>, ModelError> {
     let tokens = model.vocabulary().encode(text)?;
     let choices = tokens.len().saturating_sub(MIN_CONTEXT);
     let (before, after) = tokens.split_at(tokens.len().min(MIN_CONTEXT + draws.below(choices)));
     let truth = after.first().map(|token| model.vocabulary().text(*token)).unwrap_or_default();
     let is_whole = !truth.is_empty() && !truth.contains(char::REPLACEMENT_CHARACTER);
     Ok(is_whole
-        .then(|| Beginning { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
+        .then(|| TextPrefix { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::lines::MAX_BYTES;
 pub use cid::CidError;
 
 /// A download without data for this long is resumed.
-const STALLED: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
 const ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
@@ -133,7 +133,7 @@ impl RemoteFile {
             return Ok(path);
         }
         tokio::fs::create_dir_all(directory).await.map_err(file_error(directory))?;
-        let client = Client::builder().connect_timeout(STALLED).build();
+        let client = Client::builder().connect_timeout(STALL_TIMEOUT).build();
         let client = client.map_err(|error| self.failed(fault(error)))?;
         let download = Download { file: &part, limit: MAX_BYTES, attempts: ATTEMPTS, pause: PAUSE };
         let origin = UrlOrigin { client: &client, file: self };
@@ -168,7 +168,7 @@ impl Origin for UrlOrigin<'_> {
 
     async fn open(&self, from: u64) -> Result<RemainingFile<RemoteError>, RemoteError> {
         let file = self.file.clone();
-        let part = open_at(self.client, file.url.clone(), from, STALLED)
+        let part = open_at(self.client, file.url.clone(), from, STALL_TIMEOUT)
             .await
             .map_err(|source| file.failed(source))?;
         Ok(part.map_err(move |source| file.failed(source)))

@@ -19,12 +19,12 @@ use tokio::sync::{Semaphore, watch};
 
 use deliver::deliver;
 pub use file::JobFileError;
-use file::{Ending, JobDirectory, JobFile};
+use file::{JobDirectory, JobFile, JobResult};
 
 /// Retention period of a finished proof.
 const RETENTION: Duration = Duration::from_hours(1);
 /// Maximum size of all finished bundles in memory, as JSON, in bytes.
-const KEPT_BYTES: usize = 128 << 20;
+const MAX_BUNDLE_BYTES: usize = 128 << 20;
 /// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
 /// receive the final status.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -210,8 +210,8 @@ impl Jobs {
         for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
-                Some(Ending::Failed(error)) => Status::Failed(error),
-                Some(Ending::Done(bundle)) => done(*bundle),
+                Some(JobResult::Failed(error)) => Status::Failed(error),
+                Some(JobResult::Done(bundle)) => done(*bundle),
             };
             let job = Job::new(&owner, circuit, status);
             jobs.lock().insert(id, Arc::clone(&job));
@@ -323,7 +323,7 @@ impl Jobs {
         finished.sort_unstable();
         let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
         for ((at, size), id) in finished {
-            if at.elapsed() >= RETENTION || jobs.len() >= self.max_stored || bytes > KEPT_BYTES {
+            if at.elapsed() >= RETENTION || jobs.len() >= self.max_stored || bytes > MAX_BUNDLE_BYTES {
                 bytes -= size;
                 jobs.remove(&id);
                 self.remove_file(&id);
@@ -361,8 +361,8 @@ fn ended(
         Err(error) => Status::Failed(error.to_string()),
     };
     let ending = match &status {
-        Status::Done(finished) => Ending::Done(Box::new(finished.bundle.clone())),
-        Status::Failed(error) => Ending::Failed(error.clone()),
+        Status::Done(finished) => JobResult::Done(Box::new(finished.bundle.clone())),
+        Status::Failed(error) => JobResult::Failed(error.clone()),
         Status::Running | Status::Interrupted(_) => return status,
     };
     if let Some(directory) = directory

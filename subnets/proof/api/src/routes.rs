@@ -13,7 +13,7 @@ use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taonet_http::{RateLimit, SlidingWindow, WholeBodies, shown_in, whole_body};
+use taonet_http::{BodyLimits, RateLimit, SlidingWindow, buffer_body, shown_in};
 use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query::integers;
@@ -81,7 +81,7 @@ pub fn router(
     let values =
         examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
     let largest = ENVELOPE.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
-    let bodies = WholeBodies::new(largest, BODY_TIMEOUT, LARGE_BODIES);
+    let bodies = BodyLimits::new(largest, BODY_TIMEOUT, LARGE_BODIES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,
@@ -95,7 +95,7 @@ pub fn router(
         .route("/v1/proofs/{id}/events", get(events))
         .route("/v1/proofs/{id}/bundle", get(bundle))
         .layer(DefaultBodyLimit::disable())
-        .route_layer(from_fn_with_state(bodies, whole_body))
+        .route_layer(from_fn_with_state(bodies, buffer_body))
         .route_layer(from_fn_with_state(Arc::clone(&api), authenticate))
         .route("/healthz", get(|| async { "ok" }))
         .fallback(|| async { Refusal::NotFound })

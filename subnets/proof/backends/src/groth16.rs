@@ -31,7 +31,7 @@ use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Verifier};
-use circuit::{Layout, MAX_PUBLIC};
+use circuit::{Layout, MAX_PUBLIC_VALUES};
 use keys::VerificationKeyFile;
 
 /// The backend's name in circuit metadata.
@@ -66,12 +66,12 @@ impl Backend for Groth16 {
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
-        let cs = circuit::constrain(circuit, &Layout::of(circuit, MAX_PUBLIC))?;
+        let cs = circuit::constrain(circuit, &Layout::of(circuit, MAX_PUBLIC_VALUES))?;
         Ok(Estimate { constraints: cs.constraints() as u64 })
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        setup(circuit, Layout::of(circuit, MAX_PUBLIC))
+        setup(circuit, Layout::of(circuit, MAX_PUBLIC_VALUES))
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
@@ -89,7 +89,7 @@ impl Backend for Groth16 {
 
 impl Groth16HashedInputs {
     fn layout(circuit: &Circuit) -> Layout {
-        let mut layout = Layout::of(circuit, MAX_PUBLIC);
+        let mut layout = Layout::of(circuit, MAX_PUBLIC_VALUES);
         layout.inputs.hashed = true;
         layout
     }

@@ -187,7 +187,7 @@ pub trait Verifier: Send + Sync {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError>;
 
     /// Returns the maximum number of proofs that are verified faster together than one by one.
-    fn most_together(&self) -> usize {
+    fn max_batch_size(&self) -> usize {
         1
     }
 

@@ -83,8 +83,8 @@ use crate::{
 };
 use air::{Kind, PUBLIC_LIMBS, Table};
 use config::{
-    Common, Config, Data, Early, Hiding, Parameters, Plain, Prepared, Proof, Root, SECURITY_BITS,
-    Scheme, Val,
+    Common, Config, Data, EarlyColumns, Hiding, Parameters, Plain, Prepared, Proof, Root,
+    SECURITY_BITS, Scheme, Val,
 };
 pub use hiding::StarkHiding;
 use keys::VerificationKeyFile;
@@ -558,7 +558,7 @@ impl<S: Scheme> Verifier for StarkVerifier<S> {
             return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
         };
         let StagedProof::<S> { coefficients, proof } = Self::read(proof)?;
-        let early: Early<S> = early_columns(&tables, coefficients, None);
+        let early: EarlyColumns<S> = early_columns(&tables, coefficients, None);
         let (challenges, config) =
             self.parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(self.file.powers(challenges));

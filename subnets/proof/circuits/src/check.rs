@@ -18,11 +18,11 @@ use crate::{Backends, CircuitError};
 pub use stored::StoredChecks;
 
 /// Maximum number of identities that are remembered.
-const MAX_CHECKED: usize = 10_000;
+const MAX_CHECKED_CIRCUITS: usize = 10_000;
 
 /// Identities of circuits whose files were compared with each other. An identity covers the hashes
 /// of all files.
-static CHECKED: Mutex<BTreeSet<Digest>> = Mutex::new(BTreeSet::new());
+static CHECKED_CIRCUITS: Mutex<BTreeSet<Digest>> = Mutex::new(BTreeSet::new());
 
 /// Returns whether the keys of a backend can be computed from the network.
 pub(crate) fn follows_from_network(backend: &str) -> bool {
@@ -66,12 +66,12 @@ pub(crate) fn remember(id: &Digest, backends: &Backends) {
         let _ = stored.insert(id);
     }
     let mut checked = checked();
-    if checked.len() >= MAX_CHECKED {
+    if checked.len() >= MAX_CHECKED_CIRCUITS {
         checked.clear();
     }
     checked.insert(*id);
 }
 
 fn checked() -> MutexGuard<'static, BTreeSet<Digest>> {
-    CHECKED.lock().unwrap_or_else(PoisonError::into_inner)
+    CHECKED_CIRCUITS.lock().unwrap_or_else(PoisonError::into_inner)
 }

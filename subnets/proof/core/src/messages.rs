@@ -93,7 +93,7 @@ impl ProofSystem {
     }
 
     /// Returns the wire name of one of this project's backends; `None` for an unknown ID.
-    pub fn of_backend(id: &str) -> Option<Self> {
+    pub fn for_backend(id: &str) -> Option<Self> {
         match id {
             "groth16" => Some(Self::Groth16),
             "stark" => Some(Self::Stark),

@@ -12,7 +12,7 @@ use crate::{Digest, DigestError};
 
 /// Maximum magnitude of an integer in a message: 2^45. This is far below 2^53, so a real number
 /// still identifies its integer after a conversion to decimal text rounds it once more.
-const LARGEST: f64 = 35_184_372_088_832.0;
+const MAX_MAGNITUDE: f64 = 35_184_372_088_832.0;
 /// Maximum difference between a real number in a message and the integer that it represents.
 const TOLERANCE: f64 = 0.015_625;
 
@@ -145,13 +145,14 @@ pub fn integers(value: &Value) -> Option<Vec<i64>> {
 
 /// Converts a double to an integer; `None` if it has a fraction or is too large.
 fn whole(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(number as i64)
+    (number.fract() == 0.0 && number.abs() <= MAX_MAGNITUDE).then_some(number as i64)
 }
 
 /// Rounds a double to the nearest integer; `None` if it is not close to one or too large.
 fn nearest(number: f64) -> Option<i64> {
     let integer = number.round();
-    ((number - integer).abs() <= TOLERANCE && integer.abs() <= LARGEST).then_some(integer as i64)
+    ((number - integer).abs() <= TOLERANCE && integer.abs() <= MAX_MAGNITUDE)
+        .then_some(integer as i64)
 }
 
 /// A proof answer over HTTP, with binary values in hexadecimal.

@@ -174,7 +174,7 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
                 break;
             }
             let logits = model.next(&[next], &mut cache)?;
-            next = drawn(&logits, random.random());
+            next = token_at_share(&logits, random.random());
         }
         texts.push(filled(text.into_iter(), tokens));
     }
@@ -184,7 +184,7 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
 /// Returns the token at which the probabilities, added one by one, reach `share`. Not by the
 /// sampler of `taonet-lm`, which adds the largest ones first: other texts would change the scales,
 /// and so the keys, of models that are compiled again.
-fn drawn(logits: &[f32], share: f64) -> u32 {
+fn token_at_share(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
     let mut remaining = share * weights().sum::<f64>();

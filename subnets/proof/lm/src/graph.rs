@@ -15,14 +15,14 @@ const INPUT: &str = "tokens";
 /// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
 /// of `stark`, which has a row for each value of an activation, too. Other ones are multiplied with
 /// the choice of a token, and cost a weight each.
-const MAX_LOOKED_UP: usize = 1 << 20;
+const MAX_EMBEDDING_NUMBERS: usize = 1 << 20;
 
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
 /// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
     let embeddings = &decoder.embeddings;
-    let is_looked_up = embeddings.outputs * embeddings.inputs <= MAX_LOOKED_UP;
+    let is_looked_up = embeddings.outputs * embeddings.inputs <= MAX_EMBEDDING_NUMBERS;
     written(decoder, tokens, is_looked_up)
 }
 

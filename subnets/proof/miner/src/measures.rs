@@ -25,16 +25,16 @@ pub(crate) fn proof(duration: Duration) {
 }
 
 /// Guard that counts a proof in progress until it is dropped.
-pub(crate) struct Proving(());
+pub(crate) struct ProofGuard(());
 
-impl Proving {
+impl ProofGuard {
     pub(crate) fn begin() -> Self {
         gauge!(PROVING).increment(1.0);
         Self(())
     }
 }
 
-impl Drop for Proving {
+impl Drop for ProofGuard {
     fn drop(&mut self) {
         gauge!(PROVING).decrement(1.0);
     }

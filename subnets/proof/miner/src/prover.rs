@@ -11,7 +11,7 @@ use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
 use tokio::sync::Semaphore;
 
-use crate::measures::{Proving, proof};
+use crate::measures::{ProofGuard, proof};
 use crate::{Behaviour, Refusal};
 
 /// Settings of a [`Miner`].
@@ -191,7 +191,7 @@ impl Miner {
         let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
-            let (_permit, _proving, start) = (permit, Proving::begin(), Instant::now());
+            let (_permit, _proving, start) = (permit, ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
             proof(start.elapsed());
             proven

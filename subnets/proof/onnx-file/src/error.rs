@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::limits::MAX_PARTS;
 use super::proto::NodeProto;
-use super::{MAX_BYTES, MAX_COMPUTED, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS};
+use super::{MAX_BYTES, MAX_COMPUTED_ELEMENTS, MAX_NODES, MAX_PARAMETERS, MAX_RANK, OPSETS};
 
 /// Why a model file is invalid or unsupported.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -46,7 +46,9 @@ pub enum OnnxError {
     #[error(transparent)]
     Memory(MemoryError),
     /// The nodes compute more elements than the memory of any network can hold.
-    #[error("the nodes compute at least {0} elements, more than the maximum of {MAX_COMPUTED}")]
+    #[error(
+        "the nodes compute at least {0} elements, more than the maximum of {MAX_COMPUTED_ELEMENTS}"
+    )]
     Elements(u64),
     /// A tensor has more than 32 dimensions.
     #[error("tensor '{0}' has more than {MAX_RANK} dimensions")]

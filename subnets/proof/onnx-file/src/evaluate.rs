@@ -331,12 +331,12 @@ impl Operands<'_> {
             }
             "Max" | "Or" => self.folded(f64::max),
             "Min" => self.folded(f64::min),
-            _ => self.compute_further(),
+            _ => self.compute_other_operators(),
         }
     }
 
     /// Computes reductions, elements that indices choose, and operators of `ai.onnx.ml`.
-    fn compute_further(&self) -> Result<Tensor, OnnxError> {
+    fn compute_other_operators(&self) -> Result<Tensor, OnnxError> {
         match self.node.op_type.as_str() {
             operator if operator.starts_with("Reduce") => self.reduced(),
             "CumSum" => self.cumulated(),

@@ -76,7 +76,7 @@ pub const MAX_LIST: usize = MAX_NODES;
 pub const MAX_RANK: usize = 32;
 /// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB
 /// that a network may take.
-pub const MAX_COMPUTED: u64 = 1 << 26;
+pub const MAX_COMPUTED_ELEMENTS: u64 = 1 << 26;
 /// Supported versions of the standard operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// The largest value that stands for minus infinity in the mask of an attention: exporters write
@@ -188,7 +188,8 @@ impl ModelFile {
         if inputs.is_empty() {
             return Err(refuse());
         }
-        let outputs::Chosen { outputs, notes } = outputs::choose(&graph, &options.outputs)?;
+        let outputs::SelectedOutputs { outputs, notes } =
+            outputs::choose(&graph, &options.outputs)?;
         if outputs.is_empty() {
             return Err(refuse());
         }

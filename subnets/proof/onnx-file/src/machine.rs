@@ -123,14 +123,14 @@ impl Machine {
         if parameters > MAX_PARAMETERS || work > MAX_MULTIPLY_ADDS {
             return Err(OnnxError::Parameters(parameters));
         }
-        let coefficients = of_pairs(&vectors_per_class, &coefficients, count);
+        let coefficients = pair_coefficients(&vectors_per_class, &coefficients, count);
         Ok(Self { kernel, count, vectors, coefficients, offsets, probability })
     }
 }
 
 /// Returns the coefficients of all support vectors for each pair of classes. In the file, a class
 /// has coefficients for the other classes, one row each.
-fn of_pairs(vectors_per_class: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
+fn pair_coefficients(vectors_per_class: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
     let starts: Vec<usize> = vectors_per_class
         .iter()
         .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))

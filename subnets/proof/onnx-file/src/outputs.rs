@@ -12,7 +12,7 @@ const TEXT: i32 = 8;
 const SAME_ELEMENTS: [&str; 6] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
 /// The outputs of a graph that are computed.
-pub(super) struct Chosen {
+pub(super) struct SelectedOutputs {
     pub(super) outputs: Vec<String>,
     /// What is omitted.
     pub(super) notes: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Chosen {
 ///
 /// # Errors
 /// When no output has one of the names.
-pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, OnnxError> {
+pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<SelectedOutputs, OnnxError> {
     let output_names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     if let Some(name) = names.iter().find(|name| !output_names.contains(&name.as_str())) {
         return Err(OnnxError::UnknownOutput {
@@ -64,7 +64,7 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<Chosen, Onn
             outputs.push(output);
         }
     }
-    Ok(Chosen { outputs, notes })
+    Ok(SelectedOutputs { outputs, notes })
 }
 
 /// The tensors of a graph.
@@ -119,7 +119,7 @@ impl<'a> Tensors<'a> {
         if output.element() == Some(TEXT) {
             return true;
         }
-        let before = self.before(&output.name, keeps_class);
+        let before = self.before(&output.name, passed_class_tensor);
         let position = before.last().copied().unwrap_or_default();
         let Some(node) = self.producers.get(position) else { return false };
         let names_labels = if is_classifier(node) {
@@ -142,7 +142,7 @@ fn keeps_ranking(node: &NodeProto) -> Option<&String> {
 }
 
 /// Returns the tensor of the classes that a node passes on, under other names.
-fn keeps_class(node: &NodeProto) -> Option<&String> {
+fn passed_class_tensor(node: &NodeProto) -> Option<&String> {
     if is_learned(node, &["ArrayFeatureExtractor"]) {
         // Chooses names of classes by their positions.
         return node.input.get(1);

@@ -3,7 +3,7 @@
 
 mod states;
 
-pub use states::{FOLDED, table};
+pub use states::{FOLDED_OPERATORS, table};
 
 use super::proto::AttributeKind::{self, Float, Floats, Graph, Int, Ints, String, Strings, Tensor};
 use super::proto::NodeProto;
@@ -238,7 +238,7 @@ const LABELS: [(&str, AttributeKind); 3] =
     [("classlabels_ints", Ints), ("classlabels_int64s", Ints), ("classlabels_strings", Strings)];
 
 /// All supported operators for machine learning, in alphabetical order.
-const LEARNED: &[Rule] = &[
+const ML_RULES: &[Rule] = &[
     ("ArrayFeatureExtractor", 2, &[]),
     (
         "LinearClassifier",
@@ -399,7 +399,7 @@ pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
         let hint = "export the model with operators of the ONNX standard".to_owned();
         return Err(OnnxError::Operator { node: operator, hint });
     }
-    let rules = if is_learned { LEARNED } else { RULES };
+    let rules = if is_learned { ML_RULES } else { RULES };
     let rule = rules.iter().find(|(name, ..)| *name == node.op_type);
     let &(_, most, attributes) = rule.ok_or_else(|| unsupported_operator(node))?;
     let inputs = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);

@@ -60,10 +60,10 @@ impl NodeProto {
             {
                 Err(unsupported(self, "values are not finite".to_owned()))
             }
-            ("value_floats", _) => Ok(Constant::of_floats(&attribute.floats)),
-            ("value_ints", _) => Ok(Constant::of_integers(&attribute.ints)),
-            ("value_float", _) => Ok(scalar(Constant::of_floats(&[attribute.f]))),
-            ("value_int", _) => Ok(scalar(Constant::of_integers(&[attribute.i]))),
+            ("value_floats", _) => Ok(Constant::from_floats(&attribute.floats)),
+            ("value_ints", _) => Ok(Constant::from_integers(&attribute.ints)),
+            ("value_float", _) => Ok(scalar(Constant::from_floats(&[attribute.f]))),
+            ("value_int", _) => Ok(scalar(Constant::from_integers(&[attribute.i]))),
             _ => Err(unsupported(self, "the constant has no tensor".to_owned())),
         }
     }
@@ -177,12 +177,12 @@ impl Constant {
     }
 
     /// Creates a list of floats.
-    pub fn of_floats(values: &[f32]) -> Self {
+    pub fn from_floats(values: &[f32]) -> Self {
         Self { dims: vec![values.len()], data: Data::Floats(values.to_vec()) }
     }
 
     /// Creates a list of integers.
-    pub fn of_integers(values: &[i64]) -> Self {
+    pub fn from_integers(values: &[i64]) -> Self {
         Self { dims: vec![values.len()], data: Data::Integers(values.to_vec()) }
     }
 

@@ -16,7 +16,7 @@ use super::{ElementType, OnnxError, Reader, Value, dims, unsupported};
 const MAX_FACTORS: usize = 256;
 /// The largest term of a sum of powers is 1. A sum below this, which only rounding could yield, is
 /// none.
-const LEAST_SUM: f32 = 0.5;
+const MIN_SUM: f32 = 0.5;
 
 impl Reader {
     /// Converts the mean of any number of tensors.
@@ -302,7 +302,7 @@ impl Expansion<'_> {
         let difference = self.node("Sub", &[input, &largest]);
         let powers = self.node("Exp", &[&difference]);
         let sum = self.reduce_over("ReduceSum", &powers, axes, true)?;
-        let minimum = self.number(LEAST_SUM)?;
+        let minimum = self.number(MIN_SUM)?;
         let sum = self.node("Max", &[&sum, &minimum]);
         let logarithm = self.node("Log", &[&sum]);
         Ok(self.node("Add", &[&logarithm, &largest]))

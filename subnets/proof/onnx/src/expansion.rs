@@ -46,7 +46,7 @@ impl<'a> Expansion<'a> {
 
     /// Defines a list of integers.
     pub(super) fn integers(&mut self, values: &[i64]) -> Result<String, OnnxError> {
-        self.constant(Constant::of_integers(values))
+        self.constant(Constant::from_integers(values))
     }
 
     /// Appends a node; returns the name of its output.

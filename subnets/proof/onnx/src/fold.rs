@@ -10,7 +10,9 @@ use super::dims;
 use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{ElementType, MAX_MOVED, OnnxError, Reader, Value, output_type, rules, unsupported};
+use super::{
+    ElementType, MAX_MOVED_ELEMENTS, OnnxError, Reader, Value, output_type, rules, unsupported,
+};
 
 /// The largest integer that no other one is rounded to in double precision.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
@@ -29,7 +31,7 @@ impl Reader {
             let Some(Value::Constant(constant)) = self.values.get(name) else { return Ok(false) };
             operands.push((name.as_str(), constant.as_ref()));
         }
-        let is_folded = rules::FOLDED.contains(&node.op_type.as_str())
+        let is_folded = rules::FOLDED_OPERATORS.contains(&node.op_type.as_str())
             && !operands.is_empty()
             && !has_more_outputs(node);
         if !is_folded {
@@ -68,10 +70,10 @@ impl Reader {
             .filter_map(|(_, constant)| dims::elements(&constant.dims))
             .sum::<usize>();
         self.moved = self.moved.saturating_add(read.saturating_add(computed));
-        if self.moved > MAX_MOVED {
+        if self.moved > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
-                format!("more than {MAX_MOVED} elements of constants are computed"),
+                format!("more than {MAX_MOVED_ELEMENTS} elements of constants are computed"),
             ));
         }
         let (dims, values) = evaluate_constants(self.opset, node, &operands)?;
@@ -124,7 +126,7 @@ impl Reader {
         super::define(
             &mut self.values,
             output(node)?,
-            Value::Constant(Arc::new(Constant::of_integers(&part))),
+            Value::Constant(Arc::new(Constant::from_integers(&part))),
         )
     }
 }

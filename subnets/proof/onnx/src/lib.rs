@@ -74,8 +74,8 @@ use taonet_proof_onnx_file::proto::NodeProto;
 use taonet_proof_onnx_file::tensor::Constant;
 use taonet_proof_onnx_file::types::{element_type, output_type};
 use taonet_proof_onnx_file::{
-    MASKED, MAX_COMPUTED, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UNSIGNED, dims, ensemble,
-    invalid_shape, proto, rules, tensor, unsupported,
+    MASKED, MAX_COMPUTED_ELEMENTS, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UNSIGNED, dims,
+    ensemble, invalid_shape, proto, rules, tensor, unsupported,
 };
 
 pub use compare::{CompareError, compare};
@@ -86,7 +86,7 @@ pub use taonet_proof_onnx_file::{
 };
 
 /// Maximum number of elements that all nodes together move.
-const MAX_MOVED: usize = 1 << 25;
+const MAX_MOVED_ELEMENTS: usize = 1 << 25;
 
 /// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
@@ -387,7 +387,11 @@ impl Reader {
     /// Counts computed elements: a few nodes can describe very many.
     fn count_computed(&mut self, elements: usize) -> Result<(), OnnxError> {
         self.computed = self.computed.saturating_add(elements as u64);
-        if self.computed > MAX_COMPUTED { Err(OnnxError::Elements(self.computed)) } else { Ok(()) }
+        if self.computed > MAX_COMPUTED_ELEMENTS {
+            Err(OnnxError::Elements(self.computed))
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns whether a tensor is the output of the softmax at the end.

@@ -85,7 +85,9 @@ impl Reader {
             Some(intercepts) if intercepts.len() == targets => {
                 finite(node, "intercepts", intercepts)?
             }
-            Some(intercepts) => return Err(misfit(node, "intercepts", intercepts.len(), targets)),
+            Some(intercepts) => {
+                return Err(length_error(node, "intercepts", intercepts.len(), targets));
+            }
         };
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, features])?;
@@ -100,7 +102,7 @@ impl Reader {
         let part = |name: &str| match node.floats(name) {
             Some(&[single]) => Ok(vec![single; features]),
             Some(several) if several.len() == features => Ok(several.to_vec()),
-            other => Err(misfit(node, name, other.map_or(0, <[f32]>::len), features)),
+            other => Err(length_error(node, name, other.map_or(0, <[f32]>::len), features)),
         };
         let (offset, scale) = (part("offset")?, part("scale")?);
         if offset.iter().chain(&scale).any(|value| !value.is_finite()) {
@@ -174,14 +176,19 @@ pub(super) fn scores_of(node: &NodeProto) -> Result<&str, OnnxError> {
     name.ok_or_else(|| unsupported(node, "the scores are no output".to_owned()))
 }
 
-fn misfit(node: &NodeProto, name: &str, length: usize, expected: usize) -> OnnxError {
+fn length_error(node: &NodeProto, name: &str, length: usize, expected: usize) -> OnnxError {
     unsupported(node, format!("attribute '{name}' has {length} elements, expected {expected}"))
 }
 
 fn coefficients(node: &NodeProto, rows: usize, features: usize) -> Result<Vec<f32>, OnnxError> {
     let values = node.floats("coefficients").unwrap_or_default();
     if rows == 0 || rows.checked_mul(features) != Some(values.len()) {
-        return Err(misfit(node, "coefficients", values.len(), rows.saturating_mul(features)));
+        return Err(length_error(
+            node,
+            "coefficients",
+            values.len(),
+            rows.saturating_mul(features),
+        ));
     }
     finite(node, "coefficients", values)
 }

@@ -8,7 +8,7 @@ use super::expansion::{Expansion, permutation};
 use super::linear::first;
 use super::node::output;
 use super::proto::NodeProto;
-use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
+use super::{MAX_MOVED_ELEMENTS, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
 
 impl Reader {
     /// Appends a move without a name; returns its tensor.
@@ -35,10 +35,10 @@ impl Reader {
         elements: usize,
     ) -> Result<(), OnnxError> {
         self.moved = self.moved.saturating_add(elements);
-        if self.moved > MAX_MOVED {
+        if self.moved > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
-                format!("more than {MAX_MOVED} elements are moved by all nodes together"),
+                format!("more than {MAX_MOVED_ELEMENTS} elements are moved by all nodes together"),
             ));
         }
         Ok(())

@@ -15,7 +15,7 @@ use super::{MASKED, OnnxError, Reader, Value, unsupported};
 
 /// The largest term of a softmax's sum is 1. A divisor below this, which only rounding could yield,
 /// is none.
-const LEAST_SUM: f64 = 0.5;
+const MIN_SUM: f64 = 0.5;
 
 impl Reader {
     /// Converts a softmax. One at the end over all elements is omitted, since its arguments have
@@ -56,7 +56,7 @@ impl Reader {
         let tensor = if is_log {
             self.logarithms(node, &terms, &ordered)?
         } else {
-            let inverse = Function::Variable.then(Unary::Inverse { least: LEAST_SUM });
+            let inverse = Function::Variable.then(Unary::Inverse { least: MIN_SUM });
             let factors = self.push_mapped(terms.sums, inverse)?;
             if self.is_divided_later(node, &input.dims, &axes)? {
                 divided_later = Some(factors);
@@ -196,7 +196,7 @@ impl Reader {
         terms: &Terms,
         rows: &Rows,
     ) -> Result<usize, OnnxError> {
-        let positive = Unary::Clip { low: LEAST_SUM, high: f64::INFINITY };
+        let positive = Unary::Clip { low: MIN_SUM, high: f64::INFINITY };
         let logarithms =
             self.push_mapped(terms.sums, Function::Variable.then(positive).then(Unary::Log))?;
         let inputs = vec![terms.differences, self.spread(node, logarithms, rows)?];

@@ -45,8 +45,8 @@ impl Reader {
         };
         let (spread_rows, spread_columns) = (height_with + rows - 1, width_with + columns - 1);
         Self::check_elements(node, &[channels, spread_rows, spread_columns])?;
-        let row = places(height, spread_rows, sizes.stride[0], rows - 1);
-        let column = places(width, spread_columns, sizes.stride[1], columns - 1);
+        let row = input_positions(height, spread_rows, sizes.stride[0], rows - 1);
+        let column = input_positions(width, spread_columns, sizes.stride[1], columns - 1);
         let [top, left, bottom, right] = sizes.padding;
         let cropped = if top + bottom < height_with && left + right < width_with {
             row.get(top..spread_rows - bottom).zip(column.get(left..spread_columns - right))
@@ -79,7 +79,12 @@ impl Reader {
 }
 
 /// Returns the element at each row or column of the input with zeros; `None` for zeros.
-fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Option<usize>> {
+fn input_positions(
+    extent: usize,
+    spread: usize,
+    stride: usize,
+    before: usize,
+) -> Vec<Option<usize>> {
     let source_index = |at: usize| {
         let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
         Some(from / stride).filter(|&input| input < extent)

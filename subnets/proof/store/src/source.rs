@@ -18,7 +18,7 @@ const MAX_DOCUMENT: usize = 64 << 20;
 /// Timeout of a connection attempt.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// Timeout for the head of a response, and for each chunk of its body.
-const STALLED: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A catalogue over HTTP or in a bucket.
 #[derive(Clone, Debug)]
@@ -129,7 +129,10 @@ impl Source {
                     let url = Box::new(url.clone());
                     move |source| SourceError::Http { url: url.clone(), source }
                 };
-                Ok(open_at(client, url, from, STALLED).await.map_err(&failed)?.map_err(failed))
+                Ok(open_at(client, url, from, STALL_TIMEOUT)
+                    .await
+                    .map_err(&failed)?
+                    .map_err(failed))
             }
             Kind::Bucket { storage, document } => {
                 let parent = document
@@ -140,11 +143,13 @@ impl Source {
                 let location = location.to_owned();
                 let stalled = move |_: Elapsed| SourceError::Stalled(location.clone());
                 let object =
-                    timeout(STALLED, storage.read(&key, from)).await.map_err(&stalled)??;
+                    timeout(STALL_TIMEOUT, storage.read(&key, from)).await.map_err(&stalled)??;
                 let chunks =
                     stream::try_unfold((object, stalled), |(mut object, stalled)| async move {
-                        let chunk =
-                            timeout(STALLED, object.next()).await.map_err(&stalled)?.transpose()?;
+                        let chunk = timeout(STALL_TIMEOUT, object.next())
+                            .await
+                            .map_err(&stalled)?
+                            .transpose()?;
                         Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stalled))))
                     });
                 Ok(RemainingFile { from, total: None, chunks: chunks.boxed() })

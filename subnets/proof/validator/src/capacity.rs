@@ -6,17 +6,17 @@ mod saved;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub(crate) use saved::Saved;
+pub(crate) use saved::SavedPerformance;
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of response times stored per circuit.
-const KEPT_TIMES: usize = 64;
+const MAX_STORED_TIMES: usize = 64;
 /// Minimum number of response times for an adaptive timeout.
-const TIMES_FOR_TIMEOUT: usize = 50;
+const MIN_TIMES_FOR_TIMEOUT: usize = 50;
 /// Minimum number of response times for an estimate of when an answer is overdue.
-const TIMES_FOR_ESTIMATE: usize = 8;
+const MIN_TIMES_FOR_ESTIMATE: usize = 8;
 /// Multiple of the 95th percentile after which an answer is overdue.
-const OVERDUE: f64 = 2.0;
+const OVERDUE_FACTOR: f64 = 2.0;
 /// Ratio of the target capacity to the measured parallelism; above 1, so that the capacity can
 /// grow.
 const HEADROOM: f64 = 1.5;
@@ -35,7 +35,7 @@ const PROOFS_WITHOUT_PROBE: usize = 16;
 const SLOWER: f64 = 0.25;
 /// Number of verified proofs before the next capacity step, after the miner reported that it is at
 /// capacity.
-const PROOFS_AFTER_BUSY: usize = 64;
+const PROOFS_PER_STEP_AFTER_BUSY: usize = 64;
 /// Maximum number of concurrent requests to one miner.
 const MAX_CONCURRENT_PER_MINER: usize = 32;
 
@@ -46,7 +46,7 @@ pub(crate) struct Times(VecDeque<f32>);
 
 impl Times {
     pub(crate) fn add(&mut self, time: Duration) {
-        if self.0.len() == KEPT_TIMES {
+        if self.0.len() == MAX_STORED_TIMES {
             self.0.pop_front();
         }
         self.0.push_back(time.as_secs_f32());
@@ -62,20 +62,21 @@ impl Times {
 
     /// Returns the time after which an answer is overdue: twice the 95th percentile of at least
     /// `minimum` times.
-    fn overdue(&self, minimum: usize) -> Option<Duration> {
+    fn overdue_after(&self, minimum: usize) -> Option<Duration> {
         let slow = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
-        Duration::try_from_secs_f64(slow * OVERDUE).ok()
+        Duration::try_from_secs_f64(slow * OVERDUE_FACTOR).ok()
     }
 
     /// Returns the time after which an answer is overdue; `None` with fewer than
-    /// [`TIMES_FOR_ESTIMATE`] response times.
+    /// [`MIN_TIMES_FOR_ESTIMATE`] response times.
     pub(crate) fn estimate(&self) -> Option<Duration> {
-        self.overdue(TIMES_FOR_ESTIMATE)
+        self.overdue_after(MIN_TIMES_FOR_ESTIMATE)
     }
 
-    /// Returns the adaptive timeout; `None` with fewer than [`TIMES_FOR_TIMEOUT`] response times.
+    /// Returns the adaptive timeout; `None` with fewer than [`MIN_TIMES_FOR_TIMEOUT`] response
+    /// times.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.overdue(TIMES_FOR_TIMEOUT)
+        self.overdue_after(MIN_TIMES_FOR_TIMEOUT)
     }
 }
 
@@ -174,7 +175,7 @@ impl Performance {
     /// including the refused one.
     pub(crate) fn busy(&mut self, in_flight: usize) {
         self.capacity = self.capacity.min(in_flight.saturating_sub(1)).max(1);
-        self.until_step = PROOFS_AFTER_BUSY;
+        self.until_step = PROOFS_PER_STEP_AFTER_BUSY;
         self.parallelism.clear();
     }
 
@@ -277,7 +278,7 @@ mod tests {
         simulate(&mut performance, 10, 3_000);
         performance.busy(5);
         assert_eq!(performance.capacity, 4);
-        simulate(&mut performance, 10, PROOFS_AFTER_BUSY - 1);
+        simulate(&mut performance, 10, PROOFS_PER_STEP_AFTER_BUSY - 1);
         assert_eq!(performance.capacity, 4, "no growth right after a refusal");
         performance.failed();
         assert_eq!((performance.capacity, performance.is_failing()), (2, true));
@@ -291,10 +292,10 @@ mod tests {
     fn timeouts_adapt_after_enough_measurements() {
         let mut times = Times::default();
         assert_eq!((times.estimate(), times.timeout()), (None, None));
-        for number in 1..=TIMES_FOR_TIMEOUT {
+        for number in 1..=MIN_TIMES_FOR_TIMEOUT {
             times.add(Duration::from_secs(2));
-            assert_eq!(times.estimate().is_some(), number >= TIMES_FOR_ESTIMATE);
-            assert_eq!(times.timeout().is_some(), number >= TIMES_FOR_TIMEOUT);
+            assert_eq!(times.estimate().is_some(), number >= MIN_TIMES_FOR_ESTIMATE);
+            assert_eq!(times.timeout().is_some(), number >= MIN_TIMES_FOR_TIMEOUT);
         }
         assert_eq!(times.timeout(), Some(Duration::from_secs(4)));
         // A single outlier has no effect; a slow tenth has.
@@ -303,6 +304,9 @@ mod tests {
         (0..6).for_each(|_| times.add(Duration::from_mins(1)));
         assert_eq!(times.timeout(), Some(Duration::from_mins(2)));
         (0..1_000).for_each(|_| times.add(Duration::from_secs(1)));
-        assert_eq!((times.0.len(), times.timeout()), (KEPT_TIMES, Some(Duration::from_secs(2))));
+        assert_eq!(
+            (times.0.len(), times.timeout()),
+            (MAX_STORED_TIMES, Some(Duration::from_secs(2)))
+        );
     }
 }

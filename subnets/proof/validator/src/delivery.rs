@@ -172,7 +172,7 @@ impl Examiner {
         {
             let proof_request =
                 ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
-            let bundle = self.obtain(position, proof_request, &report).await?;
+            let bundle = self.obtain_proof(position, proof_request, &report).await?;
             return Ok(ModelBundle::Whole(Box::new(bundle)));
         }
         let model = self.models.get(id).ok_or(DeliveryError::UnknownModel(*id))?;
@@ -186,7 +186,10 @@ impl Examiner {
         for (position, proof_request) in proof_requests {
             let (examiner, report) = (Arc::clone(self), Arc::clone(&report));
             running.spawn(async move {
-                (proof_request.slice(), examiner.obtain(position, proof_request, &report).await)
+                (
+                    proof_request.slice(),
+                    examiner.obtain_proof(position, proof_request, &report).await,
+                )
             });
         }
         let mut slices = Vec::with_capacity(model.slices.len());
@@ -224,7 +227,7 @@ impl Examiner {
             let nonce = model.nonce(&run, slice, &before, &after);
             let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
             let backend = &examined.directory.metadata().backend;
-            let system = ProofSystem::of_backend(backend)
+            let system = ProofSystem::for_backend(backend)
                 .ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
             let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
             proof_requests.push((
@@ -239,7 +242,7 @@ impl Examiner {
     /// Sends a request to one miner after another until a proof verifies. The next miner receives
     /// it when the previous miner fails or its answer is overdue. Requests whose proofs are no
     /// longer needed continue, and count towards their miners' scores.
-    async fn obtain(
+    async fn obtain_proof(
         self: &Arc<Self>,
         position: usize,
         proof_request: ProofRequest,

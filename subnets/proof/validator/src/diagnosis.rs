@@ -2,7 +2,7 @@
 //! other miners.
 //!
 //! The reason has no effect on the score, so a diagnosis is bounded: at most [`MAX_TRIALS`]
-//! verifications per proof, and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner.
+//! verifications per proof, and [`MAX_TRIALS_PER_MINUTE`] per minute for all proofs of a miner.
 //! Recognising a verbatim copy requires none. Verifiers of external programs are not tried: each
 //! verification may take minutes.
 
@@ -19,7 +19,7 @@ use crate::ProofMiner;
 use crate::request::{LoadedCircuit, UnverifiedProof};
 
 /// Number of statements remembered per miner, from the miner's latest verified proofs.
-const REMEMBERED: usize = 4;
+const MAX_STATEMENTS: usize = 4;
 /// Maximum number of verifications to diagnose one proof.
 const MAX_TRIALS: usize = 32;
 /// Maximum number of verifications with other circuits.
@@ -27,13 +27,13 @@ const MAX_CIRCUITS: usize = 8;
 /// Maximum number of verifications with other miners for the same request.
 const MAX_MINERS: usize = 16;
 /// Maximum number of verifications per minute to diagnose the proofs of one miner.
-const TRIALS_A_MINUTE: usize = 128;
+const MAX_TRIALS_PER_MINUTE: usize = 128;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Statements of the last verified proofs, and the cost of diagnoses, by miner.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<BTreeMap<Hotkey, Record>>);
+pub(crate) struct ProofHistory(Mutex<BTreeMap<Hotkey, Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
@@ -43,12 +43,12 @@ struct Record {
     spent: Option<(Instant, usize)>,
 }
 
-impl Remembered {
+impl ProofHistory {
     pub(crate) fn add(&self, statement: Statement, proof: &[u8]) {
         let proof = Digest::of(proof);
         let mut miners = self.lock();
         let verified = &mut miners.entry(statement.binding.miner).or_default().verified;
-        if verified.len() == REMEMBERED {
+        if verified.len() == MAX_STATEMENTS {
             verified.pop_front();
         }
         verified.push_back((statement, proof));
@@ -79,7 +79,7 @@ impl Remembered {
     }
 
     /// Returns the last statement of at most `count` other miners.
-    fn of_others(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
+    fn others_statements(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
         let miners = self.lock();
         let others = miners.iter().filter(|(other, _)| *other != miner);
         others
@@ -92,7 +92,7 @@ impl Remembered {
     fn allowance(&self, miner: &Hotkey, now: Instant) -> usize {
         match self.lock().get(miner).and_then(|record| record.spent) {
             Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => {
-                TRIALS_A_MINUTE.saturating_sub(spent).min(MAX_TRIALS)
+                MAX_TRIALS_PER_MINUTE.saturating_sub(spent).min(MAX_TRIALS)
             }
             _ => MAX_TRIALS,
         }
@@ -142,7 +142,7 @@ pub(crate) fn diagnose(
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
     error: &VerifyError,
-    remembered: &Remembered,
+    remembered: &ProofHistory,
     miners: &[ProofMiner],
 ) -> Fault {
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
@@ -169,7 +169,7 @@ fn origin(
     examined: &LoadedCircuit,
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
-    remembered: &Remembered,
+    remembered: &ProofHistory,
     miners: &[ProofMiner],
     trials: &mut Trials<'_>,
 ) -> Option<Fault> {
@@ -209,7 +209,7 @@ fn origin(
             return Some(Fault::CopiedProof);
         }
     }
-    for earlier in remembered.of_others(&miner, trials.left) {
+    for earlier in remembered.others_statements(&miner, trials.left) {
         if circuit_of(&earlier).is_some_and(|circuit| trials.holds(circuit, &earlier)) {
             return Some(Fault::CopiedProof);
         }

@@ -11,7 +11,7 @@ use taonet_proof_core::Digest;
 use tokio::sync::Notify;
 
 use crate::ProofMiner;
-use crate::capacity::{Performance, Saved, Times};
+use crate::capacity::{Performance, SavedPerformance, Times};
 
 /// Pauses after consecutive failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
@@ -108,7 +108,7 @@ pub(crate) enum Purpose {
 
 /// Outcome of an assigned request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum AssignmentOutcome {
     /// The proof verified; contains the response time.
     Verified(Duration),
     /// The miner was at capacity.
@@ -124,17 +124,17 @@ impl Dispatcher {
 
     /// Restores the performance of miners and circuits. `circuits` are the identities of the
     /// circuits by position.
-    pub(crate) fn restore(&self, saved: Saved, circuits: &[Digest], now: Duration) {
+    pub(crate) fn restore(&self, saved: SavedPerformance, circuits: &[Digest], now: Duration) {
         let (miners, market) = saved.restore(circuits, now);
         let mut state = self.lock();
         (state.restored, state.market) = (miners, market);
     }
 
     /// Returns the performance of all miners, for [`Dispatcher::restore`].
-    pub(crate) fn save(&self, circuits: &[Digest], now: Duration) -> Saved {
+    pub(crate) fn save(&self, circuits: &[Digest], now: Duration) -> SavedPerformance {
         let state = self.lock();
         let measured = state.miners.iter().map(|(hotkey, load)| (hotkey, &load.performance));
-        Saved::new(state.restored.iter().chain(measured), &state.market, circuits, now)
+        SavedPerformance::new(state.restored.iter().chain(measured), &state.market, circuits, now)
     }
 
     /// Assigns a user's request for a circuit. Prefers miners whose last proof verified, then those
@@ -310,22 +310,22 @@ impl Assignment {
     }
 
     /// Records the outcome.
-    pub(crate) fn settle(self, ended: Ended) {
+    pub(crate) fn settle(self, ended: AssignmentOutcome) {
         let mut state = self.of.lock();
-        if let Ended::Verified(time) = ended {
+        if let AssignmentOutcome::Verified(time) = ended {
             state.market.entry(self.circuit).or_default().add(time);
         }
         let Some(load) = state.miners.get_mut(self.miner.hotkey()) else { return };
         let pause = match ended {
-            Ended::Verified(time) => {
+            AssignmentOutcome::Verified(time) => {
                 load.performance.verified(self.circuit, time, self.in_flight);
                 return;
             }
-            Ended::Busy => {
+            AssignmentOutcome::Busy => {
                 load.performance.busy(self.in_flight);
                 BACKOFF.delay(0)
             }
-            Ended::Failed => {
+            AssignmentOutcome::Failed => {
                 load.performance.failed();
                 BACKOFF.delay(load.performance.failures().saturating_sub(1))
             }

@@ -16,8 +16,8 @@ use taonet_proof_core::slices::SlicedModel;
 use taonet_service::{Access, Clock, atomic_write, unix_time};
 use tokio::sync::{Semaphore, watch};
 
-use crate::diagnosis::Remembered;
-use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
+use crate::diagnosis::ProofHistory;
+use crate::dispatch::{Assignment, AssignmentOutcome, Dispatcher, Limits};
 use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 use crate::{Book, ProofMiner, measures};
 use verification::Verifications;
@@ -86,7 +86,7 @@ pub struct Examiner {
     clock: Clock,
     pub(crate) requests: Arc<Semaphore>,
     verifications: Verifications,
-    remembered: Arc<Remembered>,
+    remembered: Arc<ProofHistory>,
     miners: watch::Sender<Arc<Vec<ProofMiner>>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
@@ -179,11 +179,13 @@ impl Examiner {
             answer.await
         };
         match &answer {
-            Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
-            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
-                assignment.settle(Ended::Failed);
+            Ok((Outcome::Verified { time, .. }, _)) => {
+                assignment.settle(AssignmentOutcome::Verified(*time))
             }
-            Err(RequestError::Busy) => assignment.settle(Ended::Busy),
+            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
+                assignment.settle(AssignmentOutcome::Failed);
+            }
+            Err(RequestError::Busy) => assignment.settle(AssignmentOutcome::Busy),
             Err(RequestError::Local(_)) => {}
         }
         answer

@@ -42,7 +42,7 @@ use connections::Connections;
 use stopwatch::Stopwatch;
 
 /// Maximum size of a STARK proof, in bytes: seven times that of the largest shipped circuit.
-const MAX_STARK: usize = 2 << 20;
+const MAX_STARK_BYTES: usize = 2 << 20;
 /// Maximum size of a proof of an external backend, in bytes.
 const MAX_PROOF: usize = 16 << 20;
 /// Maximum size of an output in a message, in bytes: a double with its type.
@@ -307,7 +307,7 @@ fn unix_seconds() -> u64 {
 fn largest_answer(circuit: &CircuitMetadata) -> usize {
     let proof = match circuit.backend.as_str() {
         groth16::ID => groth16::PROOF_BYTES,
-        stark::ID => MAX_STARK,
+        stark::ID => MAX_STARK_BYTES,
         _ => MAX_PROOF,
     };
     (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096).max(MIN_LIMIT)

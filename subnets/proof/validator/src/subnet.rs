@@ -49,7 +49,7 @@ impl Subnet for ProofSubnet {
         Weights::proportional(scores, burn_uid)
     }
 
-    fn why_unearned(&self) -> &'static str {
+    fn unearned_reason(&self) -> &'static str {
         "no miner has enough verified proofs, and the burn uid is not on the subnet"
     }
 

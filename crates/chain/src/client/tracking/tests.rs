@@ -17,13 +17,13 @@ const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_b
 const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
 
 /// A scripted change of the mock chain.
-type Act = Box<dyn FnOnce(&MockChain) + Send>;
+type ChainChange = Box<dyn FnOnce(&MockChain) + Send>;
 
 /// The pool's next response.
 enum Answer {
     /// Accepts the bytes, sends status notifications, each after a scripted change, and ends the
     /// stream.
-    Takes(Vec<(Status, Act)>),
+    Takes(Vec<(Status, ChainChange)>),
     Refuses(i32, &'static str),
     /// Refuses the bytes after another node failed to respond.
     RefusesAfterAnother(i32, &'static str),
@@ -38,17 +38,17 @@ struct Stage {
     /// The pause between two status notifications.
     pause: Duration,
     /// A change that runs after the newest block was requested.
-    after_head: Mutex<Option<Act>>,
+    after_head: Mutex<Option<ChainChange>>,
 }
 
-struct Playing {
+struct ScriptedChain {
     chain: MockChain,
     pause: Duration,
-    reports: VecDeque<(Status, Act)>,
+    reports: VecDeque<(Status, ChainChange)>,
 }
 
 #[async_trait]
-impl StatusStream for Playing {
+impl StatusStream for ScriptedChain {
     async fn next(&mut self) -> Option<Status> {
         let Some((status, act)) = self.reports.pop_front() else { std::future::pending().await };
         tokio::time::sleep(self.pause).await;
@@ -59,7 +59,7 @@ impl StatusStream for Playing {
 
 #[async_trait]
 impl Nodes for Stage {
-    type Statuses = Playing;
+    type Statuses = ScriptedChain;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.chain.finalized_head().await
@@ -73,7 +73,7 @@ impl Nodes for Stage {
         head
     }
 
-    async fn look(
+    async fn search_block(
         &self,
         extrinsic: ExtrinsicHash,
         block: BlockHash,
@@ -96,7 +96,7 @@ impl Nodes for Stage {
         Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Playing>, ChainError> {
+    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<ScriptedChain>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
         let error = |code, data: &str| RpcError {
             code,
@@ -106,7 +106,7 @@ impl Nodes for Stage {
         let others_may_have_it =
             matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
         let answer = match self.answers.lock().unwrap().pop_front() {
-            Some(Answer::Takes(reports)) => Ok(Playing {
+            Some(Answer::Takes(reports)) => Ok(ScriptedChain {
                 chain: self.chain.clone(),
                 pause: self.pause,
                 reports: reports.into(),
@@ -115,13 +115,13 @@ impl Nodes for Stage {
                 Err(error(code, data))
             }
             Some(Answer::Breaks(error)) => return Err(error),
-            None => Err(error(ALREADY_THERE, "")),
+            None => Err(error(ALREADY_IN_POOL, "")),
         };
         Ok(PoolResponse { answer, others_may_have_it })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
-        Ok(Some(RefusedBecause::Payment))
+    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
+        Ok(Some(RefusalReason::Payment))
     }
 }
 
@@ -169,12 +169,12 @@ impl Stage {
     }
 }
 
-fn nothing() -> Act {
+fn nothing() -> ChainChange {
     Box::new(|_| {})
 }
 
 /// Returns a change that mines a block with the extrinsic.
-fn include(extrinsic: &SignedExtrinsic) -> Act {
+fn include(extrinsic: &SignedExtrinsic) -> ChainChange {
     let extrinsic = extrinsic.clone();
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
 }
@@ -268,7 +268,7 @@ async fn permanent_refusal_is_invalid() {
     ] {
         let stage = Stage::new([Answer::Refuses(code, data)]);
         let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-        let because = RefusedBecause::of_rpc_error(code, "refused", Some(data));
+        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
     }
 }
@@ -287,8 +287,8 @@ async fn temporary_refusal_is_not_invalid() {
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
         let outcome = stage.follow(&ours, ONCE).await;
-        let because = RefusedBecause::of_rpc_error(code, "refused", Some(data));
-        assert_eq!(outcome, Outcome::Unknown(UnknownBecause::Refused(because)), "{code}");
+        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
+        assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(because)), "{code}");
         assert!(stage.offers() > 10, "{code}");
         // The refusal is temporary, or the bytes are in a block already.
         for is_in_block in [false, true] {
@@ -318,13 +318,13 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
             ONCE,
         ),
         ("taken, then found invalid", Some(Answer::Takes(reports)), ONCE),
-        ("there already", Some(Answer::Refuses(ALREADY_THERE, "")), ONCE),
+        ("there already", Some(Answer::Refuses(ALREADY_IN_POOL, "")), ONCE),
     ] {
         let stage = Stage::new(first.into_iter().chain(refusals()));
         let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
         assert_eq!(
             outcome,
-            Outcome::Unknown(UnknownBecause::Refused(RefusedBecause::custom(6))),
+            Outcome::Unknown(UnknownReason::Refused(RefusalReason::custom(6))),
             "{name}"
         );
     }
@@ -334,7 +334,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 async fn unknown_outcome_names_its_cause() {
     let stage = Stage::new((0..10_000).map(|_| connection_lost()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-    let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else {
+    let Outcome::Unknown(because @ UnknownReason::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
     let text = because.to_string();
@@ -343,7 +343,7 @@ async fn unknown_outcome_names_its_cause() {
     let pruned = || Answer::Breaks(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
     let stage = Stage::new((0..10_000).map(|_| pruned()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
-    let Outcome::Unknown(because @ UnknownBecause::Unreadable { .. }) = outcome else {
+    let Outcome::Unknown(because @ UnknownReason::Unreadable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
     assert!(because.to_string().contains("does not have block 3"), "{because}");
@@ -352,7 +352,7 @@ async fn unknown_outcome_names_its_cause() {
 #[tokio::test(start_paused = true)]
 async fn endless_status_notifications_do_not_extend_deadline() {
     let reports = (0..1_000).map(|_| {
-        let act: Act = Box::new(|_| {});
+        let act: ChainChange = Box::new(|_| {});
         (Status::Broadcast(IgnoredAny), act)
     });
     let mut stage = Stage::new([Answer::Takes(reports.collect())]);
@@ -361,7 +361,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
     let start = Instant::now();
     let outcome = stage.follow(&ours, ONCE).await;
     assert!(
-        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
     assert!(start.elapsed() <= PATIENCE, "{:?}", start.elapsed());
@@ -384,7 +384,7 @@ async fn unfinalized_block_is_reported_as_included() {
     });
     let outcome = stage.follow(&ours, FINAL).await;
     assert!(
-        matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })),
+        matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
 }

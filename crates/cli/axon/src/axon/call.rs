@@ -189,7 +189,7 @@ async fn stream(
 ) -> anyhow::Result<()> {
     let mut response = match client.stream(peer, call).await {
         Ok(response) => response,
-        Err(error) => return CallOutcome::of_error(&error).check(),
+        Err(error) => return CallOutcome::from_error(&error).check(),
     };
     let mut refusal = Vec::new();
     if !response.status.is_success() {
@@ -197,13 +197,13 @@ async fn stream(
             refusal.extend_from_slice(&chunk);
         }
     }
-    CallOutcome::of_answer(response.status, &response.headers, &refusal, dendrite).check()?;
+    CallOutcome::from_response(response.status, &response.headers, &refusal, dendrite).check()?;
     let mut out = printable::stdout();
     while let Some(chunk) = response.next().await {
         match chunk {
             Ok(chunk) if write(&mut *out, &chunk)? => {}
             Ok(_) => return Ok(()),
-            Err(error) => return CallOutcome::of_error(&error).check(),
+            Err(error) => return CallOutcome::from_error(&error).check(),
         }
     }
     write(&mut *out, b"\n").map(|_| ())

@@ -18,16 +18,16 @@ impl CallOutcome {
     pub(crate) fn of(result: &Result<CallResponse, CallError>, dendrite: bool) -> Self {
         match result {
             Ok(response) => {
-                Self::of_answer(response.status, &response.headers, &response.body, dendrite)
+                Self::from_response(response.status, &response.headers, &response.body, dendrite)
             }
-            Err(error) => Self::of_error(error),
+            Err(error) => Self::from_error(error),
         }
     }
 
     /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon
     /// also sends a status in an unsigned header, which can turn a success into a failure, but not
     /// a failure into a success.
-    pub(crate) fn of_answer(
+    pub(crate) fn from_response(
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
@@ -40,12 +40,12 @@ impl CallOutcome {
             None if status.is_success() => (status, String::new()),
             None => (status, format!("{status}: {}", String::from_utf8_lossy(body).trim_end())),
         };
-        Self { code: ReturnCode::of_status(status), status, message }
+        Self { code: ReturnCode::from_status(status), status, message }
     }
 
-    pub(crate) fn of_error(error: &CallError) -> Self {
+    pub(crate) fn from_error(error: &CallError) -> Self {
         Self {
-            code: ReturnCode::of_error(error),
+            code: ReturnCode::from_error(error),
             status: error.status(),
             message: with_causes(error),
         }
@@ -98,10 +98,10 @@ mod tests {
                 headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let outcome = CallOutcome::of_answer(status, &headers, b"body\n", dendrite);
+            let outcome = CallOutcome::from_response(status, &headers, b"body\n", dendrite);
             let returned = StatusCode::from_u16(returned).unwrap();
             let expected = CallOutcome {
-                code: ReturnCode::of_status(returned),
+                code: ReturnCode::from_status(returned),
                 status: returned,
                 message: message.to_owned(),
             };

@@ -133,7 +133,7 @@ async fn serve_with_mapping(
     let result = loop {
         tokio::select! {
             result = &mut served => break result,
-            () = tokio::time::sleep(PortMapping::RENEW_AFTER) => {
+            () = tokio::time::sleep(PortMapping::RENEWAL_INTERVAL) => {
                 if let Err(error) = mapping.renew().await {
                     tracing::warn!(%error, "failed to renew the port mapping");
                 }

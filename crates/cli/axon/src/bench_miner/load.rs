@@ -41,7 +41,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Returns when a request should start, since the start of the benchmark.
-    fn due(&self, index: u32) -> Duration {
+    fn start_time(&self, index: u32) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate).saturating_mul(index / self.batch)
     }
 
@@ -146,7 +146,7 @@ impl Load {
         let load = Arc::new(self);
         let start = Instant::now();
         let scheduled = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
-            let at = start + load.plan.due(index);
+            let at = start + load.plan.start_time(index);
             async move {
                 tokio::time::sleep_until(at).await;
                 index
@@ -210,7 +210,7 @@ impl Load {
         };
         Sample {
             call: index / self.plan.batch,
-            due: self.plan.due(index),
+            due: self.plan.start_time(index),
             start: start - started,
             service,
             code,

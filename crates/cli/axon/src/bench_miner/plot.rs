@@ -44,7 +44,7 @@ pub(super) fn draw(report: &Report) -> String {
     );
     text(&mut svg, LEFT, TOP / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
-    for sample in drawn(&report.samples) {
+    for sample in samples_to_draw(&report.samples) {
         let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample.latency())));
         let fill = if sample.code.is_success() { SUCCESS } else { FAILURE };
         let _ = writeln!(
@@ -77,7 +77,7 @@ pub(super) fn draw(report: &Report) -> String {
 /// Selects the requests to draw: if there are too many, the slowest one, the failures, and
 /// successes at random. Every second or third one could leave out all slow ones of a miner that is
 /// slow at regular intervals.
-fn drawn(samples: &[Sample]) -> Vec<&Sample> {
+fn samples_to_draw(samples: &[Sample]) -> Vec<&Sample> {
     if samples.len() <= MAX_POINTS {
         return samples.iter().collect();
     }
@@ -227,7 +227,7 @@ mod tests {
             _ => sample(call, 1, 200, ""),
         };
         let samples: Vec<_> = (0..12_001).map(sample).collect();
-        let plotted = drawn(&samples);
+        let plotted = samples_to_draw(&samples);
         assert_eq!(plotted.len(), MAX_POINTS);
         assert_eq!(plotted.iter().filter(|sample| sample.call == 1).count(), 1);
         assert_eq!(plotted.iter().filter(|sample| !sample.code.is_success()).count(), 3);

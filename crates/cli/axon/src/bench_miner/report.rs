@@ -21,7 +21,7 @@ const MAX_REASONS: usize = 20;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-pub(super) struct About {
+pub(super) struct BenchTarget {
     pub(super) url: String,
     pub(super) hotkey: Hotkey,
     pub(super) kind: String,
@@ -35,7 +35,7 @@ pub(super) struct About {
 pub(super) struct Report {
     schema: u32,
     #[serde(flatten)]
-    pub(super) about: About,
+    pub(super) about: BenchTarget,
     calls: u32,
     batch: u32,
     /// Calls per second that were planned.
@@ -58,7 +58,7 @@ pub(super) struct Report {
     /// How late requests started.
     late_ms: Milliseconds,
     outcomes: Vec<CodeGroup>,
-    failures: Vec<Failed>,
+    failures: Vec<FailureGroup>,
     #[serde(skip)]
     pub(super) samples: Vec<Sample>,
 }
@@ -89,7 +89,7 @@ struct CodeGroup {
 
 /// The failures with one reason.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Failed {
+struct FailureGroup {
     outcome: String,
     status: u16,
     reason: String,
@@ -97,7 +97,7 @@ struct Failed {
 }
 
 impl Report {
-    pub(super) fn new(about: About, plan: Plan, run: Run) -> Self {
+    pub(super) fn new(about: BenchTarget, plan: Plan, run: Run) -> Self {
         let Run { samples, elapsed } = run;
         let successes: Vec<&Sample> =
             samples.iter().filter(|sample| sample.code.is_success()).collect();
@@ -146,7 +146,7 @@ impl Report {
 
     /// Formats the report as tables.
     pub(super) fn text(&self) -> String {
-        let About { url, hotkey, kind, scheme, size } = &self.about;
+        let BenchTarget { url, hotkey, kind, scheme, size } = &self.about;
         let mut rows = facts();
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
         let batch =
@@ -184,8 +184,8 @@ impl Report {
                 "percentiles",
                 format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99)),
             ),
-            ("from the start", brief(&self.service_ms)),
-            ("started late by", brief(&self.late_ms)),
+            ("from the start", format_times(&self.service_ms)),
+            ("started late by", format_times(&self.late_ms)),
         ] {
             rows.add_row([name, &value]);
         }
@@ -214,7 +214,7 @@ impl Report {
 
     fn failure_table(&self) -> String {
         let mut rows = table(&BENCH_FAILURES);
-        for Failed { outcome, status, reason, requests } in &self.failures {
+        for FailureGroup { outcome, status, reason, requests } in &self.failures {
             rows.add_row([
                 requests.to_string(),
                 outcome.clone(),
@@ -275,7 +275,7 @@ fn ms(value: Option<f64>) -> String {
     decimals(value, 2)
 }
 
-fn brief(times: &Milliseconds) -> String {
+fn format_times(times: &Milliseconds) -> String {
     format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max))
 }
 
@@ -317,15 +317,15 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
 }
 
 /// Groups failures by their reason, the most frequent first.
-fn failures(samples: &[Sample]) -> Vec<Failed> {
+fn failures(samples: &[Sample]) -> Vec<FailureGroup> {
     let mut counts: BTreeMap<(u8, u16, &str), (&Sample, usize)> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| !sample.code.is_success()) {
         let key = (sample.code.code(), sample.status.as_u16(), sample.reason.as_str());
         counts.entry(key).or_insert((sample, 0)).1 += 1;
     }
-    let mut failures: Vec<Failed> = counts
+    let mut failures: Vec<FailureGroup> = counts
         .into_values()
-        .map(|(sample, requests)| Failed {
+        .map(|(sample, requests)| FailureGroup {
             outcome: sample.code.to_string(),
             status: sample.status.as_u16(),
             reason: sample.reason.clone(),
@@ -337,7 +337,7 @@ fn failures(samples: &[Sample]) -> Vec<Failed> {
         let others = failures.split_off(MAX_REASONS);
         let requests = others.iter().map(|failure| failure.requests).sum();
         let reason = counted(others.len(), "other reason");
-        failures.push(Failed { outcome: "–".to_owned(), status: 0, reason, requests });
+        failures.push(FailureGroup { outcome: "–".to_owned(), status: 0, reason, requests });
     }
     failures
 }

@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 use taonet_wire::ReturnCode;
 
 use super::load::{Plan, Run, Sample};
-use super::report::{About, Report};
+use super::report::{BenchTarget, Report};
 
 /// Returns the sample of a call that started 100 ms after the one before it.
 pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> Sample {
@@ -17,7 +17,7 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
         due: Duration::from_millis(100) * call,
         start: Duration::from_millis(100) * call,
         service: Duration::from_millis(latency_ms),
-        code: ReturnCode::of_status(status),
+        code: ReturnCode::from_status(status),
         status,
         reason: reason.to_owned(),
         bytes: 10,
@@ -26,7 +26,7 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
 
 /// Returns the report of 10 planned calls with these samples.
 pub(super) fn report(samples: Vec<Sample>) -> Report {
-    let about = About {
+    let about = BenchTarget {
         url: "http://127.0.0.1:8091/".to_owned(),
         hotkey: Hotkey::from_bytes([1; 32]),
         kind: "summing".to_owned(),

@@ -110,7 +110,7 @@ pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()>
     if context.json {
         context.print_json(&report.document())?;
     } else {
-        context.print(&report.shown())?;
+        context.print(&report.format_report())?;
     }
     anyhow::ensure!(
         report.complete_replies() > 0,

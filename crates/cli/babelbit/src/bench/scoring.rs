@@ -25,7 +25,7 @@ use crate::settings;
 /// The reference text, nine words.
 const TEXT: [&str; 9] = ["the", "morning", "train", "to", "the", "coast", "leaves", "at", "nine"];
 /// Time between two words of the reference, in seconds.
-const SPACING: f64 = 0.35;
+const WORD_SPACING_S: f64 = 0.35;
 /// Speaking rate of the reference, in words per second.
 const WORDS_PER_SECOND: f64 = 2.8;
 
@@ -153,8 +153,8 @@ fn measure(
 
 fn words() -> Vec<Word> {
     let words = TEXT.iter().enumerate().map(|(index, text)| {
-        let start = index as f64 * SPACING;
-        Word { text: (*text).to_owned(), start, end: start + SPACING }
+        let start = index as f64 * WORD_SPACING_S;
+        Word { text: (*text).to_owned(), start, end: start + WORD_SPACING_S }
     });
     words.collect()
 }

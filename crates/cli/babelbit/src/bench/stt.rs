@@ -140,10 +140,10 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
         cores(),
         args.repeat
     ))?;
-    context.print(&shown(&runs))
+    context.print(&format_report(&runs))
 }
 
-fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
+fn format_report(runs: &[(u16, u16, Vec<Figures>)]) -> String {
     let mut rows = table(&STT_BENCHMARK);
     for (_, count, repeats) in runs {
         let last = repeats.last();

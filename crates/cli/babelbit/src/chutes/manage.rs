@@ -13,7 +13,7 @@ use super::{Found, RevisionArgs, failed, find, interruptible};
 use crate::settings;
 
 /// Schema of the JSON document of `bb delete-chute`.
-const DELETED: &str = "taonet.delete-chute/1";
+const DELETE_SCHEMA: &str = "taonet.delete-chute/1";
 
 /// Show the slug and the ID of a text miner's chute
 #[derive(Debug, Args)]
@@ -109,14 +109,14 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         let call = api.delete(&chute.chute_id);
         if args.dry_run {
             return context.print_json(
-                &json!({ "schema": DELETED, "dry_run": true, "requests": [call.shown()] }),
+                &json!({ "schema": DELETE_SCHEMA, "dry_run": true, "requests": [call.shown()] }),
             );
         }
         prompt::confirm(&format!("Delete the chute {}?", printable(&name)), args.yes)?;
         api.send(&call).await.map_err(failed)?;
         if context.json {
             return context.print_json(
-                &json!({ "schema": DELETED, "deleted": chute.chute_id, "name": name }),
+                &json!({ "schema": DELETE_SCHEMA, "deleted": chute.chute_id, "name": name }),
             );
         }
         context.print(&printable(&format!("deleted {name} ({})", chute.chute_id)))

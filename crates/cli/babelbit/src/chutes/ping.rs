@@ -60,7 +60,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             }
             (None, Some(revision)) => {
                 let slug = find(&config, revision).await?.slug;
-                let client = ChuteClient::of_slug(&config.chutes, &slug)?;
+                let client = ChuteClient::from_slug(&config.chutes, &slug)?;
                 (Some(slug), client)
             }
             (None, None) => {

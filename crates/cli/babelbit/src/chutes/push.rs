@@ -26,8 +26,8 @@ use taonet_timelock::{Beacon, Round, encrypt};
 use taonet_wallet::Keypair;
 
 use super::{
-    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, given, interruptible, model, name, render,
-    revision, tag,
+    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, interruptible, model, name, render,
+    require_setting, revision, tag,
 };
 use crate::settings;
 
@@ -191,7 +191,7 @@ impl Push<'_> {
     /// Returns the request to build the image of a revision.
     fn build(&self, revision: &str) -> anyhow::Result<Request> {
         let dockerfile = dockerfile(&self.config, &self.args.model, revision, &self.args.template)?;
-        let username = given(&self.config.chutes.username, "CHUTES_USERNAME")?;
+        let username = require_setting(&self.config.chutes.username, "CHUTES_USERNAME")?;
         Ok(self.api.build(&NewImage {
             username,
             name: IMAGE,

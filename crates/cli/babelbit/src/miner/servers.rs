@@ -37,7 +37,7 @@ const STAGE: Duration = Duration::from_millis(800);
 /// Default time limit of all calls for a frame if a neural voice of this process speaks after them.
 /// The rest of the validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as
 /// in a debug build.
-const BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
+const CALL_LIMIT_BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 
 /// Inference servers with OpenAI's API
 #[derive(Debug, Args)]
@@ -197,8 +197,11 @@ impl ServerArgs {
     fn call_time(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
         let is_neural_voice_last =
             (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
-        let default =
-            if is_neural_voice_last { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
+        let default = if is_neural_voice_last {
+            CALL_LIMIT_BEFORE_NEURAL_VOICE
+        } else {
+            Interpreter::CALL_TIME
+        };
         self.frame_timeout.unwrap_or(default)
     }
 

@@ -36,7 +36,7 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         let runner =
             Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
         let (ledger, stop) = (Arc::clone(runner.ledger()), shutdown.clone());
-        shutdown.spawn("heartbeat", async move { ledger.beat(&stop).await });
+        shutdown.spawn("heartbeat", async move { ledger.keep_heartbeat(&stop).await });
         let outbox = setup.outbox(&runner)?;
         let rounds = rounds(setup, runner, context).await?;
         run_rounds(rounds, outbox, readiness, &shutdown).await

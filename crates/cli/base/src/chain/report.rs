@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use taonet_chain::{
-    DispatchError, DryRun, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause,
-    Until,
+    DispatchError, DryRun, Inclusion, Outcome, RefusalReason, SignedExtrinsic, UnknownReason, Until,
 };
 use taonet_primitives::{AccountId, Coldkey};
 
@@ -266,7 +265,7 @@ pub(super) fn would_succeed(dry: &DryRun) -> bool {
 /// Returns an error with a hint, unless the dry run succeeded.
 pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
     if let Err(because) = &dry.validity {
-        return Err(refused(because));
+        return Err(refusal_error(because));
     }
     match simulated_error(dry) {
         Some(error) => Err(failed("the call would fail", error)),
@@ -275,11 +274,11 @@ pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
 }
 
 /// Returns the name of a rejection, such as `BadSignature` or `Custom(6)`.
-fn refusal_name(because: &RefusedBecause) -> String {
+fn refusal_name(because: &RefusalReason) -> String {
     match because {
-        RefusedBecause::Custom { code, .. } => format!("Custom({code})"),
-        RefusedBecause::Unreadable { .. } => "Unreadable".to_owned(),
-        RefusedBecause::Other { code, .. } => format!("Rpc({code})"),
+        RefusalReason::Custom { code, .. } => format!("Custom({code})"),
+        RefusalReason::Unreadable { .. } => "Unreadable".to_owned(),
+        RefusalReason::Other { code, .. } => format!("Rpc({code})"),
         plain => format!("{plain:?}"),
     }
 }
@@ -320,9 +319,9 @@ pub(super) fn check(
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
             return check_inclusion(outcome, inclusion);
         }
-        Outcome::Invalid(because) => return Err(refused(because)),
+        Outcome::Invalid(because) => return Err(refusal_error(because)),
         Outcome::Unknown(because) => {
-            let is_network = matches!(because, UnknownBecause::Unreachable { .. });
+            let is_network = matches!(because, UnknownReason::Unreachable { .. });
             let failure = if is_network { Failure::Network } else { Failure::Undecided };
             let before = format!("the outcome of {hash} is unknown");
             return Err(Quoting::error(
@@ -393,12 +392,12 @@ pub fn impersonated(
 }
 
 /// Creates the error for an extrinsic that the transaction pool rejected.
-pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
-    let is_bad_signature = matches!(because, RefusedBecause::BadSignature);
+pub(super) fn refusal_error(because: &RefusalReason) -> anyhow::Error {
+    let is_bad_signature = matches!(because, RefusalReason::BadSignature);
     let failure = if is_bad_signature { Failure::Authentication } else { Failure::Rejected };
     let hint = match because {
-        RefusedBecause::Payment => Some("check the account with `tao balance`"),
-        RefusedBecause::Custom { code, .. } => {
+        RefusalReason::Payment => Some("check the account with `tao balance`"),
+        RefusalReason::Custom { code, .. } => {
             CUSTOM_HINTS.iter().find(|(custom_code, _)| custom_code == code).map(|(_, hint)| *hint)
         }
         _ => None,
@@ -417,7 +416,7 @@ mod tests {
     /// The pool does not say how long to wait.
     #[test]
     fn custom_error_6_is_explained_with_its_wait() {
-        let error = refused(&RefusedBecause::custom(6)).to_string();
+        let error = refusal_error(&RefusalReason::custom(6)).to_string();
         let (message, hint) = error.split_once("\nhint: ").unwrap();
         assert_eq!(
             message,

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use taonet_chain::{
     Call, Chain, ChainError, Era, Follow, NonceLease, Outcome, SignOptions, SignedExtrinsic,
-    UnknownBecause, Until, calls, time_for_blocks,
+    UnknownReason, Until, calls, time_for_blocks,
 };
 use taonet_shield::encrypt;
 use taonet_wallet::Keypair;
@@ -67,8 +67,10 @@ impl Shielded {
         let blocks = ERA_BLOCKS.saturating_add(follow.patience_blocks);
         let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
-            let outcome =
-                self.look(chain).await.unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
+            let outcome = self
+                .search_blocks(chain)
+                .await
+                .unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
             let is_decided = match outcome {
                 Outcome::Included(_) => follow.until == Until::Included,
                 Outcome::Unknown(_) => false,
@@ -81,7 +83,7 @@ impl Shielded {
     }
 
     /// Searches the blocks of the inner extrinsic's era.
-    async fn look(&self, chain: &dyn Chain) -> Result<Outcome, ChainError> {
+    async fn search_blocks(&self, chain: &dyn Chain) -> Result<Outcome, ChainError> {
         // Read before the search: a later block could be finalized after it.
         let finalized = chain.finalized_head().await?.number;
         let head = chain.head().await?.number.max(finalized);
@@ -93,17 +95,17 @@ impl Shielded {
         let over = self.inner.last_block.filter(|last| *last <= finalized);
         Ok(match over {
             Some(last_block) => Outcome::Expired { last_block },
-            None => Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head }),
+            None => Outcome::Unknown(UnknownReason::NotYetIncluded { seen: head }),
         })
     }
 }
 
-fn unknown(error: ChainError) -> UnknownBecause {
+fn unknown(error: ChainError) -> UnknownReason {
     let is_unreachable = matches!(error, ChainError::Unreachable { .. });
     let error = format!("{:#}", anyhow::Error::new(error));
     if is_unreachable {
-        UnknownBecause::Unreachable { error }
+        UnknownReason::Unreachable { error }
     } else {
-        UnknownBecause::Unreadable { error }
+        UnknownReason::Unreadable { error }
     }
 }

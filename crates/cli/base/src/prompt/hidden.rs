@@ -27,12 +27,12 @@ pub(super) fn read() -> io::Result<Zeroizing<String>> {
 }
 
 /// A terminal in raw mode without echo; restored on drop.
-struct Hidden<'a> {
+struct NoEchoTerminal<'a> {
     terminal: BorrowedFd<'a>,
     before: Termios,
 }
 
-impl<'a> Hidden<'a> {
+impl<'a> NoEchoTerminal<'a> {
     fn new(terminal: BorrowedFd<'a>) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut modes = before.clone();
@@ -58,7 +58,7 @@ impl<'a> Hidden<'a> {
     }
 }
 
-impl Drop for Hidden<'_> {
+impl Drop for NoEchoTerminal<'_> {
     fn drop(&mut self) {
         // A closed terminal needs no restore.
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
@@ -66,7 +66,7 @@ impl Drop for Hidden<'_> {
 }
 
 fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
-    let hidden = Hidden::new(terminal)?;
+    let hidden = NoEchoTerminal::new(terminal)?;
     let keys = &hidden.before.special_codes;
     // Full capacity at once: a growing buffer would leave copies behind.
     let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use console::measure_text_width;
 
-use super::cut;
+use super::truncate_text;
 
 /// Padding between columns, in characters.
 const PADDING: usize = 3;
@@ -102,7 +102,7 @@ impl Column {
 }
 
 /// A visible column.
-pub(super) struct Shown<'a> {
+pub(super) struct VisibleColumn<'a> {
     pub(super) column: &'a Column,
     /// Index among all columns.
     pub(super) index: usize,
@@ -112,14 +112,14 @@ pub(super) struct Shown<'a> {
     is_cut: bool,
 }
 
-impl Shown<'_> {
+impl VisibleColumn<'_> {
     /// Formats a cell for the column's width.
     pub(super) fn arrange(&self, text: &str) -> String {
         match self.column.kind {
             Kind::Text => {
                 text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n")
             }
-            Kind::Address => cut(text, self.width).into_owned(),
+            Kind::Address => truncate_text(text, self.width).into_owned(),
             Kind::Number | Kind::Fixed => text.to_owned(),
         }
     }
@@ -130,13 +130,13 @@ fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
     has_header: bool,
     cells: impl Fn(usize) -> C,
-) -> Vec<Shown<'a>> {
+) -> Vec<VisibleColumn<'a>> {
     let measured = columns.iter().enumerate().map(|(index, column)| {
         let header = if has_header { measure_text_width(&column.name) } else { 0 };
         let lines = cells(index).flat_map(str::lines).map(measure_text_width);
         let natural = lines.max().unwrap_or(0).max(header);
         let least = column.least(natural, header, cells(index));
-        Shown { column, index, width: natural, natural, least, is_cut: false }
+        VisibleColumn { column, index, width: natural, natural, least, is_cut: false }
     });
     measured.collect()
 }
@@ -173,7 +173,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     has_header: bool,
     cells: impl Fn(usize) -> C,
     width: Option<usize>,
-) -> Vec<Shown<'a>> {
+) -> Vec<VisibleColumn<'a>> {
     let mut visible = measured(columns, has_header, &cells);
     let Some(width) = width else { return visible };
     while line_width(visible.iter().map(|column| column.least)) > width {
@@ -214,7 +214,7 @@ fn line_width(columns: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Returns the note on omitted and abbreviated columns.
-pub(super) fn note(columns: &[Column], visible: &[Shown<'_>]) -> Option<String> {
+pub(super) fn note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<String> {
     let out = (0..).zip(columns).filter(|(index, _)| visible.iter().all(|it| it.index != *index));
     let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
     let cut: Vec<_> = visible.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();
@@ -232,7 +232,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         return vec![text.to_owned()];
     }
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace().map(|word| cut(word, width)) {
+    for word in text.split_whitespace().map(|word| truncate_text(word, width)) {
         match lines.last_mut() {
             Some(line) if measure_text_width(line) + 1 + measure_text_width(&word) <= width => {
                 line.push(' ');

@@ -14,7 +14,7 @@ use taonet_nineteen_core::MarketConfig;
 const RANDOM: &str = "random";
 
 /// A model, and the market for it.
-pub(super) struct Goods {
+pub(super) struct DemoMarket {
     pub(super) model: Arc<LanguageModel>,
     /// A cheaper model, with fewer layers and other weights, which the cheating miner serves.
     pub(super) cheaper: Arc<LanguageModel>,
@@ -29,7 +29,7 @@ pub(super) struct Goods {
     pub(super) note: String,
 }
 
-impl Goods {
+impl DemoMarket {
     /// Loads the model that `--model` names. Without it, the chat model if that is installed, or
     /// else the small model with random weights, and says how to install the chat model.
     pub(super) fn load(

@@ -25,11 +25,11 @@ use taonet_wallet::Keypair;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use super::goods::Goods;
+use super::goods::DemoMarket;
 
 /// Rejection interval: the rate-limiting miner and the failing miner reject every third request of
 /// each task.
-const REFUSES: u64 = 3;
+const REJECTION_INTERVAL: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
 
@@ -103,7 +103,7 @@ pub(super) struct DemoMiner {
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &Goods,
+    goods: &DemoMarket,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();
@@ -202,7 +202,7 @@ fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router 
         let task = if request.uri().path().contains("/chat/") { chats } else { completions };
         let count = task.fetch_add(1, Ordering::Relaxed);
         async move {
-            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REFUSES)) {
+            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REJECTION_INTERVAL)) {
                 return status.into_response();
             }
             tokio::time::sleep(delay).await;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
 use taonet_cli_base::tables::MARKET;
-use taonet_cli_localnet::demo_chain::OnChain;
+use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_nineteen_control::MarketReport;
 use taonet_nineteen_store::{ContenderRow, RewardRow};
 use taonet_primitives::{Hotkey, Uid, counted};
@@ -28,7 +28,7 @@ struct RankedMiner {
     metric: Option<f64>,
     weight: f64,
     /// `None` before the first round ends.
-    chain: Option<OnChain>,
+    chain: Option<MinerOnChain>,
     tasks: Value,
 }
 
@@ -57,7 +57,7 @@ impl Round {
         scores: &MarketReport,
         rewards: &[RewardRow],
         periods: &[Vec<ContenderRow>],
-        on_chain: &BTreeMap<Uid, OnChain>,
+        on_chain: &BTreeMap<Uid, MinerOnChain>,
     ) -> Self {
         let standings = miners.iter().map(|miner| {
             let rows: Vec<_> =

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
 use taonet_cli_base::tables::PROMPTING;
-use taonet_cli_localnet::demo_chain::OnChain;
+use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_prompting_neurons::StepRecord;
 
@@ -27,7 +27,7 @@ struct RankedMiner {
     /// Score of the gate for the last question.
     gate: f64,
     weight: f64,
-    chain: OnChain,
+    chain: MinerOnChain,
     /// Completion of the last step.
     completion: String,
     error: Option<String>,
@@ -52,7 +52,7 @@ impl DemoReport {
         preferences: &[f64],
         submitted: &Weights,
         recomputed: &Weights,
-        on_chain: &BTreeMap<Uid, OnChain>,
+        on_chain: &BTreeMap<Uid, MinerOnChain>,
     ) -> Self {
         let standings = miners.iter().zip(preferences).map(|(miner, gate)| {
             let answers = records.iter().filter_map(|record| {

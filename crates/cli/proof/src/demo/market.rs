@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_here};
 use taonet_cli_localnet::demo_chain::{
-    ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR, submit_weights,
+    ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
 };
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -40,7 +40,7 @@ const PROOFS: u64 = 40;
 /// Timeout of an epoch.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
-const SLOWNESS: Duration = Duration::from_secs(2);
+const SLOW_MINER_DELAY: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -209,7 +209,7 @@ impl Market {
         miners: &[MinerEntry],
         book: &Book,
         weights: &Weights,
-        on_chain: &BTreeMap<Uid, OnChain>,
+        on_chain: &BTreeMap<Uid, MinerOnChain>,
         bundles: &Path,
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
@@ -268,7 +268,7 @@ impl Market {
             self.start_miner("honest", Behaviour::Honest, &loaded, chain, shutdown).await?;
         for (name, behaviour) in [
             ("honest-2", Behaviour::Honest),
-            ("slow", Behaviour::Slow(SLOWNESS)),
+            ("slow", Behaviour::Slow(SLOW_MINER_DELAY)),
             ("wrong-output", Behaviour::WrongOutput),
             ("replay", Behaviour::Replay),
             ("other-circuit", Behaviour::OtherCircuit),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use taonet_cli_base::table::{decimals, judged, table, wrapped};
 use taonet_cli_base::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
-use taonet_cli_localnet::demo_chain::OnChain;
+use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::scoring::Tally;
@@ -26,7 +26,7 @@ pub(super) struct RankedMiner {
     pub(super) score: f64,
     /// Weight computed by the validator.
     pub(super) weight: f64,
-    pub(super) chain: OnChain,
+    pub(super) chain: MinerOnChain,
     /// Last verified proof of the miner.
     pub(super) bundle: Option<PathBuf>,
 }

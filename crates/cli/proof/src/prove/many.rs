@@ -15,7 +15,7 @@ use taonet_proof_lm::ProofBundle;
 use super::{ExpectedCircuit, VerifyArgs, checks, compare_circuit, document_of, id_of};
 
 /// A bundle that was read, with the proof of the model's outputs.
-struct Opened {
+struct OpenedBundle {
     file: ProofBundle,
     model: ModelBundle,
 }
@@ -70,7 +70,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
 
 /// Reads a bundle, and rejects it if it is for another circuit, input, miner or request than the
 /// expected one.
-fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Result<Opened> {
+fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Result<OpenedBundle> {
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let model = file.model();
     args.compare(&model)?;
@@ -82,13 +82,13 @@ fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Re
     {
         return Err(CircuitError::NoNetwork.into());
     }
-    Ok(Opened { file, model })
+    Ok(OpenedBundle { file, model })
 }
 
 /// Checks the verified text of a language model. Returns the bundle's JSON document.
 fn check(
     args: &VerifyArgs,
-    opened: &Opened,
+    opened: &OpenedBundle,
     verified: Option<Result<(), CircuitError>>,
 ) -> anyhow::Result<Value> {
     verified.context("the bundle was not verified")??;

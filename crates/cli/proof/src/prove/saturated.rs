@@ -7,7 +7,7 @@ use taonet_proof_circuits::CircuitDirectory;
 use taonet_proof_core::saturation::Saturation;
 
 /// Number of tensors that a message names.
-const NAMED: usize = 3;
+const MAX_NAMED_TENSORS: usize = 3;
 
 /// Executes a circuit, or the slices of a model, and warns of values that saturate. Returns their
 /// tensors.
@@ -37,12 +37,12 @@ pub(super) fn check(
 
 /// Describes tensors with values that saturate; `None` if there are none.
 fn describe(saturations: &[Saturation]) -> Option<String> {
-    let named = saturations.iter().take(NAMED).map(|saturation| {
+    let named = saturations.iter().take(MAX_NAMED_TENSORS).map(|saturation| {
         let Saturation { tensor, values, of, .. } = saturation;
         format!("{} ({values} of {})", printable(tensor), counted(*of, "value"))
     });
     let named: Vec<String> = named.collect();
-    let others = match saturations.len().saturating_sub(NAMED) {
+    let others = match saturations.len().saturating_sub(MAX_NAMED_TENSORS) {
         0 => String::new(),
         others => format!(" and {}", counted(others, "other tensor")),
     };

@@ -64,7 +64,7 @@ pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
         format!("{faults}; the first is {}: {}: {}", fault.check, fault.subject, fault.seen);
     let remedy = fault.remedy.as_deref().unwrap_or_default();
     let message = format!("{message}\nhint: {remedy}");
-    Err(match Failure::of_code(report.exit_code()) {
+    Err(match Failure::from_code(report.exit_code()) {
         Some(failure) => Classified::error(failure, message),
         None => anyhow::anyhow!(message),
     })

@@ -59,7 +59,7 @@ impl Role {
         [Self::Gateway, Self::Signer, Self::Validator, Self::Runner, Self::Miner];
 
     /// Returns whether the daemon is one of Babelbit's.
-    pub(super) fn is_of_babelbit(self) -> bool {
+    pub(super) fn is_babelbit(self) -> bool {
         Self::BABELBIT.contains(&self)
     }
 

@@ -12,7 +12,7 @@ use taonet_service::unix_time;
 use super::StateArgs;
 
 /// Number of steps that are shown without `--json`: the newest ones, which count most.
-const SHOWN: usize = 10;
+const MAX_PRINTED_STEPS: usize = 10;
 
 /// A miner as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +144,8 @@ impl ScoreReport {
     /// Returns the score and its newest rewards as text.
     fn summary(&self) -> String {
         let mut lines = vec![wrapped(&self.head())];
-        lines.extend(self.steps.iter().take(SHOWN).map(ReportedStep::line));
-        let older = self.steps.get(SHOWN..).unwrap_or_default();
+        lines.extend(self.steps.iter().take(MAX_PRINTED_STEPS).map(ReportedStep::line));
+        let older = self.steps.get(MAX_PRINTED_STEPS..).unwrap_or_default();
         if !older.is_empty() {
             let sum = older.iter().fold(0.0, |sum, one| sum + one.contribution);
             lines.push(format!(
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(report.head(), expected);
         let summary = report.summary();
         let steps: Vec<&str> = summary.lines().filter(|line| line.starts_with("step ")).collect();
-        assert_eq!(steps.len(), SHOWN, "{summary}");
+        assert_eq!(steps.len(), MAX_PRINTED_STEPS, "{summary}");
         let newest = "step 12: score 0.999512 + 0.5 × (reward 1.000000 − 0.999512) = 0.999756, contributes 0.500000";
         assert_eq!(steps[0], newest);
         assert!(summary.ends_with("\n2 older rewards contribute 0.000732"), "{summary}");

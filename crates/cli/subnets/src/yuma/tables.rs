@@ -19,8 +19,9 @@ pub(super) fn result(output: &EpochOutput) -> String {
         |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
     let rao =
         |amounts: &[u64], uid: usize| amounts.get(uid).map_or_else(String::new, u64::to_string);
-    let flag =
-        |flags: &[bool], uid: usize| yes(flags.get(uid).copied().unwrap_or_default()).to_owned();
+    let flag = |flags: &[bool], uid: usize| {
+        yes_or_no(flags.get(uid).copied().unwrap_or_default()).to_owned()
+    };
     for uid in 0..output.emission.len() {
         table.add_row([
             uid.to_string(),
@@ -112,9 +113,9 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
             uid.to_string(),
             rao.to_string(),
             decimal(share.to_f64()),
-            yes(*active).to_owned(),
-            yes(*permit).to_owned(),
-            yes(*next).to_owned(),
+            yes_or_no(*active).to_owned(),
+            yes_or_no(*permit).to_owned(),
+            yes_or_no(*next).to_owned(),
             decimal(counted.to_f64()),
         ]);
     }
@@ -174,7 +175,7 @@ fn decimal(value: f64) -> String {
     format!("{value:.6}")
 }
 
-const fn yes(flag: bool) -> &'static str {
+const fn yes_or_no(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 

@@ -38,7 +38,7 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let expected =
             chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
-        let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
+        let limit = args.limit.tolerance.for_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
         let key = args.tx.unlock()?;
         let details = json!({

@@ -12,7 +12,7 @@ const ROOT: NetUid = NetUid(0);
 /// One TAO, in rao: the fixed price of stake on the root network.
 const UNIT: u64 = 1_000_000_000;
 /// 100 %, in the unit of [`Tolerance`].
-const WHOLE: u32 = 1_000_000;
+const HUNDRED_PERCENT: u32 = 1_000_000;
 /// Number of decimals of a tolerance in percent.
 const DECIMALS: usize = 4;
 /// Unit of a subnet's price, for [`described`].
@@ -53,27 +53,27 @@ impl ToleranceArgs {
 
     /// Returns the limit of a purchase: `given`, or the current price plus the tolerance. Stake on
     /// the root network has a fixed price, so the default there is no limit.
-    pub(super) async fn of_purchase(
+    pub(super) async fn for_purchase(
         &self,
         chain: &Client,
         netuid: NetUid,
         given: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.of_trade(chain, netuid, given, Tolerance::above).await
+        self.for_trade(chain, netuid, given, Tolerance::above).await
     }
 
     /// Returns the limit of a sale: `given`, or the current price minus the tolerance. Otherwise
-    /// like [`Self::of_purchase`].
-    pub(super) async fn of_sale(
+    /// like [`Self::for_purchase`].
+    pub(super) async fn for_sale(
         &self,
         chain: &Client,
         netuid: NetUid,
         given: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.of_trade(chain, netuid, given, Tolerance::below).await
+        self.for_trade(chain, netuid, given, Tolerance::below).await
     }
 
-    async fn of_trade(
+    async fn for_trade(
         &self,
         chain: &Client,
         netuid: NetUid,
@@ -93,7 +93,7 @@ impl ToleranceArgs {
     /// Returns the limit of a trade between two subnets, in alpha of the destination per alpha of
     /// the origin: `given`, or the current ratio of the prices minus the tolerance. Within one
     /// subnet nothing is traded: there is no limit.
-    pub(super) async fn of_swap(
+    pub(super) async fn for_swap(
         &self,
         chain: &Client,
         (from, to): (NetUid, NetUid),
@@ -144,14 +144,14 @@ pub(super) struct Tolerance(u32);
 impl Default for Tolerance {
     /// 5 %, as in btcli.
     fn default() -> Self {
-        Self(WHOLE / 20)
+        Self(HUNDRED_PERCENT / 20)
     }
 }
 
 impl Tolerance {
     /// Returns the part of a price that is within the tolerance.
     fn part(self, price: Rao) -> u64 {
-        let part = u128::from(price.get()) * u128::from(self.0) / u128::from(WHOLE);
+        let part = u128::from(price.get()) * u128::from(self.0) / u128::from(HUNDRED_PERCENT);
         u64::try_from(part).unwrap_or(u64::MAX)
     }
 
@@ -184,7 +184,7 @@ impl FromStr for Tolerance {
         }
         let parts: u32 =
             format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| MALFORMED.to_owned())?;
-        if parts <= WHOLE { Ok(Self(parts)) } else { Err(MALFORMED.to_owned()) }
+        if parts <= HUNDRED_PERCENT { Ok(Self(parts)) } else { Err(MALFORMED.to_owned()) }
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
             ("5", 50_000),
             ("5%", 50_000),
             ("0", 0),
-            ("100 %", WHOLE),
+            ("100 %", HUNDRED_PERCENT),
             ("0.5", 5_000),
             ("0.0001", 1),
         ] {
@@ -224,7 +224,7 @@ mod tests {
             let limits = (five.above(Rao::new(price)), five.below(Rao::new(price)));
             assert_eq!(limits, (Rao::new(above), Rao::new(below)), "{price}");
         }
-        assert_eq!(Tolerance(WHOLE).below(Rao::new(7)), Rao::ZERO);
+        assert_eq!(Tolerance(HUNDRED_PERCENT).below(Rao::new(7)), Rao::ZERO);
         for (from, to, expected) in [
             (200, 100, 2 * UNIT),
             (100, 300, UNIT / 3),

@@ -114,7 +114,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
-        let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
+        let limit = args.limit.tolerance.for_swap(&chain, (from, to), args.limit.limit).await?;
         let details = json!({
             "coldkey": coldkey,
             "hotkey": hotkey,
@@ -151,7 +151,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
-        let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
+        let limit = args.limit.tolerance.for_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
             Some(limit) => calls::swap_stake_limit(hotkey, from, to, amount, limit),
             None => calls::swap_stake(hotkey, from, to, amount),

@@ -57,7 +57,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
-        let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
+        let limit = args.limit.tolerance.for_purchase(&chain, netuid, args.limit.limit).await?;
         let call = match limit {
             Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
             None => calls::add_stake(hotkey, netuid, amount),
@@ -107,7 +107,7 @@ async fn remove_on(
 ) -> anyhow::Result<Plan> {
     let Withdrawal { amount, expected_refusal } =
         Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
-    let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
+    let limit = args.limit.tolerance.for_sale(chain, netuid, args.limit.limit).await?;
     // The chain reads the whole stake itself, with the emission up to the block of the call; it has
     // no partial form.
     let is_full = args.all && !args.limit.tolerance.is_partial();

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::password::{NewPasswordArgs, PasswordArgs, refused};
+use taonet_cli_base::password::{NewPasswordArgs, PasswordArgs, open_error};
 use taonet_cli_base::prompt;
 use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::StoredKey;
@@ -50,7 +50,7 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
         );
     }
     let password = args.password.for_new(&stored.path().display().to_string())?;
-    stored.change_password(None, Some(&password)).map_err(refused)?;
+    stored.change_password(None, Some(&password)).map_err(open_error)?;
     report(&stored, true, context)
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<(
         args.yes,
     )?;
     let password = args.password.existing(stored.path())?;
-    stored.change_password(Some(&password), None).map_err(refused)?;
+    stored.change_password(Some(&password), None).map_err(open_error)?;
     report(&stored, false, context)
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> a
     let stored = encrypted(&args.key)?;
     let old = args.password.existing(stored.path())?;
     let new = args.new.for_new(&stored.path().display().to_string())?;
-    stored.change_password(Some(&old), Some(&new)).map_err(refused)?;
+    stored.change_password(Some(&old), Some(&new)).map_err(open_error)?;
     report(&stored, true, context)
 }
 

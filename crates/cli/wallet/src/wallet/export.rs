@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::password::{PasswordArgs, chosen};
+use taonet_cli_base::password::{PasswordArgs, read_new_password};
 use taonet_cli_base::secret_file;
 use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::{Password, PolkadotJs};
@@ -34,7 +34,8 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     secret_file::refuse_existing(&args.out)?;
     let pair = args.key.unlock(&args.password)?;
     let given = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
-    let password = chosen(given, &args.out.display().to_string(), "--json-password-file")?;
+    let password =
+        read_new_password(given, &args.out.display().to_string(), "--json-password-file")?;
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;

@@ -119,13 +119,13 @@ impl World {
 }
 
 /// Serves a miner that gives the right response, and returns its port.
-async fn good_miner() -> Option<u16> {
+async fn serve_honest_miner() -> Option<u16> {
     Some(listen(Router::new().fallback(|| async { SumRequest::THREE })).await.port())
 }
 
 #[tokio::test]
 async fn only_selected_neurons_and_non_miners_change_their_scores() {
-    let (world, port) = (World::new().await, good_miner().await);
+    let (world, port) = (World::new().await, serve_honest_miner().await);
     let all = ["//validator", "//miner", "//silent", "//other", "//absent"];
     let neurons = || {
         let ports = [None, port, None, port, None];
@@ -157,7 +157,7 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
 
 #[tokio::test]
 async fn validator_that_is_not_registered_is_reported() {
-    let (world, port) = (World::new().await, good_miner().await);
+    let (world, port) = (World::new().await, serve_honest_miner().await);
     let report = world
         .steps(Behaviour::Works, 1, vec![neuron(0, "//miner", port)])
         .await
@@ -178,7 +178,7 @@ async fn validator_that_is_not_registered_is_reported() {
 /// Columns: block of the node · whether its neurons are accepted after block 150
 #[tokio::test]
 async fn neurons_of_a_lagging_node_are_refused() {
-    let port = good_miner().await;
+    let port = serve_honest_miner().await;
     for (block, is_accepted) in [(151, true), (150, true), (149, false), (50, false), (49, true)] {
         let world = World::new().await;
         let registered = vec![neuron(0, "//miner", port)];
@@ -199,7 +199,7 @@ async fn neurons_of_a_lagging_node_are_refused() {
 /// Columns: behaviour of the challenge · error
 #[tokio::test]
 async fn failure_of_the_challenge_changes_no_score() {
-    let port = good_miner().await;
+    let port = serve_honest_miner().await;
     for (behaviour, expected) in [
         (Behaviour::RequestFails, "the challenge failed: no number left"),
         (Behaviour::RewardsFail, "the challenge failed: the calculator is broken"),
@@ -232,12 +232,12 @@ enum Part {
 }
 
 /// A challenge that notifies the test of a part of the step, and hangs in it.
-struct Hanging {
+struct HangingChallenge {
     part: Part,
     reached: Arc<Notify>,
 }
 
-impl Hanging {
+impl HangingChallenge {
     async fn hang_at(&self, part: Part) {
         if self.part == part {
             self.reached.notify_one();
@@ -246,7 +246,7 @@ impl Hanging {
     }
 }
 
-impl Challenge for Hanging {
+impl Challenge for HangingChallenge {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
@@ -281,9 +281,9 @@ async fn interrupted_step_is_repeated_and_counted_once() {
         let port = if part == Part::Query {
             Some(listen(unresponsive).await.port())
         } else {
-            good_miner().await
+            serve_honest_miner().await
         };
-        let challenge = Hanging { part, reached: Arc::clone(&reached) };
+        let challenge = HangingChallenge { part, reached: Arc::clone(&reached) };
         let steps = world.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
         tokio::select! {
             step = steps.step() => panic!("{part:?}: {step:?}"),
@@ -291,7 +291,7 @@ async fn interrupted_step_is_repeated_and_counted_once() {
         }
         let scores = world.scores_of(["//miner"]).await;
         assert_eq!((scores, world.scores.last_step().await.unwrap()), ([None], None), "{part:?}");
-        let neurons = vec![neuron(0, "//miner", good_miner().await)];
+        let neurons = vec![neuron(0, "//miner", serve_honest_miner().await)];
         world.steps(Behaviour::Works, 1, neurons).await.step().await.unwrap();
         assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{part:?}");
         let explanation = world.scores.explain(&key("//miner").hotkey()).await.unwrap().unwrap();
@@ -301,7 +301,7 @@ async fn interrupted_step_is_repeated_and_counted_once() {
 
 #[tokio::test]
 async fn every_miner_of_a_full_subnet_is_queried() {
-    let (world, port) = (World::new().await, good_miner().await);
+    let (world, port) = (World::new().await, serve_honest_miner().await);
     let neurons = (0..256).map(|uid| neuron(uid, &format!("//miner//{uid}"), port)).collect();
     let mut steps = world.steps(Behaviour::Works, 1, neurons).await;
     // A busy machine takes a while for all requests.
@@ -345,7 +345,7 @@ async fn restart_waits_for_the_remaining_interval() {
     }
     // The clock was set back.
     let later = UNIX_EPOCH + Duration::from_secs(NOW);
-    assert_eq!(rest(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
+    assert_eq!(remaining(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
 }
 
 fn replies(count: u16) -> Vec<Reply<SumRequest>> {

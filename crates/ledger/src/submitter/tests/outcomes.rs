@@ -252,7 +252,7 @@ async fn only_void_extrinsics_can_be_replaced() {
         submitter.ledger().mark(&mut signed, state).await.unwrap();
         uid += 1;
         let newer = crate::Plan { weights: vec![(Uid(uid), 1)], ..plan.clone() };
-        let entered = submitter.ledger().intend(&newer).await.unwrap();
+        let entered = submitter.ledger().store_intent(&newer).await.unwrap();
         assert_eq!(entered.plan.weights == newer.weights, state.is_void(), "{state}");
         assert_eq!(
             submitter.ledger().is_bound(&entered).await.unwrap(),

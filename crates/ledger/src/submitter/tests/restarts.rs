@@ -42,7 +42,7 @@ async fn a_refused_reveal_can_be_retried_in_its_epoch() {
     let submitter = world.start().await;
     let commit = submitter.submit(world.weights().await).await.unwrap();
     world.next_epoch().await;
-    world.chain.script([Script::Refuse(RefusedBecause::custom(17))]);
+    world.chain.script([Script::Refuse(RefusalReason::custom(17))]);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     let done = submitter.retry(&commit.intent.plan.key).await.unwrap();

@@ -38,7 +38,7 @@ async fn upgrade_between_signing_and_sending_is_detected() {
     let refused = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(
         refused.submit.unwrap().outcome,
-        Some(Outcome::Invalid(RefusedBecause::BadSignature))
+        Some(Outcome::Invalid(RefusalReason::BadSignature))
     );
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 1);

@@ -21,13 +21,13 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 /// Control tokens that end an answer, whatever the file says: files name one or two of them only.
 #[rustfmt::skip]
-const ENDS: [&str; 9] = [
+const END_TOKENS: [&str; 9] = [
     "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>", "_<EOT>",
 ];
 /// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own
 /// limit is 16 characters by default; longer pieces, such as runs of spaces, are defined by the
 /// user.
-const MAX_MERGED: usize = 256;
+const MAX_MERGED_BYTES: usize = 256;
 
 impl Gguf {
     /// Returns the tokenizer: byte-level BPE, or SentencePiece's BPE. The inner error names what is
@@ -80,13 +80,15 @@ impl Gguf {
         let kinds = kinds.unwrap_or_default().iter();
         let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
         let ends = ends.filter(|(_, (text, kind))| {
-            [CONTROL, USER_DEFINED].contains(*kind) && ENDS.contains(&text.as_str())
+            [CONTROL, USER_DEFINED].contains(*kind) && END_TOKENS.contains(&text.as_str())
         });
         ends.map(|(id, _)| id).collect()
     }
 
     fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {
-        let Some(merges) = self.texts(MERGES) else { return Err(self.wrong(MERGES, "is missing")) };
+        let Some(merges) = self.texts(MERGES) else {
+            return Err(self.field_error(MERGES, "is missing"));
+        };
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
         let splits = rule.patterns.iter().map(|pattern| {
             json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated",
@@ -105,15 +107,16 @@ impl Gguf {
     /// merged first.
     fn sentence_pieces(&self, tokens: &[String]) -> Result<Value, LoadError> {
         let Some(scores) = self.floats(SCORES) else {
-            return Err(self.wrong(SCORES, "is missing"));
+            return Err(self.field_error(SCORES, "is missing"));
         };
         if scores.len() != tokens.len() {
-            return Err(
-                self.wrong(SCORES, format!("{} scores for {} tokens", scores.len(), tokens.len()))
-            );
+            return Err(self.field_error(
+                SCORES,
+                format!("{} scores for {} tokens", scores.len(), tokens.len()),
+            ));
         }
         if scores.iter().any(|score| score.is_nan()) {
-            return Err(self.wrong(SCORES, "a score is not a number"));
+            return Err(self.field_error(SCORES, "a score is not a number"));
         }
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
         let has_prefix = self.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
@@ -158,7 +161,7 @@ impl Gguf {
         let vocabulary: serde_json::Map<String, Value> =
             tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
         if vocabulary.len() < tokens.len() {
-            return Err(self.wrong(TOKENS, "has a token twice"));
+            return Err(self.field_error(TOKENS, "has a token twice"));
         }
         Ok(vocabulary)
     }
@@ -172,7 +175,7 @@ fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> 
         .map(|(_, (token, score))| (token.as_str(), *score))
         .collect();
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
-    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
+    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED_BYTES) {
         let splits = piece.char_indices().skip(1).map(|(index, _)| piece.split_at(index));
         let listed =
             splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));

@@ -15,11 +15,11 @@ use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
 use super::shield;
 use crate::execute::{CallError, Overlay, call, call_as};
-use crate::pool::{Queued, SubmitError};
+use crate::pool::{QueuedExtrinsic, SubmitError};
 use crate::store::{Head, KnownState};
 
 /// A block counts as full once this many extrinsics have exceeded its remaining weight.
-const MISFITS: usize = 8;
+const MAX_MISFITS: usize = 8;
 /// The consensus engine ID that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
 
@@ -97,7 +97,7 @@ pub(crate) struct Addition {
 
 /// The extrinsic of a development command in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedCommand {
     /// The hash of the extrinsic.
     pub(crate) hash: H256,
     /// The index of the extrinsic in the block.
@@ -107,7 +107,7 @@ pub(crate) struct Applied {
 }
 
 /// A built block, with its changes to the state and the results of the queued extrinsics.
-pub(crate) struct Built {
+pub(crate) struct BuiltBlock {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
     pub(crate) nodes: BackendTransaction<BlakeTwo256>,
@@ -117,7 +117,7 @@ pub(crate) struct Built {
     /// Extrinsics that were not included, by position in the queue, with the reason.
     pub(crate) skipped: Vec<(usize, SkipReason)>,
     /// The extrinsic of the development command.
-    pub(crate) applied: Option<Applied>,
+    pub(crate) applied: Option<AppliedCommand>,
 }
 
 /// A block while it is built.
@@ -173,11 +173,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Applies the extrinsic of a development command.
-    pub(super) fn add(&mut self, extrinsic: &[u8]) -> Result<Applied, BuildError> {
+    pub(super) fn add(&mut self, extrinsic: &[u8]) -> Result<AppliedCommand, BuildError> {
         let number = self.number;
         let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
         match self.apply(extrinsic) {
-            Ok(Ok(result)) => Ok(Applied { hash: BlakeTwo256::hash(extrinsic), index, result }),
+            Ok(Ok(result)) => {
+                Ok(AppliedCommand { hash: BlakeTwo256::hash(extrinsic), index, result })
+            }
             Ok(Err(error)) => Err(BuildError::Refused(error.into())),
             Err(source) => Err(BuildError::Call { number, source }),
         }
@@ -217,10 +219,10 @@ pub(crate) fn build(
     state: &KnownState,
     millis: u64,
     slot: u64,
-    queued: &[Queued],
+    queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
     addition: Option<&Addition>,
-) -> Result<Built, BuildError> {
+) -> Result<BuiltBlock, BuildError> {
     let (mut draft, blank) = Draft::begin(parent, state, millis, slot, addition)?;
     let number = draft.number;
     let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
@@ -242,7 +244,7 @@ pub(crate) fn build(
         let (header, state) = (*header.state_root(), changes.transaction_storage_root);
         return Err(BuildError::Root { number, header, state });
     }
-    Ok(Built {
+    Ok(BuiltBlock {
         head: Head::of(header),
         extrinsics: draft.extrinsics,
         nodes: changes.transaction,
@@ -264,12 +266,12 @@ fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
 
 fn take_calls(
     draft: &mut Draft<'_>,
-    queued: &[Queued],
+    queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
     let (mut included, mut skipped, mut too_large) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
-        if too_large >= MISFITS {
+        if too_large >= MAX_MISFITS {
             break;
         }
         match draft.apply(&call.bytes) {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::chain::{Chain, NewBlock};
-use crate::pool::{Included, TxEvent};
+use crate::pool::{IncludedExtrinsic, TxEvent};
 use crate::store::{Staged, StoreError};
 
 /// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the
@@ -17,21 +17,21 @@ pub(super) const GROUP: usize = 8;
 const GROUP_BYTES: usize = 4 << 20;
 
 /// A block that is not committed yet, with the watchers of its extrinsics.
-pub(super) struct Waiting {
+pub(super) struct PendingBlock {
     pub(super) block: NewBlock,
-    pub(super) included: Vec<Included>,
+    pub(super) included: Vec<IncludedExtrinsic>,
 }
 
 /// Blocks that share a commit.
 #[derive(Default)]
 pub(super) struct Group {
     staged: Vec<Staged>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingBlock>,
     weight: usize,
 }
 
 impl Group {
-    pub(super) fn push(&mut self, staged: Staged, waiting: Waiting) {
+    pub(super) fn push(&mut self, staged: Staged, waiting: PendingBlock) {
         self.weight += staged.weight();
         self.staged.push(staged);
         self.waiting.push(waiting);
@@ -51,7 +51,7 @@ impl Group {
             self.drop_extrinsics();
             return Err(error);
         }
-        for Waiting { block, included } in self.waiting {
+        for PendingBlock { block, included } in self.waiting {
             let hash = block.head.hash;
             chain.publish(block);
             for call in included {

@@ -14,7 +14,7 @@ use sp_state_machine::BackendTransaction;
 use taonet_localnet_runtime::Header;
 use taonet_localnet_runtime::dev::StorageEntry;
 
-use super::{Author, AuthorError, Waiting};
+use super::{Author, AuthorError, PendingBlock};
 use crate::chain::NewBlock;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::meter;
@@ -122,7 +122,7 @@ impl Start {
     /// [`ImportError::Differs`] if the state is not that of the block.
     pub(crate) fn first(self) -> Result<FirstBlock, ImportError> {
         let Self { genesis, block, state } = self;
-        FirstBlock::of_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
+        FirstBlock::from_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
             .map_err(|own| block.differs("state root", block.head.header.state_root(), &own))
     }
 }
@@ -176,7 +176,7 @@ impl Author {
         state.advance(head.header.state_root, &changes);
         let staged = self.stage(&head, extrinsics, nodes);
         let included = self.chain.pool.advance(head.clone(), &[], &[]);
-        self.group.push(staged, Waiting { block: NewBlock { head, changes }, included });
+        self.group.push(staged, PendingBlock { block: NewBlock { head, changes }, included });
         meter::imported(self.tip.number(), start.elapsed());
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::execute::within;
 
 /// The effect of an extrinsic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Simulated {
+pub(crate) struct SimulatedEffect {
     /// The block on which the extrinsic was applied.
     pub(crate) parent: H256,
     /// The index of the extrinsic in its block.
@@ -31,7 +31,7 @@ pub(crate) fn simulate(
     chain: &Chain,
     clock: Clock,
     extrinsic: &[u8],
-) -> Result<Simulated, AuthorError> {
+) -> Result<SimulatedEffect, AuthorError> {
     let parent = chain.head();
     let state = chain.store.tip(&parent)?;
     let (slot, time) = (slot(&state)?, chain.store.time()?);
@@ -42,5 +42,10 @@ pub(crate) fn simulate(
     let key = [twox_128(b"System"), twox_128(b"Events")].concat();
     let events = within(&mut draft.overlay, &state, || sp_io::storage::get(&key))?;
     let events = events.map(|events| events.to_vec()).unwrap_or_default();
-    Ok(Simulated { parent: parent.hash, index: applied.index, result: applied.result, events })
+    Ok(SimulatedEffect {
+        parent: parent.hash,
+        index: applied.index,
+        result: applied.result,
+        events,
+    })
 }

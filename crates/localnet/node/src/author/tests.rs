@@ -167,7 +167,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     let (chain, first) =
-        (author.chain.clone(), FirstBlock::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
+        (author.chain.clone(), FirstBlock::from_genesis(genesis::genesis(&[]).unwrap()).unwrap());
     let gate_guard = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {

@@ -30,7 +30,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval of the pings that detect a leader which no longer responds.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Duration without any message after which the connection is closed.
-const SILENT_FOR: Duration = Duration::from_secs(10);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of storage keys or block numbers in a request.
 pub(super) const PAGE: u32 = 1_000;
 /// Maximum number of keys of a state to fetch.
@@ -111,7 +111,7 @@ impl Leader {
     }
 
     /// Marks the leader as not followed.
-    pub(super) fn lost(&self, error: &str) {
+    pub(super) fn mark_lost(&self, error: &str) {
         let mut state = self.write();
         (state.client, state.error) = (None, Some(error.to_owned()));
         meter::leader_up(false);
@@ -120,7 +120,7 @@ impl Leader {
     /// Connects to the leader, and checks that it can be followed.
     pub(super) async fn connect(&self) -> Result<Link, FollowError> {
         let limits = RpcLimits::default();
-        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(SILENT_FOR);
+        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(SILENCE_TIMEOUT);
         let client = WsClientBuilder::new()
             .max_request_size(limits.request_bytes)
             .max_response_size(limits.response_bytes)

@@ -164,7 +164,7 @@ impl Graph {
         rivals: &[Seq],
         limits: &PoolLimits,
     ) -> Result<Vec<Seq>, SubmitError> {
-        let waits = self.unmet(entry) > 0;
+        let waits = self.count_unmet(entry) > 0;
         if waits && self.entries.len() - self.ready >= limits.future {
             return Err(SubmitError::Full);
         }
@@ -202,12 +202,12 @@ impl Graph {
         self.entries.get(&seq).map_or(0, |entry| entry.bytes.len())
     }
 
-    fn unmet(&self, entry: &Entry) -> usize {
-        entry.requires.iter().filter(|tag| !self.is_met(tag)).count()
+    fn count_unmet(&self, entry: &Entry) -> usize {
+        entry.requires.iter().filter(|tag| !self.is_provided(tag)).count()
     }
 
     /// Returns whether a ready extrinsic provides the tag.
-    fn is_met(&self, tag: &TransactionTag) -> bool {
+    fn is_provided(&self, tag: &TransactionTag) -> bool {
         self.providers
             .get(tag)
             .and_then(|seq| self.entries.get(seq))
@@ -217,7 +217,7 @@ impl Graph {
     fn link(&mut self, mut entry: Entry) {
         let seq = self.next;
         self.next += 1;
-        entry.unmet = self.unmet(&entry);
+        entry.unmet = self.count_unmet(&entry);
         for tag in &entry.provides {
             self.providers.insert(tag.clone(), seq);
         }
@@ -242,7 +242,7 @@ impl Graph {
     fn promote(&mut self, seq: Seq) {
         let mut became_ready = vec![seq];
         while let Some(seq) = became_ready.pop() {
-            for dependent in self.behind(seq) {
+            for dependent in self.dependents_of(seq) {
                 let Some(entry) = self.entries.get_mut(&dependent) else { continue };
                 entry.unmet = entry.unmet.saturating_sub(1);
                 if entry.unmet == 0 {
@@ -263,13 +263,13 @@ impl Graph {
             if entry.unmet == 1 {
                 entry.watcher.send(TxEvent::Future);
                 self.ready -= 1;
-                demoted.extend(self.behind(seq));
+                demoted.extend(self.dependents_of(seq));
             }
         }
     }
 
     /// Returns the extrinsics that require a tag of `seq`, once for each tag.
-    fn behind(&self, seq: Seq) -> Vec<Seq> {
+    fn dependents_of(&self, seq: Seq) -> Vec<Seq> {
         let tags =
             self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
         tags.iter().filter_map(|tag| self.dependents.get(tag)).flatten().copied().collect()
@@ -277,7 +277,7 @@ impl Graph {
 
     /// Removes an extrinsic that was not included.
     pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
-        let behind = self.behind(seq);
+        let behind = self.dependents_of(seq);
         let entry = self.unlink(seq)?;
         if entry.unmet == 0 {
             self.demote(behind);
@@ -348,7 +348,7 @@ impl Graph {
         let mut order = Vec::with_capacity(self.ready);
         while let Some(Rank { seq, .. }) = free.pop() {
             order.push(seq);
-            for dependent in self.behind(seq) {
+            for dependent in self.dependents_of(seq) {
                 let Some(requires) = open.get_mut(&dependent) else { continue };
                 *requires -= 1;
                 if *requires == 0 {

@@ -91,7 +91,7 @@ async fn watch(
         if let TxEvent::Finalized(hash) = event {
             let is_final = tokio::select! {
                 () = feed.sink.closed() => return Ok(()),
-                is_final = chain.becomes_final(hash) => is_final,
+                is_final = chain.wait_until_final(hash) => is_final,
             };
             if !is_final {
                 event = TxEvent::Dropped;

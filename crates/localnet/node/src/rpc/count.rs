@@ -27,13 +27,13 @@ impl Names {
 
 /// The RPC service of a connection, which counts its requests.
 #[derive(Clone)]
-pub(super) struct Counted<S> {
+pub(super) struct RequestCounter<S> {
     service: S,
     names: Names,
     pace: Arc<Pace>,
 }
 
-impl<S> Counted<S> {
+impl<S> RequestCounter<S> {
     pub(super) fn new(service: S, names: Names, pace: Arc<Pace>) -> Self {
         Self { service, names, pace }
     }
@@ -58,7 +58,7 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S> RpcServiceT for Counted<S>
+impl<S> RpcServiceT for RequestCounter<S>
 where
     S: RpcServiceT<MethodResponse = MethodResponse, BatchResponse = MethodResponse>
         + Send

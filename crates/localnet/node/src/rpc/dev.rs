@@ -10,14 +10,14 @@ use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 use super::error::{Answer, author, internal, invalid_params, snapshot, store};
 use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
-use crate::author::{Action, Applied, AuthorError, CommandOutput, simulate};
+use crate::author::{Action, AppliedCommand, AuthorError, CommandOutput, simulate};
 use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
 
 /// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to
 /// subscribers.
-const MAX_SET: usize = 64 << 10;
+const MAX_SET_BYTES: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", &["blocks"], |args| {
@@ -101,9 +101,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
         }
-        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET {
+        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET_BYTES {
             return Err(invalid_params(format!(
-                "keys and values must have at most {MAX_SET} bytes in total"
+                "keys and values must have at most {MAX_SET_BYTES} bytes in total"
             )));
         }
         Ok(Action::SetStorage(entries))
@@ -159,7 +159,7 @@ pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> Answer {
     let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),
-        Some(Applied { hash, index, result }) => json!({
+        Some(AppliedCommand { hash, index, result }) => json!({
             "number": head.number(),
             "hash": head.hash,
             "extrinsic": {"hash": hash, "index": index},

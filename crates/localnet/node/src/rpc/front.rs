@@ -17,14 +17,14 @@ use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
 use taonet_http::{
-    BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline,
+    BodyLimits, BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WriteDeadline,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
 
 use super::RpcLimits;
-use super::count::{Counted, Names};
+use super::count::{Names, RequestCounter};
 use super::origin::{Origins, refusal};
 use super::pace::{Pace, Paced};
 
@@ -53,7 +53,7 @@ pub(super) struct Front {
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,
-    pub(super) bodies: WholeBodies,
+    pub(super) bodies: BodyLimits,
     pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }
@@ -159,7 +159,7 @@ impl Front {
         let (names, stop) = (self.names, self.stop);
         let counted = {
             let pace = pace.clone();
-            move |service| Counted::new(service, names.clone(), pace.clone())
+            move |service| RequestCounter::new(service, names.clone(), pace.clone())
         };
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
 /// Maximum number of concurrent requests per connection that read the disk or execute the runtime.
-const HEAVY: usize = 8;
+const MAX_HEAVY_REQUESTS: usize = 8;
 
 /// Per-connection backpressure: bytes and requests in flight.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Pace {
         Arc::new(Self {
             state: Mutex::default(),
             bounds,
-            heavy: Semaphore::new(HEAVY),
+            heavy: Semaphore::new(MAX_HEAVY_REQUESTS),
             taken: Notify::new(),
             progress,
         })
@@ -114,24 +114,24 @@ impl Pace {
     }
 
     /// Counts a request of this size as in flight until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InWork {
+    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
         let mut state = self.lock();
         state.requests += 1;
         state.asked = state.asked.saturating_add(bytes);
         if state.requests == 1 {
             self.settled(&state);
         }
-        InWork { pace: self.clone(), bytes }
+        InFlightGuard { pace: self.clone(), bytes }
     }
 
     /// Counts a subscription until the guard is dropped.
-    pub(super) fn subscription(self: &Arc<Self>) -> Following {
+    pub(super) fn subscription(self: &Arc<Self>) -> SubscriptionSlot {
         let mut state = self.lock();
         state.subscriptions += 1;
         if state.subscriptions == 1 {
             self.settled(&state);
         }
-        Following(self.clone())
+        SubscriptionSlot(self.clone())
     }
 
     /// Counts a response or notification of this size as unsent.
@@ -182,12 +182,12 @@ impl Pace {
 }
 
 /// A guard that counts a request in flight.
-pub(super) struct InWork {
+pub(super) struct InFlightGuard {
     pace: Arc<Pace>,
     bytes: usize,
 }
 
-impl Drop for InWork {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.pace.change(|state| {
             state.requests = state.requests.saturating_sub(1);
@@ -200,9 +200,9 @@ impl Drop for InWork {
 }
 
 /// A guard that counts an open subscription.
-pub(super) struct Following(Arc<Pace>);
+pub(super) struct SubscriptionSlot(Arc<Pace>);
 
-impl Drop for Following {
+impl Drop for SubscriptionSlot {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.subscriptions = state.subscriptions.saturating_sub(1);
@@ -260,7 +260,7 @@ impl<T> Paced<T> {
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
-    fn wrote(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record_write(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
             Poll::Ready(Ok(bytes)) => self.pace.took(*bytes),
             Poll::Ready(Err(_)) => self.pace.close(),
@@ -303,7 +303,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(poll)
+        self.record_write(poll)
     }
 
     fn poll_write_vectored(
@@ -313,7 +313,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     ) -> Poll<io::Result<usize>> {
         self.check_slot(context, true)?;
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(poll)
+        self.record_write(poll)
     }
 
     fn is_write_vectored(&self) -> bool {

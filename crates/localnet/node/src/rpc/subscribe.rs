@@ -19,7 +19,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::internal;
-use super::pace::{Following, Pace};
+use super::pace::{Pace, SubscriptionSlot};
 use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
@@ -32,7 +32,7 @@ pub(super) struct SubscriptionRequest {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) pace: Arc<Pace>,
     /// Guard that counts the subscription on its connection.
-    pub(super) following: Following,
+    pub(super) following: SubscriptionSlot,
 }
 
 impl SubscriptionRequest {
@@ -56,7 +56,7 @@ impl SubscriptionRequest {
 pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
     pace: Arc<Pace>,
-    _following: Following,
+    _following: SubscriptionSlot,
     _open: SubscriptionGuard,
 }
 

@@ -90,7 +90,7 @@ impl StoreError {
     }
 
     /// Creates the error for a panic of the database in this directory.
-    pub(crate) fn of_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
+    pub(crate) fn from_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
         Self::Corrupt(panic_text(panic))
             .with_path(directory.map(|directory| directory.join(FILE)).as_deref())
     }

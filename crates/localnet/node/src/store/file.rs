@@ -23,7 +23,7 @@ impl Flushing {
     }
 
     /// Disables flushing of each commit.
-    pub(crate) fn off(&self) {
+    pub(crate) fn disable(&self) {
         self.0.store(false, Ordering::SeqCst);
     }
 }

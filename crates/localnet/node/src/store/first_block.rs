@@ -52,7 +52,7 @@ impl FirstBlock {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the state has child tries, which no pallet uses.
-    pub(crate) fn of_genesis(mut genesis: Storage) -> Result<Self, StoreError> {
+    pub(crate) fn from_genesis(mut genesis: Storage) -> Result<Self, StoreError> {
         if !genesis.children_default.is_empty() {
             return Err(StoreError::Corrupt("the genesis state has child tries".to_owned()));
         }
@@ -75,7 +75,7 @@ impl FirstBlock {
     ///
     /// # Errors
     /// The root of `state`, if it is not the state root of the block.
-    pub(crate) fn of_leader(
+    pub(crate) fn from_leader(
         genesis: Head,
         head: Head,
         extrinsics: Vec<Vec<u8>>,
@@ -127,7 +127,8 @@ impl Store {
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
         write.open_table(META)?.remove(OLDEST_KEY)?;
-        let result = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
+        let result =
+            self.write_first(&write, first).and_then(|()| self.commit_and_clear_cache(write));
         if result.is_err() {
             self.discard();
         }

@@ -166,7 +166,7 @@ impl Store {
             .open_table(SNAPSHOTS)?
             .retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
         time::write(&mut write.open_table(META)?, time)?;
-        self.commit_anew(write)
+        self.commit_and_clear_cache(write)
     }
 }
 

@@ -37,7 +37,7 @@ const SIGNERS: [&str; 4] = ["Alice", "Bob", "Charlie", "Dave"];
 /// File in the child's chain directory with the seed of the load.
 const SEED_FILE: &str = "seed";
 /// The number of newest blocks per round whose events are counted.
-const COUNTED_BLOCKS: u32 = 100;
+const MAX_COUNTED_BLOCKS: u32 = 100;
 /// Kinds of effects that the load must have.
 const EXPECTED_EFFECTS: [&str; 8] = [
     "transfers",
@@ -75,7 +75,7 @@ async fn produce(grouped: bool) {
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
     let seed = std::fs::read_to_string(directory.join(SEED_FILE)).unwrap().parse().unwrap();
-    let mut draws = Moments::of_load(seed, node.head().number());
+    let mut draws = LoadGenerator::for_load(seed, node.head().number());
     let mut nonces = [0; SIGNERS.len()];
     for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
         let next =
@@ -174,12 +174,12 @@ fn new_crowdloan(head: u32) -> crowdloan::Call<taonet_localnet_runtime::Runtime>
 }
 
 /// A pseudo-random generator of delays and calls with a printed seed.
-struct Moments {
+struct LoadGenerator {
     seed: u64,
     drawn: u64,
 }
 
-impl Moments {
+impl LoadGenerator {
     fn new() -> Self {
         let given = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
@@ -189,7 +189,7 @@ impl Moments {
     }
 
     /// Creates the generator of the load after the block `head`.
-    fn of_load(seed: u64, head: u32) -> Self {
+    fn for_load(seed: u64, head: u32) -> Self {
         let seed = u64::from_le_bytes(sp_io::hashing::twox_64(&(seed, head).encode()));
         Self { seed, drawn: 0 }
     }
@@ -353,7 +353,7 @@ fn effect(event: &RuntimeEvent) -> Option<&'static str> {
 
 #[tokio::test]
 async fn killed_process_loses_no_announced_block() {
-    let mut moments = Moments::new();
+    let mut moments = LoadGenerator::new();
     let mut effects = Effects::default();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(SEED_FILE), moments.seed.to_string()).unwrap();
@@ -411,7 +411,7 @@ async fn killed_process_loses_no_announced_block() {
                 parent,
                 "block {number}"
             );
-            if number + COUNTED_BLOCKS > head.number() {
+            if number + MAX_COUNTED_BLOCKS > head.number() {
                 effects.count(&node, &hash).await;
             }
             parent = hash;
@@ -460,7 +460,7 @@ async fn reverting_process_entry() {
 
 #[tokio::test]
 async fn chain_killed_during_revert_is_complete() {
-    let mut moments = Moments::new();
+    let mut moments = LoadGenerator::new();
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());

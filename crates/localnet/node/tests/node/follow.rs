@@ -39,7 +39,7 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 
 /// Waits until a condition holds.
 #[track_caller]
-fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+fn wait_until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     wait_while_progressing(what, || (), condition)
 }
 
@@ -67,7 +67,7 @@ fn wait_while_progressing<P: PartialEq>(
 /// Waits until the follower has the leader's head. A follower that still imports blocks is not
 /// stuck.
 #[track_caller]
-fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
+fn wait_until_caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
     let is_caught_up = move || follower.head() == leader.head() && follower.is_following();
     wait_while_progressing("caught up", || follower.head(), is_caught_up)
 }
@@ -106,7 +106,7 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
     leader.submit(signed(&leader, "Alice", 0, &transfer("Dave", 7))).await.unwrap();
     leader.mine(5).await.unwrap();
     let follower = follower(&leader).await;
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.genesis(), leader.genesis());
     let client = client(&follower).await;
     let key = hex(&account_key("Dave"));
@@ -131,7 +131,7 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
     for number in 6..=8 {
         assert_eq!(next(&mut heads).await["number"], format!("0x{number:x}"));
     }
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     compare(&follower, &leader, 0..=8).await;
     assert_eq!(
         follower.storage(&account_key("Dave")).unwrap(),
@@ -154,7 +154,7 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
 async fn extrinsics_are_forwarded_to_the_leader() {
     let leader = node().await;
     let follower = follower(&leader).await;
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     let client = client(&follower).await;
     let watched = signed(&follower, "Alice", 0, &remark("watched"));
     let mut events = watch(&client, &watched).await;
@@ -214,7 +214,7 @@ async fn development_methods_are_followed_and_refused() {
     let tempo = hex(&[storage_key("SubtensorModule", "Tempo"), 59u16.encode()].concat());
     get(&leader, "dev_setStorage", json!([[[tempo, "0x4d00"]]])).await;
     leader.mine_to_epoch(59).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     let abandoned_head = follower.head();
     compare(&follower, &leader, 0..=abandoned_head.number()).await;
     assert_eq!(get(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
@@ -228,15 +228,15 @@ async fn development_methods_are_followed_and_refused() {
     leader.revert("before").await.unwrap();
     leader.submit(signed(&leader, "Alice", 0, &remark("another"))).await.unwrap();
     leader.mine(1).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.head().number(), 4);
     assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
     while next(&mut heads).await["number"] != "0x4" {}
     leader.revert("before").await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.head().number(), 3);
     leader.mine(200).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     check_state(&follower, &json!(follower.head().hash)).await;
 
     for (method, params) in [
@@ -278,10 +278,10 @@ async fn reads_work_while_the_leader_is_unreachable() {
     let mut config = following(&leader);
     config.directory = Some(second);
     let follower = Node::start(config.clone()).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     let head = leader.head();
     leader.stop().await;
-    until("away", || !follower.is_following()).await;
+    wait_until("away", || !follower.is_following()).await;
     assert_eq!(get(&follower, "chain_getHead", json!([])).await, json!(head.hash));
     check_state(&follower, &json!(head.hash)).await;
     let health = json!({"peers": 0, "isSyncing": false, "shouldHavePeers": true});
@@ -306,10 +306,10 @@ async fn reads_work_while_the_leader_is_unreachable() {
 
     let leader = Node::start(own).await.unwrap();
     leader.mine(300).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     follower.submit(bytes).await.unwrap();
     leader.mine(1).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     compare(&follower, &leader, 295..=306).await;
     follower.stop().await;
     // Started without `follow`, the chain becomes independent and cannot follow again.
@@ -337,7 +337,7 @@ async fn failed_start_does_not_convert_a_follower() {
     let mut config = following(&leader);
     config.directory = Some(directory.path().to_owned());
     let follower = Node::start(config.clone()).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     follower.stop().await;
     let mut alone = config.clone();
     alone.follow = None;
@@ -350,7 +350,7 @@ async fn failed_start_does_not_convert_a_follower() {
     assert!(matches!(error, NodeError::Listen { .. }), "{error}");
     leader.mine(2).await.unwrap();
     let follower = Node::start(config).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.head().number(), 5);
     follower.stop().await;
     leader.stop().await;
@@ -368,7 +368,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     config.directory = Some(directory.path().to_owned());
     config.history = History::Archive;
     let follower = Node::start(config.clone()).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     let oldest = leader.head().number() - 2_399;
     assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
     compare(&follower, &leader, (oldest..=leader.head().number()).step_by(301)).await;
@@ -381,7 +381,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     // The leader prunes all blocks that the follower has, and the next ones.
     leader.mine(2_450).await.unwrap();
     let follower = Node::start(config).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     let oldest = leader.head().number() - 2_399;
     assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
     assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
@@ -389,7 +389,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     check_state(&follower, &hash).await;
     check_state(&follower, &json!(follower.head().hash)).await;
     leader.mine(1).await.unwrap();
-    caught_up(&follower, &leader).await;
+    wait_until_caught_up(&follower, &leader).await;
     follower.stop().await;
     leader.stop().await;
 }
@@ -407,7 +407,7 @@ async fn following_an_unsuitable_leader_is_refused() {
     let mut config = following(&leader);
     config.directory = Some(directory.path().to_owned());
     let second = Node::start(config.clone()).await.unwrap();
-    caught_up(&second, &leader).await;
+    wait_until_caught_up(&second, &leader).await;
     second.stop().await;
     // A chain that follows one node cannot follow a node with another genesis block.
     let mut other = crate::support::config();

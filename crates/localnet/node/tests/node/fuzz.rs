@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::support::{account, ask, get, hex, node, post, unhex};
 
 /// The number of random inputs per method, in addition to the fixed ones.
-const TRIES: usize = 8;
+const INPUTS_PER_METHOD: usize = 8;
 
 /// Returns the runtime API methods in the metadata, by their `state_call` names.
 fn methods(metadata: &Metadata) -> Vec<String> {
@@ -42,7 +42,8 @@ async fn runtime_methods_survive_arbitrary_arguments() {
     for method in methods {
         let mut arguments = vec![Vec::new(), vec![0; 200], vec![0xff; 200], plausible.clone()];
         arguments.extend([1, 2, 3, 4, 33, 35, 36, 37].map(|length| plausible[..length].to_vec()));
-        arguments.extend((0..TRIES).map(|_| bytes.new_tree(&mut runner).unwrap().current()));
+        arguments
+            .extend((0..INPUTS_PER_METHOD).map(|_| bytes.new_tree(&mut runner).unwrap().current()));
         for argument in arguments {
             match ask(&node, "state_call", json!([method, hex(&argument)])).await {
                 Ok(answer) => answers += usize::from(answer.is_string()),

@@ -211,11 +211,11 @@ fn oldest_pulses_are_pruned() {
         OldestStoredRound::<Runtime>::put(1);
         (1..=150).for_each(|round| Pulses::<Runtime>::insert(round, pulse(round, vec![1])));
         for (last, oldest, left) in [
-            (KEPT_PULSES, 1, 150),
+            (MAX_STORED_PULSES, 1, 150),
             // At most 100 at a time.
-            (KEPT_PULSES + 120, 101, 50),
-            (KEPT_PULSES + 120, 121, 30),
-            (KEPT_PULSES + 120, 121, 30),
+            (MAX_STORED_PULSES + 120, 101, 50),
+            (MAX_STORED_PULSES + 120, 121, 30),
+            (MAX_STORED_PULSES + 120, 121, 30),
         ] {
             Pallet::<Runtime>::remove_old(last);
             assert_eq!(

@@ -10,7 +10,7 @@ use super::{Call, Config, LastStoredRound, NextUnsignedAt, OldestStoredRound, Pa
 
 /// Rounds that are this far ahead of the latest stored round are refused, because pulses are stored
 /// in the order of their rounds.
-const MAX_AHEAD: u64 = 50;
+const MAX_ROUNDS_AHEAD: u64 = 50;
 /// Prefix of the tags by which the pool recognises equal submissions.
 const TAG: &str = "DrandOffchainWorker";
 
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
                 if next > now || pulse.round <= last {
                     return InvalidTransaction::Stale.into();
                 }
-                if !is_first && pulse.round > last.saturating_add(MAX_AHEAD) {
+                if !is_first && pulse.round > last.saturating_add(MAX_ROUNDS_AHEAD) {
                     return InvalidTransaction::Future.into();
                 }
                 // Earlier rounds come first.

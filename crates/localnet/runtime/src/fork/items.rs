@@ -21,7 +21,7 @@ const MAX_TYPES: usize = 4_096;
 
 /// Items of SubtensorModule that only the main network has, and whose keys are those of an item of
 /// this runtime: their names, that item, and the encoding of their values.
-const OF_SHARES: [(&str, &str, &str); 4] = [
+const SHARE_ITEMS: [(&str, &str, &str); 4] = [
     ("Alpha", "AlphaV2", "u128"),
     ("AlphaShareEpoch", "AlphaV2", "u64"),
     ("AlphaSharePoolEpoch", "TotalHotkeySharesV2", "u64"),
@@ -236,7 +236,7 @@ pub fn own_items() -> Result<Items, MetadataError> {
 /// Returns the main network's further items of shares, whose entries a recording converts to
 /// `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
 pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
-    let items = OF_SHARES.into_iter().filter_map(|(name, like, value)| {
+    let items = SHARE_ITEMS.into_iter().filter_map(|(name, like, value)| {
         let like = own.get(&format!("SubtensorModule.{like}"))?.as_ref().ok()?;
         let (pallet, _) = like.prefix.split_at_checked(16)?;
         let (keys, _) = like.encoding.split_once("-> ")?;

@@ -17,10 +17,10 @@ fn at_genesis<R>(endowed: &[AccountId], test: impl FnOnce() -> R) -> R {
 fn the_development_accounts_have_their_balances() {
     at_genesis(&[key(1), account("Dave")], || {
         for (name, rao) in ACCOUNTS {
-            let expected = if name == "Dave" { RICH } else { rao };
+            let expected = if name == "Dave" { WEALTHY_BALANCE } else { rao };
             assert_eq!(balance(&account(name)), expected, "{name}");
         }
-        assert_eq!(balance(&key(1)), RICH);
+        assert_eq!(balance(&key(1)), WEALTHY_BALANCE);
         assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
     });
 }
@@ -43,7 +43,11 @@ fn accounts_of_ethereum_addresses_have_a_genesis_balance() {
             "5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA",
             "5GeqNhKWj1KG78VHzbmo3ZjZgUTrCuWeamdgiA114XHGdaEr",
         ] {
-            assert_eq!(balance(&AccountId::from_string(address).unwrap()), MODEST, "{address}");
+            assert_eq!(
+                balance(&AccountId::from_string(address).unwrap()),
+                DEFAULT_BALANCE,
+                "{address}"
+            );
         }
     });
 }

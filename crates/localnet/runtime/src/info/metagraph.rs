@@ -10,7 +10,7 @@ use crate::subtensor::MechanismCountCurrent;
 use crate::types::{MechId, NetUid};
 
 /// Returns the metagraphs of all mechanisms of a subnet.
-pub fn of_all_mechanisms<T: commitments::Config>(netuid: NetUid) -> Vec<Metagraph> {
+pub fn all_mechanisms<T: commitments::Config>(netuid: NetUid) -> Vec<Metagraph> {
     let mechanisms = MechanismCountCurrent::<T>::get(netuid).0;
     (0..mechanisms).filter_map(|mecid| Metagraph::read::<T>(netuid, MechId(mecid))).collect()
 }

@@ -38,7 +38,7 @@ pub struct StakeInfo {
 impl StakeInfo {
     /// Returns all stakes of a coldkey.
     pub fn of_coldkey<T: Config>(coldkey: &AccountId32) -> Vec<Self> {
-        held::<T>(coldkey)
+        nonzero_stakes::<T>(coldkey)
             .map(|(hotkey, netuid, stake)| Self::new::<T>(hotkey, coldkey.clone(), netuid, stake))
             .collect()
     }
@@ -114,7 +114,7 @@ pub fn availability<T: Config>(
             .flatten()
             .map(|netuid| (*netuid, AlphaBalance::ZERO))
             .collect();
-        for (_, netuid, stake) in held::<T>(&coldkey) {
+        for (_, netuid, stake) in nonzero_stakes::<T>(&coldkey) {
             if requested_netuids
                 .as_ref()
                 .is_none_or(|requested_netuids| requested_netuids.contains(&netuid))
@@ -154,7 +154,7 @@ pub fn lock_of<T: Config>(coldkey: &AccountId32, netuid: NetUid) -> Option<LockS
 }
 
 /// Returns the non-zero stakes of a coldkey: hotkey, subnet, amount.
-fn held<T: Config>(
+fn nonzero_stakes<T: Config>(
     coldkey: &AccountId32,
 ) -> impl Iterator<Item = (AccountId32, NetUid, AlphaBalance)> {
     StakingHotkeys::<T>::get(coldkey)

@@ -45,7 +45,7 @@ impl SimSwapResult {
             tao_amount: TaoBalance(trade.traded()),
             alpha_amount: AlphaBalance(trade.received),
             tao_fee: TaoBalance(trade.fee),
-            alpha_slippage: AlphaBalance(lost(at_price, trade.received)),
+            alpha_slippage: AlphaBalance(slippage(at_price, trade.received)),
             ..Self::default()
         }
     }
@@ -61,14 +61,14 @@ impl SimSwapResult {
             tao_amount: TaoBalance(trade.received),
             alpha_amount: AlphaBalance(trade.traded()),
             alpha_fee: AlphaBalance(trade.fee),
-            tao_slippage: TaoBalance(lost(at_price, trade.received)),
+            tao_slippage: TaoBalance(slippage(at_price, trade.received)),
             ..Self::default()
         }
     }
 }
 
 /// Returns the slippage: the amount at the price before the trade, minus `received`.
-fn lost(at_price: Option<U64F64>, received: u64) -> u64 {
+fn slippage(at_price: Option<U64F64>, received: u64) -> u64 {
     at_price.map_or(0, |amount| amount.saturating_to_num::<u64>().saturating_sub(received))
 }
 

@@ -71,7 +71,7 @@ impl<T: Config> Pallet<T> {
         } else if new != old {
             Announcements::<T>::insert(who, (pending, new));
         }
-        Ok(Self::poked(who, DepositKind::Announcements, old, new))
+        Ok(Self::report_deposit_change(who, DepositKind::Announcements, old, new))
     }
 
     fn announcement_deposit(number: usize) -> TaoBalance {

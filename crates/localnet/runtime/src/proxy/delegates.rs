@@ -157,11 +157,11 @@ impl<T: Config> Pallet<T> {
         } else if new != old {
             Proxies::<T>::insert(who, (proxies, new));
         }
-        Ok(Self::poked(who, DepositKind::Proxies, old, new))
+        Ok(Self::report_deposit_change(who, DepositKind::Proxies, old, new))
     }
 
     /// Reports a changed deposit.
-    pub(super) fn poked(
+    pub(super) fn report_deposit_change(
         who: &T::AccountId,
         kind: DepositKind,
         old: TaoBalance,

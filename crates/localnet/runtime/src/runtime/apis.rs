@@ -229,7 +229,7 @@ impl_runtime_apis! {
 
         fn get_all_mechagraphs() -> Vec<Option<Metagraph>> {
             let subnets = SubtensorModule::all_netuids().into_iter();
-            subnets.flat_map(metagraph::of_all_mechanisms::<Runtime>).map(Some).collect()
+            subnets.flat_map(metagraph::all_mechanisms::<Runtime>).map(Some).collect()
         }
 
         fn get_mechagraph(netuid: NetUid, mecid: MechId) -> Option<Metagraph> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sp_runtime::{AccountId32, PerThing, PerU16};
 use substrate_fixed::types::U96F32;
 
-use super::epoch::{Earned, Neurons, Pending};
+use super::epoch::{EpochEmission, Neurons, Pending};
 use super::types::RecycleOrBurnEnum;
 use super::{
     AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn,
@@ -28,7 +28,7 @@ impl<T: Config> Pallet<T> {
     pub(super) fn distribute(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &Earned,
+        earned: &EpochEmission,
         pending: &Pending,
     ) {
         let owner = SubnetOwner::<T>::get(netuid);
@@ -47,7 +47,7 @@ impl<T: Config> Pallet<T> {
     fn pay_miners(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &Earned,
+        earned: &EpochEmission,
         owner: (&AccountId32, &AccountId32),
     ) {
         let mut withheld = 0_u64;
@@ -120,7 +120,7 @@ impl<T: Config> Pallet<T> {
     fn divide(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &Earned,
+        earned: &EpochEmission,
         pending: &Pending,
     ) -> Vec<Dividend> {
         let mut by_hotkey: BTreeMap<AccountId32, u64> = BTreeMap::new();

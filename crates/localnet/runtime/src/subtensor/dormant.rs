@@ -15,7 +15,7 @@ use crate::types::NetUid;
 
 /// Storage key of the list of subnets that are not dormant. It is not in the metadata: the real
 /// chain has no such item.
-const AWAKE: &[u8] = b":awake_subnets";
+const AWAKE_SUBNETS_KEY: &[u8] = b":awake_subnets";
 
 /// Position of a subnet in its cycle of epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Schedule {
 impl<T: Config> Pallet<T> {
     /// Returns the subnets that are not dormant, ordered by netuid, without root.
     pub fn awake_netuids() -> Vec<NetUid> {
-        unhashed::get_or_default(AWAKE)
+        unhashed::get_or_default(AWAKE_SUBNETS_KEY)
     }
 
     /// Whether a subnet is not dormant.
@@ -55,14 +55,14 @@ impl<T: Config> Pallet<T> {
             LastMechansimStepBlock::<T>::insert(netuid, last_epoch);
         }
         awake.insert(position, netuid);
-        unhashed::put(AWAKE, &awake);
+        unhashed::put(AWAKE_SUBNETS_KEY, &awake);
     }
 
     /// Makes a subnet dormant, so that blocks skip it.
     pub(super) fn make_dormant(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         awake.retain(|other| *other != netuid);
-        unhashed::put(AWAKE, &awake);
+        unhashed::put(AWAKE_SUBNETS_KEY, &awake);
     }
 
     /// Returns the position of a subnet in its cycle of epochs; for a dormant subnet it is

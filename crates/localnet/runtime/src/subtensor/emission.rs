@@ -77,7 +77,7 @@ impl<T: Config> Pallet<T> {
             let root_proportion = Self::root_proportion(netuid);
             let max_alpha = U96F32::saturating_from_num(root_proportion)
                 .saturating_mul(U96F32::from_num(alpha));
-            Self::inject(netuid, tao, max_alpha);
+            Self::inject_tao(netuid, tao, max_alpha);
             Self::accumulate(netuid, alpha, root_proportion, root_is_paid);
         }
     }
@@ -101,7 +101,7 @@ impl<T: Config> Pallet<T> {
     /// pool's weights are adjusted before the purchase and its reserves after it, a pool whose
     /// weights would leave their bounds receives nothing, and TAO of a purchase that the pool
     /// refuses is issued without entering it.
-    fn inject(netuid: NetUid, tao: U96F32, max_alpha: U96F32) {
+    fn inject_tao(netuid: NetUid, tao: U96F32, max_alpha: U96F32) {
         let price = U96F32::saturating_from_num(Self::alpha_price(netuid));
         let fair = tao.checked_div(price).unwrap_or_default();
         let (tao_in, alpha_in) = if fair > max_alpha {

@@ -41,7 +41,7 @@ impl Pending {
 
 /// Emission of each neuron in an epoch, by uid, summed over all mechanisms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Earned {
+pub(super) struct EpochEmission {
     /// Miner emission.
     pub(super) server: Vec<u64>,
     /// Validator emission, including that of root stake.
@@ -107,7 +107,7 @@ impl<T: Config> Pallet<T> {
         split
     }
 
-    fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {
+    fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> EpochEmission {
         let permits = ValidatorPermit::<T>::get(netuid);
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             let index = netuid.mechanism(mecid);
@@ -137,7 +137,7 @@ impl<T: Config> Pallet<T> {
         StakeWeight::<T>::insert(netuid, total.stake_weight);
         let emission: Vec<AlphaBalance> = total.emission.into_iter().map(AlphaBalance).collect();
         Emission::<T>::insert(netuid, emission);
-        Earned { server: total.server_emission, validator: total.validator_emission }
+        EpochEmission { server: total.server_emission, validator: total.validator_emission }
     }
 }
 

@@ -25,7 +25,7 @@ const TEMPO: u16 = 100;
 /// Tempo of Babelbit, in blocks.
 const FAST_TEMPO: u16 = 10;
 /// Tempo of the subnets between the first one and Babelbit, in blocks, as on the real chain.
-const USUAL_TEMPO: u16 = 360;
+const DEFAULT_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
     /// Creates root, the first subnet (without an owner, not started), Babelbit (started), and a
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
     /// registration price is at the minimum, so that blocks need not lower it.
     pub(crate) fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
         Self::own_hotkey(owner, hotkey).unwrap_or_default();
-        Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);
+        Self::init_network(netuid, owner, hotkey, DEFAULT_TEMPO);
         Burn::<T>::insert(netuid, MinBurn::<T>::get(netuid));
         let lock = NetworkMinLockCost::<T>::get();
         Self::init_pool(netuid, lock, AlphaBalance(lock.0.saturating_mul(10)));

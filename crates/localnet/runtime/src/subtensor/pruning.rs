@@ -42,7 +42,9 @@ impl<T: Config> Pallet<T> {
         let protected = Self::immune_owner_uids(netuid);
         let (immune, others): (Vec<_>, Vec<_>) = (0..Self::neuron_count(netuid))
             .filter(|uid| !protected.contains(uid))
-            .map(|uid| (earned(&emission, uid), BlockAtRegistration::<T>::get(netuid, uid), uid))
+            .map(|uid| {
+                (emission_of(&emission, uid), BlockAtRegistration::<T>::get(netuid, uid), uid)
+            })
             .partition(|&(_, _, uid)| Self::is_immune(netuid, uid));
         let candidates = if others.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) {
             others
@@ -74,7 +76,7 @@ impl<T: Config> Pallet<T> {
                 Error::<T>::TrimmingWouldExceedMaxImmunePercentage
             );
             let emission = Emission::<T>::get(netuid);
-            others.sort_by_key(|&uid| earned(&emission, uid));
+            others.sort_by_key(|&uid| emission_of(&emission, uid));
             others.truncate(usize::from(count.saturating_sub(max_uids)));
             Self::remove_neurons(netuid, &others);
         }
@@ -138,7 +140,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns the emission of a neuron at the last epoch.
-fn earned(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
+fn emission_of(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
     emission.get(usize::from(uid)).copied().unwrap_or_default()
 }
 

@@ -90,7 +90,8 @@ impl<T: Config> Pallet<T> {
         let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
             None
         } else {
-            let (lowest, uid) = Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?;
+            let (lowest, uid) =
+                Self::weakest_root_member().ok_or(Error::<T>::NoNeuronIdAvailable)?;
             ensure!(Self::total_alpha(hotkey, root) >= lowest, Error::<T>::StakeTooLowForRoot);
             Some(uid)
         };
@@ -116,7 +117,7 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the stake and the uid of the member of root with the lowest stake that is not
     /// immune; on a tie, of the oldest.
-    fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
+    fn weakest_root_member() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))
             .filter(|uid| !Self::is_immune(root, *uid))

@@ -83,7 +83,7 @@ impl<T: Config> Pallet<T> {
             Incentive::<T>::mutate(index, |row| row.push(PerU16::zero()));
             LastUpdate::<T>::mutate(index, |row| row.push(Self::current_block()));
         }
-        Self::seat(netuid, uid, hotkey);
+        Self::assign_uid(netuid, uid, hotkey);
         uid
     }
 
@@ -94,11 +94,11 @@ impl<T: Config> Pallet<T> {
         Self::clear_neuron(netuid, uid);
         Self::forget_evm_address(netuid, uid);
         Active::<T>::mutate(netuid, |row| put(row, uid, true));
-        Self::seat(netuid, uid, hotkey);
+        Self::assign_uid(netuid, uid, hotkey);
     }
 
     /// Assigns a uid to a hotkey from this block on.
-    fn seat(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
+    fn assign_uid(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         Keys::<T>::insert(netuid, uid, hotkey);
         Uids::<T>::insert(netuid, hotkey, uid);
         BlockAtRegistration::<T>::insert(netuid, uid, Self::current_block());

@@ -16,7 +16,7 @@ use crate::{notation, vectors};
 
 /// Calls that are not dispatched: a wrong timestamp panics on purpose, and only a node can read the
 /// version of another runtime.
-const UNTRIED: [&str; 2] = ["Timestamp.set", "System.set_code"];
+const UNDISPATCHED_CALLS: [&str; 2] = ["Timestamp.set", "System.set_code"];
 
 /// Netuid of the subnet that is started.
 const BABELBIT: u16 = 59;
@@ -133,7 +133,7 @@ fn calls() -> Vec<(String, Arguments, RuntimeCall)> {
         };
         for call in &variants.variants {
             let name = format!("{}.{}", pallet.name, call.name);
-            if UNTRIED.contains(&name.as_str()) {
+            if UNDISPATCHED_CALLS.contains(&name.as_str()) {
                 continue;
             }
             for arguments in Arguments::all() {

@@ -1,6 +1,6 @@
 //! Decodes and re-encodes sample values of all types of the recorded runtime.
 
-use crate::structure::OF_ALL_PALLETS;
+use crate::structure::PALLET_ENUMS;
 use crate::vectors::bytes;
 use crate::{coverage, notation, values, vectors};
 
@@ -19,7 +19,7 @@ fn recorded_samples_of_served_types_round_trip() {
         // pallet.
         let has_items_of_all_pallets =
             ["EventRecord", "IdAmount", "Scheduled"].iter().any(|part| name.contains(part))
-                || OF_ALL_PALLETS.iter().any(|all| name.contains(all));
+                || PALLET_ENUMS.iter().any(|all| name.contains(all));
         types += 1;
         for sample in recorded["samples"].as_array().unwrap() {
             match values::round_trip(*ours, &bytes(&sample["scale_hex"])) {

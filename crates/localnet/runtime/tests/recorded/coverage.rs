@@ -11,7 +11,7 @@ use scale_info::{PortableRegistry, TypeDef};
 use serde_json::{Value as Json, json};
 use sp_version::RuntimeVersion;
 
-use crate::explanations::{ABSENCES, Absent, EXPLANATIONS, Explanation, NOT_THEIRS};
+use crate::explanations::{ABSENCES, AbsentItems, EXPLANATIONS, Explanation, NOT_THEIRS};
 use crate::items::{self, Item, Kind};
 use crate::structure::Pairs;
 use crate::vectors;
@@ -39,10 +39,14 @@ pub(crate) struct Row {
 }
 
 /// An explanation that applied to an item, and the item's name.
-pub(crate) type Used = (&'static Explanation, String);
+pub(crate) type AppliedExplanation = (&'static Explanation, String);
 
 /// Compares all items of both runtimes.
-pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<Used>) {
+pub(crate) fn rows(
+    ours: &[Item],
+    theirs: &[Item],
+    pairs: &mut Pairs<'_>,
+) -> (Vec<Row>, Vec<AppliedExplanation>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
         let Some((explanation, expected)) =
@@ -245,8 +249,8 @@ fn check_absences(rows: &[Row]) {
         let items = rows.iter().map(|row| &row.item).filter(|item| absence.covers(item));
         let covered: BTreeSet<&str> = items
             .map(|item| match absence.items {
-                Absent::All => item.owner.as_str(),
-                Absent::Items(..) => item.name.as_str(),
+                AbsentItems::All => item.owner.as_str(),
+                AbsentItems::Items(..) => item.name.as_str(),
             })
             .collect();
         assert_eq!(covered.len(), absence.count(), "unknown names in {absence:?}");

@@ -30,13 +30,13 @@ impl Explanation {
 pub(crate) struct Absence {
     /// The pallets or runtime APIs that contain the items.
     pub(crate) owners: &'static [&'static str],
-    pub(crate) items: Absent,
+    pub(crate) items: AbsentItems,
     pub(crate) reason: &'static str,
 }
 
 /// The items of an absence.
 #[derive(Debug)]
-pub(crate) enum Absent {
+pub(crate) enum AbsentItems {
     /// All items of a pallet or runtime API.
     All,
     /// The items of a kind with these names.
@@ -48,8 +48,8 @@ impl Absence {
     pub(crate) fn covers(&self, item: &Item) -> bool {
         self.owners.contains(&item.owner.as_str())
             && match self.items {
-                Absent::All => true,
-                Absent::Items(kind, names) => {
+                AbsentItems::All => true,
+                AbsentItems::Items(kind, names) => {
                     kind == item.kind && names.contains(&item.name.as_str())
                 }
             }
@@ -58,8 +58,8 @@ impl Absence {
     /// Returns the number of its pallets and runtime APIs, or of its items.
     pub(crate) fn count(&self) -> usize {
         match self.items {
-            Absent::All => self.owners.len(),
-            Absent::Items(_, names) => names.len(),
+            AbsentItems::All => self.owners.len(),
+            AbsentItems::Items(_, names) => names.len(),
         }
     }
 }
@@ -83,50 +83,54 @@ pub(crate) static ABSENCES: &[Absence] = &[
             "EthereumRuntimeRPCApi",
             "ConvertTransactionRuntimeApi",
         ],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: NO_EVM,
     },
     Absence {
         owners: &["Contracts", "RandomnessCollectiveFlip", "ContractsApi"],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: "the localnet runs no contracts, and nothing else reads their source of randomness",
     },
-    Absence { owners: &["Grandpa", "GrandpaApi"], items: Absent::All, reason: FINAL },
-    Absence { owners: &["BabeApi"], items: Absent::All, reason: "Aura selects the author" },
-    Absence { owners: &["SessionKeys"], items: Absent::All, reason: "the author's key is fixed" },
+    Absence { owners: &["Grandpa", "GrandpaApi"], items: AbsentItems::All, reason: FINAL },
+    Absence { owners: &["BabeApi"], items: AbsentItems::All, reason: "Aura selects the author" },
+    Absence {
+        owners: &["SessionKeys"],
+        items: AbsentItems::All,
+        reason: "the author's key is fixed",
+    },
     Absence {
         owners: &["LimitOrders"],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: "the clients that the localnet is tested with place no limit orders",
     },
     Absence {
         owners: &["GenesisBuilder"],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: "the node builds the genesis state itself",
     },
     Absence {
         owners: &["OffchainWorkerApi"],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: "the chain has no off-chain worker: `tao localnet --drand` fetches drand pulses",
     },
     Absence {
         owners: &["ShieldApi"],
-        items: Absent::All,
+        items: AbsentItems::All,
         reason: "the node decrypts shielded extrinsics outside the runtime",
     },
     Absence {
         owners: &["System"],
-        items: Absent::Items(Kind::Storage, &["AllExtrinsicsLen"]),
+        items: AbsentItems::Items(Kind::Storage, &["AllExtrinsicsLen"]),
         reason: "`BlockSize` replaces it in the localnet's newer polkadot-sdk release",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Call, &["swap_basket"]),
+        items: AbsentItems::Items(Kind::Call, &["swap_basket"]),
         reason: NO_TRADES,
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "SubnetFastMovingPrice",
@@ -142,12 +146,15 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["PendingBasketDeposits", "PendingBasketFlushCursor"]),
+        items: AbsentItems::Items(
+            Kind::Storage,
+            &["PendingBasketDeposits", "PendingBasketFlushCursor"],
+        ),
         reason: "dividends enter a basket at each epoch, without a queue",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "BetaBaseline",
@@ -161,37 +168,37 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["SubnetRootSellTao"]),
+        items: AbsentItems::Items(Kind::Storage, &["SubnetRootSellTao"]),
         reason: "baskets hold the dividends of root stake; `SubnetProtocolFlow` counts their sales",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["TotalHotkeyShares", "Alpha"]),
+        items: AbsentItems::Items(Kind::Storage, &["TotalHotkeyShares", "Alpha"]),
         reason: "superseded by `TotalHotkeySharesV2` and `AlphaV2`; a new chain has no older entries, and `tao localnet record` converts those of the recorded chain",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["AlphaSharePoolEpoch", "AlphaShareEpoch"]),
+        items: AbsentItems::Items(Kind::Storage, &["AlphaSharePoolEpoch", "AlphaShareEpoch"]),
         reason: "a pool stays open while it has shares, so no share can be void; `tao localnet record` leaves out void shares of the recorded chain",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["CRV3WeightCommits", "CRV3WeightCommitsV2"]),
+        items: AbsentItems::Items(Kind::Storage, &["CRV3WeightCommits", "CRV3WeightCommitsV2"]),
         reason: "superseded by `TimelockedWeightCommits`; a new chain has no older entries",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["LastTxBlock", "LastTxBlockChildKeyTake"]),
+        items: AbsentItems::Items(Kind::Storage, &["LastTxBlock", "LastTxBlockChildKeyTake"]),
         reason: "superseded by `LastRateLimitedBlock`; a new chain has no older entries",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["MinActivityCutoff"]),
+        items: AbsentItems::Items(Kind::Storage, &["MinActivityCutoff"]),
         reason: "360, the real chain's default: neither chain has a call that changes it",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "DissolveCleanupQueue",
@@ -204,27 +211,30 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["NetworkRegistrationStartBlock"]),
+        items: AbsentItems::Items(Kind::Storage, &["NetworkRegistrationStartBlock"]),
         reason: "subnets can be registered from the first block on",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["RootStakeUnlockInterval"]),
+        items: AbsentItems::Items(Kind::Storage, &["RootStakeUnlockInterval"]),
         reason: "0, the real chain's default: root stake can be withdrawn immediately",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["RegisteredSubnetCounter"]),
+        items: AbsentItems::Items(Kind::Storage, &["RegisteredSubnetCounter"]),
         reason: "for EVM precompiles; the localnet has no EVM",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["TaoInRefundDeploymentBlock", "HasMigrationRun"]),
+        items: AbsentItems::Items(
+            Kind::Storage,
+            &["TaoInRefundDeploymentBlock", "HasMigrationRun"],
+        ),
         reason: MIGRATIONS,
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "NextStakeJobId",
@@ -243,7 +253,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Event,
             &["BasketHoldingConverted", "BasketAlphaWrittenOff", "BasketSwapped"],
         ),
@@ -251,12 +261,12 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["BetaBaselineStamped"]),
+        items: AbsentItems::Items(Kind::Event, &["BetaBaselineStamped"]),
         reason: NO_PRICES,
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Event,
             &[
                 "DissolveNetworkScheduled",
@@ -268,22 +278,22 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["SubnetIdentityRemoved"]),
+        items: AbsentItems::Items(Kind::Event, &["SubnetIdentityRemoved"]),
         reason: "`NetworkRemoved` also stands for the removal of the identity",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["StakeUnlocked"]),
+        items: AbsentItems::Items(Kind::Event, &["StakeUnlocked"]),
         reason: "no call unlocks stake: locks decay",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["CRV3WeightsCommitted", "CRV3WeightsRevealed"]),
+        items: AbsentItems::Items(Kind::Event, &["CRV3WeightsCommitted", "CRV3WeightsRevealed"]),
         reason: "superseded by `TimelockedWeightsCommitted` and `TimelockedWeightsRevealed`",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Event,
             &[
                 "RootWeightsSet",
@@ -305,7 +315,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Constant,
             &[
                 "InitialEmissionValue",
@@ -318,27 +328,30 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Constant, &["BurnAccountId"]),
+        items: AbsentItems::Items(Kind::Constant, &["BurnAccountId"]),
         reason: "burned TAO is subtracted from the issuance; no account holds it",
     },
     Absence {
         owners: &["Utility"],
-        items: Absent::Items(Kind::Error, &["InvalidDerivedAccount"]),
+        items: AbsentItems::Items(Kind::Error, &["InvalidDerivedAccount"]),
         reason: "does not exist in the localnet's newer polkadot-sdk release",
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(Kind::Call, &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"]),
+        items: AbsentItems::Items(
+            Kind::Call,
+            &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"],
+        ),
         reason: NO_EVM,
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(Kind::Call, &["swap_authorities", "schedule_grandpa_change"]),
+        items: AbsentItems::Items(Kind::Call, &["swap_authorities", "schedule_grandpa_change"]),
         reason: FINAL,
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Call,
             &[
                 "sudo_set_basket_concentration_cap",
@@ -352,17 +365,17 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(Kind::Storage, &["PrecompileEnable"]),
+        items: AbsentItems::Items(Kind::Storage, &["PrecompileEnable"]),
         reason: NO_EVM,
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(Kind::Event, &["PrecompileUpdated"]),
+        items: AbsentItems::Items(Kind::Event, &["PrecompileUpdated"]),
         reason: NO_EVM,
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Event,
             &[
                 "BasketConcentrationCapSet",
@@ -376,7 +389,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["Swap"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &["BalancerTaoReservoir", "BalancerAlphaReservoir", "ScrapReservoirAlpha"],
         ),
@@ -384,7 +397,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         owners: &["Swap"],
-        items: Absent::Items(Kind::Storage, &["HasMigrationRun"]),
+        items: AbsentItems::Items(Kind::Storage, &["HasMigrationRun"]),
         reason: MIGRATIONS,
     },
 ];

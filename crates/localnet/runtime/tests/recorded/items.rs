@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const OF_PALLETS: [Self; 5] =
+    pub(crate) const PALLET_KINDS: [Self; 5] =
         [Self::Call, Self::Storage, Self::Event, Self::Error, Self::Constant];
 }
 

@@ -9,7 +9,7 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefVariant};
 use crate::notation;
 
 /// Enums that have a variant for each pallet; their contents are compared pallet by pallet.
-pub(crate) const OF_ALL_PALLETS: [&str; 6] = [
+pub(crate) const PALLET_ENUMS: [&str; 6] = [
     "RuntimeCall",
     "RuntimeEvent",
     "RuntimeError",
@@ -52,7 +52,7 @@ impl<'a> Pairs<'a> {
     fn compare(&mut self, ours: u32, theirs: u32) -> Option<String> {
         let (our_name, their_name) =
             (notation::name(self.ours, ours), notation::name(self.theirs, theirs));
-        if our_name == their_name && OF_ALL_PALLETS.contains(&our_name.as_str()) {
+        if our_name == their_name && PALLET_ENUMS.contains(&our_name.as_str()) {
             return None;
         }
         let (inner_ours, inner_theirs) = (wrapped(self.ours, ours), wrapped(self.theirs, theirs));

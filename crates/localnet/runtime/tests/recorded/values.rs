@@ -125,7 +125,7 @@ pub(crate) fn storage(
 }
 
 /// Returns the ID of the type of an entry's value.
-pub(crate) fn held(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
+pub(crate) fn value_type(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
     match &entry.ty {
         StorageEntryType::Plain(value) | StorageEntryType::Map { value, .. } => value.id,
     }

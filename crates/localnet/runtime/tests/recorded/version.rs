@@ -11,7 +11,7 @@ use taonet_localnet_runtime::genesis::genesis;
 use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
-const KNOWN: (u32, &str, &str) = (
+const RECORDED_VERSION: (u32, &str, &str) = (
     1_000_014,
     "5faa05748cdbccbf43cff4dd7017f0db9b69d0cd8d4d5f8a5d8bfcfa4afdc7df",
     "c5465475a9201d26c71a92c4f3da6642e435e1eb6f7a7c9a1665226a2d511ccd",
@@ -23,13 +23,13 @@ fn metadata_and_genesis_belong_to_their_version() {
         hex::encode(blake2_256(&without_words(vectors::localnet_metadata().clone()).encode()));
     let first_block = hex::encode(blake2_256(&genesis(&[]).unwrap().top.encode()));
     let actual = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
-    let remedy = if VERSION.spec_version == KNOWN.0 {
+    let remedy = if VERSION.spec_version == RECORDED_VERSION.0 {
         "The metadata or the genesis state has changed. Clients cache metadata by the spec version, and the node \
          detects chains of other builds by it: raise VERSION.spec_version in src/runtime.rs and run this test again"
     } else {
-        "The version was raised: copy the new values into KNOWN"
+        "The version was raised: copy the new values into RECORDED_VERSION"
     };
-    assert_eq!(actual, KNOWN, "{remedy}");
+    assert_eq!(actual, RECORDED_VERSION, "{remedy}");
 }
 
 /// Returns metadata without documentation, with which no client decodes anything.

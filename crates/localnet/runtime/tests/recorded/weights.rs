@@ -21,7 +21,7 @@ const TABLE: &str = include_str!("weights.txt");
 const OTHERS: [&str; 8] =
     ["System", "Timestamp", "Balances", "Sudo", "Multisig", "Preimage", "Scheduler", "SafeMode"];
 /// Calls in extrinsics without a signature, whose checks are part of the call's weight.
-const BARE: [&str; 3] = ["Timestamp.set", "Drand.write_pulse", "MevShield.announce_next_key"];
+const BARE_CALLS: [&str; 3] = ["Timestamp.set", "Drand.write_pulse", "MevShield.announce_next_key"];
 
 /// Returns the rows of the table by name of the call.
 fn table() -> BTreeMap<&'static str, Weight> {
@@ -38,7 +38,7 @@ fn table() -> BTreeMap<&'static str, Weight> {
 
 /// Returns the weight of an extrinsic with a call.
 fn weight(name: &str, call: &RuntimeCall) -> Weight {
-    let checks = if BARE.contains(&name) {
+    let checks = if BARE_CALLS.contains(&name) {
         Weight::zero()
     } else {
         SubtensorTransactionExtension.weight(call)

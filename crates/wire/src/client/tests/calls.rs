@@ -24,12 +24,12 @@ fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
 }
 
 /// The nonces of all received requests.
-type Seen = Arc<Mutex<Vec<String>>>;
+type ReceivedNonces = Arc<Mutex<Vec<String>>>;
 
 /// Serves these statuses in order, then repeats the last one.
-async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
-    let nonces = Seen::default();
-    let handler = move |State(nonces): State<Seen>, headers: HeaderMap| async move {
+async fn answers(statuses: &'static [u16]) -> (Peer, ReceivedNonces) {
+    let nonces = ReceivedNonces::default();
+    let handler = move |State(nonces): State<ReceivedNonces>, headers: HeaderMap| async move {
         let mut nonces = nonces.lock().unwrap();
         nonces.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
         let status = statuses[(nonces.len() - 1).min(statuses.len() - 1)];

@@ -31,7 +31,7 @@ impl ContainerMiner {
 }
 
 impl MinerConnection for ContainerMiner {
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         MIN_TOTAL
     }
 

@@ -52,12 +52,12 @@ pub(super) struct GatewayMiner {
     backoff: Backoff,
     total: Duration,
     time: ArenaTime,
-    sent: Mutex<Sent>,
+    sent: Mutex<SentFrames>,
 }
 
 /// A session, and the number of frames sent in it.
 #[derive(Default)]
-struct Sent {
+struct SentFrames {
     session: Arc<str>,
     frames: u64,
 }
@@ -112,7 +112,7 @@ impl GatewayMiner {
     fn count(&self, session: &Arc<str>) -> u64 {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.session != *session {
-            *sent = Sent { session: Arc::clone(session), frames: 0 };
+            *sent = SentFrames { session: Arc::clone(session), frames: 0 };
         }
         sent.frames += 1;
         sent.frames - 1
@@ -235,7 +235,7 @@ struct Attempt<'a> {
 }
 
 impl MinerConnection for GatewayMiner {
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         self.total
     }
 

@@ -55,7 +55,7 @@ impl Pods {
         Ok(Self {
             checked: builder()
                 .timeout(CALL)
-                .dns_resolver(Arc::new(Permitted(permitted)))
+                .dns_resolver(Arc::new(PermittedResolver(permitted)))
                 .build()?,
             api: builder().timeout(CALL).build()?,
             api_url: RUNPOD.to_owned(),
@@ -159,8 +159,8 @@ impl PodMiner {
 }
 
 impl MinerConnection for PodMiner {
-    fn patience(&self) -> Duration {
-        self.container.patience()
+    fn min_timeout(&self) -> Duration {
+        self.container.min_timeout()
     }
 
     fn init(
@@ -185,9 +185,9 @@ impl MinerConnection for PodMiner {
 }
 
 /// DNS resolver that returns only permitted addresses.
-struct Permitted(fn(IpAddr) -> bool);
+struct PermittedResolver(fn(IpAddr) -> bool);
 
-impl Resolve for Permitted {
+impl Resolve for PermittedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let permitted = self.0;
         Box::pin(async move {

@@ -33,7 +33,7 @@ fn page(rows: &[(u16, &str)]) -> wiremock::ResponseTemplate {
     ok(json!({ "containers": rows.iter().map(row).collect::<Vec<Value>>() }))
 }
 
-async fn found(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<u16> {
+async fn poll_gateway(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<u16> {
     let miners = arena(&server.uri(), virtual_clock).miners(&registered(&[1, 2, 3])).await.unwrap();
     miners.iter().map(|miner| miner.key.uid.0).collect()
 }
@@ -47,7 +47,7 @@ async fn round_waits_until_all_miners_are_ready() {
         page(&[(1, "running"), (2, "idle")]),
     ];
     route(&server, "GET", LIST, pages.into()).await;
-    assert_eq!(found(&server, &virtual_clock).await, [1, 2]);
+    assert_eq!(poll_gateway(&server, &virtual_clock).await, [1, 2]);
     assert_eq!(virtual_clock.waits(), [10.0, 10.0]);
 }
 
@@ -55,7 +55,7 @@ async fn round_waits_until_all_miners_are_ready() {
 async fn miner_not_ready_in_time_is_omitted() {
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[(1, "running"), (2, "warming"), (3, "idle")])]).await;
-    assert_eq!(found(&server, &virtual_clock).await, [1, 3]);
+    assert_eq!(poll_gateway(&server, &virtual_clock).await, [1, 3]);
     assert!((virtual_clock.waits().iter().sum::<f64>() - 300.0).abs() < 0.1);
 }
 
@@ -64,11 +64,11 @@ async fn empty_arena_is_polled_until_the_timeout() {
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])])
         .await;
-    assert_eq!(found(&server, &virtual_clock).await, [2]);
+    assert_eq!(poll_gateway(&server, &virtual_clock).await, [2]);
     assert_eq!(virtual_clock.waits(), [10.0, 10.0]);
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     route(&server, "GET", LIST, vec![page(&[])]).await;
-    assert_eq!(found(&server, &virtual_clock).await, [0_u16; 0]);
+    assert_eq!(poll_gateway(&server, &virtual_clock).await, [0_u16; 0]);
     assert_eq!(virtual_clock.waits().len(), 30);
 }
 

@@ -17,7 +17,7 @@ use taonet_babelbit_runner::AddressError;
 use taonet_http::{BodyError, read_json};
 
 /// Maximum number of characters of a miner's response in errors.
-const SHOWN: usize = 300;
+const MAX_QUOTED_CHARS: usize = 300;
 
 /// An error response of the gateway.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,8 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// Creates the error for a miner's response with an error status.
-    pub(super) fn of_miner(status: u16, text: &str) -> Self {
-        let text = text.chars().take(SHOWN).collect();
+    pub(super) fn from_miner_response(status: u16, text: &str) -> Self {
+        let text = text.chars().take(MAX_QUOTED_CHARS).collect();
         if matches!(status, 429 | 503) {
             Self::MinerBusy { status, text }
         } else {

@@ -67,7 +67,7 @@ impl EntriesError {
 
 /// Contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Saved {
+struct SavedEntries {
     version: u32,
     submissions: BTreeMap<Hotkey, Entry>,
     /// Challenges in the order in which they were first seen.
@@ -97,7 +97,7 @@ struct Challenge {
 /// Submissions and wins, in memory and on disk.
 pub(super) struct Entries {
     path: PathBuf,
-    saved: Mutex<Saved>,
+    saved: Mutex<SavedEntries>,
     /// Number of changes since the start.
     version: AtomicU64,
     _lock: File,
@@ -111,10 +111,10 @@ impl Entries {
         let lock = lock.ok_or_else(|| EntriesError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let saved = match tokio::fs::read(&path).await {
-            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
+            Ok(bytes) => serde_json::from_slice::<SavedEntries>(&bytes)
                 .map_err(|source| EntriesError::Damaged { path: path.clone(), source })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Saved { version: VERSION, ..Saved::default() }
+                SavedEntries { version: VERSION, ..SavedEntries::default() }
             }
             Err(source) => return Err(EntriesError::Io { path, source }),
         };
@@ -262,7 +262,7 @@ impl Entries {
     }
 
     /// Applies a change on disk, then in memory. If the write fails, the change is discarded.
-    async fn change(&self, change: impl FnOnce(&mut Saved)) -> Result<(), WriteError> {
+    async fn change(&self, change: impl FnOnce(&mut SavedEntries)) -> Result<(), WriteError> {
         let mut saved = self.saved.lock().await;
         let mut changed = saved.clone();
         change(&mut changed);
@@ -298,7 +298,7 @@ pub(super) struct Listed {
     pub(super) endpoint_url: String,
 }
 
-impl Saved {
+impl SavedEntries {
     fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
         let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);

@@ -111,7 +111,7 @@ fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<He
 
 fn failed(error: CallError, limit: Duration) -> ApiError {
     match error {
-        CallError::Status { status, text } => ApiError::of_miner(status.as_u16(), &text),
+        CallError::Status { status, text } => ApiError::from_miner_response(status.as_u16(), &text),
         CallError::Timeout { .. } => ApiError::Silent(limit),
         CallError::TooLarge { .. } => ApiError::InvalidMinerResponse,
         error => {

@@ -26,7 +26,7 @@ pub struct Results {
 
 /// Why results are unavailable.
 #[derive(Debug, thiserror::Error)]
-enum LookError {
+enum PollError {
     #[error("cannot get the current challenge from the engine: {0}")]
     Engine(#[from] EngineError),
     #[error("cannot get scores of challenge {challenge_uid}: {source}")]
@@ -40,7 +40,7 @@ impl ArenaGateway {
     pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
         loop {
             let look = async {
-                self.look(results).await;
+                self.poll(results).await;
                 tokio::time::sleep(results.every).await;
             };
             tokio::select! {
@@ -51,7 +51,7 @@ impl ArenaGateway {
     }
 
     /// Polls once for qualifying results. Failures are logged; known results remain.
-    pub async fn look(&self, results: &Results) {
+    pub async fn poll(&self, results: &Results) {
         // Fetch the scores of known challenges even if the engine fails.
         for outcome in [self.note_current(results).await, self.read_scores(results).await] {
             let result = if outcome.is_ok() { "ok" } else { "failed" };
@@ -62,16 +62,16 @@ impl ArenaGateway {
         }
     }
 
-    async fn note_current(&self, results: &Results) -> Result<(), LookError> {
+    async fn note_current(&self, results: &Results) -> Result<(), PollError> {
         let challenge_uid = results.engine.current_main().await?;
         Ok(self.state.entries.note_challenge(&challenge_uid, self.state.now()).await?)
     }
 
-    async fn read_scores(&self, results: &Results) -> Result<(), LookError> {
+    async fn read_scores(&self, results: &Results) -> Result<(), PollError> {
         let (state, window) = (&self.state, self.state.config.window);
         for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
             let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
-            let rows = rows.map_err(|source| LookError::Scores {
+            let rows = rows.map_err(|source| PollError::Scores {
                 challenge_uid: challenge_uid.clone(),
                 source,
             })?;

@@ -25,7 +25,7 @@ use taonet_http::{JsonService, shown_in, subscriber};
 type Gateway = Shared<Arc<State>>;
 
 /// Lifetime of a cached list: short, since wins expire, and members join and leave.
-const LISTED_FOR: Duration = Duration::from_secs(1);
+const LIST_LIFETIME: Duration = Duration::from_secs(1);
 /// Margin by which a request's timeout exceeds the miner's timeout.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -38,7 +38,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
     let submit = Router::new()
         .route(SUBMIT_PATH, post(submit))
         .route_layer(submissions)
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), admit_stranger));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), admit_unauthenticated));
     let routes = Router::new()
         .merge(validators.clone())
         .nest("/v1", validators)
@@ -50,7 +50,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// Returns the list of the arena's miners, which is cached for [`LISTED_FOR`], since every
+    /// Returns the list of the arena's miners, which is cached for [`LIST_LIFETIME`], since every
     /// message needs it.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl State {
         let mut cached = self.listed.lock().await;
         if let Some(latest) = cached.as_ref()
             && latest.version == version
-            && now.duration_since(latest.at).is_ok_and(|age| age < LISTED_FOR)
+            && now.duration_since(latest.at).is_ok_and(|age| age < LIST_LIFETIME)
         {
             return Ok(Arc::clone(&latest.miners));
         }
@@ -104,9 +104,9 @@ impl State {
 }
 
 /// Extractor of an unauthenticated caller, rate-limited by address.
-struct Stranger;
+struct UnauthenticatedCaller;
 
-impl FromRequestParts<Arc<State>> for Stranger {
+impl FromRequestParts<Arc<State>> for UnauthenticatedCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
@@ -115,7 +115,7 @@ impl FromRequestParts<Arc<State>> for Stranger {
     }
 }
 
-async fn admit_stranger(
+async fn admit_unauthenticated(
     Shared(state): Gateway,
     request: Request,
     next: middleware::Next,
@@ -145,7 +145,7 @@ async fn healthz(Shared(state): Gateway) -> Json<Value> {
 
 async fn token(
     Shared(state): Gateway,
-    _: Stranger,
+    _: UnauthenticatedCaller,
     Body(request): Body<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, ApiError> {
     state.grants.grant(&request, state.now()).map(Json)

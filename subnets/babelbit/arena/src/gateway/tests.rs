@@ -434,7 +434,7 @@ async fn current_challenge_needs_no_session_if_the_engine_names_it() {
         }
         let (running, results) = (Running::start(config()).await, qualifying.results());
         for _ in 0..3 {
-            running.gateway.look(&results).await;
+            running.gateway.poll(&results).await;
         }
         assert_eq!(running.gateway.state.entries.newest_challenges(4).await, ["a"]);
         let requests = qualifying.engine.received_requests().await.unwrap();
@@ -459,7 +459,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     let results = qualifying.results();
     // The current challenge has no scores yet.
     qualifying.are("a", &[("a", json!([]))]).await;
-    running.gateway.look(&results).await;
+    running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
     qualifying
         .are(
@@ -467,7 +467,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
             &[("a", json!([row(3, 0.4), row(1, 0.2)])), ("b", json!([row(9, 0.9), row(1, 0.9)]))],
         )
         .await;
-    running.gateway.look(&results).await;
+    running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [1, 3]);
     qualifying
         .are(
@@ -479,14 +479,14 @@ async fn winners_of_the_last_days_are_in_the_arena() {
             ],
         )
         .await;
-    running.gateway.look(&results).await;
+    running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [3, 1]);
     assert_eq!(running.submit(3, "127.0.0.1:33").await.unwrap().wins, 2);
 
     // Engine and scoring API are down: known results remain valid.
     qualifying.engine.reset().await;
     qualifying.scoring.reset().await;
-    running.gateway.look(&results).await;
+    running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [3, 1]);
     // After a week they expire.
     ahead.pass(Duration::from_hours(7 * 24 + 1));

@@ -10,7 +10,7 @@ use taonet_primitives::bytes_without_bom;
 
 use super::compare::differences;
 use super::recompute::reference_texts;
-use super::{Engines, Mismatch, Place, Record};
+use super::{Engines, Mismatch, MismatchLocation, Record};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::MinerResult;
 use taonet_babelbit_runner::files::{Layout, predicted_name, source_name};
@@ -66,9 +66,11 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
             Ok(hash) => json!(hash),
             Err(error) => json!(error.to_string()),
         };
-        let mismatch =
-            Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), digest);
-        Some(mismatch.of_utterance(record, utterance.index))
+        let mismatch = Mismatch::new(
+            MismatchLocation::Source,
+            "audio.sha256",
+            json!(source.wav_sha256), digest);
+        Some(mismatch.with_utterance(record, utterance.index))
     });
     mismatches.collect()
 }
@@ -82,7 +84,11 @@ fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
 
 /// Compares the miner's three JSON files.
 fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
-    let places = [Place::RunLog, Place::ChallengeRun, Place::ChallengeScore];
+    let places = [
+        MismatchLocation::RunLog,
+        MismatchLocation::ChallengeRun,
+        MismatchLocation::ChallengeScore,
+    ];
     // Serialising numbers and strings cannot fail.
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
     let mut all = Vec::new();
@@ -92,7 +98,7 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
             Err(error) => {
                 let mismatch =
                     Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
-                all.push(mismatch.of_miner(result.miner));
+                all.push(mismatch.with_miner(result.miner));
                 continue;
             }
         };
@@ -103,9 +109,9 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
         for difference in differences(&content, &document.content, &skipped) {
             let (index, field) = position(&difference.path, result.rows);
             let mismatch = Mismatch::new(place, field, difference.recorded, difference.found)
-                .of_miner(result.miner);
+                .with_miner(result.miner);
             all.push(match index {
-                Some(index) => mismatch.of_utterance(record, index),
+                Some(index) => mismatch.with_utterance(record, index),
                 None => mismatch,
             });
         }
@@ -138,14 +144,19 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     let members = match members(&layout.bundle(miner)) {
         Ok(members) => members,
         Err(error) => {
-            let mismatch =
-                Mismatch::new(Place::Bundle, "file", json!(error.to_string()), json!("a tar file"));
-            return vec![mismatch.of_miner(miner)];
+            let mismatch = Mismatch::new(
+                MismatchLocation::Bundle,
+                "file",
+                json!(error.to_string()),
+                json!("a tar file"),
+            );
+            return vec![mismatch.with_miner(miner)];
         }
     };
     let unexpected = members.keys().filter(|name| !expected.contains_key(*name)).map(|name| {
         let actual_hash = members.get(name).cloned();
-        Mismatch::new(Place::Bundle, name.clone(), json!(actual_hash), Value::Null).of_miner(miner)
+        Mismatch::new(MismatchLocation::Bundle, name.clone(), json!(actual_hash), Value::Null)
+            .with_miner(miner)
     });
     let changed = expected.iter().filter_map(|(name, (index, hash))| {
         let actual_hash = members.get(name);
@@ -156,7 +167,7 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
                 json!(actual_hash),
                 json!(hash),
             );
-            mismatch.of_miner(miner).of_utterance(record, *index)
+            mismatch.with_miner(miner).with_utterance(record, *index)
         })
     });
     unexpected.chain(changed).collect()
@@ -184,7 +195,7 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
         Ok(status) => status,
         Err(error) => {
             return vec![Mismatch::new(
-                Place::Status,
+                MismatchLocation::Status,
                 "file",
                 json!(error.to_string()),
                 json!("a JSON file"),
@@ -201,7 +212,7 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     differences(&stored, &expected, &[])
         .into_iter()
         .map(|difference| {
-            Mismatch::new(Place::Status, difference.path, difference.recorded, difference.found)
+            Mismatch::new(MismatchLocation::Status, difference.path, difference.recorded, difference.found)
         })
         .collect()
 }

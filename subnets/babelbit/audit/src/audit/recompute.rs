@@ -8,7 +8,7 @@ use taonet_primitives::{SampleRate, Seconds, Transcript};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::compare::differences;
-use super::{AuditError, Mismatch, Place, Record, StoredReplies};
+use super::{AuditError, Mismatch, MismatchLocation, Record, StoredReplies};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
@@ -30,8 +30,8 @@ pub struct Engines {
 impl Engines {
     /// Returns the scoring conditions of this machine.
     pub fn conditions(&self) -> ScoringConditions {
-        let recognizer = EngineIdentity::of_recognizer(&*self.recognizer);
-        let embedder = EngineIdentity::of_embedder(&*self.embedder);
+        let recognizer = EngineIdentity::for_recognizer(&*self.recognizer);
+        let embedder = EngineIdentity::for_embedder(&*self.embedder);
         ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
     }
 
@@ -131,9 +131,13 @@ impl Work<'_> {
             .filter_map(|row| Some((row, self.replies.get(&(row.miner, row.utterance_index))?)));
         let mismatches = replies.flat_map(|(row, reply)| {
             reply.differences.iter().map(|(field, recorded, actual)| {
-                let mismatch =
-                    Mismatch::new(Place::Reply, *field, recorded.clone(), actual.clone());
-                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+                let mismatch = Mismatch::new(
+                    MismatchLocation::Reply,
+                    *field,
+                    recorded.clone(),
+                    actual.clone(),
+                );
+                mismatch.with_miner(row.miner).with_utterance(self.record, row.utterance_index)
             })
         });
         mismatches.collect()
@@ -215,7 +219,7 @@ impl Work<'_> {
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
             let heard = audio
-                .and_then(|audio| scorer.heard(audio.hash()))
+                .and_then(|audio| scorer.cached_transcript(audio.hash()))
                 .map(|heard| Transcription::clone(&heard));
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
             (*row, StoredScore { heard, conditions, batch: number, ..result.into() })
@@ -244,10 +248,10 @@ impl Work<'_> {
         });
         changed
             .map(|difference| {
-                Mismatch::new(Place::Ledger, difference.path, difference.recorded, difference.found)
+                Mismatch::new(MismatchLocation::Ledger, difference.path, difference.recorded, difference.found)
             })
             .map(|mismatch| {
-                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+                mismatch.with_miner(row.miner).with_utterance(self.record, row.utterance_index)
             })
             .collect()
     }

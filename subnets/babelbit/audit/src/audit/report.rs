@@ -13,7 +13,7 @@ use taonet_babelbit_scorer::{ConditionDifference, ScoringConditions};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Place {
+pub enum MismatchLocation {
     /// Stored audio of a reply.
     Reply,
     /// Stored audio of an utterance's source.
@@ -32,7 +32,7 @@ pub enum Place {
     Status,
 }
 
-impl Place {
+impl MismatchLocation {
     /// Returns the name of the location in tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
     /// Location of the mismatch.
-    pub place: Place,
+    pub place: MismatchLocation,
     /// Uid of the miner, if the mismatch concerns a miner.
     pub miner_uid: Option<Uid>,
     /// Hotkey of the miner.
@@ -71,7 +71,7 @@ pub struct Mismatch {
 
 impl Mismatch {
     pub(crate) fn new(
-        place: Place,
+        place: MismatchLocation,
         field: impl Into<String>,
         recorded: Value,
         recomputed: Value,
@@ -89,11 +89,11 @@ impl Mismatch {
         }
     }
 
-    pub(crate) fn of_miner(self, miner: MinerKey) -> Self {
+    pub(crate) fn with_miner(self, miner: MinerKey) -> Self {
         Self { miner_uid: Some(miner.uid), miner_hotkey: Some(miner.hotkey), ..self }
     }
 
-    pub(crate) fn of_utterance(self, record: &Record, index: u32) -> Self {
+    pub(crate) fn with_utterance(self, record: &Record, index: u32) -> Self {
         let utterance_id = record.utterance_id(index).map(str::to_owned);
         Self { utterance_index: Some(index), utterance_id, ..self }
     }
@@ -175,7 +175,8 @@ impl AuditReport {
 
     /// Returns the miner's uid and the utterance's index of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
-        let replies = self.mismatches.iter().filter(|mismatch| mismatch.place == Place::Reply);
+        let replies =
+            self.mismatches.iter().filter(|mismatch| mismatch.place == MismatchLocation::Reply);
         replies
             .filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?)))
             .collect()

@@ -26,9 +26,9 @@ pub(crate) const UTTERANCES: usize = 2;
 const SAYINGS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
 
 /// A recogniser that identifies a recording by its loudness.
-pub(crate) struct Ear(pub(crate) &'static str);
+pub(crate) struct LoudnessRecognizer(pub(crate) &'static str);
 
-impl Recognizer for Ear {
+impl Recognizer for LoudnessRecognizer {
     fn name(&self) -> &'static str {
         "ear"
     }
@@ -87,7 +87,7 @@ pub(crate) fn engines() -> Engines {
 /// Creates engines whose recogniser has this fingerprint.
 pub(crate) fn engines_with(fingerprint: &'static str) -> Engines {
     Engines {
-        recognizer: Arc::new(Ear(fingerprint)),
+        recognizer: Arc::new(LoudnessRecognizer(fingerprint)),
         embedder: Arc::new(FirstLetter),
         options: ScoreOptions::default(),
     }

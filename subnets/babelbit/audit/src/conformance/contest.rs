@@ -224,7 +224,8 @@ impl MinerConnection for TimedMiner {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
-            let _measure = self.measure(Phase::of_predict(!call.audio_b64.is_empty(), call.in_eos));
+            let _measure =
+                self.measure(Phase::for_predict(!call.audio_b64.is_empty(), call.in_eos));
             self.inner.predict(call, timeout).await
         }
         .boxed()

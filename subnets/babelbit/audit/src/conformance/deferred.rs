@@ -20,7 +20,7 @@ impl PlayCounter {
     /// dropped.
     pub(super) fn start(self: &Arc<Self>) -> PlayObserver {
         *self.playing() += 1;
-        PlayObserver(Mutex::new(Some(CountedPlay(Arc::clone(self)))))
+        PlayObserver(Mutex::new(Some(PlayGuard(Arc::clone(self)))))
     }
 
     /// Blocks until no challenge is playing.
@@ -36,9 +36,9 @@ impl PlayCounter {
 }
 
 /// A challenge in the count, which its drop reduces.
-struct CountedPlay(Arc<PlayCounter>);
+struct PlayGuard(Arc<PlayCounter>);
 
-impl Drop for CountedPlay {
+impl Drop for PlayGuard {
     fn drop(&mut self) {
         *self.0.playing() -= 1;
         self.0.idle.notify_all();
@@ -46,7 +46,7 @@ impl Drop for CountedPlay {
 }
 
 /// Observer of a run that counts its challenge as playing until the reply has ended.
-pub(super) struct PlayObserver(Mutex<Option<CountedPlay>>);
+pub(super) struct PlayObserver(Mutex<Option<PlayGuard>>);
 
 impl RunObserver for PlayObserver {
     fn observe(&self, event: RunEvent) {
@@ -85,8 +85,8 @@ impl ReplyScorer for DeferredScorer {
         self.scorer.conditions()
     }
 
-    fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
-        self.scorer.heard(audio)
+    fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
+        self.scorer.cached_transcript(audio)
     }
 }
 

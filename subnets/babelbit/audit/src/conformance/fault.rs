@@ -22,7 +22,7 @@ pub(super) enum NoReply {
 
 /// A failed exchange: its kind, and a description for the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct FailedExchange {
     pub(super) kind: Fault,
     pub(super) seen: String,
 }
@@ -62,7 +62,7 @@ impl Fault {
     /// request; `is_text` tells the text contest, which has neither audio nor frames, from the
     /// speech contest.
     pub(super) fn remedy(&self, rule: Rule, path: &str, is_text: bool) -> Cow<'static, str> {
-        let signature = Rule::SignedRequest.mend();
+        let signature = Rule::SignedRequest.fix_hint();
         Cow::Borrowed(match self {
             Self::NoReply(NoReply::Unreachable) => {
                 "start the miner, and check scheme, host, port and firewall: no connection can be opened"
@@ -92,7 +92,7 @@ impl Fault {
                 "a proxy or web server answered in place of the miner: start the miner behind it, and check the \
                  proxy's upstream address and timeout"
             }
-            Self::Status(404 | 405) if rule == Rule::Health => rule.mend(),
+            Self::Status(404 | 405) if rule == Rule::Health => rule.fix_hint(),
             // The route of the text contest has no setting.
             Self::Status(404 | 405) if is_text => return Cow::Owned(format!("serve POST {path}")),
             Self::Status(404 | 405) => {
@@ -130,7 +130,7 @@ impl Fault {
             Self::NotAnswer if rule == Rule::SignedRequest => {
                 "respond with a JSON object that has no key \"error\""
             }
-            Self::NotAnswer => rule.mend(),
+            Self::NotAnswer => rule.fix_hint(),
         })
     }
 }

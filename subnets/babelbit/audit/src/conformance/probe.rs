@@ -15,7 +15,7 @@ use taonet_babelbit_core::protocol::{
 };
 use tokio::time::Instant;
 
-use super::fault::{Failed, Fault, page_text};
+use super::fault::{FailedExchange, Fault, page_text};
 use super::rules::Findings;
 use super::timing::Stopwatch;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
@@ -27,7 +27,7 @@ use wire::{Forgery, Wire};
 /// Challenge ID in the requests; no validator uses it.
 const CHALLENGE: &str = "taonet-test-miner";
 /// Maximum number of characters of a miner's response in reports.
-const SHOWN: usize = 200;
+const MAX_QUOTED_CHARS: usize = 200;
 /// Time between two reports of the progress of a slow session.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Name of the messages in signed headers.
@@ -87,14 +87,14 @@ fn init(source: &Source, channels: u16) -> String {
 }
 
 /// Parses a response as a JSON object.
-fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
+fn object(reply: &Result<Reply, FailedExchange>) -> Result<Map<String, Value>, FailedExchange> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if let Some(kind) = Fault::of(reply) {
-        return Err(Failed { kind, seen: shown(reply) });
+        return Err(FailedExchange { kind, seen: shown(reply) });
     }
     match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
-        _ => Err(Failed { kind: Fault::NotAnswer, seen: shown(reply) }),
+        _ => Err(FailedExchange { kind: Fault::NotAnswer, seen: shown(reply) }),
     }
 }
 
@@ -111,18 +111,21 @@ fn shown(reply: &Reply) -> String {
     if let Some(encoding) = &reply.encoding {
         excerpt = format!("{excerpt} ({encoding})");
     }
-    let text: String = text.chars().take(SHOWN).collect();
+    let text: String = text.chars().take(MAX_QUOTED_CHARS).collect();
     format!("{excerpt} {}", text.trim_end()).trim_end().to_owned()
 }
 
-fn described(reply: &Result<Reply, Failed>) -> String {
+fn described(reply: &Result<Reply, FailedExchange>) -> String {
     reply.as_ref().map_or_else(|failed| failed.seen.clone(), shown)
 }
 
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
     let lines = fields.iter().map(|field| match object.get(*field) {
         Some(value) => {
-            format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>())
+            format!(
+                "{field}: {}",
+                value.to_string().chars().take(MAX_QUOTED_CHARS).collect::<String>()
+            )
         }
         None => format!("no {field}"),
     });
@@ -141,7 +144,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Reports that a request got no answer; `label` names the request, if there are several.
-    fn fail(&mut self, rule: Rule, label: &str, failed: &Failed) {
+    fn fail(&mut self, rule: Rule, label: &str, failed: &FailedExchange) {
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
         let seen = if label.is_empty() {
             failed.seen.clone()
@@ -230,14 +233,14 @@ impl<'a> Probe<'a> {
 
     /// Sends every frame, then drains the reply with empty requests.
     async fn play(&mut self, session: &str, source: &Source) {
-        let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
+        let mut heard = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
         let (mut last_sent, mut reported) = (Instant::now(), Instant::now());
         for (number, frame) in (1..).zip(&source.frames_b64) {
             let label = format!("frame {number} of {frames}");
             last_sent = Instant::now();
             self.progress(&mut reported, &label);
-            let limit = deadline(Phase::of_predict(true, number == frames), self.settings);
+            let limit = deadline(Phase::for_predict(true, number == frames), self.settings);
             match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
                 Some(false) => {}
                 Some(true) => return self.ended(&label, &heard),
@@ -273,7 +276,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn ended(&mut self, label: &str, heard: &Heard) {
+    fn ended(&mut self, label: &str, heard: &ReceivedAudio) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
         let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
         let sound =
@@ -292,7 +295,7 @@ impl<'a> Probe<'a> {
         in_eos: bool,
         limit: Duration,
         label: &str,
-        heard: &mut Heard,
+        heard: &mut ReceivedAudio,
     ) -> Option<bool> {
         let body = spaced(&[
             ("kind", json!("predict")),
@@ -300,7 +303,7 @@ impl<'a> Probe<'a> {
             ("audio_b64", json!(audio)),
             ("in_eos", json!(in_eos)),
         ]);
-        let phase = Phase::of_predict(!audio.is_empty(), in_eos);
+        let phase = Phase::for_predict(!audio.is_empty(), in_eos);
         let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
         let elapsed = start.elapsed();
@@ -343,7 +346,12 @@ impl<'a> Probe<'a> {
     }
 
     /// Checks the audio of a response; returns `None` if the probe must stop.
-    fn sound(&mut self, answer: &Map<String, Value>, label: &str, heard: &mut Heard) -> Option<()> {
+    fn sound(
+        &mut self,
+        answer: &Map<String, Value>,
+        label: &str,
+        heard: &mut ReceivedAudio,
+    ) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
             Some(Value::String(text)) => STANDARD.decode(text).ok().map(|sound| sound.len()),
@@ -431,7 +439,7 @@ impl<'a> Probe<'a> {
                 }
                 Ok(reply) => {
                     let kind = Fault::of(reply).unwrap_or(Fault::NotAnswer);
-                    self.fail(rule, "", &Failed { kind, seen: shown(reply) });
+                    self.fail(rule, "", &FailedExchange { kind, seen: shown(reply) });
                 }
                 Err(failed) => self.fail(rule, "", failed),
             }
@@ -441,7 +449,7 @@ impl<'a> Probe<'a> {
 }
 
 /// Audio received so far.
-struct Heard {
+struct ReceivedAudio {
     channels: u16,
     bytes: u64,
     pieces: usize,
@@ -449,7 +457,7 @@ struct Heard {
 
 /// Margin by which a request's timeout exceeds the deadline, so that a late response is reported
 /// with its time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

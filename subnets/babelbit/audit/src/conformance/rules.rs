@@ -130,7 +130,7 @@ impl Rule {
     }
 
     /// Returns a hint for fixing a violation.
-    pub const fn mend(self) -> &'static str {
+    pub const fn fix_hint(self) -> &'static str {
         self.text().mend
     }
 
@@ -406,8 +406,8 @@ impl<'a> Findings<'a> {
         let (outcome, seen, remedy) = self.found.get(&rule).cloned().unwrap_or_else(|| {
             (RuleOutcome::NotTested, "an earlier failure prevented the test".to_owned(), None)
         });
-        let mend =
-            (outcome == RuleOutcome::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
+        let mend = (outcome == RuleOutcome::Failed)
+            .then(|| remedy.unwrap_or(Cow::Borrowed(rule.fix_hint())));
         RuleReport { rule, section: rule.section(), expected: rule.demands(), outcome, seen, mend }
     }
 

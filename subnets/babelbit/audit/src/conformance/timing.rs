@@ -35,7 +35,7 @@ impl Phase {
     }
 
     /// Returns the phase of a predict request.
-    pub(super) const fn of_predict(has_audio: bool, in_eos: bool) -> Self {
+    pub(super) const fn for_predict(has_audio: bool, in_eos: bool) -> Self {
         match (has_audio, in_eos) {
             (false, _) => Self::Drain,
             (true, true) => Self::FinalFrame,

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::bundle::{MANIFEST, SIGNATURE};
 use super::*;
-use crate::audit::Place;
+use crate::audit::MismatchLocation;
 use crate::audit::testing::{UTTERANCES, change_byte, engines, engines_with, key, play, record};
 use taonet_babelbit_runner::RunPaths;
 
@@ -125,7 +125,7 @@ async fn a_changed_byte_of_a_reply_is_reported() {
         .iter()
         .map(|it| (it.place, it.miner_uid, it.utterance_index))
         .collect();
-    assert_eq!(mismatches, [(Place::Reply, Some(key(1).uid), Some(1))]);
+    assert_eq!(mismatches, [(MismatchLocation::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;
@@ -204,7 +204,7 @@ async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
     let report = read(&lying).unwrap();
     let fields: Vec<_> =
         report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
-    assert_eq!(fields, [(Place::Ledger, "score")]);
+    assert_eq!(fields, [(MismatchLocation::Ledger, "score")]);
 
     let directory = tempfile::tempdir().unwrap();
     let other = Bundle::read(bundle.as_slice(), directory.path())

@@ -113,7 +113,7 @@ impl Setup {
         self.directory.path().join("al+m").join(COMMIT).join(name)
     }
 
-    fn leave(&self, name: &str, content: &str) {
+    fn write_file(&self, name: &str, content: &str) {
         std::fs::create_dir_all(self.path("")).unwrap();
         std::fs::write(self.path(name), content).unwrap();
     }
@@ -212,7 +212,7 @@ async fn key_is_sent_to_the_hub_but_not_to_its_storage() {
 async fn an_interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.complete().await;
-    setup.leave("model.safetensors.part", "0123");
+    setup.write_file("model.safetensors.part", "0123");
     let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
@@ -228,7 +228,7 @@ async fn an_interrupted_download_resumes() {
 async fn complete_partial_file_needs_no_request() {
     let setup = Setup::new().await;
     setup.complete().await;
-    setup.leave("model.safetensors.part", WEIGHTS_CONTENT);
+    setup.write_file("model.safetensors.part", WEIGHTS_CONTENT);
     setup.download("al/m").await.unwrap();
     assert!(setup.path("model.safetensors").exists());
     assert_eq!(setup.storage.received_requests().await.unwrap().len(), 0);
@@ -428,7 +428,7 @@ async fn last_download_is_used_when_the_hub_is_unreachable() {
 async fn concurrent_processes_download_a_model_once() {
     let setup = Setup::new().await;
     setup.complete().await;
-    setup.leave(".lock", "");
+    setup.write_file(".lock", "");
     let _lock = lock_file(&setup.path(".lock")).await.unwrap().unwrap();
     let error = setup.download("al/m").await.unwrap_err();
     assert!(matches!(error, HubDownloadError::Busy(_)) && error.is_retryable(), "{error}");

@@ -46,7 +46,7 @@ impl Playback {
     /// Creates the playback of a reply with `channels` channels to a source of duration `source`.
     /// As in SimulEval, delays are limited to the source's duration, even for audio that arrived
     /// after the last frame. The playback is empty if the frame rate is not above 0.
-    pub fn of_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
+    pub fn for_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
         let per_second =
             f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
         if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {

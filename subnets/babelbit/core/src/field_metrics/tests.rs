@@ -70,7 +70,7 @@ fn text_metrics_match_sacrebleu() {
 }
 
 #[derive(Deserialize)]
-struct Lags {
+struct RecordedLags {
     words: Vec<WordRow>,
     speech: Vec<SpeechRow>,
     aligned: Vec<AlignedRow>,
@@ -110,7 +110,7 @@ fn playback(pieces: &[(f64, f64)]) -> Playback {
 
 #[test]
 fn lag_metrics_match_simuleval() {
-    let lags: Lags = read("lag.json");
+    let lags: RecordedLags = read("lag.json");
     assert!(lags.words.len() > 40 && lags.speech.len() > 40);
     for row in lags.words {
         let delays: Vec<_> = row.delays.iter().copied().map(ms).collect();
@@ -162,7 +162,7 @@ fn documented_example_is_reproduced() {
     let bytes = |seconds: f64| (seconds * 96_000.0).round() as u64;
     let timeline = Timeline::new(vec![(25, bytes(1.2)), (50, bytes(0.9))], 50);
     let source = ms(4000.0);
-    let playback = Playback::of_reply(&timeline, 1, source);
+    let playback = Playback::for_reply(&timeline, 1, source);
     let word = |text: &str, end| Word { text: text.to_owned(), start: 0.0, end };
     let words = [("the", 0.3), ("cat", 0.6), ("sat", 1.2), ("on", 1.5), ("the", 1.8), ("mat", 2.1)];
     let transcript = Transcript {
@@ -213,7 +213,7 @@ proptest::proptest! {
         end in 0.0..100.0_f64,
     ) {
         let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(arrivals, 10) };
-        let playback = Playback::of_reply(&timeline, 1, ms(source));
+        let playback = Playback::for_reply(&timeline, 1, ms(source));
         let words = vec![Word { text: "a".to_owned(), start: 0.0, end }];
         let transcript = Transcript { text: "a".to_owned(), words, detected_language: String::new() };
         let metrics = UtteranceMetrics::of(&transcript, "a b", &playback, ms(source));

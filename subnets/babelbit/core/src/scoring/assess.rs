@@ -83,7 +83,7 @@ pub fn score_one(
                 reference,
                 options,
             );
-            let heard = Heard {
+            let heard = TranscribedReply {
                 text: &transcript.text,
                 accuracy: if blank || other_language {
                     0.0
@@ -98,7 +98,7 @@ pub fn score_one(
                     _ => speech_rate(&transcript.words, reference.wps, options),
                 },
             };
-            basis.heard(&heard)
+            basis.score_transcribed(&heard)
         }
     }
 }
@@ -141,7 +141,7 @@ pub fn score_batch(
 }
 
 /// Assessment of a transcribed reply.
-struct Heard<'a> {
+struct TranscribedReply<'a> {
     text: &'a str,
     accuracy: f64,
     other_language: bool,
@@ -213,8 +213,8 @@ impl Basis<'_> {
         }
     }
 
-    fn heard(&self, heard: &Heard<'_>) -> ScoreResult {
-        let Heard { accuracy, rate, .. } = heard;
+    fn score_transcribed(&self, heard: &TranscribedReply<'_>) -> ScoreResult {
+        let TranscribedReply { accuracy, rate, .. } = heard;
         let latency = self.latency();
         let pass = *accuracy >= self.options.accuracy_threshold;
         let mut failed = Vec::new();

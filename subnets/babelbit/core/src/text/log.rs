@@ -58,7 +58,7 @@ pub struct Utterance {
 }
 
 #[derive(Default)]
-struct Collected<'a> {
+struct LogContents<'a> {
     ground_truth: Option<&'a str>,
     predictions: BTreeMap<i64, &'a str>,
     /// Number of prediction events, including those with repeated or missing steps.
@@ -79,7 +79,7 @@ struct Collected<'a> {
 /// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or
 /// `absent` is used up.
 pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, StepError> {
-    let mut collected = BTreeMap::<i64, Collected<'_>>::new();
+    let mut collected = BTreeMap::<i64, LogContents<'_>>::new();
     for (index, event) in events.iter().enumerate() {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else {
             continue;

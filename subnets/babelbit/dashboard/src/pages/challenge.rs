@@ -26,7 +26,7 @@ const PER_PAGE: usize = 8;
 /// Maximum number of miners in the ranking of a challenge.
 const RANKED: usize = 10;
 /// Maximum length, in seconds, of recordings that a browser may decode and play together.
-const MAX_TOGETHER: f64 = 600.0;
+const MAX_MIX_S: f64 = 600.0;
 
 /// A reply with the data for drawing its lane.
 struct Reply {
@@ -287,7 +287,7 @@ fn card(
             }
             @let recording = reply_path(about.id, about.row.index, &row.miner);
             (player(view, &recording, row.outcome.is_ok(), &format!("reply of {name}")))
-            @if row.outcome.is_ok() && about.row.source.is_ok() && !reply.pieces.is_empty() && axis <= MAX_TOGETHER {
+            @if row.outcome.is_ok() && about.row.source.is_ok() && !reply.pieces.is_empty() && axis <= MAX_MIX_S {
                 @let label = format!("Play both: the source on the left, the reply of {name} on the right");
                 (together(&view.href(&source_path(about.id, about.row.index)), &view.href(&recording), &reply.pieces, &label))
             }

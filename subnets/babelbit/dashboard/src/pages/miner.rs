@@ -17,7 +17,7 @@ use crate::section::BabelbitSection;
 /// Maximum number of challenges in the history.
 const HISTORY: usize = 60;
 /// Maximum number of replies in each of the lists of best and worst replies.
-const EXTREMES: usize = 3;
+const MAX_EXTREMES: usize = 3;
 
 /// A challenge with the results of one miner.
 type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
@@ -31,7 +31,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         .filter_map(|challenge| challenge.stats(&hotkey))
         .map(|stats| stats.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
-    let contest = chosen(view, &index, &hotkey);
+    let contest = selected_contest(view, &index, &hotkey);
     let parts: Vec<Part<'_>> = index
         .of(contest)
         .filter(|challenge| challenge.stats(&hotkey).is_some())
@@ -59,7 +59,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
 }
 
 /// Returns the contest of the query, else the first contest in which the miner played.
-fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
+fn selected_contest(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
     if view.param("contest").is_some() {
         return contest(view, index);
     }
@@ -190,8 +190,8 @@ fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
     });
     let mut scored: Vec<_> = scored.collect();
     scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));
-    let best = scored.iter().take(EXTREMES);
-    let worst = scored.iter().skip(EXTREMES).rev().take(EXTREMES);
+    let best = scored.iter().take(MAX_EXTREMES);
+    let worst = scored.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
     let list = |replies: Vec<&(&Challenge, &ResultDigest, f64)>| {
         html! {
             ul.replies {

@@ -68,7 +68,7 @@ fn table(view: &View, list: &Runs) -> Markup {
 }
 
 /// The files of a run's page.
-pub(super) struct Opened {
+pub(super) struct RunPage {
     run: Run,
     /// Number of the dialogue on the page, from 1.
     number: usize,
@@ -76,7 +76,7 @@ pub(super) struct Opened {
     dialogue: Option<io::Result<DialogueDocument>>,
 }
 
-impl Opened {
+impl RunPage {
     /// Reads a run and one of its dialogues, by default the first one. Blocks the thread.
     pub(super) fn read(scores: &Path, name: &str, number: Option<usize>) -> io::Result<Self> {
         let run = files::run(scores, name)?;
@@ -89,8 +89,8 @@ impl Opened {
 }
 
 /// Renders the page of a run.
-pub(super) fn run(view: &View, read: io::Result<Opened>) -> Page {
-    let Opened { run, number: number_of, dialogue } =
+pub(super) fn run(view: &View, read: io::Result<RunPage>) -> Page {
+    let RunPage { run, number: number_of, dialogue } =
         read.map_err(|_| view.missing("This result"))?;
     let content = match dialogue {
         None => html! { p.empty { "The miner predicted nothing." } },

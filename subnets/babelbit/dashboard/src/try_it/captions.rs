@@ -17,7 +17,7 @@ const STEP: usize = 12_000;
 const WINDOW: f64 = 8.0;
 /// Duration at the end of a pass in which no word becomes final, in seconds: what follows can still
 /// change it.
-const TENTATIVE: f64 = 2.0;
+const TENTATIVE_SECONDS: f64 = 2.0;
 /// Amplitude at or below which speech is silence. It is not transcribed: Whisper takes several times
 /// as long for it as for speech, and invents words.
 const SILENCE: f32 = 0.01;
@@ -162,7 +162,7 @@ impl CaptionTrack {
 /// end: those up to the last end of a sentence, or else up to the longest pause, except for the
 /// tentative ones.
 fn settled(words: &[Word], duration: f64) -> (usize, f64) {
-    let limit = duration - TENTATIVE;
+    let limit = duration - TENTATIVE_SECONDS;
     let pause = |(index, word): (usize, &Word)| {
         words.get(index + 1).map_or(duration, |next| next.start) - word.end
     };

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taonet_dashboard::{Page, Site, View};
-use taonet_http::{WholeBodies, read_json};
+use taonet_http::{BodyLimits, read_json};
 use taonet_primitives::Uid;
 use taonet_speech::{bytes_to_samples, samples_to_bytes};
 
@@ -38,17 +38,17 @@ const MICROPHONE: &str = include_str!("../../assets/microphone.js");
 
 /// Limits on the bodies of requests.
 pub(super) struct Bodies {
-    small: WholeBodies,
-    samples: WholeBodies,
-    uploads: WholeBodies,
+    small: BodyLimits,
+    samples: BodyLimits,
+    uploads: BodyLimits,
 }
 
 impl Default for Bodies {
     fn default() -> Self {
         Self {
-            small: WholeBodies::new(1_024, BODY_TIMEOUT, 0),
-            samples: WholeBodies::new(MAX_SAMPLES, BODY_TIMEOUT, 4 * MAX_SAMPLES),
-            uploads: WholeBodies::new(MAX_UPLOAD, BODY_TIMEOUT, 2 * MAX_UPLOAD),
+            small: BodyLimits::new(1_024, BODY_TIMEOUT, 0),
+            samples: BodyLimits::new(MAX_SAMPLES, BODY_TIMEOUT, 4 * MAX_SAMPLES),
+            uploads: BodyLimits::new(MAX_UPLOAD, BODY_TIMEOUT, 2 * MAX_UPLOAD),
         }
     }
 }

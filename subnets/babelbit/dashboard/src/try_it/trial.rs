@@ -19,12 +19,12 @@ use tokio::time::Instant;
 
 use super::error::TryError;
 use super::name;
-use super::visit::{Sound, Timing, Visit};
+use super::visit::{Timing, Visit, VisitAudio};
 
 /// Maximum number of results in memory, of up to 5 MB each.
 const MAX_TRIALS: usize = 8;
 /// Time after which a result is removed.
-const KEPT_FOR: Duration = Duration::from_mins(10);
+const RESULT_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Durations and latencies of a reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +43,7 @@ pub(super) struct Figures {
 
 impl Figures {
     fn of(
-        sound: &Sound,
+        sound: &VisitAudio,
         reply_transcript: &Transcript,
         timeline: &Timeline,
         after_source: Duration,
@@ -75,7 +75,7 @@ pub(super) fn lagging(
     text: &str,
 ) -> Option<Milliseconds> {
     let source = Milliseconds::new(1000.0 * source.get())?;
-    let delays = Playback::of_reply(timeline, 1, source).word_delays(words);
+    let delays = Playback::for_reply(timeline, 1, source).word_delays(words);
     average_lagging(&delays, source, text, TargetLength::Reference)
 }
 
@@ -102,7 +102,7 @@ impl Trial {
     /// Creates the result of a visit whose reply is complete.
     pub(super) fn new(
         visit: &Visit,
-        sound: &Sound,
+        sound: &VisitAudio,
         source_transcript: Transcript,
         reply_transcript: Transcript,
     ) -> Result<Self, TryError> {
@@ -182,7 +182,7 @@ impl Trials {
 
     /// Removes expired results.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|trial| now.duration_since(trial.created) < KEPT_FOR);
+        self.lock().retain(|trial| now.duration_since(trial.created) < RESULT_LIFETIME);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Trial>>> {

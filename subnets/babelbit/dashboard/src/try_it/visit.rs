@@ -19,13 +19,13 @@ const MAX_SAMPLES: usize = MAX_SECONDS as usize * 24_000;
 /// Time without a request after which a visit expires.
 const IDLE: Duration = Duration::from_secs(15);
 /// Maximum duration of a visit.
-const MAX_VISIT: Duration = Duration::from_mins(2);
+const MAX_VISIT_DURATION: Duration = Duration::from_mins(2);
 /// Challenge ID in requests to miners.
 const CHALLENGE: &str = "try-it";
 
 /// Mono samples at 24 kHz of a visit.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sound {
+pub(super) struct VisitAudio {
     pub(super) source: Vec<f32>,
     pub(super) reply: Vec<f32>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Visit {
     opened: Instant,
     touched: Mutex<Instant>,
     speech: AsyncMutex<Speech>,
-    sound: Mutex<Sound>,
+    sound: Mutex<VisitAudio>,
     timing: Mutex<Timing>,
     /// Captions so far; locked while they are extended.
     pub(super) captions: AsyncMutex<VisitCaptions>,
@@ -117,14 +117,14 @@ impl Visit {
     }
 
     /// Returns the sound so far.
-    pub(super) fn sound(&self) -> Sound {
+    pub(super) fn sound(&self) -> VisitAudio {
         lock(&self.sound).clone()
     }
 
     /// Returns the sound so far, without this many samples of source and reply.
-    pub(super) fn sound_after(&self, source: usize, reply: usize) -> Sound {
+    pub(super) fn sound_after(&self, source: usize, reply: usize) -> VisitAudio {
         let sound = lock(&self.sound);
-        Sound {
+        VisitAudio {
             source: sound.source.get(source..).unwrap_or_default().to_vec(),
             reply: sound.reply.get(reply..).unwrap_or_default().to_vec(),
         }
@@ -141,7 +141,7 @@ impl Visit {
 
     fn is_expired(&self, now: Instant) -> bool {
         now.duration_since(*lock(&self.touched)) > IDLE
-            || now.duration_since(self.opened) > MAX_VISIT
+            || now.duration_since(self.opened) > MAX_VISIT_DURATION
     }
 }
 

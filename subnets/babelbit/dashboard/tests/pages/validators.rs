@@ -22,8 +22,9 @@ use super::get;
 use super::recorded::{INJECTION, Recorded, execute, hotkey};
 
 /// Marks a file of a miner as delivered.
-const DELIVERED: &str = "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, \
-                         state) VALUES (1, 2, 'hotkey', 'challenge_score', 'ab', 'none', 'delivered')";
+const MARK_DELIVERED: &str = "INSERT INTO outbox \
+     (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state) \
+     VALUES (1, 2, 'hotkey', 'challenge_score', 'ab', 'none', 'delivered')";
 
 /// Submits a miner's score in `challenge-1` as a validator.
 async fn submit(api: &ScoringApi, validator: &str, miner: u16, score: f64) {
@@ -163,7 +164,7 @@ async fn scores_are_read_when_the_runner_has_submitted_its_own() {
         updates.changed().await.unwrap();
     }
     submit(&api, "//a", 2, 0.75).await;
-    execute(&directory.path().join("state"), DELIVERED).await;
+    execute(&directory.path().join("state"), MARK_DELIVERED).await;
     tokio::time::timeout(Duration::from_secs(20), async {
         while get(&router, "/challenges/1").await.1.contains("has no scores") {
             updates.changed().await.unwrap();

@@ -45,7 +45,7 @@ impl Scripted {
     async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
         Mock::given(method(verb))
             .and(path(at))
-            .respond_with(InTurn::new(answers))
+            .respond_with(SequentialResponses::new(answers))
             .mount(&self.server)
             .await;
     }
@@ -77,15 +77,15 @@ impl Scripted {
     }
 }
 
-struct InTurn(Vec<ResponseTemplate>, AtomicU64);
+struct SequentialResponses(Vec<ResponseTemplate>, AtomicU64);
 
-impl InTurn {
+impl SequentialResponses {
     fn new(answers: Vec<ResponseTemplate>) -> Self {
         Self(answers, AtomicU64::new(0))
     }
 }
 
-impl Respond for InTurn {
+impl Respond for SequentialResponses {
     fn respond(&self, _: &wiremock::Request) -> ResponseTemplate {
         let turn = self.1.fetch_add(1, Ordering::SeqCst) as usize;
         self.0[turn.min(self.0.len() - 1)].clone()

@@ -42,7 +42,7 @@ impl Authenticator {
         let timestamp = unix_time(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
         let mut pending = lock(&self.pending);
-        pending.retain(|_, issued| lives(*issued, self.challenge_lifetime, now));
+        pending.retain(|_, issued| is_unexpired(*issued, self.challenge_lifetime, now));
         if pending.len() >= MAX_PENDING {
             drop_oldest(&mut pending, |issued| *issued);
         }
@@ -59,7 +59,7 @@ impl Authenticator {
         let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
         let signature: Signature = parse("signature", &answer.signature)?;
         let issued = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
-        if !lives(issued, self.challenge_lifetime, now) {
+        if !is_unexpired(issued, self.challenge_lifetime, now) {
             return Err(ApiError::Challenge);
         }
         if answer.timestamp != json!(unix_time(issued).as_secs()) {
@@ -102,7 +102,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lives(issued: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
+fn is_unexpired(issued: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
     now.duration_since(issued).is_ok_and(|age| age < lifetime)
 }
 

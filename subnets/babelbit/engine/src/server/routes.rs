@@ -50,9 +50,9 @@ pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
 }
 
 /// Extractor of an unauthenticated caller, rate-limited by address.
-struct Stranger;
+struct UnauthenticatedCaller;
 
-impl FromRequestParts<Arc<State>> for Stranger {
+impl FromRequestParts<Arc<State>> for UnauthenticatedCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
@@ -108,13 +108,13 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-async fn auth(Shared(state): Engine, _: Stranger) -> Json<AuthChallenge> {
+async fn auth(Shared(state): Engine, _: UnauthenticatedCaller) -> Json<AuthChallenge> {
     Json(state.auth.challenge(state.now()))
 }
 
 async fn auth_verify(
     Shared(state): Engine,
-    _: Stranger,
+    _: UnauthenticatedCaller,
     Body(answer): Body<AuthVerify>,
 ) -> Result<Json<AuthToken>, ApiError> {
     state.auth.verify(&answer, state.now()).map(Json)

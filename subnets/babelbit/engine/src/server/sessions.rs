@@ -76,7 +76,7 @@ impl<C: Content> Sessions<C> {
     ) -> String {
         let id = Uuid::new_v4().to_string();
         let mut table = self.lock();
-        table.sessions.retain(|_, session| self.lives(session, now));
+        table.sessions.retain(|_, session| self.is_unexpired(session, now));
         let hotkey_sessions =
             || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
         if hotkey_sessions().count() >= self.per_hotkey {
@@ -108,7 +108,7 @@ impl<C: Content> Sessions<C> {
         let session = table
             .sessions
             .get_mut(id)
-            .filter(|session| session.hotkey == hotkey && self.lives(session, now))
+            .filter(|session| session.hotkey == hotkey && self.is_unexpired(session, now))
             .ok_or(ApiError::NoSession)?;
         if session.stream != stream {
             return Err(ApiError::OtherKind);
@@ -123,14 +123,13 @@ impl<C: Content> Sessions<C> {
     /// Returns the content of the hotkey's latest main session.
     pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
-        let mine = table
-            .sessions
-            .values()
-            .filter(|s| s.hotkey == hotkey && s.stream == Stream::Main && self.lives(s, now));
+        let mine = table.sessions.values().filter(|s| {
+            s.hotkey == hotkey && s.stream == Stream::Main && self.is_unexpired(s, now)
+        });
         mine.max_by_key(|session| session.serial).map(|session| Arc::clone(&session.content))
     }
 
-    fn lives(&self, session: &Session<C>, now: SystemTime) -> bool {
+    fn is_unexpired(&self, session: &Session<C>, now: SystemTime) -> bool {
         now.duration_since(session.used).map_or(true, |idle| idle < self.idle)
     }
 

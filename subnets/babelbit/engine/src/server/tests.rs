@@ -26,9 +26,9 @@ impl Synthesizer for Beeper {
     }
 }
 
-struct Mute;
+struct FailingSynthesizer;
 
-impl Synthesizer for Mute {
+impl Synthesizer for FailingSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Err(SynthesisError::Failed("no voice".to_owned()))
     }
@@ -36,10 +36,10 @@ impl Synthesizer for Mute {
 
 /// A manually advanced clock.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicU64>);
+struct TestClock(Arc<AtomicU64>);
 
-impl Hands {
-    fn forward(&self, seconds: u64) {
+impl TestClock {
+    fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
@@ -66,14 +66,14 @@ fn config() -> EngineConfig {
 struct Served {
     engine: Engine,
     url: String,
-    hands: Hands,
+    hands: TestClock,
     http: reqwest::Client,
 }
 
 impl Served {
     async fn new(adjust: impl FnOnce(&mut EngineConfig)) -> Self {
-        let hands = Hands::default();
-        hands.forward(1_000_000);
+        let hands = TestClock::default();
+        hands.advance(1_000_000);
         let mut config = EngineConfig { clock: hands.clock(), ..config() };
         adjust(&mut config);
         let engine = Engine::new(config).unwrap();
@@ -187,7 +187,7 @@ async fn an_expired_token_is_refused_and_renewed() {
     )
     .unwrap();
     let first = client.start(ChallengeKind::Main).await.unwrap();
-    served.hands.forward(86_400);
+    served.hands.advance(86_400);
     let refused = served.send(Method::GET, "/transcription", &token, json!(null)).await;
     assert_eq!(refused.headers()["www-authenticate"], "Bearer");
     assert_eq!(
@@ -206,7 +206,7 @@ async fn session_continues_after_its_token_expires() {
     let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
     let client = served.client("//Alice");
     let first = client.start(ChallengeKind::Main).await.unwrap();
-    served.hands.forward(700);
+    served.hands.advance(700);
     assert_eq!(
         client.next(ChallengeKind::Main, &first.session_id).await.unwrap().utterance_index,
         1
@@ -267,7 +267,7 @@ async fn wrong_challenge_answer_is_refused() {
     );
 
     let late = served.signed("//Alice").await;
-    served.hands.forward(60);
+    served.hands.advance(60);
     assert_eq!(refusal(served.post("/auth/verify", late).await).await.0, 401);
 }
 
@@ -286,7 +286,7 @@ async fn only_listed_hotkeys_get_a_token() {
 async fn rate_limit_response_has_retry_after() {
     let served = Served::new(|config| config.auth_limit.requests = 2).await;
     served.challenge().await;
-    served.hands.forward(15);
+    served.hands.advance(15);
     served.challenge().await;
     let refused = served.post("/auth", json!(null)).await;
     assert_eq!(
@@ -310,7 +310,7 @@ async fn client_waits_for_retry_after() {
     let (hands, notes) = (served.hands.clone(), Arc::clone(&waits));
     let options = EngineOptions {
         sleeper: Arc::new(move |wait| {
-            hands.forward(wait.as_secs());
+            hands.advance(wait.as_secs());
             notes.lock().unwrap().push(wait.as_secs());
             Box::pin(std::future::ready(()))
         }),
@@ -371,9 +371,9 @@ async fn sessions_are_private_and_expire() {
         Err(409),
         "wrong route for the session"
     );
-    served.hands.forward(899);
+    served.hands.advance(899);
     assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Ok(()));
-    served.hands.forward(900);
+    served.hands.advance(900);
     assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Err(404), "idle");
 
     let mut sessions = Vec::new();
@@ -455,7 +455,7 @@ async fn challenges_rotate_by_time() {
     assert_eq!(client.start(ChallengeKind::Solo).await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-1");
     // 277.8 hours; the next turn begins after 800 s.
-    served.hands.forward(800);
+    served.hands.advance(800);
     assert_eq!(
         client.transcription().await.unwrap().challenge_uid,
         "challenge-1",
@@ -469,7 +469,7 @@ async fn challenges_rotate_by_time() {
 
 #[tokio::test]
 async fn engine_without_synthesizer_has_no_challenge() {
-    let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
+    let served = Served::new(|config| config.synthesizer = Arc::new(FailingSynthesizer)).await;
     let error = served.engine.prepare().await.unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -27,7 +27,7 @@ impl MinerResult<'_> {
             text => text,
         };
         let duration = Milliseconds::new(1000.0 * source.duration_sec())?;
-        let playback = Playback::of_reply(&row.reply.timeline, source.channels, duration);
+        let playback = Playback::for_reply(&row.reply.timeline, source.channels, duration);
         Some(MeasuredReply {
             index: row.utterance_index,
             texts: TextPair { hypothesis: &transcript.text, reference },

@@ -148,7 +148,10 @@ impl Batches {
         let score = move || {
             let reference = run.references.find(&utterance_id);
             let results = run.scorer.score(reference.as_ref(), &candidates);
-            let heard = candidates.iter().map(|candidate| heard(&*run.scorer, candidate)).collect();
+            let heard = candidates
+                .iter()
+                .map(|candidate| cached_transcript(&*run.scorer, candidate))
+                .collect();
             (results, heard, run.scorer.conditions())
         };
         let (results, heard, conditions): (
@@ -186,7 +189,7 @@ impl Batches {
 }
 
 /// Returns the scorer's transcript of a reply.
-fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Transcription> {
+fn cached_transcript(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Transcription> {
     let audio = candidate.wav.as_ref()?.hash();
-    scorer.heard(audio).map(|heard| Transcription::clone(&heard))
+    scorer.cached_transcript(audio).map(|heard| Transcription::clone(&heard))
 }

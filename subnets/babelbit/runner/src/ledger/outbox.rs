@@ -83,7 +83,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        for file in ResultFile::OF_SPEECH {
+        for file in ResultFile::SPEECH_FILES {
             sqlx::query(
                 "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state)
                  VALUES (?, ?, ?, ?, ?, ?, 'waiting')
@@ -295,7 +295,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         run_timestamp: row.try_get("run_timestamp")?,
         main_challenge_uid: row.try_get("main_challenge_uid")?,
         miner: read_key(row)?,
-        file: ResultFile::of_file_type(&file)
+        file: ResultFile::from_file_type(&file)
             .ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
         named: (!name.is_empty()).then_some(NamedFile { name, dialogue_uid }),
         run_sha256: row.try_get("run_sha256")?,

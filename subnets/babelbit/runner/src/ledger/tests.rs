@@ -124,7 +124,7 @@ async fn running_daemon_updates_its_heartbeat() {
     assert_eq!(Ledger::last_heartbeat(directory.path()), Some(7));
     let shutdown = Shutdown::new();
     shutdown.request();
-    ledger.beat(&shutdown).await;
+    ledger.keep_heartbeat(&shutdown).await;
     assert!(Ledger::last_heartbeat(directory.path()).unwrap() > 1_000_000_000);
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _};
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Asked, ScriptedMiner, Step, source, wav};
+use crate::testing::{RecordedRequest, ScriptedMiner, Step, source, wav};
 use taonet_testing::CapturedLog;
 
 const MS: Duration = Duration::from_millis(1);
@@ -46,7 +46,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     let reply =
         play_utterance(&miner, "c", &source, &settings(), &std::env::temp_dir()).await.unwrap();
     let requests = miner.asked();
-    let Asked::Init { request, timeout } = &requests[0] else { panic!("{requests:?}") };
+    let RecordedRequest::Init { request, timeout } = &requests[0] else { panic!("{requests:?}") };
     assert_eq!(*timeout, Duration::from_mins(10));
     assert_eq!(
         *request,
@@ -64,8 +64,8 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     assert_eq!(
         requests[1..],
         [
-            Asked::Predict { bytes: 7_680, in_eos: false },
-            Asked::Predict { bytes: 7_680, in_eos: true }
+            RecordedRequest::Predict { bytes: 7_680, in_eos: false },
+            RecordedRequest::Predict { bytes: 7_680, in_eos: true }
         ]
     );
     assert_eq!(reply.timeline, Timeline::new(vec![(1, 40), (2, 40)], 2));
@@ -77,9 +77,9 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
 async fn later_utterances_have_the_short_init_timeout() {
     let miner = ScriptedMiner::silent();
     play_utterance(&miner, "c", &source(1, 1), &settings(), &std::env::temp_dir()).await.unwrap();
-    assert!(
-        matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10))
-    );
+    let asked = miner.asked();
+    let RecordedRequest::Init { timeout, .. } = &asked[0] else { panic!("{asked:?}") };
+    assert_eq!(*timeout, Duration::from_secs(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn frame_clock_excludes_response_time() {
 async fn remaining_reply_is_drained() {
     let miner = ScriptedMiner::new(|k, _| Step::sound(960, k == 3));
     let reply = play(&miner, 2, &settings()).await.unwrap();
-    assert_eq!(miner.asked()[3], Asked::Predict { bytes: 0, in_eos: true });
+    assert_eq!(miner.asked()[3], RecordedRequest::Predict { bytes: 0, in_eos: true });
     assert_eq!(reply.timeline, Timeline::new(vec![(1, 3_840), (2, 3_840), (3, 3_840)], 3));
 }
 
@@ -335,9 +335,9 @@ async fn first_arena_frames_have_a_longer_deadline() {
 }
 
 /// A connection with a long minimum timeout, like that of a gateway that starts its miner.
-struct Patient(ScriptedMiner);
+struct PatientConnection(ScriptedMiner);
 
-impl MinerConnection for Patient {
+impl MinerConnection for PatientConnection {
     fn init(
         &self,
         request: InitRequest,
@@ -354,7 +354,7 @@ impl MinerConnection for Patient {
         self.0.predict(call, timeout)
     }
 
-    fn patience(&self) -> Duration {
+    fn min_timeout(&self) -> Duration {
         Duration::from_mins(10)
     }
 }
@@ -365,7 +365,7 @@ async fn patient_connection_has_the_frame_deadlines() {
         let script = ScriptedMiner::new(move |k, call| {
             Step::sound(10, call.in_eos).after(Duration::from_secs(if k == 1 { first } else { 0 }))
         });
-        Patient(script.with_init(move |_, _| Ok(Duration::from_secs(init))))
+        PatientConnection(script.with_init(move |_, _| Ok(Duration::from_secs(init))))
     };
     let arena = PlaySettings {
         startup_utterances: 8,

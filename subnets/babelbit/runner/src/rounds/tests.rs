@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use super::*;
-use crate::testing::{ScriptedMiner, Step, TextScorer};
+use crate::testing::{RecordedRequest, ScriptedMiner, Step, TextScorer};
 use crate::{ChallengeState, RunPaths, RunnerSettings};
 use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_engine::client::EngineOptions;
@@ -119,16 +119,16 @@ impl Script {
 }
 
 /// Counts requests waiting for a block.
-struct Waiting(watch::Sender<usize>);
+struct BlockWaiters(watch::Sender<usize>);
 
-impl Waiting {
+impl BlockWaiters {
     fn new(count: &watch::Sender<usize>) -> Self {
         count.send_modify(|count| *count += 1);
         Self(count.clone())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for BlockWaiters {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
@@ -153,7 +153,7 @@ fn gateway(
             post(move |Json(body): Json<Value>| {
                 let mut waiting = waiting.clone();
                 waiting.mark_unchanged();
-                let waits = Waiting::new(&count);
+                let waits = BlockWaiters::new(&count);
                 async move {
                     let _waits = waits;
                     let within = Duration::from_secs_f64(body["timeout_s"].as_f64().unwrap());
@@ -457,7 +457,10 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         let running = world.start().await;
         world.block(100).await;
         let init_count = |id: &str| {
-            let is_init = |call: &crate::testing::Asked| matches!(call, crate::testing::Asked::Init { request, .. } if request.utterance_id == id);
+            let is_init = |call: &RecordedRequest| matches!(call, {
+                RecordedRequest::Init { request, .. } => request.utterance_id == id,
+                RecordedRequest::Predict { .. } => false,
+            };
             world.miner.asked().iter().filter(|call| is_init(call)).count()
         };
         let start = std::time::Instant::now();

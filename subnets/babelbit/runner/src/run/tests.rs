@@ -452,12 +452,12 @@ impl ReplyScorer for Failures {
 
 /// A scorer that waits until three replies were prepared before it scores any.
 #[derive(Default)]
-struct Patient {
+struct WaitingScorer {
     prepared: Mutex<usize>,
     changed: Condvar,
 }
 
-impl ReplyScorer for Patient {
+impl ReplyScorer for WaitingScorer {
     fn prepare(&self, _: &Candidate) {
         *self.prepared.lock().unwrap() += 1;
         self.changed.notify_all();
@@ -482,8 +482,9 @@ impl ReplyScorer for Patient {
 #[tokio::test]
 async fn recognition_of_later_replies_overlaps_earlier_scoring() {
     let directory = tempfile::tempdir().unwrap();
-    let runner =
-        Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
+    let runner = Runner::open(settings(directory.path()), "en", Arc::new(WaitingScorer::default()))
+        .await
+        .unwrap();
     let report = runner
         .play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(()))
         .await

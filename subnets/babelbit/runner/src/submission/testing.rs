@@ -66,7 +66,7 @@ impl Results {
     /// Writes and queues the files of further miners.
     pub async fn add(&self, miners: Range<u16>) {
         for number in miners {
-            for file in ResultFile::OF_SPEECH {
+            for file in ResultFile::SPEECH_FILES {
                 let path = self.path(file, number);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, Results::content(file, number)).unwrap();

@@ -145,7 +145,7 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
 #[tokio::test]
 async fn files_that_are_missing_are_submitted_without_content() {
     let results = Results::new(1).await;
-    for file in ResultFile::OF_SPEECH {
+    for file in ResultFile::SPEECH_FILES {
         std::fs::remove_file(results.path(file, 0)).unwrap();
     }
     let (server, url) = accepting_server().await;
@@ -167,7 +167,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
     assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
     assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
     // The operator restores the files.
-    for file in ResultFile::OF_SPEECH {
+    for file in ResultFile::SPEECH_FILES {
         std::fs::write(results.path(file, 0), Results::content(file, 0)).unwrap();
     }
     results.ledger.retry_refused().await.unwrap();

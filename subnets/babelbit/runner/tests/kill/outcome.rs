@@ -31,7 +31,7 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
         let challenge = ledger.find(CHALLENGE, contest).await.unwrap().unwrap();
         let scores = check_ledger(&ledger, &challenge).await;
         check_scores(scoring, contest, &scores).await;
-        let home = Home { directory: directory.to_owned(), contest };
+        let home = ContestDirectories { directory: directory.to_owned(), contest };
         for uid in 0..MINERS {
             home.check_miner(
                 &ledger.results(&challenge).await.unwrap(),
@@ -99,20 +99,20 @@ async fn check_scores(
 }
 
 /// The directories of a contest's files.
-struct Home {
+struct ContestDirectories {
     directory: PathBuf,
     contest: ChallengeType,
 }
 
-impl Home {
-    fn of_miner(&self, uid: u8) -> PathBuf {
+impl ContestDirectories {
+    fn miner_directory(&self, uid: u8) -> PathBuf {
         let name = format!("miner_{uid}__hk_{}", key(uid).hotkey);
         self.directory.join("logs/s2s").join(CHALLENGE).join(self.contest.as_str()).join(name)
     }
 
     /// Asserts that every file of a miner is complete and exists once.
     fn check_miner(&self, rows: &[ResultRow], uid: u8, score: f64) {
-        let home = self.of_miner(uid);
+        let home = self.miner_directory(uid);
         let rows: Vec<_> = rows.iter().filter(|row| row.miner == key(uid)).collect();
         let log = json(&home.join("run.json"));
         assert_eq!(log["utterances"].as_array().unwrap().len(), rows.len());
@@ -155,7 +155,7 @@ impl Home {
         .unwrap();
         assert_eq!(rows.len(), usize::from(MINERS) * FILES);
         for (uid, kind, payload, artifact) in rows {
-            let home = self.of_miner(u8::try_from(uid).unwrap());
+            let home = self.miner_directory(u8::try_from(uid).unwrap());
             let data = serde_json::from_str::<Value>(&payload).unwrap()["data"].take();
             let name = data["file_name"].as_str().unwrap();
             let (path, submitted) = match (kind.as_str(), artifact) {

@@ -41,7 +41,7 @@ impl Services {
         let config = EngineConfig {
             auth_limit: limit,
             data_limit: limit,
-            ..EngineConfig::new(vec![challenge()], Arc::new(Hum))
+            ..EngineConfig::new(vec![challenge()], Arc::new(ConstantSynthesizer))
         };
         let gateway = Router::new()
             .route("/v1/block/current", post(|| async { Json(json!({ "block": 7 })) }))
@@ -103,9 +103,9 @@ fn challenge() -> Challenge {
 }
 
 /// A synthesiser that returns the same audio for every text.
-struct Hum;
+struct ConstantSynthesizer;
 
-impl Synthesizer for Hum {
+impl Synthesizer for ConstantSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; SAMPLES], SampleRate::HZ_24K))
     }

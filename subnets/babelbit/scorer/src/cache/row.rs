@@ -45,7 +45,7 @@ impl<'a> Row<'a> {
     /// malformed line.
     pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Transcription, Option<String>)> {
         #[derive(Deserialize)]
-        struct Read {
+        struct CacheLine {
             wav_sha256: String,
             text: Option<String>,
             words: Option<Vec<Word>>,
@@ -55,7 +55,7 @@ impl<'a> Row<'a> {
         }
         // Serde would also accept a list for a struct.
         line.trim_ascii_start().strip_prefix(b"{")?;
-        let row: Read = serde_json::from_slice(line).ok()?;
+        let row: CacheLine = serde_json::from_slice(line).ok()?;
         let transcript = Transcript {
             text: row.text.unwrap_or_default(),
             words: row.words.unwrap_or_default(),

@@ -19,7 +19,7 @@ fn hash(text: &str) -> AudioHash {
 }
 
 fn identity(model: &'static str) -> EngineIdentity {
-    EngineIdentity::of_recognizer(&*Script::new(model, &[]))
+    EngineIdentity::for_recognizer(&*Script::new(model, &[]))
 }
 
 fn open(path: &Path, model: &'static str) -> TranscriptCache {

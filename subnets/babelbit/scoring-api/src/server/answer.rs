@@ -5,16 +5,16 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring_api::{ScoreRow, ScoresAnswer};
 use taonet_primitives::Hotkey;
 
-use super::record::GivenScore;
+use super::record::ValidatorScore;
 
 /// Builds one row per miner and contest, best first. `stake` weights a validator's scores; `None`
 /// excludes them.
 pub(super) fn answer(
     challenge_uid: &str,
-    scores: Vec<GivenScore>,
+    scores: Vec<ValidatorScore>,
     stake: impl Fn(&Hotkey) -> Option<u64>,
 ) -> ScoresAnswer {
-    let mut miners: BTreeMap<(ChallengeType, String), Vec<(GivenScore, u64)>> = BTreeMap::new();
+    let mut miners: BTreeMap<(ChallengeType, String), Vec<(ValidatorScore, u64)>> = BTreeMap::new();
     for score in scores {
         // Solo challenges differ by validator, so their scores are not aggregated.
         if score.challenge_type != ChallengeType::Solo
@@ -28,7 +28,7 @@ pub(super) fn answer(
     }
     let row = |((challenge_type, miner_hotkey), given): (
         (ChallengeType, String),
-        Vec<(GivenScore, u64)>,
+        Vec<(ValidatorScore, u64)>,
     )| {
         let median =
             stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;

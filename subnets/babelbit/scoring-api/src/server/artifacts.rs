@@ -42,7 +42,7 @@ pub struct ArtifactStore {
 }
 
 /// An upload in progress. Dropping it removes the file.
-pub(super) struct Incoming {
+pub(super) struct PartialUpload {
     file: File,
     path: TempPath,
     pub(super) bytes: u64,
@@ -67,16 +67,16 @@ impl ArtifactStore {
         Ok(store)
     }
 
-    pub(super) fn receive(&self) -> Result<Incoming, ArtifactError> {
+    pub(super) fn receive(&self) -> Result<PartialUpload, ArtifactError> {
         let file = NamedTempFile::new_in(self.directory.join(INCOMING))
             .map_err(|source| self.failed(source))?;
         let (file, path) = file.into_parts();
-        Ok(Incoming { file: File::from_std(file), path, bytes: 0 })
+        Ok(PartialUpload { file: File::from_std(file), path, bytes: 0 })
     }
 
     pub(super) async fn add(
         &self,
-        incoming: &mut Incoming,
+        incoming: &mut PartialUpload,
         chunk: &[u8],
     ) -> Result<(), ArtifactError> {
         incoming.file.write_all(chunk).await.map_err(|source| self.failed(source))?;
@@ -87,7 +87,7 @@ impl ArtifactStore {
     /// Stores a completed upload under a name.
     pub(super) async fn keep(
         &self,
-        mut incoming: Incoming,
+        mut incoming: PartialUpload,
         name: &str,
     ) -> Result<(), ArtifactError> {
         incoming.file.flush().await.map_err(|source| self.failed(source))?;

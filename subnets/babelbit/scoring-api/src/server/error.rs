@@ -13,7 +13,7 @@ use super::multipart::FormError;
 use super::store::StoreError;
 
 /// `Retry-After` in seconds when a backend of this service fails.
-const COME_BACK_S: u64 = 5;
+const RETRY_AFTER_S: u64 = 5;
 
 /// An error response, `{"success": false, "error": …}`.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(form(&text))).into_response();
         let wait = match &self {
             Self::TooMany { wait } => Some(wait.as_secs() + 1),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(COME_BACK_S),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
             _ => None,
         };
         if let Some(wait) = wait {

@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use memchr::memmem::find;
 
 /// Maximum size of a part's head in bytes.
-const MAX_HEAD: usize = 8 << 10;
+const MAX_HEAD_BYTES: usize = 8 << 10;
 /// Maximum length of a boundary in bytes, by RFC 2046.
 const MAX_BOUNDARY: usize = 70;
 
@@ -73,7 +73,7 @@ impl Form {
         while self.chunk().await?.is_some() {}
         // `--` ends the form; otherwise, only a line ending may follow a boundary.
         while self.buffer.len() < 2 {
-            self.more().await?;
+            self.read_more().await?;
         }
         match self.buffer.split_to(2).as_ref() {
             b"\r\n" => {}
@@ -106,7 +106,7 @@ impl Form {
                     let certain = self.buffer.len() - self.delimiter.len() + 1;
                     return Ok(Some(self.buffer.split_to(certain).freeze()));
                 }
-                None => self.more().await?,
+                None => self.read_more().await?,
             }
         }
         Ok(None)
@@ -137,14 +137,14 @@ impl Form {
                 let _ = self.buffer.split_to(END.len());
                 return Ok(head);
             }
-            if self.buffer.len() > MAX_HEAD {
+            if self.buffer.len() > MAX_HEAD_BYTES {
                 return Err(FormError::Malformed("a part header is incomplete"));
             }
-            self.more().await?;
+            self.read_more().await?;
         }
     }
 
-    async fn more(&mut self) -> Result<(), FormError> {
+    async fn read_more(&mut self) -> Result<(), FormError> {
         let chunk =
             self.stream.next().await.ok_or(FormError::Truncated)?.map_err(FormError::Read)?;
         self.buffer.extend_from_slice(&chunk);

@@ -55,7 +55,7 @@ pub enum PutOutcome {
 
 /// A validator's score for a miner.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GivenScore {
+pub struct ValidatorScore {
     /// Hotkey of the validator.
     pub validator: Hotkey,
     /// Contest in which the miner was scored.

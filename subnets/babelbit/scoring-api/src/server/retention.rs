@@ -31,7 +31,7 @@ enum RetentionError {
 
 /// Result of one purge.
 #[derive(Debug, Default)]
-pub(super) struct Purge {
+pub(super) struct PurgeReport {
     /// Number of purged submissions.
     pub(super) submissions: u64,
     /// Number of removed orphaned files.
@@ -40,7 +40,7 @@ pub(super) struct Purge {
     pub(super) failures: u64,
 }
 
-impl Purge {
+impl PurgeReport {
     /// Logs only the first failure of a purge as a warning, since several are often the same.
     fn failed(&mut self, item: &str, error: impl Into<RetentionError>) {
         let error = error.into();
@@ -65,7 +65,7 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
             if pass % PURGES_BETWEEN_LISTS == 0 {
                 purge_orphans(state, &mut purged).await;
             }
-            let Purge { submissions, orphans, failures } = purged;
+            let PurgeReport { submissions, orphans, failures } = purged;
             if failures > 0 {
                 tracing::warn!(failures, "purge incomplete, retrying in an hour");
             }
@@ -87,9 +87,9 @@ fn expiry_limit(state: &State) -> SystemTime {
 }
 
 /// Purges expired submissions: files first, so that no file is orphaned.
-pub(super) async fn purge_expired(state: &State) -> Purge {
+pub(super) async fn purge_expired(state: &State) -> PurgeReport {
     let before = unix_seconds(expiry_limit(state));
-    let (mut purge, mut last) = (Purge::default(), String::new());
+    let (mut purge, mut last) = (PurgeReport::default(), String::new());
     loop {
         let expired = match state.store.expired_artifacts(before, &last, FILES_PER_QUERY).await {
             Ok(expired) => expired,
@@ -122,7 +122,7 @@ async fn remove_expired_file(state: &State, name: &str) -> Result<(), RetentionE
 }
 
 /// Removes expired orphaned files.
-pub(super) async fn purge_orphans(state: &State, purge: &mut Purge) {
+pub(super) async fn purge_orphans(state: &State, purge: &mut PurgeReport) {
     let files = match state.artifacts.written_before(expiry_limit(state)).await {
         Ok(files) => files,
         Err(error) => {

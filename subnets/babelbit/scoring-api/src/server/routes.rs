@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
-use taonet_http::{WholeBodies, whole_body};
+use taonet_http::{BodyLimits, buffer_body};
 use taonet_primitives::Hotkey;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -22,7 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::State;
 use super::answer::answer;
-use super::artifacts::{ArtifactError, Incoming};
+use super::artifacts::{ArtifactError, PartialUpload};
 use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
@@ -55,7 +55,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(within(limits.request_timeout * 10));
     // Separate concurrency limits, so that slow submissions do not block reads of scores.
     let limited = |routes: Router<Arc<State>>| {
-        let bodies = WholeBodies::new(
+        let bodies = BodyLimits::new(
             limits.max_body_bytes,
             BODY_TIMEOUT,
             limits.concurrency * limits.max_body_bytes,
@@ -64,7 +64,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
             // A request takes a concurrency slot only after its body has arrived, so slow bodies
             // block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-            .layer(middleware::from_fn_with_state(bodies, whole_body))
+            .layer(middleware::from_fn_with_state(bodies, buffer_body))
             .layer(within(limits.request_timeout))
     };
     let texts = limited(Router::new().route("/v1/submit", post(submit)));
@@ -177,7 +177,7 @@ async fn submit_artifact(
     if !is_newer {
         return Ok(stored(&new, false));
     }
-    new.artifact = Some(place(&new.key, &name));
+    new.artifact = Some(storage_path(&new.key, &name));
     let (uploads, keeping) =
         (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
@@ -190,7 +190,7 @@ async fn submit_artifact(
 /// `retention` later removes the orphaned one.
 async fn keep(
     state: Arc<State>,
-    incoming: Incoming,
+    incoming: PartialUpload,
     new: NewSubmission,
 ) -> Result<PutOutcome, ApiError> {
     let (bytes, path) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
@@ -215,7 +215,7 @@ async fn keep(
 /// Returns the path of a stored file, composed of the submission's key, a random number and the
 /// file's name. With the random number, concurrent uploads of the same file do not overwrite each
 /// other.
-fn place(key: &SubmissionKey, name: &str) -> String {
+fn storage_path(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);
     let miner = key
@@ -237,7 +237,8 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
     admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,
-        Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {
+        Some(name) => match Contest::from_query_name(name).or_else(|| Contest::from_row_name(name))
+        {
             Some(Contest::Main) => Some(ChallengeType::Main),
             Some(Contest::Arena) => Some(ChallengeType::Arena),
             None => {

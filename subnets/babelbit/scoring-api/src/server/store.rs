@@ -7,7 +7,7 @@ use std::time::Duration;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_database::{Database, DatabaseError, Migrator, PoolOptions, Row, migrations, statement};
 
-use super::record::{GivenScore, NewSubmission, PutOutcome, SubmissionKey};
+use super::record::{NewSubmission, PutOutcome, SubmissionKey, ValidatorScore};
 
 /// Maximum number of connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
@@ -206,12 +206,12 @@ impl Store {
         &self,
         challenge_uid: &str,
         contest: Option<ChallengeType>,
-    ) -> Result<Vec<GivenScore>, StoreError> {
+    ) -> Result<Vec<ValidatorScore>, StoreError> {
         const QUERY: &str =
             "SELECT validator, challenge_type, miner_hotkey, miner_uid, mean_score, signed_unix FROM score
                              WHERE challenge_uid = $1 ORDER BY challenge_type, miner_hotkey, validator";
         let rows = statement(QUERY).bind(challenge_uid).rows(&self.0).await?;
-        let mut scores = rows.iter().map(read_score).collect::<Result<Vec<GivenScore>, _>>()?;
+        let mut scores = rows.iter().map(read_score).collect::<Result<Vec<ValidatorScore>, _>>()?;
         scores.retain(|score| contest.is_none_or(|contest| score.challenge_type == contest));
         Ok(scores)
     }
@@ -275,11 +275,11 @@ impl Store {
     }
 }
 
-fn read_score(row: &Row) -> Result<GivenScore, StoreError> {
+fn read_score(row: &Row) -> Result<ValidatorScore, StoreError> {
     let validator: String = row.get("validator")?;
     let challenge_type: String = row.get("challenge_type")?;
     let miner_uid: i64 = row.get("miner_uid")?;
-    Ok(GivenScore {
+    Ok(ValidatorScore {
         validator: validator
             .parse()
             .map_err(|_| StoreError::Value { column: "score.validator", value: validator })?,

@@ -60,12 +60,12 @@ impl SignedSubmission {
         let data = Data(&submission.data);
         let kind = match &self.kind {
             Some(kind) => kind.parse()?,
-            None => ResultFile::of_file_type(data.text("file_type").unwrap_or_default())
+            None => ResultFile::from_file_type(data.text("file_type").unwrap_or_default())
                 .map(ResultFile::kind)
                 .ok_or(ApiError::Field { field: "kind", expected: "a kind" })?,
         };
         // The signature does not cover the kind, but it covers the file's type.
-        if ResultFile::of_file_type(data.text("file_type").unwrap_or_default())
+        if ResultFile::from_file_type(data.text("file_type").unwrap_or_default())
             .is_some_and(|file| file.kind() != kind)
         {
             return Err(ApiError::Field {

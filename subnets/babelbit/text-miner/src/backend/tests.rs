@@ -15,7 +15,7 @@ use taonet_http::testing::listen;
 
 use super::*;
 use crate::line::MAX_BYTES;
-use crate::model::MAX_ADDED;
+use crate::model::MAX_ADDED_WORDS;
 use crate::ngram::Trainer;
 
 /// Deadline of a server that stalls.
@@ -158,7 +158,7 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
 async fn endless_stream_is_truncated() {
     let (backend, _) = backend(Answer::Repeats(" on"), false).await;
     let predicted = backend.predict("It goes", "").await;
-    assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED)));
+    assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED_WORDS)));
     // Without white space, too.
     for (piece, text) in [("on", "on".repeat(MAX_BYTES / 2)), ("字", "字".repeat(MAX_BYTES / 3))]
     {

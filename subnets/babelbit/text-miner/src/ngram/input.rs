@@ -122,7 +122,7 @@ pub fn read_utterances(
 ) -> Result<u64, InputError> {
     let mut inner = File::open(path).map_err(InputError::read(path))?;
     let bytes = skip_bom(&mut inner).map_err(InputError::read(path))?;
-    let file = Counted { inner, bytes, progress };
+    let file = ProgressReader { inner, bytes, progress };
     let is_json =
         path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
@@ -151,13 +151,13 @@ fn skip_bom(file: &mut File) -> io::Result<u64> {
 }
 
 /// A reader that reports its progress.
-struct Counted<R, P> {
+struct ProgressReader<R, P> {
     inner: R,
     bytes: u64,
     progress: P,
 }
 
-impl<R: Read, P: FnMut(u64)> Read for Counted<R, P> {
+impl<R: Read, P: FnMut(u64)> Read for ProgressReader<R, P> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.bytes += read as u64;
@@ -168,7 +168,7 @@ impl<R: Read, P: FnMut(u64)> Read for Counted<R, P> {
 
 /// A reader of JSON that fails when a text or number is too long, which the parser would hold in
 /// memory.
-struct Bounded<'a, R> {
+struct LengthLimitedReader<'a, R> {
     inner: R,
     /// Whether the last byte is inside a text.
     is_text: bool,
@@ -182,7 +182,7 @@ struct Bounded<'a, R> {
     excess: &'a Cell<Option<u64>>,
 }
 
-impl<R: Read> Read for Bounded<'_, R> {
+impl<R: Read> Read for LengthLimitedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // Nothing is read after a failure.
         let read = if self.excess.get().is_none() { self.inner.read(buffer)? } else { 0 };
@@ -236,7 +236,7 @@ fn read_json(
     each: impl FnMut(&str) -> Result<(), TrainError>,
 ) -> Result<(), InputError> {
     let excess = Cell::new(None);
-    let bounded = Bounded {
+    let bounded = LengthLimitedReader {
         inner: file,
         is_text: false,
         is_escape: false,

@@ -127,10 +127,10 @@ async fn health_is_public() {
 }
 
 /// A model that has failed.
-struct Failed;
+struct FailingModel;
 
 #[async_trait::async_trait]
-impl TextModel for Failed {
+impl TextModel for FailingModel {
     fn name(&self) -> &'static str {
         "failed"
     }
@@ -146,7 +146,7 @@ impl TextModel for Failed {
 
 #[tokio::test]
 async fn a_failed_model_is_unhealthy() {
-    let miner = start(Failed).await;
+    let miner = start(FailingModel).await;
     let answer = miner.client.get(format!("{}/healthz", miner.url)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();

@@ -116,8 +116,8 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
 /// delay a shutdown.
 #[tokio::test]
 async fn a_shutdown_cancels_a_round_in_progress() {
-    struct Stuck;
-    impl TextConnection for Stuck {
+    struct UnresponsiveMiner;
+    impl TextConnection for UnresponsiveMiner {
         fn predict<'a>(
             &'a self,
             _: &'a taonet_babelbit_core::text_api::PredictedUtterance,
@@ -128,7 +128,7 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     }
     let directory = tempfile::tempdir().unwrap();
     let mut miners = miners(&[&failing()]);
-    miners[0].connection = Arc::new(Stuck);
+    miners[0].connection = Arc::new(UnresponsiveMiner);
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;
     let (blocks, _) = watch::channel(100);
@@ -158,9 +158,9 @@ async fn a_shutdown_cancels_a_round_in_progress() {
 }
 
 /// A miner that records the timeout of each request.
-struct Timed(Mutex<Vec<Duration>>);
+struct TimeoutRecorder(Mutex<Vec<Duration>>);
 
-impl TextConnection for Timed {
+impl TextConnection for TimeoutRecorder {
     fn predict<'a>(
         &'a self,
         request: &'a taonet_babelbit_core::text_api::PredictedUtterance,
@@ -176,7 +176,7 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let (runner, engine) = (runner(&directory).await, engine(TEXT).await);
     let paths = runner.paths.clone();
-    let timed = Arc::new(Timed(Mutex::default()));
+    let timed = Arc::new(TimeoutRecorder(Mutex::default()));
     let mut in_arena = miners(&[&failing()]);
     in_arena[0].connection = Arc::clone(&timed) as _;
     let default_miner = scripted(|request| Ok(request.prefix.clone()));

@@ -79,9 +79,9 @@ async fn words_are_revealed_at_blocks() {
 }
 
 /// A miner that never responds.
-struct Stuck;
+struct UnresponsiveMiner;
 
-impl TextConnection for Stuck {
+impl TextConnection for UnresponsiveMiner {
     fn predict<'a>(
         &'a self,
         _: &'a PredictedUtterance,
@@ -96,7 +96,7 @@ async fn late_prediction_is_cancelled_and_counts_as_error() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let mut miners = miners(&[&echo, &echo]);
-    miners[1].connection = Arc::new(Stuck);
+    miners[1].connection = Arc::new(UnresponsiveMiner);
     let steps = advancing_steps(1, &Arc::new(AtomicU32::new(1)));
     let runner = TextRunner { steps: Some(steps), ..runner(&directory).await };
     let report = runner.run_once(&engine(TEXT).await, &miners, |_| ()).await.unwrap();

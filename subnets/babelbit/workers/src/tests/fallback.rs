@@ -7,7 +7,7 @@ use taonet_service::Shutdown;
 use super::*;
 
 /// The embedded recogniser with the fingerprint that it would have on another processor.
-struct Foreign(Arc<Slow>);
+struct Foreign(Arc<SlowRecognizer>);
 
 impl Recognizer for Foreign {
     fn name(&self) -> &str {
@@ -28,8 +28,11 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     services.pace.fallback_after = Duration::from_millis(500);
-    let foreign =
-        Worker::new("foreign", Arc::new(Foreign(Slow::new(Duration::ZERO))), services.clone());
+    let foreign = Worker::new(
+        "foreign",
+        Arc::new(Foreign(SlowRecognizer::new(Duration::ZERO))),
+        services.clone(),
+    );
     let running = {
         let stop = stop.clone();
         tokio::spawn(async move { foreign.run(&stop, || {}).await })
@@ -40,7 +43,7 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
         let loads = Arc::clone(&loads);
         move || match loads.fetch_add(1, Ordering::Relaxed) {
             0 => Err("the model is not installed".into()),
-            _ => Ok(Slow::new(Duration::ZERO) as Arc<dyn Recognizer>),
+            _ => Ok(SlowRecognizer::new(Duration::ZERO) as Arc<dyn Recognizer>),
         }
     };
     let distributed = distributed_or(services, Arc::new(load));
@@ -49,7 +52,7 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
             (first..first + 4).map(|index| candidate(recording(index))).collect();
         assert_eq!(
             score(&distributed, &candidates).await,
-            score(&Arc::new(alone()), &candidates).await
+            score(&Arc::new(local_scorer()), &candidates).await
         );
         // The worker in this process keeps running.
         assert_eq!(loads.load(Ordering::Relaxed), 2);

@@ -34,7 +34,11 @@ fn worker_process_entry() {
     services.pace.transcription = Duration::from_millis(urls[3].parse().unwrap());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let worker = Worker::new(&format!("worker-{}", std::process::id()), Slow::new(PAUSE), services);
+    let worker = Worker::new(
+        &format!("worker-{}", std::process::id()),
+        SlowRecognizer::new(PAUSE),
+        services,
+    );
     runtime.block_on(worker.run(&Shutdown::new(), || {}));
     assert!(worker.is_stuck(), "nothing else ends the worker");
     // Dropping the runtime would wait for the stuck transcription.
@@ -90,7 +94,8 @@ impl Drop for Supervisor {
 /// Returns the number of repeated attempts of jobs, each of which has one row with a result.
 async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
     let rows = Store::open(&servers.postgres.url()).await.unwrap();
-    let rows = rows.look(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
+    let rows =
+        rows.find_rows(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(rows.len(), jobs.len());
     assert!(rows.iter().all(|row| row.result.is_some()));
     rows.iter().map(|row| row.tries - 1).sum()
@@ -144,7 +149,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
             }
         })
     };
-    let (alone, distributed) = (Arc::new(alone()), scorer_with_workers(servers.services()));
+    let (alone, distributed) = (Arc::new(local_scorer()), scorer_with_workers(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
     while kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
@@ -224,7 +229,7 @@ async fn check_excluded(amplitude: f32, transcription: Duration) {
         .iter()
         .map(|result| (&result.stt_text, &result.score_error, result.raw_score))
         .collect();
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let expected: Vec<_> = expected
         .iter()
         .map(|result| (&result.stt_text, &result.score_error, result.raw_score))

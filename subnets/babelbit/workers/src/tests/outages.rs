@@ -17,7 +17,7 @@ use crate::testing::{FaultyProxy, ProxyFault};
 /// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
     let (worker, stop) = (
-        Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()),
+        Worker::new("worker", SlowRecognizer::new(Duration::from_millis(50)), services.clone()),
         stop.clone(),
     );
     tokio::spawn(async move { worker.run(&stop, || {}).await })
@@ -36,7 +36,7 @@ async fn outages_delay_scores_without_changing_them() {
     let running = worker(&services, &stop);
     let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     pause(500).await;
     servers.postgres.run();
@@ -48,7 +48,7 @@ async fn outages_delay_scores_without_changing_them() {
     servers.postgres.run();
     pause(300).await;
     servers.nats.stop();
-    servers.nats.lose_everything();
+    servers.nats.delete_all_data();
     servers.nats.run();
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
@@ -88,8 +88,9 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
 
 /// Waits until one more job has a result.
 async fn wait_for_a_result(store: &Store, jobs: &[String]) {
-    let count =
-        async || store.look(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count();
+    let count = async || {
+        store.find_rows(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count()
+    };
     let before = count().await;
     let start = std::time::Instant::now();
     while count().await == before {
@@ -128,7 +129,7 @@ async fn slow_and_broken_connections_delay_scores_without_changing_them() {
             .iter()
             .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
             .collect();
-        let expected = score(&Arc::new(alone()), &candidates).await;
+        let expected = score(&Arc::new(local_scorer()), &candidates).await;
         let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
         pause(500).await;
         for fault in [ProxyFault::Slow(Duration::from_millis(20)), ProxyFault::None] {
@@ -156,7 +157,7 @@ async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Servic
         .iter()
         .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
         .collect();
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     pause(500).await;
     line.set(ProxyFault::None);
@@ -217,7 +218,7 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
         .iter()
         .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
         .collect();
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     wait_for_a_result(&store, &ids).await;
     // Runner and worker wait for the lock, and then find neither results nor attempts.
@@ -242,7 +243,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
         .iter()
         .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()))
         .collect();
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let distributed = scorer_with_workers(services.clone());
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     while !ids.iter().all(|id| servers.bucket.object(&id.object()).exists()) {
@@ -265,7 +266,7 @@ async fn only_well_formed_results_are_reused() {
         candidate(b"not a recording".to_vec()),
         candidate(encoded(vec![])),
     ];
-    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let running = worker(&services, &stop);
     assert_eq!(score(&scorer_with_workers(services.clone()), &candidates).await, expected);
     stop.request();
@@ -291,23 +292,23 @@ async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
     let id = JobId::new(candidate(recording(0)).wav.unwrap().hash(), &identity());
     assert_eq!(store.begin(&id, "a").await.unwrap(), Some(1));
     assert_eq!(store.begin(&id, "b").await.unwrap(), Some(2));
-    store.hand_back(&id).await.unwrap();
+    store.return_attempt(&id).await.unwrap();
     assert_eq!(store.begin(&id, "c").await.unwrap(), Some(2));
     assert!(store.finish(&id, b"first", true).await.unwrap());
     assert!(!store.finish(&id, b"second", false).await.unwrap());
     assert_eq!(store.begin(&id, "d").await.unwrap(), None);
     let ids = [id.to_string()];
-    let rows = store.look(&ids).await.unwrap();
+    let rows = store.find_rows(&ids).await.unwrap();
     assert_eq!(
         (rows.len(), rows[0].result.as_deref(), rows[0].worker.as_str()),
         (1, Some(&b"first"[..]), "c")
     );
     // A failure is valid for a while, then the job is repeated.
     store.forget_failures(&ids, Duration::from_mins(1)).await.unwrap();
-    assert_eq!(store.look(&ids).await.unwrap().len(), 1);
+    assert_eq!(store.find_rows(&ids).await.unwrap().len(), 1);
     store.forget_failures(&ids, Duration::ZERO).await.unwrap();
-    assert_eq!(store.look(&ids).await.unwrap(), []);
+    assert_eq!(store.find_rows(&ids).await.unwrap(), []);
     store.begin(&id, "e").await.unwrap();
     store.purge(Duration::from_mins(1)).await.unwrap();
-    assert_eq!(store.look(&ids).await.unwrap().len(), 1);
+    assert_eq!(store.find_rows(&ids).await.unwrap().len(), 1);
 }

@@ -27,7 +27,7 @@ const MAX_AUDIO: usize = 256 << 20;
 const MAX_PROCESSING_TIME: Duration = Duration::from_hours(6);
 
 /// Acknowledgement of a delivery.
-enum Next {
+enum Acknowledgement {
     /// The job has a result.
     Done,
     /// The queue delivers the job again after this delay.
@@ -60,8 +60,8 @@ impl Worker {
             }
         };
         match next {
-            Ok(Next::Done) => delivery.done().await,
-            Ok(Next::Later(pause)) => delivery.later(pause).await,
+            Ok(Acknowledgement::Done) => delivery.done().await,
+            Ok(Acknowledgement::Later(pause)) => delivery.later(pause).await,
             Err(error) => {
                 tracing::warn!(job = %id, %error, "job postponed after a service failure");
                 count("postponed");
@@ -77,11 +77,11 @@ impl Worker {
         audio: AudioHash,
         store: &Store,
         stop: &Shutdown,
-    ) -> Result<Next, WorkError> {
-        let row = store.look(&[id.to_string()]).await?.pop();
+    ) -> Result<Acknowledgement, WorkError> {
+        let row = store.find_rows(&[id.to_string()]).await?.pop();
         if row.as_ref().is_some_and(|row| row.result.is_some()) {
             count("known");
-            return Ok(Next::Done);
+            return Ok(Acknowledgement::Done);
         }
         // Fetch the audio before the attempt begins: service failures must not count as attempts of
         // the job.
@@ -97,11 +97,11 @@ impl Worker {
         // turn.
         if stop.is_requested() {
             count("handed_back");
-            return Ok(Next::Later(Duration::ZERO));
+            return Ok(Acknowledgement::Later(Duration::ZERO));
         }
         let Some(tries) = store.begin(id, &self.name).await? else {
             count("known");
-            return Ok(Next::Done);
+            return Ok(Acknowledgement::Done);
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
         // Lost audio has one more attempt: the runner stores it again after the second.
@@ -117,14 +117,14 @@ impl Worker {
             let failure = Err(ScoreError::failed("RuntimeError", &message));
             store.finish(id, &encode(&failure), true).await?;
             count("set_aside");
-            return Ok(Next::Done);
+            return Ok(Acknowledgement::Done);
         }
         match fetched {
             Fetched::Audio(wav) => self.transcribe(id, wav, store, stop).await,
             Fetched::Unusable(reason) => {
                 tracing::warn!(job = %id, tries, reason, "job audio is unusable, retrying");
                 count("unusable_audio");
-                Ok(Next::Later(self.services.pace.retry_after))
+                Ok(Acknowledgement::Later(self.services.pace.retry_after))
             }
         }
     }
@@ -146,7 +146,7 @@ impl Worker {
         wav: Vec<u8>,
         store: &Store,
         stop: &Shutdown,
-    ) -> Result<Next, WorkError> {
+    ) -> Result<Acknowledgement, WorkError> {
         let length =
             WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
         let length = Duration::try_from_secs_f64(length).unwrap_or_default();
@@ -163,22 +163,22 @@ impl Worker {
                 Ok(Ok(transcription)) => transcription,
                 Ok(Err(RecognizerStopped)) => {
                     tracing::error!(job = %id, "the recogniser has stopped");
-                    return Ok(self.give_up(stop, "stopped"));
+                    return Ok(self.shut_down_worker(stop, "stopped"));
                 }
                 Err(error) => Err(ScoreError::failed("RuntimeError", &error)),
             },
             () = tokio::time::sleep(deadline) => {
                 tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
-                return Ok(self.give_up(stop, "stuck"));
+                return Ok(self.shut_down_worker(stop, "stuck"));
             }
             () = overdue => {
                 // A stuck recogniser may be stuck on this recording too: its next attempt must run
                 // alone.
                 if !self.is_stuck() {
-                    store.hand_back(id).await?;
+                    store.return_attempt(id).await?;
                 }
                 count("handed_back");
-                return Ok(Next::Later(Duration::ZERO));
+                return Ok(Acknowledgement::Later(Duration::ZERO));
             }
         };
         metrics::histogram!("taonet_scorer_job_seconds").record(start.elapsed().as_secs_f64());
@@ -197,16 +197,16 @@ impl Worker {
         let total_milliseconds = self.heard.fetch_add(new, Ordering::Relaxed) + new;
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
-        Ok(Next::Done)
+        Ok(Acknowledgement::Done)
     }
 
     /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and
     /// gets no result.
-    fn give_up(&self, stop: &Shutdown, result: &'static str) -> Next {
+    fn shut_down_worker(&self, stop: &Shutdown, result: &'static str) -> Acknowledgement {
         self.is_stuck.store(true, Ordering::Relaxed);
         stop.request();
         count(result);
-        Next::Later(Duration::ZERO)
+        Acknowledgement::Later(Duration::ZERO)
     }
 }
 

@@ -28,7 +28,7 @@ const MAX_DRAFT_TOKENS: u64 = 300;
 /// Maximum number of repetitions of a follow-up.
 const TURNS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
 /// Styles in which the model is told to write a message.
-const MANNERS: [&str; 12] = [
+const STYLES: [&str; 12] = [
     "short and casual",
     "polite and detailed",
     "in lower case, with typing errors",
@@ -135,7 +135,7 @@ async fn conversation(
         messages.push(message("system", &draft_text));
     }
     let (like, manner) =
-        (text(Part::Message, 25, random), MANNERS.choose(random).copied().unwrap_or_default());
+        (text(Part::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
     let order = format!(
         "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
          can change to make sense: \"{like}\". Reply with the message only."

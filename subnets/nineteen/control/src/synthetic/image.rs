@@ -19,7 +19,7 @@ const SIDES: [u32; 4] = [512, 576, 640, 768];
 /// Numbers of denoising steps that buyers choose, besides the defaults.
 const STEPS: [u64; 6] = [5, 6, 12, 15, 20, 25];
 /// Parts of negative prompts, which most users copy from one another.
-const UNWANTED: [&str; 24] = [
+const NEGATIVE_PROMPT_PARTS: [&str; 24] = [
     "blurry",
     "low quality",
     "worst quality",
@@ -131,7 +131,7 @@ fn negative_prompt(random: &mut impl Rng) -> String {
         return String::new();
     }
     let count = random.random_range(1..=8);
-    UNWANTED.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
+    NEGATIVE_PROMPT_PARTS.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

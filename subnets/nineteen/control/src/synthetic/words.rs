@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
 /// Maximum depth of names within alternatives.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 const ONSETS: [&str; 24] = [
     "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st",
     "t", "th", "tr", "v", "w", "z",
@@ -53,7 +53,7 @@ impl Part {
 pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     let (first, later) = part.names();
     let mut text = String::new();
-    add(&mut text, first, DEEPEST, random);
+    add(&mut text, first, MAX_DEPTH, random);
     while text.split(' ').count() < words {
         let separator = match part {
             Part::Picture => ", ",
@@ -61,7 +61,7 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
             _ => " ",
         };
         text.push_str(separator);
-        add(&mut text, later, DEEPEST, random);
+        add(&mut text, later, MAX_DEPTH, random);
     }
     let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
     if part == Part::Message {
@@ -74,7 +74,7 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
 /// recursively.
 fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
-        drawn(text, name, random);
+        push_random_word(text, name, random);
         return;
     };
     let mut template = alternatives.choose(random).copied().unwrap_or_default();
@@ -105,7 +105,7 @@ fn push(out: &mut String, text: &str) {
 }
 
 /// Appends a random number, name or invented word, which is in no list.
-fn drawn(out: &mut String, name: &str, random: &mut impl Rng) {
+fn push_random_word(out: &mut String, name: &str, random: &mut impl Rng) {
     match name {
         "number" => {
             // Uniform on a logarithmic scale.

@@ -14,9 +14,9 @@ use serde_json::Value;
 use super::image::cosine;
 
 /// Similarity from which the quality is 1.
-const SAME: f64 = 0.99;
+const FULL_QUALITY_SIMILARITY: f64 = 0.99;
 /// Similarity up to which the quality is 0.
-const DIFFERENT: f64 = 0.95;
+const ZERO_QUALITY_SIMILARITY: f64 = 0.95;
 
 /// Parses the vectors of an answer in OpenAI's format, in the order of the texts; `None` if the
 /// answer has not exactly one vector for each of `texts` texts.
@@ -47,7 +47,8 @@ pub fn similarity(miner: &[Vec<f64>], validator: &[Vec<f64>]) -> f64 {
 
 /// Returns the quality of an answer with this similarity.
 pub fn quality(similarity: f64) -> f64 {
-    ((similarity - DIFFERENT) / (SAME - DIFFERENT)).clamp(0.0, 1.0)
+    ((similarity - ZERO_QUALITY_SIMILARITY) / (FULL_QUALITY_SIMILARITY - ZERO_QUALITY_SIMILARITY))
+        .clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

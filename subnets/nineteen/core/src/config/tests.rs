@@ -1,6 +1,6 @@
 use super::*;
 
-fn refused(from: &str, to: &str) -> String {
+fn config_error(from: &str, to: &str) -> String {
     let text = DEFAULT.replacen(from, to, 1);
     assert_ne!(text, DEFAULT, "{from} is not in the file");
     MarketConfig::from_toml(&text).unwrap_err().to_string()
@@ -121,7 +121,7 @@ fn errors_name_the_field() {
         ),
         ("[[tasks]]", "[[tasks", "invalid TOML: "),
     ] {
-        let actual = refused(from, to);
+        let actual = config_error(from, to);
         assert!(actual.starts_with(message), "{actual}\nexpected {message}");
     }
     assert_eq!(

@@ -3,9 +3,9 @@
 /// Initial limit of a miner that announces none, as in earlier releases.
 const INITIAL: usize = 32;
 /// Maximum limit that a miner's answers can raise.
-const MAX_LEARNED: usize = 256;
+const MAX_LEARNED_LIMIT: usize = 256;
 /// Maximum limit that a miner can announce.
-const MAX_ANNOUNCED: usize = 65_536;
+const MAX_ANNOUNCED_LIMIT: usize = 65_536;
 /// Factor of the limit after a rate limit (429).
 const DECREASE: f64 = 0.9;
 /// Number of failed probes after which the pause before the next probe no longer doubles.
@@ -61,7 +61,7 @@ impl InFlightLimit {
     /// Returns the limit of a miner that announces the number of concurrent requests that it
     /// accepts, from 1 to 65 536.
     pub fn announced(concurrency: usize) -> Self {
-        Self::starting_at(concurrency.clamp(1, MAX_ANNOUNCED))
+        Self::starting_at(concurrency.clamp(1, MAX_ANNOUNCED_LIMIT))
     }
 
     /// Returns the initial limit of a miner that announces none.
@@ -75,8 +75,9 @@ impl InFlightLimit {
     /// Answers do not raise a share of an announced number: the miner's answers to one process do
     /// not show how many requests of the others it has accepted.
     pub fn divided(announced: Option<usize>, share: impl Fn(usize) -> usize) -> Self {
-        let promised = announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, MAX_ANNOUNCED));
-        let (initial, largest) = (share(promised).max(1), share(MAX_LEARNED).max(1));
+        let promised =
+            announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, MAX_ANNOUNCED_LIMIT));
+        let (initial, largest) = (share(promised).max(1), share(MAX_LEARNED_LIMIT).max(1));
         Self {
             largest: if announced.is_some() { initial } else { largest },
             ..Self::starting_at(initial)
@@ -91,7 +92,7 @@ impl InFlightLimit {
     fn starting_at(initial: usize) -> Self {
         Self {
             limit: initial as f64,
-            largest: initial.max(MAX_LEARNED),
+            largest: initial.max(MAX_LEARNED_LIMIT),
             promised: initial,
             required: initial,
             shown: initial,

@@ -13,7 +13,7 @@ const ALL_TOKENS: i64 = 1_000_000;
 /// Maximum number of token IDs, words or choices in a list.
 const MAX_LIST_LENGTH: usize = 4_096;
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
-const GUIDED: &str = "guided_";
+const GUIDED_PREFIX: &str = "guided_";
 /// Constraints of `structured_outputs` that have such a name, too.
 const FORMER_CONSTRAINTS: [&str; 4] =
     ["guided_json", "guided_regex", "guided_choice", "guided_grammar"];
@@ -25,16 +25,16 @@ impl Fields {
         extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
         self.top_k(extra_fields)?;
-        self.pass_on("min_p", extra_fields, "a number in 0..=1", |value| {
+        self.copy_field("min_p", extra_fields, "a number in 0..=1", |value| {
             is_number_in(value, 0.0..=1.0)
         })?;
-        self.pass_on(
+        self.copy_field(
             "repetition_penalty",
             extra_fields,
             "a number above 0 and up to 2",
             |value| is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0),
         )?;
-        self.pass_on("stop", extra_fields, "a string or an array of 1..=4 strings", |value| {
+        self.copy_field("stop", extra_fields, "a string or an array of 1..=4 strings", |value| {
             match value {
                 Value::Array(stops) => {
                     (1..=MAX_STOPS).contains(&stops.len()) && stops.iter().all(is_text)
@@ -43,11 +43,11 @@ impl Fields {
             }
         })?;
         for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, extra_fields, "a number in -2..=2", |value| {
+            self.copy_field(penalty, extra_fields, "a number in -2..=2", |value| {
                 is_number_in(value, -2.0..=2.0)
             })?;
         }
-        self.pass_on("logit_bias", extra_fields, "an object of numbers in -100..=100", |value| {
+        self.copy_field("logit_bias", extra_fields, "an object of numbers in -100..=100", |value| {
             value.as_object().is_some_and(|biases| {
                 biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
             })
@@ -76,21 +76,21 @@ impl Fields {
     /// Passes the parameters on that only vLLM and servers like it have.
     fn vllm_sampling(&mut self, extra_fields: &mut Map<String, Value>) -> Result<(), GatewayError> {
         for flag in VLLM_FLAGS {
-            self.pass_on(flag, extra_fields, "true or false", Value::is_boolean)?;
+            self.copy_field(flag, extra_fields, "true or false", Value::is_boolean)?;
         }
-        self.pass_on("length_penalty", extra_fields, "a number in -10..=10", |value| {
+        self.copy_field("length_penalty", extra_fields, "a number in -10..=10", |value| {
             is_number_in(value, -10.0..=10.0)
         })?;
         let is_token =
             |value: &Value| integer(value).is_some_and(|token| (0..=ALL_TOKENS).contains(&token));
         for tokens in ["stop_token_ids", "allowed_token_ids"] {
             let expected = "an array of 1..=4096 integers in 0..=1000000";
-            self.pass_on(tokens, extra_fields, expected, |value| is_list(value, is_token))?;
+            self.copy_field(tokens, extra_fields, expected, |value| is_list(value, is_token))?;
         }
-        self.pass_on("bad_words", extra_fields, "an array of 1..=4096 strings", |value| {
+        self.copy_field("bad_words", extra_fields, "an array of 1..=4096 strings", |value| {
             is_list(value, is_text)
         })?;
-        self.pass_on(
+        self.copy_field(
             "truncate_prompt_tokens",
             extra_fields,
             "-1 or an integer in 1..=1000000",
@@ -120,18 +120,18 @@ impl Fields {
         }
         let expected =
             "an object with one of json, regex, choice, grammar, json_object and structural_tag";
-        self.pass_on("structured_outputs", extra_fields, expected, is_structured)?;
+        self.copy_field("structured_outputs", extra_fields, expected, is_structured)?;
         for name in FORMER_CONSTRAINTS {
             let expected = match name {
                 "guided_json" => "a JSON Schema",
                 "guided_choice" => "an array of 1..=4096 strings",
                 _ => "a string",
             };
-            let constraint = name.trim_start_matches(GUIDED);
-            self.pass_on(name, extra_fields, expected, |value| is_constraint(constraint, value))?;
+            let constraint = name.trim_start_matches(GUIDED_PREFIX);
+            self.copy_field(name, extra_fields, expected, |value| is_constraint(constraint, value))?;
         }
         for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {
-            self.pass_on(name, extra_fields, "a string", is_text)?;
+            self.copy_field(name, extra_fields, "a string", is_text)?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
-use taonet_nineteen_openapi::{EFFORTS, INCLUDED, INCLUDED_LOGPROBS, SUMMARIES, VERBOSITIES};
+use taonet_nineteen_openapi::{
+    INCLUDE_VALUES, INCLUDED_LOGPROBS, REASONING_EFFORTS, SUMMARIES, VERBOSITIES,
+};
 
 use super::State;
 use crate::GatewayError;
@@ -165,12 +167,13 @@ fn logprobs(
     fields: &mut Fields,
     extra_fields: &mut Map<String, Value>,
 ) -> Result<bool, GatewayError> {
-    let is_included = |name: &Value| name.as_str().is_some_and(|name| INCLUDED.contains(&name));
+    let is_included =
+        |name: &Value| name.as_str().is_some_and(|name| INCLUDE_VALUES.contains(&name));
     let included = match fields.take("include") {
         None => Vec::new(),
         Some(Value::Array(names)) if names.iter().all(is_included) => names,
         Some(_) => {
-            let message = format!("include must be an array of {}", INCLUDED.join(" and "));
+            let message = format!("include must be an array of {}", INCLUDE_VALUES.join(" and "));
             return Err(GatewayError::field("include", message));
         }
     };
@@ -227,7 +230,7 @@ fn reasoning(
     };
     for (name, value) in options {
         let words: &[&str] = match name.as_str() {
-            "effort" => &EFFORTS,
+            "effort" => &REASONING_EFFORTS,
             "summary" | "generate_summary" => &SUMMARIES,
             _ => &[],
         };

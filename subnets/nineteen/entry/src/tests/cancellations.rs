@@ -76,7 +76,7 @@ fn question(text: &str, streams: bool) -> Value {
 }
 
 /// Creates a buyer with a number; returns the key's ID and text.
-async fn buyer(shop: &Shop, number: usize) -> (String, String) {
+async fn create_buyer(shop: &Shop, number: usize) -> (String, String) {
     let mut random = [9; 40];
     random[..8].copy_from_slice(&number.to_be_bytes());
     let terms = KeyTerms::new("cut", 100);
@@ -85,7 +85,7 @@ async fn buyer(shop: &Shop, number: usize) -> (String, String) {
 }
 
 /// Closes a connection, or resets it.
-fn cut(stream: TcpStream, resets: bool) {
+fn disconnect(stream: TcpStream, resets: bool) {
     if resets {
         stream.set_zero_linger().unwrap();
     }
@@ -110,7 +110,7 @@ struct CutResponse {
 async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -> CutResponse {
     let (text, mut sent, mut is_complete) = (format!("cut after {bytes}"), 1, false);
     let mut received: Vec<u8> = Vec::new();
-    let (key_id, key) = buyer(shop, bytes).await;
+    let (key_id, key) = create_buyer(shop, bytes).await;
     let gate = gates.of(&text);
     gate.add_permits(1);
     let mut stream = served.connect().await;
@@ -130,7 +130,7 @@ async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -
         }
         received.extend_from_slice(&buffer[..read]);
     }
-    cut(stream, bytes % 2 == 1);
+    disconnect(stream, bytes % 2 == 1);
     let bytes = received.len();
     let received = memchr::memmem::find_iter(&received, WORD).count();
     CutResponse { key_id, bytes, is_complete, received, sent }
@@ -176,7 +176,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
     let served = Served::start(&shop, ServeLimits::default()).await;
     let (shop, server, gates) = (&shop, &served, &gates);
     let cut_document = |(bytes, answers): (usize, usize)| async move {
-        let (key_id, key) = buyer(shop, 2 * bytes + answers).await;
+        let (key_id, key) = create_buyer(shop, 2 * bytes + answers).await;
         let (text, mut stream) =
             (format!("cut after {bytes} of {answers}"), server.connect().await);
         let gate = gates.of(&text);
@@ -198,7 +198,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
             stream.read_exact(&mut received).await.unwrap();
         };
         timeout(LONG, cut_at).await.expect("the answer stalls");
-        cut(stream, bytes % 2 == 1);
+        disconnect(stream, bytes % 2 == 1);
         (key_id, bytes, words)
     };
     let end = 400;
@@ -219,7 +219,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
 
 /// How a buyer ends a connection.
 #[derive(Debug, Clone, Copy)]
-enum Ending {
+enum Disconnect {
     Close,
     Reset,
     /// Closes the sending side only, and reads the response.
@@ -239,12 +239,14 @@ async fn interrupted_request_is_free() {
     let complete_request = request("/v1/chat/completions", &shop.key, &question("a", false));
     let head_end = memchr::memmem::find(&complete_request, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, complete_request.as_slice());
-    let cut_request = |(bytes, ending): (usize, Ending)| async move {
+    let cut_request = |(bytes, ending): (usize, Disconnect)| async move {
         let mut stream = server.connect().await;
         stream.write_all(&head_and_body[..bytes]).await.unwrap();
         match ending {
-            Ending::Close | Ending::Reset => cut(stream, matches!(ending, Ending::Reset)),
-            Ending::HalfClose => {
+            Disconnect::Close | Disconnect::Reset => {
+                disconnect(stream, matches!(ending, Disconnect::Reset))
+            }
+            Disconnect::HalfClose => {
                 stream.shutdown().await.unwrap();
                 let mut received = Vec::new();
                 let _ = timeout(LONG, stream.read_to_end(&mut received))
@@ -260,7 +262,7 @@ async fn interrupted_request_is_free() {
         }
     };
     let step = if is_exhaustive() { 1 } else { 7 };
-    let endings = [Ending::Close, Ending::Reset, Ending::HalfClose];
+    let endings = [Disconnect::Close, Disconnect::Reset, Disconnect::HalfClose];
     let cuts = (0..complete_request.len())
         .step_by(step)
         .flat_map(|bytes| endings.map(|ending| (bytes, ending)));

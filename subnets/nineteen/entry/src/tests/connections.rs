@@ -33,12 +33,12 @@ const MAX_TOKENS: usize = 32_768;
 struct Running(Arc<AtomicUsize>);
 
 /// A request in flight.
-struct Entered(Running);
+struct InFlightGuard(Running);
 
 impl Running {
-    fn enter(&self) -> Entered {
+    fn enter(&self) -> InFlightGuard {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Entered(self.clone())
+        InFlightGuard(self.clone())
     }
 
     fn count(&self) -> usize {
@@ -57,7 +57,7 @@ impl Running {
     }
 }
 
-impl Drop for Entered {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::SeqCst);
     }

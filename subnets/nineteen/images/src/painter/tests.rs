@@ -121,7 +121,7 @@ fn inpainting_changes_only_the_masked_area() {
     });
     let mut payload = text_to_image();
     payload["init_image"] = base64(&initial).into();
-    payload["mask_image"] = base64(&Picture::of_pixels(mask)).into();
+    payload["mask_image"] = base64(&Picture::from_pixels(mask)).into();
     let picture = painted(Endpoint::Inpaint, &payload).rgb();
     let before = initial.rgb();
     let mut changed = 0;

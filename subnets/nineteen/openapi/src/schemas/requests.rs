@@ -5,11 +5,13 @@ use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
-    Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type,
-    one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
+    Field, any, array_of, constant, either, flag, list, needs, nonempty, null, number, object,
+    of_type, one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
     with_conditions,
 };
-use crate::{EFFORTS, INCLUDED, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS};
+use crate::{
+    INCLUDE_VALUES, REASONING_EFFORTS, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS,
+};
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
 /// groups of four characters, then the rest of the data.
@@ -39,7 +41,7 @@ const SIZE: &str = concat!(
 fn sampling() -> Vec<Field> {
     let stop = either([some_text(), list(some_text(), 1, 4)]);
     let options =
-        object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
+        object([], [("include_usage", flag()), ("include_obfuscation", constant(false.into()))])
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let bias = of_type(Type::Object).additional_properties(Some(number(-100.0, 100.0)));
     let openai = [
@@ -58,7 +60,7 @@ fn sampling() -> Vec<Field> {
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
         ("n", whole(1.0, 128.0)),
-        ("store", exactly(false.into())),
+        ("store", constant(false.into())),
         (
             "metadata",
             of_type(Type::Object)
@@ -91,7 +93,7 @@ fn vllm_sampling() -> Vec<Field> {
         constraint("regex", some_text()),
         constraint("choice", texts()),
         constraint("grammar", some_text()),
-        constraint("json_object", exactly(true.into())),
+        constraint("json_object", constant(true.into())),
         constraint("structural_tag", some_text()),
     ];
     let fields = [
@@ -100,8 +102,8 @@ fn vllm_sampling() -> Vec<Field> {
         ("stop_token_ids", tokens()),
         ("allowed_token_ids", tokens()),
         ("bad_words", texts()),
-        ("truncate_prompt_tokens", either([exactly((-1).into()), whole(1.0, 1_000_000.0)])),
-        ("use_beam_search", exactly(false.into())),
+        ("truncate_prompt_tokens", either([constant((-1).into()), whole(1.0, 1_000_000.0)])),
+        ("use_beam_search", constant(false.into())),
         ("structured_outputs", either(structured)),
         ("guided_json", schema()),
         ("guided_regex", some_text()),
@@ -124,9 +126,9 @@ fn tools() -> Vec<Field> {
         ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
-        ("reasoning_effort", one_of(&EFFORTS)),
+        ("reasoning_effort", one_of(&REASONING_EFFORTS)),
         ("verbosity", one_of(&VERBOSITIES)),
-        ("modalities", lists(one_of(&["text"]))),
+        ("modalities", array_of(one_of(&["text"]))),
     ]
 }
 
@@ -151,8 +153,8 @@ fn openai_images() -> Vec<Field> {
         ("moderation", one_of(&["auto"])),
         ("output_format", one_of(&["png", "jpeg"])),
         ("output_compression", whole(0.0, 100.0)),
-        ("stream", exactly(false.into())),
-        ("partial_images", exactly(0.into())),
+        ("stream", constant(false.into())),
+        ("partial_images", constant(0.into())),
     ]
 }
 
@@ -187,7 +189,7 @@ fn sides() -> [Field; 2] {
 }
 
 /// Returns the schema of an object with this `type` and any other fields.
-fn of_the_type(name: &str) -> RefOr<Schema> {
+fn object_of_type(name: &str) -> RefOr<Schema> {
     object([("type", one_of(&[name]))], []).into()
 }
 
@@ -207,11 +209,12 @@ fn message() -> RefOr<Schema> {
         object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let with_content = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
-        object([("role", one_of(roles)), ("content", either([string(), lists(part)]))], []).into()
+        object([("role", one_of(roles)), ("content", either([string(), array_of(part)]))], [])
+            .into()
     };
     let roles = ["system", "developer", "user", "assistant", "tool"];
     let with_calls =
-        object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
+        object([("role", one_of(&roles)), ("tool_calls", array_of(any()))], [("content", null())]);
     let call = object([("name", string()), ("arguments", string())], []);
     let content = || ("content", either([string(), null()]));
     let with_function_call = object(
@@ -231,7 +234,7 @@ fn message() -> RefOr<Schema> {
 /// Returns the schema of `reasoning` in `/v1/responses`.
 fn reasoning() -> RefOr<Schema> {
     let summary = || either([one_of(&SUMMARIES), null()]);
-    let effort = either([one_of(&EFFORTS), null()]);
+    let effort = either([one_of(&REASONING_EFFORTS), null()]);
     object([], [("effort", effort), ("summary", summary()), ("generate_summary", summary())])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
@@ -245,7 +248,7 @@ fn item() -> RefOr<Schema> {
     let detail = ("detail", either([one_of(&["auto", "low", "high"]), null()]));
     let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
     let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
-        let content = either([string(), lists(part)]);
+        let content = either([string(), array_of(part)]);
         object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))])
             .into()
     };
@@ -253,7 +256,7 @@ fn item() -> RefOr<Schema> {
     let kind = |name: &str| ("type", one_of(&[name]));
     let call =
         object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
-    let result = either([string(), lists(part().into())]);
+    let result = either([string(), array_of(part().into())]);
     let output = object([kind("function_call_output"), id(), ("output", result)], []);
     let reasoning = object([kind("reasoning")], []);
     either([
@@ -273,7 +276,7 @@ fn text_block() -> RefOr<Schema> {
 /// Returns the schema of a message of `/v1/messages`.
 fn anthropic_turn() -> RefOr<Schema> {
     let kind = |name: &str| ("type", one_of(&[name]));
-    let texts = either([string(), null(), lists(text_block())]);
+    let texts = either([string(), null(), array_of(text_block())]);
     let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
     let input = of_type(Type::Object).into();
     let call =
@@ -313,7 +316,7 @@ fn anthropic_options() -> Vec<Field> {
     let config = object([], [("effort", effort), ("format", either([format.into(), null()]))])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
-        ("system", either([string(), lists(text_block())])),
+        ("system", either([string(), array_of(text_block())])),
         ("stream", flag()),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
@@ -401,7 +404,7 @@ fn completion(model: Field) -> RefOr<Schema> {
     let extra_fields =
         [("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 128.0)), ("echo", flag())];
     let prompt = ("prompt", either([string(), list(string(), 1, 128)]));
-    let off = || either([exactly(false.into()), null()]);
+    let off = || either([constant(false.into()), null()]);
     let unstreamed = object([], [("stream", off())]);
     let unselected = object([], [("best_of", either([whole(1.0, 1.0), null()]))]);
     // A stream has no selection of answers, and prompts have no log-probabilities.
@@ -431,14 +434,17 @@ fn response_options() -> Vec<Field> {
             "tools",
             list(object([("type", one_of(&["function"])), ("name", string())], []).into(), 0, 128),
         ),
-        ("tool_choice", either([one_of(&["none", "auto", "required"]), of_the_type("function")])),
+        (
+            "tool_choice",
+            either([one_of(&["none", "auto", "required"]), object_of_type("function")]),
+        ),
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
         ("reasoning", reasoning()),
-        ("include", lists(one_of(&INCLUDED))),
+        ("include", array_of(one_of(&INCLUDE_VALUES))),
         ("top_logprobs", whole(0.0, 20.0)),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
-        ("store", exactly(false.into())),
+        ("store", constant(false.into())),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use taonet_nineteen_core::routing::{
-    self, Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order,
+    self, Allowance, RoutingCandidate, exceeds_share, organic_order, share, synthetic_order,
 };
 use taonet_primitives::Hotkey;
 
@@ -81,9 +81,9 @@ impl TaskMiners {
         mut random: impl FnMut() -> f64,
     ) -> OrganicOrder<'a> {
         let contenders = self.contenders.as_slice();
-        let prospects = || contenders.iter().map(|contender| contender.live().prospect());
+        let prospects = || contenders.iter().map(|contender| contender.live().candidate());
         if let Some(prefix) = prefix {
-            let prospects: Vec<Prospect> = prospects().collect();
+            let prospects: Vec<RoutingCandidate> = prospects().collect();
             let hotkey =
                 |index: usize| contenders.get(index).map(|contender| &contender.offer.hotkey);
             let draw = |index| hotkey(index).map_or(0.0, |hotkey| prefix.draw(hotkey));

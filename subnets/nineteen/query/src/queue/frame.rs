@@ -137,7 +137,7 @@ impl Outbox {
 /// Frames of one sender were lost or reordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("messages were lost")]
-pub(super) struct Lost;
+pub(super) struct LostFrames;
 
 /// Checks the numbers of one sender's frames, and reassembles documents.
 #[derive(Debug, Default)]
@@ -149,9 +149,9 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Adds the next frame. Returns `None` for a part of a document; for the last part, returns the
     /// complete document.
-    pub(super) fn take(&mut self, number: u32, frame: Frame) -> Result<Option<Frame>, Lost> {
+    pub(super) fn take(&mut self, number: u32, frame: Frame) -> Result<Option<Frame>, LostFrames> {
         if number != self.expected {
-            return Err(Lost);
+            return Err(LostFrames);
         }
         self.expected = number.wrapping_add(1);
         let (body, is_last) = match frame {
@@ -161,7 +161,7 @@ impl Assembly {
             other => return Ok(Some(other)),
         };
         if self.document.len() + body.len() > MAX_DOCUMENT {
-            return Err(Lost);
+            return Err(LostFrames);
         }
         self.document.extend_from_slice(&body);
         Ok(is_last.then(|| Frame::Last(std::mem::take(&mut self.document).into())))
@@ -213,11 +213,14 @@ mod tests {
         assert_eq!(assembly.take(2, part("a")), Ok(None));
         assert_eq!(assembly.take(3, Frame::Alive), Ok(Some(Frame::Alive)));
         assert_eq!(assembly.take(4, last("b")), Ok(Some(last("ab"))));
-        assert_eq!(assembly.take(4, last("b")), Err(Lost), "repeated");
-        assert_eq!(assembly.take(6, last("c")), Err(Lost), "one is missing");
+        assert_eq!(assembly.take(4, last("b")), Err(LostFrames), "repeated");
+        assert_eq!(assembly.take(6, last("c")), Err(LostFrames), "one is missing");
         let mut assembly = Assembly::default();
         let large = Bytes::from(vec![0; MAX_BODY]);
         let taken = (0..100).map(|number| assembly.take(number, Frame::Part(large.clone())));
-        assert!(taken.into_iter().any(|taken| taken == Err(Lost)), "no sender fills the memory");
+        assert!(
+            taken.into_iter().any(|taken| taken == Err(LostFrames)),
+            "no sender fills the memory"
+        );
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{ALIVE, Order, Queue, REDELIVER, WINDOW};
+use super::{HEARTBEAT_INTERVAL, Order, Queue, REDELIVER, WINDOW};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
@@ -22,7 +22,8 @@ const FIRST: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    SILENCE.as_millis() > 3 * ALIVE.as_millis() && FIRST.as_millis() > 3 * REDELIVER.as_millis()
+    SILENCE.as_millis() > 3 * HEARTBEAT_INTERVAL.as_millis()
+        && FIRST.as_millis() > 3 * REDELIVER.as_millis()
 );
 
 /// Sends requests to the query workers of a market. Clones share state.
@@ -79,7 +80,7 @@ impl Workers {
             match answer.receive(patience).await {
                 Ok(Event::Take(from)) => {
                     measures::taken(start.elapsed().as_secs_f64());
-                    answer.hire(from, order.clone()).await;
+                    answer.assign_worker(from, order.clone()).await;
                 }
                 Ok(Event::Chunk(chunk)) => {
                     answer.first = Some(chunk);
@@ -127,7 +128,7 @@ pub struct RemoteAnswer {
     /// Subject of `inbox`.
     own: String,
     inbox: Subscriber,
-    worker: Option<Hired>,
+    worker: Option<WorkerConnection>,
     first: Option<Chunk>,
     /// The latest complete frame, stored until it is returned, so that dropping the future of
     /// [`Self::next`] loses no frame.
@@ -137,7 +138,7 @@ pub struct RemoteAnswer {
 
 /// Connection to the worker that answers.
 #[derive(Debug)]
-struct Hired {
+struct WorkerConnection {
     outbox: Outbox,
     assembly: Assembly,
     /// Number of the answer's frames read so far. `credited` is the last number sent to the worker.
@@ -175,13 +176,14 @@ impl RemoteAnswer {
 
     /// Sends the request to a worker. An earlier worker of the request is considered dead and
     /// receives [`Frame::End`].
-    async fn hire(&mut self, from: String, order: Vec<u8>) {
+    async fn assign_worker(&mut self, from: String, order: Vec<u8>) {
         let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
         outbox.send_document(order).await;
-        let hired = Hired { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
+        let hired =
+            WorkerConnection { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
         let earlier = self.worker.replace(hired);
         self.arrived = None;
-        if let Some(Hired { mut outbox, .. }) = earlier {
+        if let Some(WorkerConnection { mut outbox, .. }) = earlier {
             measures::worker_lost();
             outbox.send(Frame::End).await;
         }

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
-use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
+use crate::tests::{Bench, DropNotifier, TASK, bench, chunk, key, request, says};
 use crate::{
     Attempts, Division, Divisions, Interrupted, Market, PeriodMiners, Querier, QueryDeadlines,
     QueryError, QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
@@ -133,7 +133,7 @@ fn endless(
 ) -> MethodRouter {
     let (sent, cancelled) = (Arc::clone(sent), cancelled.clone());
     post(move || {
-        let state = (Arc::clone(&sent), Tell(cancelled.clone()));
+        let state = (Arc::clone(&sent), DropNotifier(cancelled.clone()));
         async move {
             let chunks = futures::stream::unfold(state, move |(sent, tell)| async move {
                 sleep(pause).await;
@@ -237,7 +237,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     let arrived = Arc::new(AtomicUsize::new(0));
     let (count, tell) = (Arc::clone(&arrived), cancelled.clone());
     let silent = post(move || {
-        let tell = Tell(tell.clone());
+        let tell = DropNotifier(tell.clone());
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             sleep(LONG).await;
@@ -307,7 +307,7 @@ async fn restarted_nats_is_used_again() {
     let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     net.nats.stop();
-    net.nats.lose_everything();
+    net.nats.delete_all_data();
     net.nats.run();
     let start = Instant::now();
     let answer = loop {
@@ -370,7 +370,7 @@ fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
 }
 
 /// Waits until a condition holds.
-async fn until(condition: impl Fn() -> bool) {
+async fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < LONG, "the condition does not hold in time");
@@ -396,7 +396,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
         let entry = net.entry.clone();
         busy.spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
     }
-    until(|| arrived.load(Ordering::SeqCst) == 8).await;
+    wait_until(|| arrived.load(Ordering::SeqCst) == 8).await;
     let other = || Request { task: OTHER.parse().unwrap(), ..organic() };
     for _ in 0..5 {
         let answer = timeout(LONG, net.entry.ask(other())).await.unwrap().unwrap();
@@ -427,12 +427,12 @@ async fn backlog_of_a_busy_worker_is_fair_among_keys() {
         });
     };
     (0..20).for_each(|_| buy("many"));
-    until(|| worker.querier.queued(TASK) == 18).await;
+    wait_until(|| worker.querier.queued(TASK) == 18).await;
     buy("one");
-    until(|| worker.querier.queued(TASK) == 19).await;
+    wait_until(|| worker.querier.queued(TASK) == 19).await;
     let mut order = Vec::new();
     for answers in 0..21 {
-        until(|| arrived.load(Ordering::SeqCst) == (2 + answers).min(21)).await;
+        wait_until(|| arrived.load(Ordering::SeqCst) == (2 + answers).min(21)).await;
         gate.add_permits(1);
         order.push(buying.join_next().await.unwrap().unwrap());
     }

@@ -20,18 +20,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{ALIVE, Order, Queue, QueueError, WAIT, WINDOW, within};
+use super::{HEARTBEAT_INTERVAL, Order, Queue, QueueError, WAIT, WINDOW, within};
 use crate::{Answer, Querier, Request, RequestKind, measures};
 
 /// Maximum time that a pull request waits for jobs.
 const PULL: Duration = Duration::from_secs(2);
 /// Poll interval until the first period is open.
-const LOOK: Duration = Duration::from_millis(100);
+const FIRST_PERIOD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers
 /// with fewer come first.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum number of jobs whose requests a worker receives at a time, each up to 32 MiB.
-const MAX_RECEIVING: usize = 256;
+const MAX_RECEIVING_JOBS: usize = 256;
 /// Pause after a NATS error.
 const RETRY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
@@ -53,7 +53,7 @@ impl Worker {
     /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests
     /// in flight and in the queue.
     pub fn new(queue: Queue, querier: Querier) -> Self {
-        Self { queue, querier, receiving: Arc::new(Semaphore::new(MAX_RECEIVING)) }
+        Self { queue, querier, receiving: Arc::new(Semaphore::new(MAX_RECEIVING_JOBS)) }
     }
 
     /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the
@@ -89,7 +89,7 @@ impl Worker {
     ) -> Result<(), QueueError> {
         let market = self.querier.market();
         while market.period_miners().is_none() || !market.is_division_known() {
-            sleep(LOOK).await;
+            sleep(FIRST_PERIOD_POLL_INTERVAL).await;
         }
         let consumer = self.queue.consumer().await?;
         on_ready();
@@ -164,7 +164,7 @@ impl Worker {
                 return outcome;
             }
         };
-        let mut alive = interval(ALIVE);
+        let mut alive = interval(HEARTBEAT_INTERVAL);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = {
             let mut ask = pin!(self.querier.ask(request));
@@ -173,7 +173,7 @@ impl Worker {
                 tokio::select! {
                     biased;
                     result = &mut ask => break result,
-                    () = left(&mut inbox) => {
+                    () = wait_for_cancellation(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
                         return Outcome::Left;
                     }
@@ -291,7 +291,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
 }
 
 /// Waits until the entry no longer needs the answer.
-async fn left(inbox: &mut Subscriber) {
+async fn wait_for_cancellation(inbox: &mut Subscriber) {
     while credit(inbox).await.is_some() {}
 }
 

@@ -40,7 +40,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
             .insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
         poisoned.spawn(async move { querier.ask(request).await.map(drop) });
     }
-    until(|| bench.contenders.iter().all(|contender| contender.running() == 1)).await;
+    wait_until(|| bench.contenders.iter().all(|contender| contender.running() == 1)).await;
     assert_eq!(buy(bench.querier.clone(), "b").await, Ok("b"));
     while let Some(outcome) = poisoned.join_next().await {
         assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
@@ -109,12 +109,12 @@ async fn rate_limited_request_returns_to_a_full_queue() {
     let mut buying = JoinSet::new();
     for running in 1..=2 {
         buying.spawn(buy(bench.querier.clone(), "a"));
-        until(|| bench.contenders[0].running() == running).await;
+        wait_until(|| bench.contenders[0].running() == running).await;
     }
     buying.spawn(buy(bench.querier.clone(), "a"));
     queued(&bench, 1).await;
     rejects.notify_one();
-    until(|| bench.contenders[0].counts().requests_429 > 0.0).await;
+    wait_until(|| bench.contenders[0].counts().requests_429 > 0.0).await;
     answers.add_permits(3);
     while let Some(answer) = buying.join_next().await {
         assert_eq!(answer.unwrap(), Ok("a"));
@@ -133,7 +133,7 @@ async fn hedged_attempt_counts_as_attempt() {
             GARBAGE.into_response()
         }
     });
-    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..patient() };
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..long_deadlines() };
     let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
     let error = bench.querier.ask(buyers("a")).await.unwrap_err();
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
@@ -162,7 +162,7 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
     let queue = QueueSettings { wait: Duration::from_secs(1), ..QueueSettings::default() };
     let bench = market(each(handlers, 1), queue).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| bench.contenders.iter().any(|contender| contender.running() == 1)).await;
+    wait_until(|| bench.contenders.iter().any(|contender| contender.running() == 1)).await;
     let second = tokio::spawn(buy(bench.querier.clone(), "b"));
     queued(&bench, 1).await;
     gate.add_permits(1);
@@ -202,7 +202,7 @@ async fn hedged_collected_request_counts_once() {
         });
         Body::from_stream(incomplete_body.chain(end)).into_response()
     });
-    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..patient() };
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..long_deadlines() };
     let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
     let answer = bench.querier.ask(Request { is_collected: true, ..buyers("a") }).await.unwrap();
     let winner = Arc::clone(answer.contender());

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::*;
 
 /// A miner that refuses all requests with a status, and counts them.
-fn refuses(status: StatusCode, request_count: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+fn refusing_miner(status: StatusCode, request_count: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
     let request_count = Arc::clone(request_count);
     post(move || {
         request_count.fetch_add(1, Ordering::SeqCst);
@@ -26,7 +26,7 @@ fn with_images() -> Request {
 async fn miner_without_vision_gets_no_further_images() {
     for status in [400, 415, 422] {
         let request_count = Arc::new(AtomicUsize::new(0));
-        let miner = refuses(StatusCode::from_u16(status).unwrap(), &request_count);
+        let miner = refusing_miner(StatusCode::from_u16(status).unwrap(), &request_count);
         let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
         let buy = async |request| text(bench.querier.ask(request).await.unwrap()).await.unwrap();
         while request_count.load(Ordering::SeqCst) == 0 {
@@ -50,7 +50,7 @@ async fn miner_without_vision_gets_no_further_images() {
 #[tokio::test]
 async fn image_request_is_retried_with_a_third_miner() {
     let request_count = Arc::new(AtomicUsize::new(0));
-    let refuser = || refuses(StatusCode::BAD_REQUEST, &request_count);
+    let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
     let bench =
         bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
     // A miner without quality comes last.
@@ -64,7 +64,7 @@ async fn image_request_is_retried_with_a_third_miner() {
 #[tokio::test]
 async fn image_refused_by_all_miners_is_a_request_error() {
     let request_count = Arc::new(AtomicUsize::new(0));
-    let refuser = || refuses(StatusCode::BAD_REQUEST, &request_count);
+    let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
     let bench = bench(vec![refuser(), refuser()], QueryDeadlines::default()).await;
     let error = bench.querier.ask(with_images()).await.unwrap_err();
     assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
@@ -77,7 +77,7 @@ async fn image_refused_by_all_miners_is_a_request_error() {
 #[tokio::test]
 async fn refusal_of_a_large_request_is_no_miner_failure() {
     let request_count = Arc::new(AtomicUsize::new(0));
-    let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
+    let miner = refusing_miner(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
     let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
     while request_count.load(Ordering::SeqCst) == 0 {
         assert_eq!(

@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 use super::*;
 
 /// Waits until a condition holds; panics after 60 s.
-pub(super) async fn until(condition: impl Fn() -> bool) {
+pub(super) async fn wait_until(condition: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {
         assert!(
@@ -17,7 +17,7 @@ pub(super) async fn until(condition: impl Fn() -> bool) {
 }
 
 /// Deadlines that a busy machine meets.
-pub(super) fn patient() -> QueryDeadlines {
+pub(super) fn long_deadlines() -> QueryDeadlines {
     let patient = Some(Duration::from_secs(30));
     QueryDeadlines { first: patient, between: patient, ..QueryDeadlines::default() }
 }
@@ -73,7 +73,7 @@ pub(super) async fn market(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     queue: QueueSettings,
 ) -> Bench {
-    market_with(miners, queue, patient()).await
+    market_with(miners, queue, long_deadlines()).await
 }
 
 /// A market of miners that announce their numbers of slots, of which none ever has more than
@@ -82,7 +82,7 @@ pub(super) async fn capped_market(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     max_running: usize,
 ) -> Bench {
-    bench_of(miners, patient(), max_running).await
+    bench_of(miners, long_deadlines(), max_running).await
 }
 
 pub(super) async fn market_with(
@@ -111,7 +111,7 @@ pub(super) fn reopened(bench: &Bench, capacity: f64) -> Bench {
     let querier = Querier::new(
         bench.querier.inner.client.clone(),
         market.clone(),
-        patient(),
+        long_deadlines(),
         4_096,
         clocks,
         sender,
@@ -125,7 +125,7 @@ pub(super) fn buyers(key: &str) -> Request {
 }
 
 pub(super) async fn queued(bench: &Bench, requests: usize) {
-    until(|| bench.querier.queued(TASK) == requests).await;
+    wait_until(|| bench.querier.queued(TASK) == requests).await;
 }
 
 pub(super) async fn buy(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {

@@ -1,6 +1,6 @@
 //! Tests of the affinity of prompts to miners.
 
-use super::miners::patient;
+use super::miners::long_deadlines;
 use super::*;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
@@ -9,7 +9,7 @@ use crate::slot::Slot;
 const REQUESTS: u64 = 16;
 
 /// Returns a request whose prompt begins with a number, and is long.
-fn long(number: usize) -> Request {
+fn long_request(number: usize) -> Request {
     let mut request = request(RequestKind::Organic);
     let text = format!("{number} {}", "a".repeat(2_000));
     let messages =
@@ -31,7 +31,7 @@ fn request_with_clear_favourite(contenders: &[Arc<TaskMiner>]) -> Request {
         logarithms.sort_by(f64::total_cmp);
         logarithms[1] > 30.0 * logarithms[0]
     };
-    (0..10_000).map(long).find(is_decided).unwrap()
+    (0..10_000).map(long_request).find(is_decided).unwrap()
 }
 
 /// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of
@@ -53,7 +53,7 @@ async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
 }
 
 async fn market(miners: usize) -> Bench {
-    bench((0..miners).map(|_| says(chunk("a"))).collect(), patient()).await
+    bench((0..miners).map(|_| says(chunk("a"))).collect(), long_deadlines()).await
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests(
 /// The budget of a bench is 10 tests.
 #[tokio::test]
 async fn all_requests_are_sampled_without_affinity_or_with_short_prompts() {
-    for (is_affine, request) in [(false, long(1)), (true, request(RequestKind::Organic))] {
+    for (is_affine, request) in [(false, long_request(1)), (true, request(RequestKind::Organic))] {
         let mut bench = market(2).await;
         bench.querier.set_prefix_affinity(is_affine);
         let (_, replaced, samples) = sent(&mut bench, &request).await;
@@ -85,7 +85,8 @@ async fn prefixes_spread_over_the_miners() {
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
-        let order = task_miners.for_organic(0.0, tried, Some(prefix(&long(number))), || 0.5);
+        let order =
+            task_miners.for_organic(0.0, tried, Some(prefix(&long_request(number))), || 0.5);
         assert!(order.is_of_prefix);
         order.cloned().collect::<Vec<_>>()
     };
@@ -108,7 +109,7 @@ async fn answers_with_prefix_affinity_are_sampled_by_share() {
     let bench = market(4).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
-    let prefix = Some(prefix(&long(0)));
+    let prefix = Some(prefix(&long_request(0)));
     let is_sampled = |random: f64| task_miners.for_organic(0.0, &[], prefix, || random).is_sampled;
     assert!(is_sampled(0.24) && !is_sampled(0.26), "each of the four miners has the same value");
     assert!(task_miners.for_organic(0.0, &[], None, || 0.99).is_sampled);
@@ -119,7 +120,7 @@ async fn answer_outside_prefix_affinity_is_not_sampled() {
     let bench = market(2).await;
     let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
         (TASK.parse().unwrap(), "a".into());
-    let prefix = Some(prefix(&long(0)));
+    let prefix = Some(prefix(&long_request(0)));
     let slot = || Slot::organic(&bench.querier.inner, &task, &key, &[], prefix).unwrap();
     let first = slot();
     let mut slots = Vec::new();
@@ -138,7 +139,7 @@ async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
     let bench = market(3).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
-    let order = || task_miners.for_organic(0.0, &[], Some(prefix(&long(0))), || 0.5);
+    let order = || task_miners.for_organic(0.0, &[], Some(prefix(&long_request(0))), || 0.5);
     let preferred = Arc::clone(order().next().unwrap());
     for _ in 0..11 {
         preferred.enter(0.0).unwrap();

@@ -115,7 +115,7 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
         });
     }
     let period_miners = bench.querier.market().period_miners().unwrap();
-    until(|| period_miners.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
+    wait_until(|| period_miners.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
     stops.store(true, Ordering::SeqCst);
     buyers.join_all().await;
     let counts = bench.contenders[0].counts();
@@ -134,7 +134,7 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             let running = Arc::clone(&running);
             async move {
                 let nth = running.fetch_add(1, Ordering::SeqCst) + 1;
-                let _leaves = Leaves(running);
+                let _leaves = InFlightGuard(running);
                 let pause =
                     if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
                 tokio::time::sleep(pause).await;
@@ -142,7 +142,7 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             }
         })
     };
-    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..patient() };
+    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..long_deadlines() };
     let bench = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
     let mut buyers = JoinSet::new();
     for _ in 0..64 {
@@ -157,8 +157,8 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
     }
     let period_miners = bench.querier.market().period_miners().unwrap();
     let limit = || period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap();
-    until(|| limit() > SLOTS).await;
-    until(|| limit() <= SLOTS).await;
+    wait_until(|| limit() > SLOTS).await;
+    wait_until(|| limit() <= SLOTS).await;
     stops.store(true, Ordering::SeqCst);
     let failures: usize = buyers.join_all().await.into_iter().sum();
     let counts = bench.contenders[0].counts();
@@ -167,9 +167,9 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
 }
 
 /// Counts a request in flight until dropped, also if the caller disconnects.
-struct Leaves(Arc<AtomicUsize>);
+struct InFlightGuard(Arc<AtomicUsize>);
 
-impl Drop for Leaves {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -219,7 +219,7 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
             }
         });
     }
-    until(|| served.load(Ordering::SeqCst) >= 600).await;
+    wait_until(|| served.load(Ordering::SeqCst) >= 600).await;
     stops.store(true, Ordering::SeqCst);
     let mut answers = HashMap::from([("light", 0_u32), ("heavy", 0)]);
     for (key, count) in buying.join_all().await {
@@ -240,7 +240,7 @@ async fn full_queue_rejects_the_longest_key() {
     for count in 0..4 {
         answers.spawn(buy(bench.querier.clone(), "many"));
         if count == 0 {
-            until(|| bench.contenders[0].running() == 1).await;
+            wait_until(|| bench.contenders[0].running() == 1).await;
         }
     }
     queued(&bench, 3).await;
@@ -264,7 +264,7 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let settings = QueueSettings { wait: Duration::from_millis(300), ..QueueSettings::default() };
     let bench = market(vec![(gated(&gate), Some(1))], settings).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| bench.contenders[0].running() == 1).await;
+    wait_until(|| bench.contenders[0].running() == 1).await;
     let start = Instant::now();
     let timed_out =
         bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
@@ -288,7 +288,7 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let settings = QueueSettings { length: 0, ..QueueSettings::default() };
     let bench = market(vec![(gated(&gate), Some(1))], settings).await;
     let _running = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| bench.contenders[0].running() == 1).await;
+    wait_until(|| bench.contenders[0].running() == 1).await;
     assert!(matches!(bench.querier.ask(buyers("a")).await, Err(QueryError::Busy { .. })));
 }
 
@@ -317,7 +317,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
     let gate = Arc::new(Semaphore::new(0));
     let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| bench.contenders[0].running() == 1).await;
+    wait_until(|| bench.contenders[0].running() == 1).await;
     let start = Instant::now();
     let waiting = tokio::spawn(buy(bench.querier.clone(), "a"));
     queued(&bench, 1).await;
@@ -362,7 +362,7 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
     let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
     let bench = market(vec![(gated(&gate), Some(1))], settings).await;
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| bench.contenders[0].running() == 1).await;
+    wait_until(|| bench.contenders[0].running() == 1).await;
     let large = || {
         let mut request = buyers("large");
         request.payload.insert(
@@ -398,7 +398,7 @@ async fn two_processes_share_the_slots_of_a_miner() {
                 (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&maximum));
             async move {
                 maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let _leaves = Leaves(running);
+                let _leaves = InFlightGuard(running);
                 gate.acquire().await.unwrap().forget();
                 chunk("a")
             }
@@ -415,7 +415,7 @@ async fn two_processes_share_the_slots_of_a_miner() {
             buying.spawn(buy(querier.clone(), "a"));
         }
     }
-    until(|| running.load(Ordering::SeqCst) == SLOTS).await;
+    wait_until(|| running.load(Ordering::SeqCst) == SLOTS).await;
     gate.add_permits(buying.len());
     for answer in buying.join_all().await {
         answer.unwrap();

@@ -48,7 +48,7 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
             tokio::spawn(
                 async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) },
             );
-        until(|| load.has_repeated_test()).await;
+        wait_until(|| load.has_repeated_test()).await;
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         for position in entered {
             load.leave(position, CapacitySignal::None);
@@ -77,7 +77,7 @@ async fn test_is_sent_to_a_saturated_miner() {
     });
     let period_miners = bench.querier.market().period_miners().unwrap();
     let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
-    until(|| load.has_waiting_test()).await;
+    wait_until(|| load.has_waiting_test()).await;
     gate.add_permits(2);
     assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
     assert!(buying.len() >= 4);
@@ -103,7 +103,7 @@ async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
     });
     let period_miners = bench.querier.market().period_miners().unwrap();
     let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
-    until(|| load.has_waiting_test()).await;
+    wait_until(|| load.has_waiting_test()).await;
     loop {
         // For one more answer.
         gate.add_permits(1);

@@ -50,9 +50,9 @@ async fn tasks_of_a_miner_share_its_slots() {
     let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
     offer_two_tasks(&bench);
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    until(|| running(&bench) == 1).await;
+    wait_until(|| running(&bench) == 1).await;
     let second = tokio::spawn(buy_other(bench.querier.clone(), "a"));
-    until(|| bench.querier.queued(OTHER) == 1).await;
+    wait_until(|| bench.querier.queued(OTHER) == 1).await;
     gate.add_permits(2);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
 }
@@ -104,17 +104,17 @@ async fn answers_of_two_tasks(gate: &Semaphore, bench: &Bench) -> Vec<&'static s
     let mut buying = JoinSet::new();
     for count in 1..=2 {
         buying.spawn(buy(bench.querier.clone(), "many"));
-        until(|| running(bench) == count).await;
+        wait_until(|| running(bench) == count).await;
     }
     for count in 1..=3 {
         buying.spawn(buy_other(bench.querier.clone(), "many"));
-        until(|| bench.querier.queued(OTHER) == count).await;
+        wait_until(|| bench.querier.queued(OTHER) == count).await;
     }
     buying.spawn(buy_other(bench.querier.clone(), "one"));
-    until(|| bench.querier.queued(OTHER) == 4).await;
+    wait_until(|| bench.querier.queued(OTHER) == 4).await;
     let mut order = Vec::new();
     for _ in 0..6 {
-        until(|| running(bench) >= 2.min(6 - order.len())).await;
+        wait_until(|| running(bench) >= 2.min(6 - order.len())).await;
         gate.add_permits(1);
         order.push(buying.join_next().await.unwrap().unwrap().unwrap());
     }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
 use super::PendingCharge;
-use super::plan::{KeyState, Plan, Settled};
+use super::plan::{KeyState, Plan, SettledKey};
 use super::teams::Teams;
 use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
@@ -124,7 +124,7 @@ pub(super) async fn write(
     database: &Database,
     process: &Process,
     plans: &BTreeMap<String, Plan>,
-) -> Result<Vec<Settled>, StoreError> {
+) -> Result<Vec<SettledKey>, StoreError> {
     let mut transaction = database.begin().await?;
     let (mut rows, mut results) = (Rows::default(), Vec::with_capacity(plans.len()));
     let mut teams = Teams::lock(&mut transaction, plans).await?;
@@ -218,7 +218,7 @@ fn transfer_id(request: &str) -> i64 {
 fn new_charges<'a>(
     plan: &'a Plan,
     earlier: &[Option<i64>],
-    settled: &Settled,
+    settled: &SettledKey,
 ) -> impl Iterator<Item = (&'a PendingCharge, Option<i64>)> {
     let charges = plan.pending_charges.iter().zip(&settled.charges).zip(earlier);
     charges
@@ -234,7 +234,7 @@ impl<'a> Rows<'a> {
         plan: &'a Plan,
         key_state: &KeyState,
         earlier: &[Option<i64>],
-        settled: &Settled,
+        settled: &SettledKey,
     ) {
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
         let mut remaining = key_state.lease;

@@ -47,7 +47,7 @@ pub(super) struct KeyState {
 
 /// Result of a transaction for one key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Settled {
+pub(super) struct SettledKey {
     /// Size of the lease.
     pub(super) lease: i64,
     /// Size of the reserve; `None` if it is unchanged.
@@ -114,7 +114,7 @@ impl Plan {
 
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction
     /// with an unknown outcome has written, in the order of [`Plan::pending_charges`].
-    pub(super) fn settle(&self, key_state: &KeyState, earlier: &[Option<i64>]) -> Settled {
+    pub(super) fn settle(&self, key_state: &KeyState, earlier: &[Option<i64>]) -> SettledKey {
         let (mut left, mut budgets) = (key_state.lease, key_state.budgets);
         let mut charges = Vec::with_capacity(self.pending_charges.len());
         for (pending_charge, earlier) in self.pending_charges.iter().zip(earlier) {
@@ -125,7 +125,8 @@ impl Plan {
             let charge = Some(pending_charge.charge()).filter(|charge| *charge <= left);
             left = left.saturating_sub(charge.unwrap_or(0));
             if let Some(today) = self.day() {
-                budgets = budgets.less(charge.unwrap_or(0), &pending_charge.usage.day, today);
+                budgets =
+                    budgets.after_charge(charge.unwrap_or(0), &pending_charge.usage.day, today);
             }
             charges.push(charge);
         }
@@ -135,7 +136,7 @@ impl Plan {
                 left.saturating_add(change.clamp(left.saturating_neg().min(maximum), maximum));
             let reserve = (change > maximum).then_some(maximum);
             let is_over_budget = self.day().is_some() && self.exceeds(left, budgets);
-            return Settled { lease, reserve, charges, granted: Vec::new(), is_over_budget };
+            return SettledKey { lease, reserve, charges, granted: Vec::new(), is_over_budget };
         }
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
@@ -174,7 +175,13 @@ impl Plan {
             .saturating_add(granted)
             .saturating_add(retained)
             .min(left.saturating_add(key_state.available));
-        Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
+        SettledKey {
+            lease,
+            reserve: Some(reserve),
+            charges,
+            granted: results,
+            is_over_budget: false,
+        }
     }
 
     /// Returns whether a lease of `lease` credits has some that no request holds, although a budget

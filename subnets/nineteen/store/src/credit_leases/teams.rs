@@ -83,7 +83,7 @@ impl<'a> Teams<'a> {
         for ((_, charged_on), charge) in
             self.charged.iter().filter(|((charged_team, _), _)| charged_team == team)
         {
-            budgets = budgets.less(*charge, charged_on, day);
+            budgets = budgets.after_charge(*charge, charged_on, day);
         }
         Ok(Some((budgets, row.get("members")?)))
     }

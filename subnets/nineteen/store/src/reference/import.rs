@@ -21,7 +21,7 @@ const UNREGISTERED: &str = "not registered: counts if the hotkey registers again
 
 /// What the database has already.
 #[derive(Debug, Default)]
-struct Existing {
+struct ExistingRows {
     /// Hashes of the API keys.
     hashes: HashSet<String>,
     /// IDs of the rewards.
@@ -56,7 +56,7 @@ impl ReferenceRecords {
     /// # Errors
     /// [`StoreError::TooManyCredits`] when the credits of all keys together are too many.
     pub fn preview(&self, credits: Option<i64>) -> Result<ImportReport, StoreError> {
-        Ok(plan(self, &Existing::default(), credits)?.report)
+        Ok(plan(self, &ExistingRows::default(), credits)?.report)
     }
 }
 
@@ -75,7 +75,7 @@ impl Store {
         credits: Option<i64>,
     ) -> Result<ImportReport, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let existing = Existing::read(&mut transaction).await?;
+        let existing = ExistingRows::read(&mut transaction).await?;
         let Plan { keys, rewards, periods, report } = plan(records, &existing, credits)?;
         for (key, credits) in keys {
             insert_key(&mut transaction, key, credits, records.now_ms).await?;
@@ -100,12 +100,12 @@ impl Store {
         credits: Option<i64>,
     ) -> Result<ImportReport, StoreError> {
         let mut transaction = self.database.begin_reading().await?;
-        let existing = Existing::read(&mut transaction).await?;
+        let existing = ExistingRows::read(&mut transaction).await?;
         Ok(plan(records, &existing, credits)?.report)
     }
 }
 
-impl Existing {
+impl ExistingRows {
     async fn read(transaction: &mut Transaction) -> Result<Self, StoreError> {
         let hashes = statement("SELECT hash FROM api_key");
         let hashes = hashes.values::<String>(&mut *transaction).await?;
@@ -133,7 +133,7 @@ impl Existing {
 /// Returns the rows that are not in the database yet, and the report.
 fn plan<'a>(
     records: &'a ReferenceRecords,
-    existing: &Existing,
+    existing: &ExistingRows,
     credits: Option<i64>,
 ) -> Result<Plan<'a>, StoreError> {
     let (mut left_out, mut notes) = (records.left_out.clone(), Remarks::default());
@@ -171,7 +171,7 @@ fn plan<'a>(
 
 fn new_keys<'a>(
     records: &'a ReferenceRecords,
-    existing: &Existing,
+    existing: &ExistingRows,
     credits: Option<i64>,
     left_out: &mut Remarks,
     notes: &mut Remarks,
@@ -196,7 +196,7 @@ fn new_keys<'a>(
 
 fn new_rewards<'a>(
     records: &'a ReferenceRecords,
-    existing: &Existing,
+    existing: &ExistingRows,
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<&'a (Sample, Reward)> {
@@ -218,7 +218,7 @@ fn new_rewards<'a>(
 
 fn new_periods<'a>(
     records: &'a ReferenceRecords,
-    existing: &Existing,
+    existing: &ExistingRows,
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<(i64, &'a PeriodRecord)> {

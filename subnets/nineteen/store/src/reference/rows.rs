@@ -21,7 +21,7 @@ const MAX_AGE_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// Accepted difference between the clocks of the two machines, in milliseconds.
 const CLOCK_DIFFERENCE_MS: i64 = 60_000;
 /// Longest time that the reference takes to close the contenders of one period, in milliseconds.
-const CLOSING_MS: i64 = 60_000;
+const MAX_CLOSING_MS: i64 = 60_000;
 /// Largest difference between a score and its formula, from rounding.
 const ROUNDING: f64 = 1e-6;
 /// Length of the reference's keys, which are UUIDs. Those made by hand can be shorter.
@@ -128,7 +128,7 @@ impl From<DatabaseError> for RowError {
     }
 }
 
-const fn left_out(column: &'static str, reason: &'static str) -> RowError {
+const fn left_out_row(column: &'static str, reason: &'static str) -> RowError {
     RowError::LeftOut { column, reason }
 }
 
@@ -148,13 +148,13 @@ pub(super) async fn read(
 
     let aged = (SELECT_REWARDS, COUNT_OLD_REWARDS);
     let (rows, count) =
-        young_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
+        recent_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
     tables.push((REWARD_DATA, count, "rewards of the last 7 days"));
     let rewards = records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| reward(row, latest_ms))?;
 
     let aged = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
     let (rows, count) =
-        young_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
+        recent_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
             .await?;
     tables.push((CONTENDERS_HISTORY, count, "period scores of the last 7 days"));
     let contenders = records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
@@ -263,7 +263,7 @@ async fn number(
 
 /// Reads the rows of a table that are young enough, and counts the others as left out; returns the
 /// rows, and the number of all rows.
-async fn young_rows(
+async fn recent_rows(
     transaction: &mut Transaction,
     (table, time): (&'static str, &'static str),
     (select, count_old): (&'static str, &'static str),
@@ -305,7 +305,7 @@ fn required<T>(row: &Row, column: &'static str) -> Result<T, RowError>
 where
     Option<T>: Column,
 {
-    row.get::<Option<T>>(column)?.ok_or(left_out(column, MISSING))
+    row.get::<Option<T>>(column)?.ok_or(left_out_row(column, MISSING))
 }
 
 fn parsed<T: FromStr>(
@@ -313,39 +313,39 @@ fn parsed<T: FromStr>(
     column: &'static str,
     reason: &'static str,
 ) -> Result<T, RowError> {
-    required::<String>(row, column)?.parse().map_err(|_| left_out(column, reason))
+    required::<String>(row, column)?.parse().map_err(|_| left_out_row(column, reason))
 }
 
 /// Reads a finite number of at least 0, if there is one.
 fn optional_amount(row: &Row, column: &'static str) -> Result<Option<f64>, RowError> {
     let amount: Option<f64> = row.get(column)?;
     if amount.is_some_and(|amount| !amount.is_finite() || amount < 0.0) {
-        return Err(left_out(column, NO_AMOUNT));
+        return Err(left_out_row(column, NO_AMOUNT));
     }
     Ok(amount)
 }
 
 fn amount(row: &Row, column: &'static str) -> Result<f64, RowError> {
-    optional_amount(row, column)?.ok_or(left_out(column, MISSING))
+    optional_amount(row, column)?.ok_or(left_out_row(column, MISSING))
 }
 
 /// Reads a number in `0..=1`, if there is one.
 fn optional_share(row: &Row, column: &'static str) -> Result<Option<f64>, RowError> {
     let share: Option<f64> = row.get(column)?;
     if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-        return Err(left_out(column, NO_SHARE));
+        return Err(left_out_row(column, NO_SHARE));
     }
     Ok(share)
 }
 
 fn time(row: &Row, column: &'static str, latest_ms: i64) -> Result<i64, RowError> {
-    let time_ms: i64 = row.get::<Option<i64>>(column)?.ok_or(left_out(column, NO_TIME))?;
-    if time_ms > latest_ms { Err(left_out(column, FUTURE)) } else { Ok(time_ms) }
+    let time_ms: i64 = row.get::<Option<i64>>(column)?.ok_or(left_out_row(column, NO_TIME))?;
+    if time_ms > latest_ms { Err(left_out_row(column, FUTURE)) } else { Ok(time_ms) }
 }
 
 fn uid(row: &Row) -> Result<Uid, RowError> {
     let uid: i64 = required(row, "node_id")?;
-    Ok(Uid(u16::try_from(uid).map_err(|_| left_out("node_id", NO_UID))?))
+    Ok(Uid(u16::try_from(uid).map_err(|_| left_out_row("node_id", NO_UID))?))
 }
 
 fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
@@ -353,7 +353,7 @@ fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let is_trimmed = secret.trim() == secret.as_str();
     if secret.is_empty() || !is_trimmed || !secret.bytes().all(is_plain) {
-        return Err(left_out("key", NO_HEADER));
+        return Err(left_out_row("key", NO_HEADER));
     }
     let mut notes = Vec::new();
     if secret.len() < KEY_LENGTH {
@@ -404,14 +404,14 @@ fn reward(row: &Row, latest_ms: i64) -> Result<(Sample, Reward), RowError> {
         created_ms,
     };
     let quality = optional_share(row, "quality_score")?;
-    let quality = Some(quality.ok_or(left_out("quality_score", MISSING))?);
+    let quality = Some(quality.ok_or(left_out_row("quality_score", MISSING))?);
     let metric = optional_amount(row, "metric")?;
     Ok((sample, Reward { quality, metric, reason: IMPORTED.to_owned(), created_ms }))
 }
 
 fn contender(row: &Row, terms: &ReadTerms, latest_ms: i64) -> Result<ContenderRecord, RowError> {
     if required::<i64>(row, "netuid")? != i64::from(terms.netuid.0) {
-        return Err(left_out("netuid", OTHER_SUBNET));
+        return Err(left_out_row("netuid", OTHER_SUBNET));
     }
     let closed_ms = time(row, "expired_at", latest_ms)?;
     let created_ms = time(row, "created_at", latest_ms)?;
@@ -451,7 +451,7 @@ fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<
         let (offer, began_ms) = ((contender.task.clone(), contender.hotkey), contender.started_ms);
         let period = periods
             .last_mut()
-            .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= CLOSING_MS);
+            .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= MAX_CLOSING_MS);
         match (period, offers.get(&offer).copied()) {
             (Some(_), Some(earlier_ms)) if earlier_ms == began_ms => {
                 left_out.add(CONTENDERS_HISTORY, "node_hotkey", DUPLICATE, &contender.id);

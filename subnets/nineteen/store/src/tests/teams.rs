@@ -206,7 +206,7 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
 /// A change of another process that makes a budget smaller than the reserve of a key in the team
 /// "wide".
 #[derive(Debug, Clone, Copy)]
-enum Narrowing {
+enum BudgetReduction {
     KeyBudget,
     TeamBudget,
     OtherTeam,
@@ -218,7 +218,9 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
     store.create_team("wide", None, None).await.unwrap();
     store.create_team("narrow", None, Some(15)).await.unwrap();
     for (number, narrowing) in
-        [Narrowing::KeyBudget, Narrowing::TeamBudget, Narrowing::OtherTeam].iter().enumerate()
+        [BudgetReduction::KeyBudget, BudgetReduction::TeamBudget, BudgetReduction::OtherTeam]
+            .iter()
+            .enumerate()
     {
         let key = key_in(&store, "wide", u8::try_from(number).unwrap()).await;
         let request = |index: usize| format!("{number}-{index}");
@@ -236,17 +238,17 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
             .unwrap()
             .spent_in_day;
         let scope = match narrowing {
-            Narrowing::KeyBudget => {
+            BudgetReduction::KeyBudget => {
                 let terms = KeyTerms { daily_budget: Some(15), ..terms };
                 assert!(operator.update_key(&key, &terms).await.unwrap());
                 BudgetScope::Key
             }
-            Narrowing::TeamBudget => {
+            BudgetReduction::TeamBudget => {
                 let budget = BudgetChange::Set(Some(spent + 15));
                 operator.update_team("wide", BudgetChange::Keep, budget).await.unwrap();
                 BudgetScope::Team
             }
-            Narrowing::OtherTeam => {
+            BudgetReduction::OtherTeam => {
                 let terms = KeyTerms { team: Some("narrow".to_owned()), ..terms };
                 assert!(operator.update_key(&key, &terms).await.unwrap());
                 BudgetScope::Team

@@ -34,7 +34,7 @@ impl Store {
         if let Some(existing) = existing_address(&mut transaction, account, key).await? {
             return Ok(Some(existing));
         }
-        let index = free_index(&mut transaction, account, key).await?;
+        let index = unused_index(&mut transaction, account, key).await?;
         let address = account.derivative(index);
         statement("INSERT INTO deposit_address (address, key_id, account, number) VALUES ($1, $2, $3, $4)")
             .bind(address.to_string())
@@ -147,7 +147,7 @@ async fn paid_without_key(on: impl Into<On<'_>>) -> Result<HashSet<AccountId>, S
 /// database was restored is then unlikely to get the address of a key that this database lacks,
 /// whose buyer may still send TAO to it. Addresses that have received TAO without being the address
 /// of a key are those of such keys; they are used only if all others are.
-async fn free_index(
+async fn unused_index(
     transaction: &mut Transaction,
     account: AccountId,
     key: &str,

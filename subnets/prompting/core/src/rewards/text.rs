@@ -7,7 +7,7 @@ use crate::words::{runs, words};
 /// question's words.
 const QUOTED: f64 = 0.5;
 /// Share from which on an answer is a repetition of the prompt.
-const PARROTED: f64 = 0.9;
+const PARROT_SHARE: f64 = 0.9;
 /// Length of the compared runs, in words.
 const RUN: usize = 3;
 
@@ -87,7 +87,7 @@ impl RewardModel for Originality {
                 messages.iter().flat_map(|message| message.windows(length)).collect();
             let share = own.iter().filter(|run| given_ngrams.contains(*run)).count() as f64
                 / own.len() as f64;
-            ((PARROTED - share) / (PARROTED - QUOTED)).clamp(0.0, 1.0)
+            ((PARROT_SHARE - share) / (PARROT_SHARE - QUOTED)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()
     }

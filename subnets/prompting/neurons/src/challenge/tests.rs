@@ -144,7 +144,7 @@ fn gate_removes_departed_miners() {
     for settings in [gated(), ChallengeSettings::default()] {
         let directory = tempfile::tempdir().unwrap();
         let challenge = open(&directory, Dataset::built_in().unwrap(), settings.clone());
-        let former = (0..=REMEMBERED as u16).map(|number| {
+        let former = (0..=MAX_GATE_HOTKEYS as u16).map(|number| {
             let mut bytes = [0xff; 32];
             bytes[..2].copy_from_slice(&number.to_be_bytes());
             (Hotkey::from_bytes(bytes), 0.5)
@@ -152,7 +152,7 @@ fn gate_removes_departed_miners() {
         let rewards: Vec<_> = former.chain([(hotkey(GOOD), 1.0)]).collect();
         let embedding = judge().embed("Who?").unwrap();
         challenge.state().file.gate.train(&embedding, &rewards, settings.gate);
-        assert_eq!(challenge.gate().miners(), REMEMBERED + 2);
+        assert_eq!(challenge.gate().miners(), MAX_GATE_HOTKEYS + 2);
         challenge.select(neurons(), Select::All);
         assert_eq!(challenge.gate().miners(), 1, "{settings:?}");
     }

@@ -158,7 +158,7 @@ fn too_short_texts_are_refused() {
 fn beginning_and_token_are_a_part_of_the_text() {
     let (model, mut draws, text) = (model(), Draws::new(1), "The ferry leaves at half past seven.");
     for _ in 0..50 {
-        let Beginning { text: before, truth } =
+        let TextPrefix { text: before, truth } =
             beginning(&model, text, &mut draws).unwrap().unwrap();
         assert!(text.starts_with(&format!("{before}{truth}")), "{before}: {truth}");
         assert!(model.vocabulary().encode(&before).unwrap().len() >= MIN_CONTEXT, "{before}");

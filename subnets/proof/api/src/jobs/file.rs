@@ -52,13 +52,13 @@ pub(super) struct JobFile {
     /// Prompt for a language model; none once the proof is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prompt: Option<String>,
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<JobResult>,
 }
 
 /// Result of a request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Ending {
+pub(super) enum JobResult {
     Done(Box<ProofBundle>),
     Failed(String),
 }
@@ -74,7 +74,7 @@ impl JobFile {
     }
 
     /// Creates the file of a finished proof.
-    pub(super) fn ended(owner: &str, circuit: Digest, ending: Ending) -> Self {
+    pub(super) fn ended(owner: &str, circuit: Digest, ending: JobResult) -> Self {
         Self { ending: Some(ending), ..Self::new(owner, circuit, Submission::Inputs(Vec::new())) }
     }
 }

@@ -19,18 +19,18 @@ pub struct LiveKeys {
 #[derive(Debug)]
 struct Loaded {
     keys: ApiKeys,
-    stamp: Option<Stamp>,
+    stamp: Option<FileVersion>,
 }
 
 /// A version of the file. Two versions within the resolution of the file system's clock can have
 /// the same stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     modified: SystemTime,
     bytes: u64,
 }
 
-impl Stamp {
+impl FileVersion {
     /// Returns whether the file changed so recently that another change could leave the stamp as it
     /// is.
     fn is_recent(&self) -> bool {
@@ -85,12 +85,12 @@ impl LiveKeys {
 }
 
 /// Returns the version of a file; `None` if it does not exist.
-fn stamp(path: &Path) -> std::io::Result<Option<Stamp>> {
+fn stamp(path: &Path) -> std::io::Result<Option<FileVersion>> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
     };
-    Ok(Some(Stamp { modified: metadata.modified()?, bytes: metadata.len() }))
+    Ok(Some(FileVersion { modified: metadata.modified()?, bytes: metadata.len() }))
 }
 
 #[cfg(test)]

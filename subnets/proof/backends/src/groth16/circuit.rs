@@ -25,7 +25,7 @@ use crate::BackendError;
 
 /// Maximum number of inputs, and of outputs, that are public values themselves; a larger number of
 /// either is hashed.
-pub(super) const MAX_PUBLIC: usize = 1024;
+pub(super) const MAX_PUBLIC_VALUES: usize = 1024;
 /// Number of bits of each field element that are used for packed values.
 const PACKED_BITS: u32 = 248;
 /// Maximum magnitude of a sum: far below half of the field's 2^253.

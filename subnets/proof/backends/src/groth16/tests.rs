@@ -170,7 +170,7 @@ fn points_outside_the_curve_groups_are_refused() {
 fn check_extremes(network: &Network) {
     let circuit = network.lower().unwrap();
     assert!(circuit.magnitude() <= circuit::MAX_MAGNITUDE);
-    let layout = Layout::of(&circuit, MAX_PUBLIC);
+    let layout = Layout::of(&circuit, MAX_PUBLIC_VALUES);
     let cs = circuit::constrain(&circuit, &layout).unwrap();
     for inputs in testing::extremes(&circuit) {
         let execution = circuit.execute(&inputs).unwrap();
@@ -228,7 +228,7 @@ fn bit_widths_cover_their_intervals_and_fit_the_field() {
 /// Changes each witness value individually: bits, signs, remainders, activations, maxima, hashes.
 #[test]
 fn every_changed_witness_value_breaks_a_constraint() {
-    check_witness(MAX_PUBLIC, 1);
+    check_witness(MAX_PUBLIC_VALUES, 1);
     // With hashes there are many more variables.
     check_witness(0, 7);
 }
@@ -344,7 +344,7 @@ fn many_inputs_and_outputs_are_hashed() {
     let network = testing::network(2);
     let circuit = network.lower().unwrap();
     // The constant one, the binding, 4 outputs and 72 inputs; a digest takes the place of either.
-    for (most_public, expected) in [(MAX_PUBLIC, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
+    for (most_public, expected) in [(MAX_PUBLIC_VALUES, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
         let keys = check_layout(&network, most_public);
         assert_eq!(described(&keys), expected);
         // A key that does not say what it is for.
@@ -362,7 +362,7 @@ fn many_inputs_and_outputs_are_hashed() {
 fn older_layouts_are_proven() {
     let circuit = Arc::new(testing::network(2).lower().unwrap());
     let new = Layout::of(&circuit, 3);
-    let old = Layout { outputs: Layout::of(&circuit, MAX_PUBLIC).outputs, ..new };
+    let old = Layout { outputs: Layout::of(&circuit, MAX_PUBLIC_VALUES).outputs, ..new };
     assert!(new.inputs.hashed && new.outputs.hashed && !old.outputs.hashed);
     assert!(new.fits(&circuit) && old.fits(&circuit));
     let keys = setup(&circuit, old).unwrap();
@@ -384,7 +384,7 @@ fn large_slice_boundaries_are_hashed() {
     assert_eq!(widths, [1296, 3]);
     let expected = [(2, 2 + 1 + 16), (1, 2 + 3 + 1)];
     for (slice, expected) in slices.iter().zip(expected) {
-        assert_eq!(described(&check_layout(slice, MAX_PUBLIC)), expected);
+        assert_eq!(described(&check_layout(slice, MAX_PUBLIC_VALUES)), expected);
     }
 }
 

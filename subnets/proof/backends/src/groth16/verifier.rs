@@ -151,7 +151,7 @@ impl Verifier for Groth16Verifier {
         self.verify_single(&self.read(statement, proof)?)
     }
 
-    fn most_together(&self) -> usize {
+    fn max_batch_size(&self) -> usize {
         MAX_BATCH
     }
 

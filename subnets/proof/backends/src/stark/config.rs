@@ -22,7 +22,7 @@ use p3_merkle_tree::MerkleTreeMmcs;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
 use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
 pub(super) use scheme::{Data, Hiding, Plain, Root, Scheme};
-pub(super) use staged::Early;
+pub(super) use staged::EarlyColumns;
 use staged::StagedPcs;
 
 /// The base field: integers modulo 2^31 - 2^24 + 1.
@@ -183,7 +183,7 @@ impl Parameters {
     pub(super) fn second_stage<S: Scheme>(
         &self,
         config: &Config<S>,
-        early: Early<S>,
+        early: EarlyColumns<S>,
         publics: &[Val],
     ) -> ([Challenge; 2], Config<S>) {
         let mut challenger = config.initialise_challenger();

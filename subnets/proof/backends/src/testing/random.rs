@@ -30,7 +30,8 @@ pub(crate) fn random_network(seed: u64, count: usize, has_tables: bool) -> Netwo
     let range = Range { low, high };
     let network =
         Network { format: FORMAT, input: Input { shape, range, scale: 0 }, layers: Vec::new() };
-    let mut drawing = Drawing { generator, network, tensors: vec![(shape, range)], has_tables };
+    let mut drawing =
+        RandomNetwork { generator, network, tensors: vec![(shape, range)], has_tables };
     while drawing.network.layers.len() < count {
         // Not every operation fits the tensors that it would read.
         if let Some((inputs, operation)) = drawing.operation() {
@@ -41,7 +42,7 @@ pub(crate) fn random_network(seed: u64, count: usize, has_tables: bool) -> Netwo
 }
 
 /// A network whose layers are drawn one by one.
-struct Drawing {
+struct RandomNetwork {
     generator: StdRng,
     network: Network,
     /// Shape and interval of each tensor.
@@ -49,7 +50,7 @@ struct Drawing {
     has_tables: bool,
 }
 
-impl Drawing {
+impl RandomNetwork {
     fn extent(&mut self, most: usize) -> usize {
         self.generator.random_range(1..=most)
     }

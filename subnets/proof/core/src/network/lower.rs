@@ -23,7 +23,7 @@ const CELL_BYTES: u64 = size_of::<Cell>() as u64;
 
 /// A tensor laid out in cells.
 #[derive(Clone)]
-struct Placed {
+struct PlacedTensor {
     cells: Cells,
     shape: Shape,
     range: Range,
@@ -38,7 +38,7 @@ enum Cells {
     Moved(Rc<[Cell]>),
 }
 
-impl Placed {
+impl PlacedTensor {
     fn cell(&self, index: usize) -> Cell {
         match &self.cells {
             Cells::From(first) => first + index as Cell,
@@ -73,7 +73,7 @@ impl Network {
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
             // Padding reads as zero.
-            tensors: vec![Placed { cells: Cells::From(0), shape, range: range.with_zero() }],
+            tensors: vec![PlacedTensor { cells: Cells::From(0), shape, range: range.with_zero() }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
         };
@@ -227,7 +227,7 @@ fn same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, Net
 }
 
 struct Lowering {
-    tensors: Vec<Placed>,
+    tensors: Vec<PlacedTensor>,
     stages: Vec<Stage>,
     next: usize,
 }
@@ -289,18 +289,18 @@ impl Lowering {
         };
         let first = self.next as Cell;
         self.next += shape.elements();
-        self.tensors.push(Placed { cells: Cells::From(first), shape, range });
+        self.tensors.push(PlacedTensor { cells: Cells::From(first), shape, range });
         self.stages.push(Stage { first, count: shape.elements(), range, kind });
         Ok(())
     }
 
     /// Appends a moved tensor, whose stage writes at most one cell: the constant.
-    fn push_moved(&mut self, shape: Shape, moved: elements::Moved) {
-        let elements::Moved { cells, range, constant } = moved;
+    fn push_moved(&mut self, shape: Shape, moved: elements::MovedTensor) {
+        let elements::MovedTensor { cells, range, constant } = moved;
         let first = self.next as Cell;
         self.next += constant.bias.len();
         let constants = constant.sums;
-        self.tensors.push(Placed { cells: Cells::Moved(cells), shape, range });
+        self.tensors.push(PlacedTensor { cells: Cells::Moved(cells), shape, range });
         self.stages.push(Stage {
             first,
             count: constant.bias.len(),
@@ -332,7 +332,7 @@ fn area(window: &Window) -> u64 {
     (rows as u64).saturating_mul(columns as u64)
 }
 
-fn max_pool(input: &Placed, window: &Window, output: Shape) -> Max {
+fn max_pool(input: &PlacedTensor, window: &Window, output: Shape) -> Max {
     let plane = input.shape.height * input.shape.width;
     let groups = positions(output).map(|(channel, row, column)| {
         window
@@ -355,7 +355,7 @@ type Parts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
 fn linear(
     index: usize,
     layer: &Layer,
-    inputs: &[Placed],
+    inputs: &[PlacedTensor],
     output: Shape,
 ) -> Result<Parts, NetworkError> {
     match (&layer.operation, inputs) {
@@ -406,7 +406,11 @@ fn linear(
 }
 
 /// Returns the structure of a convolution; `None` for other operations.
-fn convolution(operation: &Operation, inputs: &[Placed], output: Shape) -> Option<Convolution> {
+fn convolution(
+    operation: &Operation,
+    inputs: &[PlacedTensor],
+    output: Shape,
+) -> Option<Convolution> {
     let (Operation::Convolution { window, .. }, [input]) = (operation, inputs) else { return None };
     let cells = (0..input.shape.elements()).map(|index| input.cell(index)).collect();
     Some(Convolution {
@@ -417,7 +421,12 @@ fn convolution(operation: &Operation, inputs: &[Placed], output: Shape) -> Optio
     })
 }
 
-fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shape) -> Vec<Job> {
+fn convolution_jobs(
+    input: &PlacedTensor,
+    window: &Window,
+    groups: usize,
+    output: Shape,
+) -> Vec<Job> {
     let channels = input.shape.channels / groups;
     let area = window.kernel[0] * window.kernel[1];
     let (plane, output_plane) =
@@ -440,7 +449,12 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
 }
 
 /// Returns the interval of all sums. Every interval contains 0, so padding never widens it.
-fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
+fn sum_range(
+    kernels: &[Kernel],
+    jobs: &[Job],
+    bias: &[i64],
+    inputs: &[PlacedTensor],
+) -> Option<Range> {
     // With a single input, all slots of a kernel read it. With several, as in a sum, slot n reads
     // input n.
     let slot_range = |slot: usize| match inputs {

@@ -20,7 +20,7 @@ const HALF_LIFE: f64 = 7200.0;
 /// Duration of a bucket, in seconds.
 const BUCKET: u64 = 3600;
 /// Maximum number of buckets: 24 half-lives, after which balances are negligible.
-const KEPT_BUCKETS: u64 = 48;
+const MAX_BUCKETS: u64 = 48;
 /// Maximum number of latencies from which a price is computed.
 const PRICE_SAMPLES: usize = 256;
 /// Number of new latencies after which a price is recomputed.
@@ -80,13 +80,13 @@ impl WorkAccounts {
         let price = self.prices.entry(kind.to_owned()).or_default();
         price.add(latency.as_secs_f64());
         let credit = price.current.unwrap_or_default();
-        self.miners.entry(miner).or_default().book(credit, now);
+        self.miners.entry(miner).or_default().record(credit, now);
     }
 
     /// Debits a failed answer. `now` is the time since the Unix epoch.
     pub fn failed(&mut self, miner: Hotkey, kind: &str, now: Duration) {
         let price = self.price(kind).unwrap_or_default();
-        self.miners.entry(miner).or_default().book(-FAILURE_DEBIT * price, now);
+        self.miners.entry(miner).or_default().record(-FAILURE_DEBIT * price, now);
     }
 
     /// Returns the unit price of a kind of work, in seconds; `None` until there are enough answers.
@@ -118,11 +118,11 @@ impl WorkAccounts {
 }
 
 impl Account {
-    fn book(&mut self, amount: f64, now: Duration) {
+    fn record(&mut self, amount: f64, now: Duration) {
         let bucket = bucket(now);
         self.answers += 1;
         *self.buckets.entry(bucket).or_default() += amount;
-        self.buckets.retain(|&start, _| start + KEPT_BUCKETS >= bucket);
+        self.buckets.retain(|&start, _| start + MAX_BUCKETS >= bucket);
     }
 
     fn work(&self, now: Duration) -> f64 {

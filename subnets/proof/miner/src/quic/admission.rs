@@ -21,7 +21,7 @@ use super::Permits;
 /// Maximum age of a handshake, in seconds.
 const MAX_AGE: u64 = 300;
 /// Maximum time by which a validator's clock may be ahead, in seconds.
-const MAX_AHEAD: u64 = 60;
+const MAX_CLOCK_LEAD_SECONDS: u64 = 60;
 /// Maximum number of stored nonces.
 const NONCES: usize = 100_000;
 /// Maximum number of handshakes from one address.
@@ -47,7 +47,7 @@ struct Nonces {
 impl Nonces {
     /// Marks a nonce as used. Returns `false` if it was used before.
     fn insert(&mut self, nonce: &str, now: u64) -> bool {
-        let is_old = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_AHEAD;
+        let is_old = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_CLOCK_LEAD_SECONDS;
         while self.order.len() >= NONCES
             || self.order.front().is_some_and(|(used, _)| is_old(*used))
         {
@@ -83,7 +83,9 @@ impl Admission {
         let time = SystemTime::now();
         let now = unix_seconds(time);
         self.attempts.admit(subscriber(from), time).map_err(|_| "rate limit exceeded")?;
-        if now.saturating_sub(request.timestamp) >= MAX_AGE || request.timestamp > now + MAX_AHEAD {
+        if now.saturating_sub(request.timestamp) >= MAX_AGE
+            || request.timestamp > now + MAX_CLOCK_LEAD_SECONDS
+        {
             return Err("the timestamp is too old or in the future");
         }
         if request.nonce.len() != 32 || !request.nonce.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -238,7 +240,7 @@ mod tests {
     fn nonces_are_used_once_and_expire() {
         let mut nonces = Nonces::default();
         assert!(nonces.insert("a", 1_000) && !nonces.insert("a", 1_000 + MAX_AGE));
-        assert!(nonces.insert("b", 1_001 + MAX_AGE + MAX_AHEAD));
+        assert!(nonces.insert("b", 1_001 + MAX_AGE + MAX_CLOCK_LEAD_SECONDS));
         assert_eq!((nonces.used.len(), nonces.order.len()), (1, 1), "the first has expired");
         for count in 0..NONCES + 10 {
             assert!(nonces.insert(&format!("{count}"), 2_000));

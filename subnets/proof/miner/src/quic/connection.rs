@@ -46,14 +46,14 @@ impl Host {
         };
         let reason = tokio::select! {
             () = progress.evicted() => "connection evicted: all connection slots are in use",
-            reason = self.converse(&connection, &progress) => reason,
+            reason = self.serve_connection(&connection, &progress) => reason,
         };
         tracing::debug!(%from, reason, "QUIC connection ended");
         connection.close(0_u32.into(), reason.as_bytes());
     }
 
     /// Admits the validator and serves its requests; returns why the connection ends.
-    async fn converse(
+    async fn serve_connection(
         self: &Arc<Self>,
         connection: &Connection,
         progress: &Progress,
@@ -250,20 +250,20 @@ impl Caller {
     }
 
     /// Begins a request. `None` if the connection is already evicted.
-    fn begin(self: &Arc<Self>) -> Option<InProgress> {
+    fn begin(self: &Arc<Self>) -> Option<RequestGuard> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         if *in_progress == 0 && !self.progress.iter().all(Progress::complete) {
             return None;
         }
         *in_progress += 1;
-        Some(InProgress(Arc::clone(self)))
+        Some(RequestGuard(Arc::clone(self)))
     }
 }
 
 /// A request in progress, which ends on drop.
-struct InProgress(Arc<Caller>);
+struct RequestGuard(Arc<Caller>);
 
-impl Drop for InProgress {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut in_progress = self.0.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         *in_progress -= 1;

@@ -12,7 +12,7 @@ impl Operands<'_> {
         Ok(self.get(0)?.into_owned().values)
     }
 
-    fn of_row(values: Vec<f64>) -> Tensor {
+    fn row_tensor(values: Vec<f64>) -> Tensor {
         Tensor { dims: vec![1, values.len()], values }
     }
 
@@ -23,7 +23,7 @@ impl Operands<'_> {
             "SVMClassifier" => self.machine_scores()?,
             _ => self.tree_scores()?,
         };
-        Ok(Self::of_row(values))
+        Ok(Self::row_tensor(values))
     }
 
     /// Returns numbers after a softmax, unless it is omitted.
@@ -72,7 +72,7 @@ impl Operands<'_> {
 
     pub(super) fn linear_regression(&self) -> Result<Tensor, OnnxError> {
         let targets = usize::try_from(self.node.int("targets", 1)).unwrap_or_default();
-        Ok(Self::of_row(self.weighted(targets)?))
+        Ok(Self::row_tensor(self.weighted(targets)?))
     }
 
     pub(super) fn scaled(&self) -> Result<Tensor, OnnxError> {
@@ -112,7 +112,7 @@ impl Operands<'_> {
         let values = columns
             .map(|column| usize::try_from(column).ok().and_then(|column| row.get(column)).copied());
         let values: Option<Vec<f64>> = values.collect();
-        values.map(Self::of_row).ok_or_else(|| self.refuse("a column does not exist"))
+        values.map(Self::row_tensor).ok_or_else(|| self.refuse("a column does not exist"))
     }
 
     /// Returns the sums of a support vector machine.
@@ -170,11 +170,11 @@ impl Operands<'_> {
 
     pub(super) fn support_vector_regression(&self) -> Result<Tensor, OnnxError> {
         let machine = Machine::parse(self.node, self.row()?.len())?;
-        Ok(Self::of_row(self.machine_sums(&machine)?))
+        Ok(Self::row_tensor(self.machine_sums(&machine)?))
     }
 
     pub(super) fn tree_regression(&self) -> Result<Tensor, OnnxError> {
-        Ok(Self::of_row(self.tree_scores()?))
+        Ok(Self::row_tensor(self.tree_scores()?))
     }
 
     /// Walks each tree from its root to a leaf, and adds the weights of the leaves.

@@ -29,7 +29,7 @@ impl Operands<'_> {
         let window = Sliding::parse(self.node, kernel, extents)?;
         let (plane, area) = (extents.iter().product::<usize>(), kernel.iter().product::<usize>());
         let taps: Vec<Vec<Tap>> = all_coordinates(&window.positions)
-            .map(|coordinates| covered(&window, extents, &coordinates))
+            .map(|coordinates| covered_elements(&window, extents, &coordinates))
             .collect();
         let mut values = Vec::with_capacity(outputs * taps.len());
         for (output, bias) in bias.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Operands<'_> {
         let counts_padding = self.node.int("count_include_pad", 0) != 0;
         let windows: Vec<(Vec<Tap>, usize)> = all_coordinates(&window.positions)
             .map(|coordinates| {
-                let taps = covered(&window, extents, &coordinates);
+                let taps = covered_elements(&window, extents, &coordinates);
                 let count = if counts_padding {
                     padded_count(&window, extents, &coordinates)
                 } else {
@@ -90,7 +90,7 @@ impl Operands<'_> {
 }
 
 /// Returns the elements that a window covers at a position, without padding.
-fn covered(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> Vec<Tap> {
+fn covered_elements(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> Vec<Tap> {
     let taps = all_coordinates(&window.kernel).enumerate().filter_map(|(tap, offset)| {
         let mut element = 0;
         for (axis, &extent) in extents.iter().enumerate() {

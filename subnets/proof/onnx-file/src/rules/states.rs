@@ -3,10 +3,10 @@
 
 use std::cmp::Reverse;
 
-use super::{LEARNED, RULES};
+use super::{ML_RULES, RULES};
 
 /// Operators that are evaluated when the model is read if all of their operands are constants.
-pub const FOLDED: &[&str] = &[
+pub const FOLDED_OPERATORS: &[&str] = &[
     "Abs",
     "Add",
     "And",
@@ -147,7 +147,7 @@ const WINDOW: &str = "let the exporter fold the window into a constant";
 const ENCODER: &str = "encode the features before the model";
 
 /// Operators that are refused, and what to use in their place.
-const REFUSED: &[(&str, &str)] = &[
+const UNSUPPORTED_OPERATORS: &[(&str, &str)] = &[
     ("AffineGrid", "resample the image before the model, or use Resize with mode nearest"),
     ("Attention", "export with operator set 22 or older, which writes MatMul and Softmax"),
     ("Bernoulli", RANDOM),
@@ -221,7 +221,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// Operators of `ai.onnx.ml` that are refused, and what to use in their place.
-const REFUSED_LEARNED: &[(&str, &str)] = &[
+const UNSUPPORTED_ML_OPERATORS: &[(&str, &str)] = &[
     ("Binarizer", "use Greater and Cast"),
     ("CastMap", "use a tensor in place of a map"),
     ("CategoryMapper", ENCODER),
@@ -235,7 +235,7 @@ const REFUSED_LEARNED: &[(&str, &str)] = &[
 /// Returns what to use in place of an operator; `None` if the standard does not have it, or it is
 /// supported.
 pub(super) fn remedy(operator: &str) -> Option<&'static str> {
-    let mut rules = REFUSED.iter().chain(REFUSED_LEARNED);
+    let mut rules = UNSUPPORTED_OPERATORS.iter().chain(UNSUPPORTED_ML_OPERATORS);
     rules.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
 
@@ -244,7 +244,7 @@ pub(super) fn remedy(operator: &str) -> Option<&'static str> {
 pub fn table() -> String {
     let mut rows: Vec<((&str, &str), Vec<String>)> = Vec::new();
     for (domain, rules, refused) in
-        [("", RULES, REFUSED), ("ai.onnx.ml: ", LEARNED, REFUSED_LEARNED)]
+        [("", RULES, UNSUPPORTED_OPERATORS), ("ai.onnx.ml: ", ML_RULES, UNSUPPORTED_ML_OPERATORS)]
     {
         let supported = rules.iter().map(|&(name, ..)| {
             let limits = LIMITS
@@ -291,12 +291,15 @@ mod tests {
     /// Every operator is in one list only, and every limit is that of a supported one.
     #[test]
     fn every_operator_is_either_supported_or_refused() {
-        let supported: Vec<&str> = RULES.iter().chain(LEARNED).map(|(name, ..)| *name).collect();
-        let refused: Vec<&str> =
-            REFUSED.iter().chain(REFUSED_LEARNED).map(|(name, _)| *name).collect();
+        let supported: Vec<&str> = RULES.iter().chain(ML_RULES).map(|(name, ..)| *name).collect();
+        let refused: Vec<&str> = UNSUPPORTED_OPERATORS
+            .iter()
+            .chain(UNSUPPORTED_ML_OPERATORS)
+            .map(|(name, _)| *name)
+            .collect();
         let all: BTreeSet<&str> = supported.iter().chain(&refused).copied().collect();
         assert_eq!(all.len(), supported.len() + refused.len());
-        for name in LIMITS.iter().map(|(name, _)| *name).chain(FOLDED.iter().copied()) {
+        for name in LIMITS.iter().map(|(name, _)| *name).chain(FOLDED_OPERATORS.iter().copied()) {
             assert!(supported.contains(&name), "{name}");
         }
         assert_eq!((remedy("Loop"), remedy("Relu"), remedy("Surprise")), (Some(LOOP), None, None));

@@ -64,8 +64,8 @@ impl Direction {
         Ok(Self {
             is_reverse: form.is_reverse.get(index).copied().unwrap_or_default(),
             activations: form.activations.get(index).cloned().unwrap_or_default(),
-            inputs: turned(&inputs, form.inputs),
-            recurrent: turned(&recurrent, hidden),
+            inputs: transposed(&inputs, form.inputs),
+            recurrent: transposed(&recurrent, hidden),
             bias: [input_bias.to_vec(), output_bias.to_vec()],
             peepholes,
             output: state(5)?,
@@ -383,7 +383,7 @@ fn slice(values: &[f32], index: usize, length: usize) -> Vec<f32> {
 }
 
 /// Transposes a matrix with rows of this width.
-fn turned(values: &[f32], width: usize) -> Vec<f32> {
+fn transposed(values: &[f32], width: usize) -> Vec<f32> {
     (0..width)
         .flat_map(|column| values.iter().skip(column).step_by(width.max(1)).copied())
         .collect()

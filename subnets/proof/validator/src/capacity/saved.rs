@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 
-use super::{KEPT_TIMES, MAX_CONCURRENT_PER_MINER, Performance, Times};
+use super::{MAX_CONCURRENT_PER_MINER, MAX_STORED_TIMES, Performance, Times};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -19,7 +19,7 @@ const HALF_LIFE: Duration = Duration::from_mins(10);
 /// Measured performance of all miners, with circuits by identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Saved {
+pub(crate) struct SavedPerformance {
     version: u32,
     /// Time of the save since the Unix epoch.
     at: Duration,
@@ -47,7 +47,7 @@ pub(crate) enum SavedError {
     Version(u32),
 }
 
-impl Saved {
+impl SavedPerformance {
     /// Creates the document. `circuits` are the identities of the circuits by position.
     pub(crate) fn new<'a>(
         miners: impl Iterator<Item = (&'a Hotkey, &'a Performance)>,
@@ -117,7 +117,7 @@ impl Times {
     /// Removes times that no measurement yields, and the oldest ones beyond the limit.
     fn checked(mut self) -> Self {
         self.0.retain(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        self.0.drain(..self.0.len().saturating_sub(KEPT_TIMES));
+        self.0.drain(..self.0.len().saturating_sub(MAX_STORED_TIMES));
         self
     }
 }
@@ -159,10 +159,10 @@ mod tests {
         (Hotkey::from_bytes([7; 32]), performance)
     }
 
-    fn saved() -> Saved {
+    fn saved() -> SavedPerformance {
         let (hotkey, performance) = miner();
         let market = BTreeMap::from([(1, performance.times[&1].clone())]);
-        Saved::new(
+        SavedPerformance::new(
             [(&hotkey, &performance)].into_iter(),
             &market,
             &[circuit("a"), circuit("b")],
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn performance_round_trips_as_json() {
-        let document = Saved::from_json(&serde_json::to_vec(&saved()).unwrap()).unwrap();
+        let document = SavedPerformance::from_json(&serde_json::to_vec(&saved()).unwrap()).unwrap();
         assert_eq!(document, saved());
         // The circuits have other positions now, and one is no longer served.
         let (miners, market) = document.restore(&[circuit("c"), circuit("b")], NOW);
@@ -203,11 +203,11 @@ mod tests {
         miner.idle.insert(circuit("a"), -1.0);
         let times = miner.times.get_mut(&circuit("a")).unwrap();
         times.0.extend([-1.0, f32::INFINITY]);
-        times.0.extend([5.0; KEPT_TIMES]);
+        times.0.extend([5.0; MAX_STORED_TIMES]);
         let (miners, _) = saved.restore(&[circuit("a")], NOW);
         let restored = miners.values().next().unwrap();
         assert_eq!((restored.capacity, restored.idle.len()), (MAX_CONCURRENT_PER_MINER, 0));
-        assert_eq!(restored.times[&0].0, [5.0; KEPT_TIMES]);
+        assert_eq!(restored.times[&0].0, [5.0; MAX_STORED_TIMES]);
     }
 
     #[test]
@@ -215,10 +215,13 @@ mod tests {
         let mut other = saved();
         other.version += 1;
         let text = serde_json::to_vec(&other).unwrap();
-        assert!(matches!(Saved::from_json(&text), Err(SavedError::Version(2))));
+        assert!(matches!(SavedPerformance::from_json(&text), Err(SavedError::Version(2))));
         for text in ["", "{}", "[]", r#"{"version":1}"#] {
             assert!(
-                matches!(Saved::from_json(text.as_bytes()), Err(SavedError::Malformed(_))),
+                matches!(
+                    SavedPerformance::from_json(text.as_bytes()),
+                    Err(SavedError::Malformed(_))
+                ),
                 "{text}"
             );
         }

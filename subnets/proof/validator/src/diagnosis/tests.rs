@@ -104,7 +104,7 @@ impl Case {
         &self,
         circuit: usize,
         claimed: &UnverifiedProof,
-        remembered: &Remembered,
+        remembered: &ProofHistory,
     ) -> (Fault, usize) {
         let before = self.count.load(Ordering::Relaxed);
         let examined = &self.circuits[circuit];
@@ -123,7 +123,7 @@ impl Case {
 #[test]
 fn a_diagnosis_costs_a_bounded_number_of_verifications() {
     let case = case();
-    let remembered = Remembered::default();
+    let remembered = ProofHistory::default();
     // Every miner has four statements.
     let honest = case.claim(0, 1, 1, [b"honest"; 2]);
     for miner in 0..256 {
@@ -145,7 +145,7 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
         total += trials;
     }
     assert_eq!(
-        total, TRIALS_A_MINUTE,
+        total, MAX_TRIALS_PER_MINUTE,
         "20 proofs of a miner cost no more than a minute's allowance"
     );
     // Another miner has its own allowance.
@@ -159,7 +159,7 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
 #[test]
 fn likely_origins_are_found_with_few_verifications() {
     let case = case();
-    let remembered = Remembered::default();
+    let remembered = ProofHistory::default();
     // A verbatim replay and a verbatim copy of a verified proof cost nothing.
     let verified = case.claim(0, 1, 1, [b"first"; 2]);
     remembered.add(verified.statement.clone(), &verified.proof);
@@ -184,7 +184,7 @@ fn likely_origins_are_found_with_few_verifications() {
 #[test]
 fn external_verifiers_are_not_tried() {
     let case = case_with(["external", "stark"]);
-    let remembered = Remembered::default();
+    let remembered = ProofHistory::default();
     let honest = case.claim(0, 1, 1, [b"honest"; 2]);
     remembered.add(honest.statement, &honest.proof);
     let bad = case.claim(0, 1, 5, [b"a", b"b"]);

@@ -47,8 +47,8 @@ fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
 fn users_are_served_by_failing_miners_last() {
     let (miners, no_miners) = (miners(2), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
-    dispatcher.assign_to(0, &miners[0]).settle(Ended::Failed);
-    dispatcher.assign_to(0, &miners[1]).settle(Ended::Verified(Duration::from_secs(1)));
+    dispatcher.assign_to(0, &miners[0]).settle(AssignmentOutcome::Failed);
+    dispatcher.assign_to(0, &miners[1]).settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
     // The miner that verified comes first, even at its capacity.
     let assignments =
         [(); 3].map(|()| dispatcher.assign(0, &miners, &no_miners, Instant::now()).unwrap());
@@ -67,11 +67,11 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
     let now = Instant::now();
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
         let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
-        dispatcher.assign(0, &miners, &no_miners, now).unwrap().settle(Ended::Failed);
+        dispatcher.assign(0, &miners, &no_miners, now).unwrap().settle(AssignmentOutcome::Failed);
         dispatcher
             .assign(0, &miners, &no_miners, now)
             .unwrap()
-            .settle(Ended::Verified(Duration::from_secs(1)));
+            .settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
         assert_eq!(
             hotkey(&dispatcher.assign(0, &miners, &no_miners, now).unwrap()),
             key(2),
@@ -92,7 +92,9 @@ fn users_prefer_the_fastest_share_until_it_is_full() {
     let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
     let time = |miner: &ProofMiner, seconds| {
         for _ in 0..8 {
-            dispatcher.assign_to(0, miner).settle(Ended::Verified(Duration::from_secs(seconds)));
+            dispatcher
+                .assign_to(0, miner)
+                .settle(AssignmentOutcome::Verified(Duration::from_secs(seconds)));
         }
     };
     let assign = |circuit| dispatcher.assign(circuit, &miners, &no_miners, Instant::now()).unwrap();
@@ -105,7 +107,7 @@ fn users_prefer_the_fastest_share_until_it_is_full() {
     assert_eq!([&assignments[0], &assignments[1]].map(hotkey), [key(4); 2]);
     drop(assignments);
     assert_eq!(hotkey(&assign(1)), key(5), "no miner is known to be fast for the other circuit");
-    dispatcher.assign_to(0, &miners[3]).settle(Ended::Failed);
+    dispatcher.assign_to(0, &miners[3]).settle(AssignmentOutcome::Failed);
     assert_ne!(hotkey(&assign(0)), key(4), "a failing miner is not preferred");
 }
 
@@ -114,7 +116,9 @@ fn performance_survives_a_restart() {
     let (miners, circuits, now) = (miners(2), [Digest::of(b"a")], Duration::from_secs(1));
     let dispatcher = Dispatcher::new(LIMITS);
     for _ in 0..60 {
-        dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
+        dispatcher
+            .assign_to(0, &miners[0])
+            .settle(AssignmentOutcome::Verified(Duration::from_secs(20)));
     }
     let saved = dispatcher.save(&circuits, now);
     let restarted = Dispatcher::new(LIMITS);
@@ -165,7 +169,7 @@ fn benchmarks_fill_small_capacities_first() {
             // The miner is perfectly parallel: its response time does not depend on the number of
             // requests in flight.
             assignment.in_flight = dispatcher.lock().miners[miner.hotkey()].performance.capacity();
-            assignment.settle(Ended::Verified(Duration::from_secs(1)));
+            assignment.settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
             proofs += 1;
             assert!(proofs < 10_000);
         }
@@ -221,7 +225,7 @@ fn overdue_and_failing_miners_pause() {
             "until the overdue request ends"
         );
         let (before, pause) = (Instant::now(), Duration::from_millis(expected));
-        assignment.settle(Ended::Failed);
+        assignment.settle(AssignmentOutcome::Failed);
         let after = Instant::now();
         let ready = dispatcher.next(0, &miners, after).unwrap_err().unwrap();
         assert!(
@@ -231,7 +235,10 @@ fn overdue_and_failing_miners_pause() {
         );
         now = ready;
     }
-    dispatcher.next(0, &miners, now).unwrap().settle(Ended::Verified(Duration::from_secs(1)));
+    dispatcher
+        .next(0, &miners, now)
+        .unwrap()
+        .settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
     assert!(
         dispatcher.next(0, &miners, now + LIMITS.interval).is_ok(),
         "a verified proof ends the pauses"
@@ -246,7 +253,9 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     assert_eq!((unknown.timeout, unknown.patience), (LIMITS.timeout, LIMITS.patience));
     drop(unknown);
     for _ in 0..60 {
-        dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
+        dispatcher
+            .assign_to(0, &miners[0])
+            .settle(AssignmentOutcome::Verified(Duration::from_secs(20)));
     }
     let measured = dispatcher.assign_to(0, &miners[0]);
     assert_eq!(
@@ -263,7 +272,9 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     );
     drop((measured, newcomer, other));
     for _ in 0..60 {
-        dispatcher.assign_to(1, &miners[0]).settle(Ended::Verified(Duration::from_millis(1)));
+        dispatcher
+            .assign_to(1, &miners[0])
+            .settle(AssignmentOutcome::Verified(Duration::from_millis(1)));
     }
     assert_eq!(
         dispatcher.assign_to(1, &miners[0]).timeout,

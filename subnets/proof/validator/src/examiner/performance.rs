@@ -7,11 +7,11 @@ use taonet_proof_core::Digest;
 use taonet_service::{Access, atomic_write, unix_time};
 
 use crate::Examiner;
-use crate::capacity::Saved;
+use crate::capacity::SavedPerformance;
 
 /// Reads the file. One that is missing or corrupt yields `None`: miners are then measured from
 /// scratch.
-pub(super) fn read(path: &Path) -> Option<Saved> {
+pub(super) fn read(path: &Path) -> Option<SavedPerformance> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Option<Saved> {
             return None;
         }
     };
-    match Saved::from_json(&text) {
+    match SavedPerformance::from_json(&text) {
         Ok(saved) => Some(saved),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "the measured capacities are corrupt");

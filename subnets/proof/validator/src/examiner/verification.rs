@@ -10,7 +10,7 @@ use taonet_proof_core::scoring::Outcome;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::keep;
-use crate::diagnosis::{Remembered, diagnose};
+use crate::diagnosis::{ProofHistory, diagnose};
 use crate::request::{LoadedCircuit, UnverifiedProof};
 use crate::{ProofMiner, measures};
 
@@ -20,17 +20,17 @@ pub(super) struct Verifications {
     shared: Arc<Shared>,
     threads: Arc<Semaphore>,
     /// Proofs queued for a thread, by the circuit's position.
-    waiting: Vec<Mutex<VecDeque<Waiting>>>,
+    waiting: Vec<Mutex<VecDeque<QueuedProof>>>,
 }
 
 struct Shared {
     circuits: Arc<Vec<LoadedCircuit>>,
-    remembered: Arc<Remembered>,
+    remembered: Arc<ProofHistory>,
     bundles: Option<PathBuf>,
 }
 
 /// A queued proof. If its channel closes without an outcome, the verifier itself failed.
-struct Waiting {
+struct QueuedProof {
     claimed: Arc<UnverifiedProof>,
     outcome: oneshot::Sender<Outcome>,
 }
@@ -40,7 +40,7 @@ impl Verifications {
     /// if there is one.
     pub(super) fn new(
         circuits: &Arc<Vec<LoadedCircuit>>,
-        remembered: &Arc<Remembered>,
+        remembered: &Arc<ProofHistory>,
         threads: usize,
         bundles: Option<PathBuf>,
     ) -> Self {
@@ -59,11 +59,11 @@ impl Verifications {
         claimed: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
-        let most = self.shared.circuits.get(position)?.verifier.most_together().max(1);
+        let most = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
         let queue = self.waiting.get(position)?;
         let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, outcome) = oneshot::channel();
-        lock().push_back(Waiting { claimed: Arc::clone(&claimed), outcome: sender });
+        lock().push_back(QueuedProof { claimed: Arc::clone(&claimed), outcome: sender });
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
         let proofs = take(&mut lock(), &claimed, most);
         if proofs.is_empty() {
@@ -83,10 +83,10 @@ impl Verifications {
 /// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is
 /// not in the queue.
 fn take(
-    waiting: &mut VecDeque<Waiting>,
+    waiting: &mut VecDeque<QueuedProof>,
     claimed: &Arc<UnverifiedProof>,
     most: usize,
-) -> Vec<Waiting> {
+) -> Vec<QueuedProof> {
     // Nobody waits for the proofs of abandoned requests.
     waiting.retain(|waiting| !waiting.outcome.is_closed());
     let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
@@ -98,13 +98,13 @@ fn take(
 impl Shared {
     /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the
     /// diagnosis of others.
-    fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[ProofMiner]) {
+    fn verify(&self, position: usize, proofs: Vec<QueuedProof>, miners: &[ProofMiner]) {
         let Some(examined) = self.circuits.get(position) else { return };
         let (start, count) = (Instant::now(), proofs.len());
         let results = verify_all(examined, &proofs);
         let each = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
-        for (Waiting { claimed, outcome }, result) in proofs.into_iter().zip(results) {
+        for (QueuedProof { claimed, outcome }, result) in proofs.into_iter().zip(results) {
             measures::verification(each);
             match result {
                 Ok(()) => {
@@ -131,19 +131,19 @@ impl Shared {
     }
 }
 
-fn verify_all(examined: &LoadedCircuit, proofs: &[Waiting]) -> Vec<Result<(), VerifyError>> {
+fn verify_all(examined: &LoadedCircuit, proofs: &[QueuedProof]) -> Vec<Result<(), VerifyError>> {
     let verify =
         |claimed: &UnverifiedProof| examined.verifier.verify(&claimed.statement, &claimed.proof);
     let results = match proofs {
         [only] => vec![verify(&only.claimed)],
         several => {
-            let pair = |waiting: &Waiting| {
+            let pair = |waiting: &QueuedProof| {
                 (waiting.claimed.statement.clone(), waiting.claimed.proof.clone())
             };
             examined.verifier.verify_all(&several.iter().map(pair).collect::<Vec<_>>())
         }
     };
-    let again = |(waiting, result): (&Waiting, Result<(), VerifyError>)| match result {
+    let again = |(waiting, result): (&QueuedProof, Result<(), VerifyError>)| match result {
         // An error of the local verifier is not the miner's fault. An external program has used its
         // timeout, so it is not run again.
         Err(error) if error.is_local() && !examined.is_external() => verify(&waiting.claimed),
@@ -174,8 +174,8 @@ mod tests {
             self.0.verify(statement, proof)
         }
 
-        fn most_together(&self) -> usize {
-            self.0.most_together()
+        fn max_batch_size(&self) -> usize {
+            self.0.max_batch_size()
         }
 
         fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {

@@ -14,7 +14,7 @@ use taonet_wallet::{Keypair, Signature, verify};
 use super::unix_seconds;
 
 /// Maximum size of a response, in bytes.
-const LARGEST: usize = 4096;
+const MAX_RESPONSE_BYTES: usize = 4096;
 
 /// Authenticates a connection to the miner with this hotkey.
 ///
@@ -39,7 +39,8 @@ pub(super) async fn authenticate(
     write_frame_and_finish(&mut send, MessageType::HandshakeRequest, &message)
         .await
         .map_err(|_| "connection lost")?;
-    let (kind, response) = read_frame(&mut recv, LARGEST).await.map_err(|_| "no response")?;
+    let (kind, response) =
+        read_frame(&mut recv, MAX_RESPONSE_BYTES).await.map_err(|_| "no response")?;
     if kind != MessageType::HandshakeResponse {
         return Err("the response is not a handshake");
     }

@@ -23,7 +23,7 @@ const WINDOW: u32 = 1 << 20;
 /// MiB that nobody has read.
 pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(HasKey(Arc::clone(&provider)));
+    let verifier = Arc::new(KeyPossessionVerifier(Arc::clone(&provider)));
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -47,9 +47,9 @@ pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
 /// Certificate verifier that accepts any certificate whose key the server has. The signed
 /// handshake, which includes the certificate's fingerprint, then authenticates the miner.
 #[derive(Debug)]
-struct HasKey(Arc<CryptoProvider>);
+struct KeyPossessionVerifier(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for HasKey {
+impl ServerCertVerifier for KeyPossessionVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -218,7 +218,7 @@ mod tests {
     use super::super::super::sounds::wav;
     use super::*;
 
-    fn found(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
+    fn list_recordings(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
         match Recordings::find(
             directory.to_str().unwrap(),
             language,
@@ -236,7 +236,7 @@ mod tests {
         let write = |name: &str, content: &[u8]| {
             std::fs::write(directory.path().join(name), content).unwrap();
         };
-        let error = || found(directory.path(), None).unwrap_err().to_string();
+        let error = || list_recordings(directory.path(), None).unwrap_err().to_string();
         assert!(error().ends_with(&format!("contains no WAV file\nhint: {FORMAT}")), "{}", error());
         write("b.wav", &wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap());
         assert!(
@@ -250,7 +250,7 @@ mod tests {
         write("a.WAV", &wav(vec![0.1; 24_000], SampleRate::HZ_16K).unwrap());
         write("a.txt", b"Hello.");
         write("a.src.txt", "Allô.".as_bytes());
-        let items = found(directory.path(), Some("fr")).unwrap();
+        let items = list_recordings(directory.path(), Some("fr")).unwrap();
         let fields: Vec<_> = items
             .iter()
             .map(|item| (&*item.name, item.source.as_deref(), item.source_sec))
@@ -262,7 +262,10 @@ mod tests {
             ("bench-2", "fr", "en")
         );
         assert_eq!(challenge.utterances[0].target.text, "Good morning.");
-        assert_eq!(found(directory.path(), None).unwrap()[0].challenge.language, UNDETERMINED);
+        assert_eq!(
+            list_recordings(directory.path(), None).unwrap()[0].challenge.language,
+            UNDETERMINED
+        );
         write("c.wav", b"RIFF");
         assert!(error().ends_with("c.wav"), "{}", error());
     }
@@ -276,7 +279,7 @@ mod tests {
             std::fs::write(path.with_extension("wav"), file).unwrap();
             std::fs::write(path.with_extension("txt"), "Hello.").unwrap();
         }
-        let items = |speakers| repeated(found(directory.path(), None).unwrap(), speakers);
+        let items = |speakers| repeated(list_recordings(directory.path(), None).unwrap(), speakers);
         assert_eq!(items(1).len(), 2);
         let five = items(5);
         let names: Vec<_> = five.iter().map(|item| item.name.as_str()).collect();
@@ -299,7 +302,7 @@ mod tests {
             let file = Wav::wrap(&samples, SampleFormat::S16, channels, rate).unwrap();
             std::fs::write(directory.path().join("a.wav"), file).unwrap();
             std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
-            match found(directory.path(), None) {
+            match list_recordings(directory.path(), None) {
                 Ok(items) => {
                     assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s");
                 }

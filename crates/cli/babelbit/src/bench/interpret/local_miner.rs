@@ -129,7 +129,7 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
             "the miner did not start: {status}\nhint: options after -- are those of `bb miner`"
         );
         let failure =
-            status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::of_code);
+            status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::from_code);
         return Err(match failure {
             Some(failure) => Classified::error(failure, message),
             None => anyhow!(message),

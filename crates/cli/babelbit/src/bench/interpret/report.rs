@@ -196,7 +196,7 @@ impl Report {
     }
 
     /// Formats the report as text.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn format_report(&self) -> String {
         let total = Total::of(&self.items);
         let mut rows = table(&INTERPRET_BENCHMARK);
         for item in &self.items {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{DispatchError, Effect, RefusedBecause, calls};
+use taonet_chain::{DispatchError, Effect, RefusalReason, calls};
 use taonet_primitives::Rao;
 use taonet_shield::ShieldKey;
 
@@ -51,25 +51,25 @@ async fn each_outcome_has_its_message_and_exit_code() {
         ),
         (Script::Fail(DispatchError::Other("Token(FundsUnavailable)".into())), 5, &["tao balance"]),
         (
-            Script::Refuse(RefusedBecause::custom(6)),
+            Script::Refuse(RefusalReason::custom(6)),
             5,
             &["the rate limit is exceeded", "hint: wait", "150 blocks"],
         ),
         (
-            Script::Refuse(RefusedBecause::custom(12)),
+            Script::Refuse(RefusalReason::custom(12)),
             5,
             &["the rate limit for serving", "hint: wait", "50 blocks"],
         ),
-        (Script::Refuse(RefusedBecause::Payment), 5, &["tao balance"]),
+        (Script::Refuse(RefusalReason::Payment), 5, &["tao balance"]),
         (
-            Script::Refuse(RefusedBecause::BadSignature),
+            Script::Refuse(RefusalReason::BadSignature),
             4,
             &["the signature does not match this call"],
         ),
         (Script::Drop, 6, &["dropped 0x", "expires after block 127"]),
         (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
         (Script::LoseRequest, 3, &["is unknown"]),
-        (Script::Refuse(RefusedBecause::Banned), 6, &["is unknown", "banned", "after block 127"]),
+        (Script::Refuse(RefusalReason::Banned), 6, &["is unknown", "banned", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);
@@ -200,7 +200,7 @@ async fn a_shielded_call_is_only_sent_encrypted() {
 async fn a_ciphertext_for_an_old_key_is_refused() {
     let chain = MockChain::default();
     chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
-    chain.script([Script::Refuse(RefusedBecause::custom(24))]);
+    chain.script([Script::Refuse(RefusalReason::custom(24))]);
     let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET })
         .await
         .unwrap_err()

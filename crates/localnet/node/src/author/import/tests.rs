@@ -49,13 +49,13 @@ fn blocks_of_another_author_are_executed_with_the_same_results() {
 }
 
 /// Changes a block.
-type Spoil = fn(&mut Block);
+type BlockChange = fn(&mut Block);
 
 #[test]
 fn a_block_with_another_result_is_refused() {
     let mut leader = author();
     leader.make(2).unwrap();
-    let spoiled: [(Spoil, &str); 7] = [
+    let spoiled: [(BlockChange, &str); 7] = [
         (|block| block.head.header.state_root = H256::zero(), "its state root is 0x0000"),
         (|block| block.head.header.extrinsics_root = H256::zero(), "its extrinsics root is 0x0000"),
         (|block| block.head.header.digest.push(DigestItem::Other(vec![1])), "its digest is Digest"),

@@ -141,7 +141,7 @@ fn chain_restarts_from_another_block() {
     state.top.insert(b"a".to_vec(), vec![7; 70]);
     let (other, head) = leader_block(&state);
     let first = |state: &Storage| {
-        FirstBlock::of_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone())
+        FirstBlock::from_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone())
     };
     let wrong = first(&genesis()).err().unwrap();
     assert_ne!(wrong, *head.header.state_root());

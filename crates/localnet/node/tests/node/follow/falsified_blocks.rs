@@ -6,7 +6,7 @@ use jsonrpsee::{RpcModule, rpc_params};
 use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
 
-use super::{caught_up, following, leader_error};
+use super::{following, leader_error, wait_until_caught_up};
 use crate::support::{config, node};
 use crate::watch::client;
 
@@ -144,7 +144,7 @@ async fn leader_with_false_blocks_is_refused() {
         let mut config = following(&leader);
         config.directory = Some(directory.path().to_owned());
         let follower = Node::start(config.clone()).await.unwrap();
-        caught_up(&follower, &leader).await;
+        wait_until_caught_up(&follower, &leader).await;
         let head = follower.head();
         follower.stop().await;
         let newest = leader.mine(1).await.unwrap();
@@ -164,7 +164,7 @@ async fn leader_with_false_blocks_is_refused() {
         // The follower continues with the real leader.
         config.follow = Some(leader.url());
         let follower = Node::start(config).await.unwrap();
-        caught_up(&follower, &leader).await;
+        wait_until_caught_up(&follower, &leader).await;
         follower.stop().await;
     }
     for (falsification, expected) in [

@@ -1,6 +1,6 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
-use crate::subtensor::epoch::{Earned, Pending};
+use crate::subtensor::epoch::{EpochEmission, Pending};
 use crate::subtensor::{
     AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod,
     MaxAllowedUids, MaxRegistrationsPerBlock, Owner, StakeThreshold, SubnetAlphaOut, TaoWeight,
@@ -193,7 +193,7 @@ fn unregistered_parent_earns_through_its_child() {
         set_child(&parent, &child, u64::MAX);
         Delegates::<Runtime>::insert(&parent, PerU16::from_parts(0));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
-        let earned = Earned { server: vec![0; 3], validator: vec![0, 0, 1_000] };
+        let earned = EpochEmission { server: vec![0; 3], validator: vec![0, 0, 1_000] };
         let pending = Pending { validator: 1_000_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &parent).0, 500_000);

@@ -5,8 +5,8 @@ use crate::testing::{BABELBIT, Subtensor, chain, key};
 
 const STAKE: u64 = 1_000_000_000_000;
 
-fn nothing_earned() -> Earned {
-    Earned { server: vec![0; 3], validator: vec![0; 3] }
+fn nothing_earned() -> EpochEmission {
+    EpochEmission { server: vec![0; 3], validator: vec![0; 3] }
 }
 
 /// Runs a test with the owner's genesis neuron and two more with stake.
@@ -35,7 +35,7 @@ fn rewards_of_owner_miners_are_recycled_or_burned() {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
             let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
-            let earned = Earned { server: vec![300, 500, 200], ..nothing_earned() };
+            let earned = EpochEmission { server: vec![300, 500, 200], ..nothing_earned() };
             Subtensor::distribute(
                 BABELBIT,
                 &neurons,
@@ -61,7 +61,7 @@ fn validators_deduct_take_and_share_remainder_with_stakers() {
         // A nominator holds as much as the owner of the hotkey.
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
-        let earned = Earned { validator: vec![0, 750, 250], ..nothing_earned() };
+        let earned = EpochEmission { validator: vec![0, 750, 250], ..nothing_earned() };
         Subtensor::distribute(
             BABELBIT,
             &neurons,
@@ -89,7 +89,7 @@ fn root_stake_earns_claimable_dividends() {
         // By the TAO weight, 100 TAO count as 5.27 alpha.
         let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
         assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
-        let earned = Earned { validator: vec![0, 1_000, 1_000], ..nothing_earned() };
+        let earned = EpochEmission { validator: vec![0, 1_000, 1_000], ..nothing_earned() };
         let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha

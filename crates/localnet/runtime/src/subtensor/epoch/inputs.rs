@@ -91,8 +91,8 @@ impl<T: Config> Pallet<T> {
             stake_threshold: StakeThreshold::<T>::get(),
             owner_uid,
             max_validators: MaxAllowedValidators::<T>::get(netuid),
-            validator_permit: of_length(ValidatorPermit::<T>::get(netuid), n),
-            last_update: of_length(LastUpdate::<T>::get(index), n),
+            validator_permit: resized(ValidatorPermit::<T>::get(netuid), n),
+            last_update: resized(LastUpdate::<T>::get(index), n),
             block_at_registration: neurons.registered.clone(),
             commit_blocks: Self::commit_blocks(netuid, mecid),
             weights: (0..n).map(|uid| row(Weights::<T>::get(index, uid))).collect(),
@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
             alpha_high,
             alpha_sigmoid_steepness: AlphaSigmoidSteepness::<T>::get(netuid),
             liquid_alpha_consensus: match LiquidAlphaConsensusMode::<T>::get(netuid) {
-                ConsensusMode::Previous => Some(of_length(previous_consensus::<T>(index), n)),
+                ConsensusMode::Previous => Some(resized(previous_consensus::<T>(index), n)),
                 ConsensusMode::Current | ConsensusMode::Auto => None,
             },
         }
@@ -119,7 +119,7 @@ fn previous_consensus<T: Config>(index: NetUidStorageIndex) -> Vec<u16> {
 
 /// Pads or truncates a stored list to the number of neurons: it can be outdated until the next
 /// epoch.
-fn of_length<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
+fn resized<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
     list.resize(n.into(), V::default());
     list
 }

@@ -246,11 +246,11 @@ fn unpayable_dividends_are_deferred() {
 #[test]
 fn epoch_pays_lease_contributors() {
     with_lease(50, |[_, bob, _], lease| {
-        use crate::subtensor::epoch::{Earned, Pending};
+        use crate::subtensor::epoch::{EpochEmission, Pending};
         jump_to(300);
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
         let neurons = Subtensor::neurons(LEASED).unwrap();
-        let earned = Earned { server: vec![0], validator: vec![0] };
+        let earned = EpochEmission { server: vec![0], validator: vec![0] };
         Subtensor::distribute(
             LEASED,
             &neurons,
@@ -265,10 +265,10 @@ fn epoch_pays_lease_contributors() {
 fn owner_cut_of_leased_subnet_is_not_locked() {
     with_lease(50, |[_, bob, _], lease| {
         use crate::subtensor::OwnerCutAutoLockEnabled;
-        use crate::subtensor::epoch::{Earned, Pending};
+        use crate::subtensor::epoch::{EpochEmission, Pending};
         OwnerCutAutoLockEnabled::<Runtime>::insert(LEASED, true);
         let neurons = Subtensor::neurons(LEASED).unwrap();
-        let earned = Earned { server: vec![0], validator: vec![0] };
+        let earned = EpochEmission { server: vec![0], validator: vec![0] };
         for payments in 1..=3 {
             jump_to(payments * 100);
             SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);

@@ -19,7 +19,7 @@ use crate::types::MechId;
 /// Minimum lock cost of a subnet: 1 000 TAO, in rao.
 const MIN_LOCK: u64 = 1_000_000_000_000;
 
-fn all_up_to(last: u16) -> Vec<NetUid> {
+fn netuids_up_to(last: u16) -> Vec<NetUid> {
     (0..=last).map(NetUid).collect()
 }
 
@@ -63,7 +63,7 @@ fn new_subnet_has_initial_values() {
         let netuid = NetUid(60);
         assert!(matches!(last_event(), Event::NetworkAdded(NetUid(60), 1)));
         assert_eq!(balance(&alice), before - MIN_LOCK);
-        assert_eq!(Subtensor::all_netuids(), all_up_to(60));
+        assert_eq!(Subtensor::all_netuids(), netuids_up_to(60));
         assert_eq!(TotalNetworks::<Runtime>::get(), 61);
         assert_eq!(SubnetOwner::<Runtime>::get(netuid), alice);
         assert_eq!(SubnetOwnerHotkey::<Runtime>::get(netuid), key(1));
@@ -128,7 +128,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
         assert_eq!(create("Bob", 2), "ok");
         NetworkRateLimit::<Runtime>::put(0);
         assert_eq!(create("Bob", 2), "ok", "a hotkey may own several subnets");
-        assert_eq!(Subtensor::all_netuids(), all_up_to(62));
+        assert_eq!(Subtensor::all_netuids(), netuids_up_to(62));
     });
 }
 
@@ -208,7 +208,7 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
         assert!(!Axons::<Runtime>::contains_key(BABELBIT, &hotkey));
         // The netuid is reused, with none of the previous settings.
-        assert_eq!(Subtensor::all_netuids(), all_up_to(59));
+        assert_eq!(Subtensor::all_netuids(), netuids_up_to(59));
         assert_eq!(TotalNetworks::<Runtime>::get(), 60);
         assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Bob"));
         assert_eq!(Subtensor::neuron_count(BABELBIT), 1);

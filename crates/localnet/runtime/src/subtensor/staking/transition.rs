@@ -17,7 +17,7 @@ const MIN_TRANSFER: TaoBalance = TaoBalance(100_000);
 
 /// Location of a stake: coldkey, hotkey and subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place<'a> {
+struct StakePosition<'a> {
     coldkey: &'a AccountId32,
     hotkey: &'a AccountId32,
     netuid: NetUid,
@@ -25,8 +25,8 @@ struct Place<'a> {
 
 /// A move of stake.
 struct Transition<'a> {
-    from: Place<'a>,
-    to: Place<'a>,
+    from: StakePosition<'a>,
+    to: StakePosition<'a>,
     limit: Option<Limit>,
     /// Whether the subnets must allow transfers.
     is_transfer: bool,
@@ -48,8 +48,9 @@ impl<T: Config> Pallet<T> {
         destination_netuid: NetUid,
         alpha_amount: AlphaBalance,
     ) -> DispatchResult {
-        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
-        let to = Place { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
+        let from = StakePosition { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to =
+            StakePosition { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
         Self::move_between(from, to, None, alpha_amount)
     }
 
@@ -64,8 +65,9 @@ impl<T: Config> Pallet<T> {
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
-        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
-        let to = Place { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
+        let from = StakePosition { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to =
+            StakePosition { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
         Self::move_between(
             from,
             to,
@@ -75,8 +77,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn move_between(
-        from: Place<'_>,
-        to: Place<'_>,
+        from: StakePosition<'_>,
+        to: StakePosition<'_>,
         limit: Option<Limit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
@@ -131,8 +133,8 @@ impl<T: Config> Pallet<T> {
         amount: AlphaBalance,
     ) -> DispatchResult {
         let transition = Transition {
-            from: Place { coldkey: who, hotkey, netuid: before },
-            to: Place { coldkey: who, hotkey, netuid: after },
+            from: StakePosition { coldkey: who, hotkey, netuid: before },
+            to: StakePosition { coldkey: who, hotkey, netuid: after },
             limit,
             is_transfer: false,
         };
@@ -149,8 +151,8 @@ impl<T: Config> Pallet<T> {
         destination_netuid: NetUid,
         alpha_amount: AlphaBalance,
     ) -> DispatchResult {
-        let from = Place { coldkey: who, hotkey, netuid: origin_netuid };
-        let to = Place { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
+        let from = StakePosition { coldkey: who, hotkey, netuid: origin_netuid };
+        let to = StakePosition { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
         let moved =
             Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
         let (before, after) = (who.clone(), destination_coldkey.clone());
@@ -175,8 +177,8 @@ impl<T: Config> Pallet<T> {
         destination_netuid: NetUid,
         alpha_amount: AlphaBalance,
     ) -> DispatchResult {
-        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
-        let to = Place {
+        let from = StakePosition { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to = StakePosition {
             coldkey: destination_coldkey,
             hotkey: destination_hotkey,
             netuid: destination_netuid,
@@ -224,8 +226,8 @@ impl<T: Config> Pallet<T> {
     /// the trade on root if there is one, otherwise the second trade. If the received TAO is less
     /// than `minimum`, it stays in the coldkey's balance.
     fn trade(
-        from: Place<'_>,
-        to: Place<'_>,
+        from: StakePosition<'_>,
+        to: StakePosition<'_>,
         amount: AlphaBalance,
         minimum: TaoBalance,
     ) -> Result<TaoBalance, DispatchError> {
@@ -251,8 +253,8 @@ impl<T: Config> Pallet<T> {
     /// `AmountTooLow` if the stake is worth less than `MIN_TRANSFER` at the current price, and the
     /// errors of [`Self::move_lock_with_stake`].
     fn carry_within(
-        from: Place<'_>,
-        to: Place<'_>,
+        from: StakePosition<'_>,
+        to: StakePosition<'_>,
         amount: AlphaBalance,
     ) -> Result<TaoBalance, DispatchError> {
         let worth = Self::alpha_price(from.netuid)
@@ -289,8 +291,8 @@ impl<T: Config> Pallet<T> {
         amount: AlphaBalance,
     ) -> DispatchResult {
         let amount = amount.min(Self::stake_of(hotkey, from, netuid));
-        let from = Place { coldkey: from, hotkey, netuid };
-        let to = Place { coldkey: to, hotkey, netuid };
+        let from = StakePosition { coldkey: from, hotkey, netuid };
+        let to = StakePosition { coldkey: to, hotkey, netuid };
         Self::carry_within(from, to, amount).map(|_| ())
     }
 

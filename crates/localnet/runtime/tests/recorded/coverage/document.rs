@@ -3,7 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status};
-use crate::explanations::{ABSENCES, Absence, Absent, UNUSED};
+use crate::explanations::{ABSENCES, Absence, AbsentItems, UNUSED};
 use crate::items::{Item, Kind};
 use crate::tiers::is_tier_1;
 
@@ -158,18 +158,18 @@ pub(crate) fn document(rows: &[Row]) -> String {
              localnet. Calls are in two\n[tiers](#tiers-of-calls).\n\n";
     page += "| Pallet | Tier 1 calls | Tier 2 calls | Storage | Events | Errors | Constants |\n";
     page += "|---|---|---|---|---|---|---|\n";
-    for owner in owners(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
+    for owner in owners(rows, |kind| Kind::PALLET_KINDS.contains(&kind), true) {
         let tier_1 = cell(rows, &owner, is_tier_1);
         let tier_2 = cell(rows, &owner, |item| item.kind == Kind::Call && !is_tier_1(item));
         page += &format!("| {owner} | {tier_1} | {tier_2} |");
-        for kind in Kind::OF_PALLETS.into_iter().filter(|kind| *kind != Kind::Call) {
+        for kind in Kind::PALLET_KINDS.into_iter().filter(|kind| *kind != Kind::Call) {
             page += &format!(" {} |", cell(rows, &owner, |item| item.kind == kind));
         }
         page.push('\n');
     }
     page += &format!(
         "\nUnsupported: {}.\n",
-        owners(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", ")
+        owners(rows, |kind| Kind::PALLET_KINDS.contains(&kind), false).join(", ")
     );
     page += TIERS;
     page += &tier_1_calls(rows);
@@ -271,8 +271,8 @@ fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
 fn listed(absence: &Absence) -> (String, &'static str) {
     let owners = absence.owners.join(", ");
     match absence.items {
-        Absent::All => (owners, absence.reason),
-        Absent::Items(kind, names) => {
+        AbsentItems::All => (owners, absence.reason),
+        AbsentItems::Items(kind, names) => {
             (format!("{owners} {kind}: {}", names.join(", ")), absence.reason)
         }
     }

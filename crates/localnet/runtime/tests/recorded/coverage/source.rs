@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::document;
-use crate::explanations::{Absence, Absent, UNUSED};
+use crate::explanations::{Absence, AbsentItems, UNUSED};
 use crate::items::{self, Kind};
 use crate::vectors;
 
@@ -29,7 +29,7 @@ const NEVER_WRITTEN: [&str; 16] = [
 ];
 
 /// Methods that write storage.
-const WRITES: [&str; 15] = [
+const WRITE_METHODS: [&str; 15] = [
     "append",
     "clear",
     "clear_prefix",
@@ -48,7 +48,7 @@ const WRITES: [&str; 15] = [
 ];
 
 /// Those of them whose callers get the stored value.
-const ALSO_READS: [&str; 3] = ["drain", "drain_prefix", "take"];
+const READING_WRITES: [&str; 3] = ["drain", "drain_prefix", "take"];
 
 /// A pallet, a kind and the name of an item.
 type Name = (String, Kind, String);
@@ -60,7 +60,7 @@ fn storage_that_never_changes_is_named_in_the_document() {
         code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
     let items: BTreeSet<&str> = definitions.map(|(_, text)| identifier(text)).collect();
     let written_items: BTreeSet<&str> = accesses(&code)
-        .filter(|(_, method)| WRITES.contains(method))
+        .filter(|(_, method)| WRITE_METHODS.contains(method))
         .map(|(item, _)| item)
         .collect();
     assert!(items.len() > 250, "{} storage items", items.len());
@@ -78,8 +78,9 @@ fn items_for_clients_only_match_the_document() {
     let used: BTreeSet<Name> =
         modules.iter().flat_map(|(module, code)| variants(module, code)).collect();
     let code: String = modules.values().map(String::as_str).collect();
-    let (writes, reads): (Vec<_>, Vec<_>) = accesses(&code)
-        .partition(|(_, method)| WRITES.contains(method) && !ALSO_READS.contains(method));
+    let (writes, reads): (Vec<_>, Vec<_>) = accesses(&code).partition(|(_, method)| {
+        WRITE_METHODS.contains(method) && !READING_WRITES.contains(method)
+    });
     let written_items: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
@@ -106,7 +107,7 @@ fn items_for_clients_only_match_the_document() {
 
 /// Returns the items that an entry of UNUSED explains.
 fn names(entry: &Absence) -> Vec<Name> {
-    let Absent::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
+    let AbsentItems::Items(kind, names) = entry.items else { panic!("{entry:?} names no items") };
     let items_of = |owner: &&str| -> Vec<Name> {
         names.iter().map(|name| ((*owner).to_owned(), kind, (*name).to_owned())).collect()
     };

@@ -1,6 +1,6 @@
 //! Reasons why the localnet does not use items that clients can decode.
 
-use super::{Absence, Absent, FINAL, IMMEDIATE, MIGRATIONS, NO_TRADES};
+use super::{Absence, AbsentItems, FINAL, IMMEDIATE, MIGRATIONS, NO_TRADES};
 use crate::items::Kind;
 
 const LEFT_OVER: &str = "not returned by the published source of spec version 425 (opentensor/subtensor 14bc6f9f) either";
@@ -19,7 +19,7 @@ const NOT_DECRYPTED: &str =
 pub(crate) static UNUSED: &[Absence] = &[
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &[
                 "BasketConcentrationCapExceeded",
@@ -35,32 +35,35 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BasketHasNoWeights", "RootWeightSettingDisabled"]),
+        items: AbsentItems::Items(
+            Kind::Error,
+            &["BasketHasNoWeights", "RootWeightSettingDisabled"],
+        ),
         reason: "baskets have no weights; the metadata of the real chain describes both errors as retired",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BasketDepositPending"]),
+        items: AbsentItems::Items(Kind::Error, &["BasketDepositPending"]),
         reason: "dividends enter a basket at each epoch, without a queue",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["RootClaimTooHeavy"]),
+        items: AbsentItems::Items(Kind::Error, &["RootClaimTooHeavy"]),
         reason: "`claim_root` has no limit: a claim takes TAO from baskets, and sells nothing",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BetaBasketSeedInProgress"]),
+        items: AbsentItems::Items(Kind::Error, &["BetaBasketSeedInProgress"]),
         reason: MIGRATIONS,
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["RootStakeLocked"]),
+        items: AbsentItems::Items(Kind::Error, &["RootStakeLocked"]),
         reason: "root stake can be withdrawn immediately, as with the real chain's default interval",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &["NetworkDissolveAlreadyQueued", "WaitingForDissolvedSubnetCleanup", "LockIdOverFlow"],
         ),
@@ -68,22 +71,22 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["NeedWaitingMoreBlocksToStarCall"]),
+        items: AbsentItems::Items(Kind::Error, &["NeedWaitingMoreBlocksToStarCall"]),
         reason: "superseded by `StartCallNotReady`",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["FaucetDisabled"]),
+        items: AbsentItems::Items(Kind::Error, &["FaucetDisabled"]),
         reason: "the localnet has the faucet",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["UnableToRecoverPublicKey"]),
+        items: AbsentItems::Items(Kind::Error, &["UnableToRecoverPublicKey"]),
         reason: "as in the published source of spec version 425, `associate_evm_key` fails with InvalidIdentity if no key can be recovered; a recovered key is always valid",
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &[
                 "RootNetworkDoesNotExist",
@@ -96,7 +99,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &[
                 "NotEnoughStake",
@@ -117,7 +120,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"],
         ),
@@ -125,7 +128,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "TaoFlowCutoff",
@@ -141,7 +144,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"],
         ),
@@ -149,12 +152,12 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["DissolveNetworkScheduleDuration"]),
+        items: AbsentItems::Items(Kind::Storage, &["DissolveNetworkScheduleDuration"]),
         reason: IMMEDIATE,
     },
     Absence {
         owners: &["SubtensorModule"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Storage,
             &[
                 "TotalNetworks",
@@ -173,37 +176,37 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["AlphaAssets"],
-        items: Absent::Items(Kind::Storage, &["AlphaBurned", "AlphaRecycled"]),
+        items: AbsentItems::Items(Kind::Storage, &["AlphaBurned", "AlphaRecycled"]),
         reason: RECORDS,
     },
     Absence {
         owners: &["Commitments"],
-        items: Absent::Items(Kind::Storage, &["LastCommitment", "LastBondsReset"]),
+        items: AbsentItems::Items(Kind::Storage, &["LastCommitment", "LastBondsReset"]),
         reason: RECORDS,
     },
     Absence {
         owners: &["Proxy"],
-        items: Absent::Items(Kind::Storage, &["LastCallResult"]),
+        items: AbsentItems::Items(Kind::Storage, &["LastCallResult"]),
         reason: RECORDS,
     },
     Absence {
         owners: &["Swap"],
-        items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]),
+        items: AbsentItems::Items(Kind::Storage, &["PalSwapInitialized"]),
         reason: READ_BY_425,
     },
     Absence {
         owners: &["MevShield"],
-        items: Absent::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),
+        items: AbsentItems::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),
         reason: "the keys do not expire",
     },
     Absence {
         owners: &["MevShield"],
-        items: Absent::Items(Kind::Storage, &["OnInitializeWeight", "MaxExtrinsicWeight"]),
+        items: AbsentItems::Items(Kind::Storage, &["OnInitializeWeight", "MaxExtrinsicWeight"]),
         reason: NOT_DECRYPTED,
     },
     Absence {
         owners: &["MevShield"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Event,
             &[
                 "ExtrinsicDispatchFailed",
@@ -216,32 +219,32 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["AdminUtils"],
-        items: Absent::Items(Kind::Error, &["GrandpaChangeDelayMustBeZero"]),
+        items: AbsentItems::Items(Kind::Error, &["GrandpaChangeDelayMustBeZero"]),
         reason: FINAL,
     },
     Absence {
         owners: &["Commitments"],
-        items: Absent::Items(Kind::Error, &["TooManyFieldsInCommitmentInfo"]),
+        items: AbsentItems::Items(Kind::Error, &["TooManyFieldsInCommitmentInfo"]),
         reason: "a commitment with more fields than `MaxFields` cannot be decoded",
     },
     Absence {
         owners: &["Commitments"],
-        items: Absent::Items(Kind::Error, &["UnexpectedUnreserveLeftover"]),
+        items: AbsentItems::Items(Kind::Error, &["UnexpectedUnreserveLeftover"]),
         reason: "commitments reserve no deposit",
     },
     Absence {
         owners: &["Crowdloan"],
-        items: Absent::Items(Kind::Error, &["ContributionPeriodNotEnded"]),
+        items: AbsentItems::Items(Kind::Error, &["ContributionPeriodNotEnded"]),
         reason: LEFT_OVER,
     },
     Absence {
         owners: &["Crowdloan"],
-        items: Absent::Items(Kind::Error, &["Underflow"]),
+        items: AbsentItems::Items(Kind::Error, &["Underflow"]),
         reason: IMPOSSIBLE,
     },
     Absence {
         owners: &["Drand"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &["NoneValue", "StorageOverflow", "DrandConnectionFailure", "UnverifiedPulse"],
         ),
@@ -249,17 +252,17 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["Proxy"],
-        items: Absent::Items(Kind::Error, &["Unproxyable"]),
+        items: AbsentItems::Items(Kind::Error, &["Unproxyable"]),
         reason: LEFT_OVER,
     },
     Absence {
         owners: &["Proxy"],
-        items: Absent::Items(Kind::Error, &["AnnouncementDepositInvariantViolated"]),
+        items: AbsentItems::Items(Kind::Error, &["AnnouncementDepositInvariantViolated"]),
         reason: IMPOSSIBLE,
     },
     Absence {
         owners: &["Swap"],
-        items: Absent::Items(
+        items: AbsentItems::Items(
             Kind::Error,
             &[
                 "InsufficientInputAmount",
@@ -273,7 +276,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     },
     Absence {
         owners: &["Swap"],
-        items: Absent::Items(Kind::Error, &["InsufficientLiquidity", "ReservesOutOfBalance"]),
+        items: AbsentItems::Items(Kind::Error, &["InsufficientLiquidity", "ReservesOutOfBalance"]),
         reason: IMPOSSIBLE,
     },
 ];

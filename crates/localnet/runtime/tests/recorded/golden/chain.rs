@@ -64,7 +64,7 @@ fn events_but_issued(events: &Json) -> Vec<u8> {
     let (_, entry) = values::storage("System", "Events").unwrap();
     let mut expected = raw[..=ISSUED].to_vec();
     (expected[0], expected[3]) = (1 << 2, 17);
-    values::round_trip(values::held(entry), &expected).unwrap();
+    values::round_trip(values::value_type(entry), &expected).unwrap();
     [&[7 << 2], &raw[1 + ISSUED..]].concat()
 }
 
@@ -76,7 +76,7 @@ fn events_are_read_as_recorded() {
     assert_eq!(records.encode(), raw);
 
     let (_, entry) = values::storage("System", "Events").unwrap();
-    let read = values::round_trip(values::held(entry), &raw).unwrap();
+    let read = values::round_trip(values::value_type(entry), &raw).unwrap();
     let ValueDef::Composite(read) = read.value else { panic!("the events are not a list") };
     let decoded = &list(&events["decoded"])[1..];
     assert_eq!((read.len(), decoded.len()), (7, 7));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use taonet_primitives::Backoff;
 
 /// Markers of transient failures of the gateway, or of the miner behind it.
-const PASSING: [&str; 12] = [
+const TRANSIENT_MARKERS: [&str; 12] = [
     "endpoint_not_found",
     "pod_capacity_exhausted",
     "pod_recreating",
@@ -20,7 +20,8 @@ const PASSING: [&str; 12] = [
     "miner endpoint unavailable",
 ];
 /// Markers of final refusals by a running miner.
-const FINAL: [&str; 3] = ["miner_app_unavailable", "miner not initialized", "not initialized"];
+const FINAL_MARKERS: [&str; 3] =
+    ["miner_app_unavailable", "miner not initialized", "not initialized"];
 /// Minimum pause between attempts.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Time reserved for the attempt after a pause.
@@ -30,13 +31,13 @@ const RESERVE: Duration = Duration::from_millis(500);
 pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     let body = body.to_lowercase();
     let mentions = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
-    if mentions(&FINAL) {
+    if mentions(&FINAL_MARKERS) {
         return false;
     }
     match status {
         404 | 429 | 503 | 504 => true,
         409 | 410 if mentions(&["upstream", "unavailable"]) => true,
-        _ => mentions(&PASSING),
+        _ => mentions(&TRANSIENT_MARKERS),
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
         ] {
             assert_eq!(is_retryable(status, body), repeated, "{status} {body}");
         }
-        for marker in PASSING {
+        for marker in TRANSIENT_MARKERS {
             assert!(is_retryable(500, marker), "{marker}");
         }
     }

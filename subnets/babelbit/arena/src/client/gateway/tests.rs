@@ -261,5 +261,5 @@ fn token_route_is_derived_from_call_route() {
 #[tokio::test]
 async fn call_through_the_gateway_may_take_10_min() {
     let miner = miner_at("http://127.0.0.1:1/runsync", &VirtualClock::default());
-    assert_eq!(miner.patience(), Duration::from_mins(10));
+    assert_eq!(miner.min_timeout(), Duration::from_mins(10));
 }

@@ -105,7 +105,7 @@ async fn malformed_or_newer_file_is_not_overwritten() {
 
 #[test]
 fn submissions_without_a_win_are_evicted_first() {
-    let mut saved = Saved::default();
+    let mut saved = SavedEntries::default();
     for uid in 1..=3 {
         let entry =
             Entry { endpoint_url: String::new(), uid, first_at_ms: 0, last_at_ms: u64::from(uid) };

@@ -16,7 +16,7 @@ fn request(key: &Keypair, now: SystemTime) -> TokenRequest {
     signed_request(key, Some(("5M", 7)), now)
 }
 
-fn refused(grants: &Grants, request: &TokenRequest, now: SystemTime) -> String {
+fn refusal_message(grants: &Grants, request: &TokenRequest, now: SystemTime) -> String {
     grants.grant(request, now).unwrap_err().to_string()
 }
 
@@ -49,14 +49,14 @@ fn token_request_with_changed_field_is_refused() {
     ] {
         let mut request = good();
         change(&mut request);
-        assert_eq!(refused(&grants, &request, at(0.0)), said);
+        assert_eq!(refusal_message(&grants, &request, at(0.0)), said);
     }
     assert!(
-        refused(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0))
+        refusal_message(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0))
             .starts_with("hotkey: ")
     );
     assert!(
-        refused(&grants, &TokenRequest { signature: "ff".into(), ..good() }, at(0.0))
+        refusal_message(&grants, &TokenRequest { signature: "ff".into(), ..good() }, at(0.0))
             .starts_with("signature: ")
     );
     grants.grant(&good(), at(0.0)).unwrap();
@@ -75,8 +75,11 @@ fn stale_and_replayed_token_requests_are_refused() {
     }
     let once = request(&alice, at(0.5));
     grants.grant(&once, at(1.0)).unwrap();
-    assert_eq!(refused(&grants, &once, at(2.0)), "replayed request: it was already accepted");
-    assert!(refused(&grants, &once, at(100.0)).starts_with("invalid signature timestamp"));
+    assert_eq!(
+        refusal_message(&grants, &once, at(2.0)),
+        "replayed request: it was already accepted"
+    );
+    assert!(refusal_message(&grants, &once, at(100.0)).starts_with("invalid signature timestamp"));
 }
 
 #[test]
@@ -93,13 +96,16 @@ fn replayed_request_is_refused_after_a_restart() {
     };
     // At the first start, requests signed earlier are rejected.
     let first = open(now);
-    assert!(refused(&first, &request(&alice, now), now).starts_with("invalid signature timestamp"));
+    assert!(
+        refusal_message(&first, &request(&alice, now), now)
+            .starts_with("invalid signature timestamp")
+    );
     let later = now + Duration::from_secs(5);
     let once = request(&alice, later);
     first.grant(&once, later).unwrap();
     drop(first);
     let second = open(later);
-    assert_eq!(refused(&second, &once, later), "replayed request: it was already accepted");
+    assert_eq!(refusal_message(&second, &once, later), "replayed request: it was already accepted");
     second.grant(&request(&alice, later + Duration::from_millis(1)), later).unwrap();
 }
 
@@ -110,7 +116,7 @@ fn only_validators_on_the_list_get_tokens() {
     let grants = Grants::open(&config, None).unwrap();
     grants.grant(&request(&alice, at(0.0)), at(0.0)).unwrap();
     assert_eq!(
-        refused(&grants, &request(&bob, at(0.0)), at(0.0)),
+        refusal_message(&grants, &request(&bob, at(0.0)), at(0.0)),
         "the hotkey is not on the gateway's allowlist"
     );
 }

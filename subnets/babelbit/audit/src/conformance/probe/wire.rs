@@ -12,8 +12,8 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
 
-use super::PATIENCE;
-use crate::conformance::fault::{Failed, Fault, NoReply};
+use super::DEADLINE_MARGIN;
+use crate::conformance::fault::{FailedExchange, Fault, NoReply};
 use crate::conformance::{Target, TestError};
 use taonet_babelbit_runner::PlaySettings;
 use taonet_http::client::builder;
@@ -105,7 +105,7 @@ impl Wire {
     }
 
     /// Gets a route below the miner's address.
-    pub(super) async fn get(&self, route: &str) -> Result<Reply, Failed> {
+    pub(super) async fn get(&self, route: &str) -> Result<Reply, FailedExchange> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{route}", self.base.path().trim_end_matches('/')));
         let limit = Duration::from_secs(10);
@@ -114,13 +114,21 @@ impl Wire {
     }
 
     /// Sends a request as validators do to an axon: its body is not signed.
-    pub(super) async fn signed(&self, body: String, limit: Duration) -> Result<Reply, Failed> {
+    pub(super) async fn signed(
+        &self,
+        body: String,
+        limit: Duration,
+    ) -> Result<Reply, FailedExchange> {
         let headers = self.headers(&self.signer, &self.peer, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
     /// Sends a request as validators do to a managed miner: the hash of its body is signed.
-    pub(super) async fn body_signed(&self, body: String, limit: Duration) -> Result<Reply, Failed> {
+    pub(super) async fn body_signed(
+        &self,
+        body: String,
+        limit: Duration,
+    ) -> Result<Reply, FailedExchange> {
         let headers = self.headers(&self.body_signer, &self.peer, limit, &body)?;
         self.post(headers, body, limit).await
     }
@@ -130,7 +138,7 @@ impl Wire {
         forgery: Forgery,
         body: String,
         limit: Duration,
-    ) -> Result<Reply, Failed> {
+    ) -> Result<Reply, FailedExchange> {
         let sign = |signer: &Signer, peer: &Peer| self.headers(signer, peer, limit, &body);
         let dated = |now_ns: u64| {
             let clock = Arc::new(ManualClock::at(now_ns));
@@ -164,7 +172,7 @@ impl Wire {
                         "the first of two identical requests returned status {}",
                         first.status
                     );
-                    return Err(Failed { kind, seen });
+                    return Err(FailedExchange { kind, seen });
                 }
                 headers
             }
@@ -178,7 +186,7 @@ impl Wire {
         peer: &Peer,
         limit: Duration,
         body: &str,
-    ) -> Result<HeaderMap, Failed> {
+    ) -> Result<HeaderMap, FailedExchange> {
         let headers =
             signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
         headers.map_err(|error| unsent(&error))
@@ -189,15 +197,15 @@ impl Wire {
         mut headers: HeaderMap,
         body: String,
         limit: Duration,
-    ) -> Result<Reply, Failed> {
+    ) -> Result<Reply, FailedExchange> {
         let mut url = self.base.clone();
         url.set_path(&self.path);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = self.client.post(url).headers(headers).body(Bytes::from(body));
-        within(limit + PATIENCE, async { self.read(request.send().await).await }).await
+        within(limit + DEADLINE_MARGIN, async { self.read(request.send().await).await }).await
     }
 
-    async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, Failed> {
+    async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, FailedExchange> {
         let mut response = response.map_err(failed)?;
         let status = response.status().as_u16();
         let text = |name: HeaderName| {
@@ -212,7 +220,7 @@ impl Wire {
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > self.limit {
                 let seen = format!("{status} with more than {} bytes", self.limit);
-                return Err(Failed { kind: Fault::NoReply(NoReply::TooLarge), seen });
+                return Err(FailedExchange { kind: Fault::NoReply(NoReply::TooLarge), seen });
             }
             body.extend_from_slice(&chunk);
         }
@@ -237,16 +245,16 @@ fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
 
 async fn within(
     limit: Duration,
-    exchange: impl Future<Output = Result<Reply, Failed>>,
-) -> Result<Reply, Failed> {
+    exchange: impl Future<Output = Result<Reply, FailedExchange>>,
+) -> Result<Reply, FailedExchange> {
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
         let seen = format!("no response within {:.0} s", limit.as_secs_f64());
-        Err(Failed { kind: Fault::NoReply(NoReply::TimedOut), seen })
+        Err(FailedExchange { kind: Fault::NoReply(NoReply::TimedOut), seen })
     })
 }
 
 /// Describes a connection error with its causes.
-fn failed(error: reqwest::Error) -> Failed {
+fn failed(error: reqwest::Error) -> FailedExchange {
     let kind = if error.is_connect() {
         NoReply::Unreachable
     } else if error.is_timeout() {
@@ -254,9 +262,9 @@ fn failed(error: reqwest::Error) -> Failed {
     } else {
         NoReply::NotHttp
     };
-    Failed { kind: Fault::NoReply(kind), seen: with_causes(&error.without_url()) }
+    FailedExchange { kind: Fault::NoReply(kind), seen: with_causes(&error.without_url()) }
 }
 
-fn unsent(error: &dyn std::error::Error) -> Failed {
-    Failed { kind: Fault::NoReply(NoReply::Unsent), seen: error.to_string() }
+fn unsent(error: &dyn std::error::Error) -> FailedExchange {
+    FailedExchange { kind: Fault::NoReply(NoReply::Unsent), seen: error.to_string() }
 }

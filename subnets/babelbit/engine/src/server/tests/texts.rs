@@ -88,7 +88,7 @@ async fn wrong_sessions_are_refused_as_the_reference_does() {
             "{body}"
         );
     }
-    served.hands.forward(900);
+    served.hands.advance(900);
     let late = next(&served, "/next", &token, &mine).await;
     assert_eq!(late["error"], "invalid or missing session_id");
     let foreign = served.send(Method::POST, "/next", "none", json!({"session_id": mine})).await;

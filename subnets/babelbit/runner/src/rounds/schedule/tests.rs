@@ -23,7 +23,7 @@ fn main_only() -> ScheduleSettings {
     ScheduleSettings { arena: None, ..settings() }
 }
 
-fn fresh(settings: ScheduleSettings) -> Schedule {
+fn new_schedule(settings: ScheduleSettings) -> Schedule {
     Schedule::new(settings, &LastRounds::default(), NOON)
 }
 
@@ -40,7 +40,7 @@ fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
 /// Columns: observed block · rounds played at this block
 #[test]
 fn a_round_is_due_once_a_boundary_is_crossed() {
-    let mut schedule = fresh(main_only());
+    let mut schedule = new_schedule(main_only());
     for (block, epochs) in [
         (250, &[][..]),
         (299, &[]),
@@ -59,7 +59,7 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 
 #[test]
 fn first_start_waits_and_stores_its_block() {
-    let mut schedule = fresh(settings());
+    let mut schedule = new_schedule(settings());
     let scheduled = schedule.observe(250, at(5));
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
     assert_eq!(scheduled, [waits(Main, 2), waits(Arena, 8)]);
@@ -75,7 +75,7 @@ fn first_start_waits_and_stores_its_block() {
 fn start_plays_immediately_with_on_startup() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
     let explicit = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
-    let mut schedule = fresh(explicit.clone());
+    let mut schedule = new_schedule(explicit.clone());
     assert_eq!(schedule.observe(250, NOON), []);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
     schedule.observe(260, NOON);
@@ -93,7 +93,7 @@ fn start_plays_immediately_with_on_startup() {
 
 #[test]
 fn simultaneously_due_rounds_are_played_in_sequence() {
-    let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
+    let mut schedule = new_schedule(ScheduleSettings { solo: true, ..settings() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3), (Solo, 3), (Arena, 10)]);
@@ -101,7 +101,7 @@ fn simultaneously_due_rounds_are_played_in_sequence() {
 
 #[test]
 fn long_round_skips_no_other_contest() {
-    let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
+    let mut schedule = new_schedule(ScheduleSettings { solo: true, ..settings() });
     schedule.observe(290, NOON);
     schedule.observe(300, NOON);
     let main = schedule.next(NOON).unwrap();
@@ -152,7 +152,7 @@ fn solo_round_names_its_main_challenge() {
 
 #[test]
 fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
-    let mut schedule = fresh(ScheduleSettings { solo: true, ..main_only() });
+    let mut schedule = new_schedule(ScheduleSettings { solo: true, ..main_only() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
     let mut now = 0;
@@ -176,7 +176,7 @@ fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
 
 #[test]
 fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
-    let mut schedule = fresh(ScheduleSettings { attempts: 100, ..main_only() });
+    let mut schedule = new_schedule(ScheduleSettings { attempts: 100, ..main_only() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
     let mut now = 0;
@@ -195,7 +195,7 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
 
 #[test]
 fn waiting_for_a_busy_service_does_not_count_as_attempt() {
-    let mut schedule = fresh(settings());
+    let mut schedule = new_schedule(settings());
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
     let main = schedule.next(NOON).unwrap();
@@ -213,7 +213,7 @@ fn waiting_for_a_busy_service_does_not_count_as_attempt() {
 
 #[test]
 fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
-    let mut schedule = fresh(settings());
+    let mut schedule = new_schedule(settings());
     schedule.observe(299, NOON);
     schedule.observe_outage(at(1_199));
     assert_eq!(schedule.next(at(1_199)), None);
@@ -250,7 +250,7 @@ fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
 
 #[test]
 fn reset_chain_restarts_the_schedule_and_lagging_node_does_not() {
-    let mut schedule = fresh(main_only());
+    let mut schedule = new_schedule(main_only());
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);

@@ -4,7 +4,7 @@ use super::*;
 use taonet_validator::testing::nowhere;
 
 /// All faults except a rejection of the hotkey.
-const PASSING: [Fault; 6] = [
+const TRANSIENT_FAULTS: [Fault; 6] = [
     Fault::Status(500),
     Fault::Status(503),
     Fault::Text("garbage"),
@@ -44,7 +44,7 @@ async fn loop_continues_after_refused_authentication() {
 
 #[tokio::test]
 async fn loop_continues_after_failing_engine_at_startup() {
-    for fault in PASSING {
+    for fault in TRANSIENT_FAULTS {
         let world = World::new().await;
         // Fail all five attempts of the first authentication, and one of the second.
         world.engine.fail("/auth", &[fault; 6]);
@@ -86,7 +86,7 @@ async fn loop_waits_for_retry_after_of_the_engine() {
 /// The loop retries a round without a challenge within the epoch, and does not record it as done.
 #[tokio::test]
 async fn round_without_challenge_is_retried() {
-    for fault in PASSING.into_iter().chain([
+    for fault in TRANSIENT_FAULTS.into_iter().chain([
         Fault::Wait(5),
         Fault::Status(403),
         Fault::Text(r#"{"challenge_uid": 7}"#),
@@ -116,7 +116,7 @@ async fn round_without_challenge_is_retried() {
 /// The runner plays the delivered utterances, fetches the others later, and plays none twice.
 #[tokio::test]
 async fn partial_challenge_is_completed_later() {
-    for fault in PASSING.into_iter().chain([Fault::Wait(5)]) {
+    for fault in TRANSIENT_FAULTS.into_iter().chain([Fault::Wait(5)]) {
         let world = World::new().await;
         world.engine.fail("/source-audio/next", &[fault]);
         let mut running = world.start().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::run::MAX_RESUMES;
-use crate::testing::Asked;
+use crate::testing::RecordedRequest;
 use crate::{Ledger, NewChallenge, UtteranceRow};
 
 impl World {
@@ -37,7 +37,10 @@ impl World {
         let running = self.start().await;
         self.block(100).await;
         let start = std::time::Instant::now();
-        let is_init = |request_call: &&Asked| matches!(request_call, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        let is_init = |request_call: &&RecordedRequest| matches!(request_call, {
+            RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
+            RecordedRequest::Predict { .. } => false,
+        };
         while self.miner.asked().iter().filter(is_init).count() < 2 {
             assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;

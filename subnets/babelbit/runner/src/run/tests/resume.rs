@@ -149,9 +149,9 @@ async fn late_references_are_used_for_scoring() {
 }
 
 /// A scorer that divides each score by the number of replies.
-struct Crowd;
+struct CrowdScorer;
 
-impl ReplyScorer for Crowd {
+impl ReplyScorer for CrowdScorer {
     fn prepare(&self, _: &Candidate) {}
 
     fn score(
@@ -170,7 +170,8 @@ impl ReplyScorer for Crowd {
 #[tokio::test]
 async fn late_miner_is_scored_with_already_scored_ones() {
     let directory = tempfile::tempdir().unwrap();
-    let runner = Runner::open(settings(directory.path()), "en", Arc::new(Crowd)).await.unwrap();
+    let runner =
+        Runner::open(settings(directory.path()), "en", Arc::new(CrowdScorer)).await.unwrap();
     let play = async |miners: &[Miner]| {
         let report = runner.play(challenge(&["0.6"]), miners, Arc::new(())).await.unwrap();
         report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>()

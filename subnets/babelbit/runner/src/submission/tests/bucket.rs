@@ -14,7 +14,7 @@ fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
         let path = results.path(file, number);
         (file, format!("{folder}/c/main/{name}/{}", path.file_name().unwrap().to_str().unwrap()))
     };
-    ResultFile::OF_SPEECH.map(key).to_vec()
+    ResultFile::SPEECH_FILES.map(key).to_vec()
 }
 
 fn check(results: &Results, server: &S3Server, miners: u16) {

@@ -9,7 +9,7 @@ use taonet_babelbit_scoring_api::server::ScoringApi;
 const MINERS: u16 = 6;
 const ENTRIES: i64 = 24;
 
-async fn until(what: impl AsyncFn() -> bool) {
+async fn wait_until(what: impl AsyncFn() -> bool) {
     let start = Instant::now();
     while !what().await {
         assert!(start.elapsed() < Duration::from_mins(1), "timed out waiting for a condition");
@@ -34,7 +34,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
             std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>()
         };
         // The scoring API may still receive an abandoned request and reject it as older.
-        until(async || files().len() == 1).await;
+        wait_until(async || files().len() == 1).await;
         assert!(
             std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number),
             "{what}"
@@ -78,7 +78,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         let outbox = results.outbox_with(settings, None);
         let start = Instant::now();
         let mend = async {
-            until(async || proxy.faults() >= 4).await;
+            wait_until(async || proxy.faults() >= 4).await;
             if fault != Fault::Deaf {
                 assert_eq!(api.store().count().await.unwrap(), 0, "{what}");
             }
@@ -109,7 +109,7 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
         let spoil = async || {
             proxy.set(fault.clone());
             results.add(MINERS / 2..MINERS).await;
-            until(async || proxy.faults() >= 3).await;
+            wait_until(async || proxy.faults() >= 3).await;
             proxy.set(Fault::None);
         };
         Results::delivered_through(outbox, &results, MINERS, spoil).await;

@@ -24,7 +24,7 @@ fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
     body
 }
 
-async fn both(body: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
+async fn read_both(body: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
     let mut form = form(body, piece);
     form.field("metadata").await?;
     let metadata = form.whole("metadata", 1_000).await?;
@@ -46,13 +46,13 @@ proptest! {
     ) {
         let holds = |part: &[u8]| find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r");
         prop_assume!(!holds(&metadata) && !holds(&file));
-        let (actual, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
+        let (actual, content) = block_on(read_both(&body(&metadata, &file), piece)).unwrap();
         prop_assert_eq!((actual, content), (metadata, file));
     }
 
     #[test]
     fn arbitrary_body_is_refused(bytes: Vec<u8>, piece in 1_usize..9) {
-        prop_assert!(block_on(both(&bytes, piece)).is_err());
+        prop_assert!(block_on(read_both(&bytes, piece)).is_err());
     }
 }
 
@@ -60,7 +60,7 @@ proptest! {
 async fn truncated_form_is_an_error() {
     let complete = body(b"{}", b"sound");
     for length in 0..complete.len() - 4 {
-        assert!(both(&complete[..length], 7).await.is_err(), "{length}");
+        assert!(read_both(&complete[..length], 7).await.is_err(), "{length}");
     }
 }
 
@@ -79,9 +79,13 @@ async fn malformed_form_is_reported() {
         (&long, "malformed form: a part header is incomplete"),
         ("", "the form ends before its final boundary"),
     ] {
-        assert_eq!(both(body.as_bytes(), 100).await.unwrap_err().to_string(), text, "{body:.40}");
+        assert_eq!(
+            read_both(body.as_bytes(), 100).await.unwrap_err().to_string(),
+            text,
+            "{body:.40}"
+        );
     }
-    let error = both(&body(&[b'x'; 2_000], b""), 100).await.unwrap_err();
+    let error = read_both(&body(&[b'x'; 2_000], b""), 100).await.unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), error.status()),
         ("the field metadata is larger than 1000 bytes", StatusCode::PAYLOAD_TOO_LARGE)

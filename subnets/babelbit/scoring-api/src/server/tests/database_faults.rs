@@ -15,7 +15,7 @@ use taonet_validator::testing::listen;
 const WAIT: Duration = Duration::from_secs(1);
 /// Deadline for a store's failure. The store waits for a connection, then four times as long for a
 /// response; the remaining time is margin for busy machines.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+const FAILURE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Creates a scoring API with a short database timeout. Returns the API and its URL.
 async fn api_with_short_timeout(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
@@ -31,7 +31,7 @@ async fn assert_database_error(api: &ScoringApi) {
     let start = Instant::now();
     let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
     assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
-    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
+    assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
 }
 
 /// Submits the files of eight miners, half of them after `fail` has injected a database fault.
@@ -133,9 +133,9 @@ async fn failing_connection_to_postgres_at_startup_is_an_error() {
         let start = Instant::now();
         let error = Store::open_with(&line.url("postgres"), WAIT).await.unwrap_err().to_string();
         assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
-        assert!(start.elapsed() < GIVEN_UP, "{fault:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() < FAILURE_DEADLINE, "{fault:?}: {:?}", start.elapsed());
         line.set(ProxyFault::None);
-        Store::open_with(&line.url("postgres"), GIVEN_UP).await.unwrap();
+        Store::open_with(&line.url("postgres"), FAILURE_DEADLINE).await.unwrap();
     }
 }
 
@@ -149,9 +149,9 @@ async fn locked_sqlite_at_startup_is_an_error() {
     let start = Instant::now();
     let error = Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
-    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
+    assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
     other.close().await.unwrap();
-    Store::open_with(&sqlite(folder.path()), GIVEN_UP).await.unwrap();
+    Store::open_with(&sqlite(folder.path()), FAILURE_DEADLINE).await.unwrap();
 }
 
 /// PostgreSQL cancels a statement that waits for a lock, so the statement does not run after its
@@ -204,7 +204,7 @@ async fn half_open_connections_are_replaced() {
     let spoil = async {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
-            assert!(start.elapsed() < GIVEN_UP, "the connections are not all in use");
+            assert!(start.elapsed() < FAILURE_DEADLINE, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         line.set(ProxyFault::Deaf);
@@ -215,7 +215,7 @@ async fn half_open_connections_are_replaced() {
     line.set(ProxyFault::None);
     let start = Instant::now();
     while api.store().count().await.is_err() {
-        assert!(start.elapsed() < GIVEN_UP);
+        assert!(start.elapsed() < FAILURE_DEADLINE);
     }
 }
 
@@ -232,7 +232,7 @@ async fn abandoned_transaction_is_ended() {
     let _left = api.store().abandoned_transaction().await;
     let start = Instant::now();
     while submit().await != 200 {
-        assert!(start.elapsed() < GIVEN_UP);
+        assert!(start.elapsed() < FAILURE_DEADLINE);
     }
 }
 
@@ -252,7 +252,7 @@ async fn health_check_responds_while_the_database_hangs() {
     line.set(ProxyFault::HalfOpen);
     let start = Instant::now();
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
-    assert!(start.elapsed() < GIVEN_UP, "{:?}", start.elapsed());
+    assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
 }
 
 /// Startup reports an unreachable database, and names the setting if the URL is invalid.

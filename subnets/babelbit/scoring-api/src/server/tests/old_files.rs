@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::artifacts::{bundle, files, metadata, submit};
-use super::retention::{Purge, purge_expired, purge_orphans};
+use super::retention::{PurgeReport, purge_expired, purge_orphans};
 use super::*;
 use taonet_objects::ObjectStorage;
 use taonet_objects::S3Addressing;
@@ -36,7 +36,7 @@ async fn old_file_without_row_is_deleted() {
     write(&artifacts, "c/main/5V/miner_1/x-audio.tar", 40);
     write(&artifacts, "c/main/5V/miner_2/x-audio.tar", 29);
     write(&artifacts, ".incoming/x", 40);
-    let mut purge = Purge::default();
+    let mut purge = PurgeReport::default();
     purge_orphans(&api.state, &mut purge).await;
     assert_eq!((purge.orphans, purge.failures), (1, 0));
     let mut remaining: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
@@ -62,7 +62,7 @@ async fn old_object_without_row_is_deleted() {
     for key in ["artifacts/c/x-audio.tar", "submissions/c/audio.tar"] {
         storage().upload(key, &source_file).await.unwrap();
     }
-    let mut purge = Purge::default();
+    let mut purge = PurgeReport::default();
     purge_orphans(&api.state, &mut purge).await;
     assert_eq!(purge.orphans, 0, "no file is expired");
     purge_orphans(&a_month_later(&api, artifacts()).state, &mut purge).await;

@@ -20,7 +20,7 @@ use super::manifest_path;
 /// Stands for the API key in a header.
 pub(in crate::tests) const KEY: &str = "KEY";
 /// Headers of the connection, which a test sets itself.
-const OF_CONNECTION: [&str; 4] = ["accept-encoding", "connection", "content-length", "host"];
+const CONNECTION_HEADERS: [&str; 4] = ["accept-encoding", "connection", "content-length", "host"];
 /// Text of a request that fails, and that the client repeats.
 const FLAKY: &[u8] = b"flaky";
 
@@ -107,7 +107,7 @@ impl Recorder {
         let headers =
             head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
         let headers: BTreeMap<String, String> =
-            headers.filter(|(name, _)| !OF_CONNECTION.contains(&name.as_str())).collect();
+            headers.filter(|(name, _)| !CONNECTION_HEADERS.contains(&name.as_str())).collect();
         let is_flaky = memchr::memmem::find(&body, FLAKY).is_some();
         if !is_flaky && headers.values().any(|value| value.contains(key)) {
             let json = serde_json::from_slice(&body).ok();

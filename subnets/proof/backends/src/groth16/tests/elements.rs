@@ -30,7 +30,7 @@ fn false_product_breaks_a_constraint() {
         let mut network = small(2, vec![moved(&[0], &[1, 0], 0), product(0, 1, rescale)]);
         network.input.range = Range { low: -255, high: 255 };
         let circuit = network.lower().unwrap();
-        let layout = Layout::of(&circuit, MAX_PUBLIC);
+        let layout = Layout::of(&circuit, MAX_PUBLIC_VALUES);
         let cs = circuit::constrain(&circuit, &layout).unwrap();
         for inputs in [[255, 255], [-255, 255], [3, -7], [0, 0]] {
             let execution = circuit.execute(&inputs).unwrap();

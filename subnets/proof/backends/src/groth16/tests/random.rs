@@ -12,7 +12,7 @@ proptest! {
     #[test]
     fn witnesses_of_random_networks_satisfy_the_constraints(seed: u64, layers in 1..=6_usize) {
         let circuit = random_network(seed, layers, false).lower().unwrap();
-        let layout = Layout::of(&circuit, MAX_PUBLIC);
+        let layout = Layout::of(&circuit, MAX_PUBLIC_VALUES);
         let cs = circuit::constrain(&circuit, &layout).unwrap();
         let Range { low, high } = circuit.input_range;
         let ends = [low, high].map(|value| vec![value; circuit.inputs]);

@@ -33,13 +33,13 @@ const POLYNOMIALS_LABEL: &str = "evaluation of polynomials";
 const ROWS_READ: usize = 2;
 
 /// Size of the largest permitted circuit, as the analysis needs it.
-struct Largest {
+struct LargestCircuit {
     air: StarkAirParams,
     lookups: LogUpAir,
     shape: InstanceShape,
 }
 
-impl Largest {
+impl LargestCircuit {
     /// Measures the largest circuit: all tables, with the maximum number of rows each, and the
     /// largest tile.
     fn new(parameters: &Parameters) -> Self {
@@ -144,7 +144,7 @@ fn quotient_chunks(degree: usize, hides: bool) -> usize {
 
 /// Returns the security of the largest circuit: under the conjecture, and proven.
 fn reports(parameters: &Parameters) -> (RegimeReport, SecurityReport) {
-    let Largest { air, lookups, shape } = Largest::new(parameters);
+    let LargestCircuit { air, lookups, shape } = LargestCircuit::new(parameters);
     let fri = parameters.fri(mmcs());
     let grinding = GrindingSites {
         out_of_domain: parameters.grinding.point,

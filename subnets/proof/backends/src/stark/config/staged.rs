@@ -24,7 +24,7 @@ type Claims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
 
 /// Columns that are committed before all others.
 #[derive(Clone)]
-pub(in super::super) struct Early<S: Scheme> {
+pub(in super::super) struct EarlyColumns<S: Scheme> {
     /// The tables that they belong to, by index, with the number of the table's fixed columns.
     pub(in super::super) tables: Vec<(usize, usize)>,
     pub(in super::super) root: Root,
@@ -38,7 +38,7 @@ pub(in super::super) struct StagedPcs<S: Scheme> {
     inner: S::Pcs,
     /// The scheme of the fixed columns; `None` if they have no scheme of their own.
     fixed: Option<Arc<S::Pcs>>,
-    early: Option<Early<S>>,
+    early: Option<EarlyColumns<S>>,
 }
 
 impl<S: Scheme> StagedPcs<S> {
@@ -46,7 +46,7 @@ impl<S: Scheme> StagedPcs<S> {
         Self { inner, fixed: fixed.map(Arc::new), early: None }
     }
 
-    pub(super) fn with_early(&self, early: Early<S>) -> Self {
+    pub(super) fn with_early(&self, early: EarlyColumns<S>) -> Self {
         Self { early: Some(early), ..self.clone() }
     }
 }

@@ -67,7 +67,7 @@ impl<S: Scheme> Forger<S> {
         let mut coefficients = self.traces.coefficients.clone();
         let (tables, traces, publics) = self.public_parts(outputs);
         let (root, mut data) = self.prover.commit(&coefficients).unwrap();
-        let early: Early<S> = early_columns(&tables, root.clone(), None);
+        let early: EarlyColumns<S> = early_columns(&tables, root.clone(), None);
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
         choose(challenges, &mut coefficients);
         if coefficients != self.traces.coefficients {

@@ -13,7 +13,7 @@ use super::random::{assert_equals_onnxruntime, tries};
 use super::*;
 use crate::testing::check_flipped_proof;
 
-/// Number of kinds of nodes that [`Drawing::step`] can append.
+/// Number of kinds of nodes that [`RandomGraph::step`] can append.
 const NODES: usize = 21;
 /// Number of bits that are flipped in the proof of each kind: 1000 for all of them.
 const FLIPS: usize = 1000_usize.div_ceil(NODES);
@@ -23,7 +23,7 @@ const STEPS: usize = 4;
 const INPUTS: Range = Range { low: -100, high: 100 };
 
 /// A graph whose nodes are drawn one by one.
-struct Drawing {
+struct RandomGraph {
     generator: StdRng,
     graph: GraphWriter,
     /// Name and last two dimensions of each tensor, which has three.
@@ -36,7 +36,7 @@ fn file_of(seed: u64, kinds: &[usize]) -> Vec<u8> {
     let mut generator = testing::generator(seed);
     let dims = [generator.random_range(1..=3), generator.random_range(2..=4)];
     let graph = GraphWriter::new("x", &[1, dims[0], dims[1]]);
-    let mut drawing = Drawing { generator, graph, tensors: Vec::new() };
+    let mut drawing = RandomGraph { generator, graph, tensors: Vec::new() };
     let floats = drawing.with("Cast", &["x"], &[Attribute::Int("to", 1)]);
     let unit = drawing.number(1.0 / 32.0);
     let small = drawing.node("Mul", &[&floats, &unit]);
@@ -45,12 +45,12 @@ fn file_of(seed: u64, kinds: &[usize]) -> Vec<u8> {
         let tensor = drawing.step(kind);
         drawing.tensors.push(tensor);
     }
-    let Drawing { graph, tensors, .. } = drawing;
+    let RandomGraph { graph, tensors, .. } = drawing;
     let [rows, columns] = tensors[tensors.len() - 1].1;
     graph.finish("y", &[1, rows, columns], false, 23)
 }
 
-impl Drawing {
+impl RandomGraph {
     fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
         self.graph.node(operator, inputs, &[])
     }
@@ -212,7 +212,7 @@ impl Drawing {
             }
             16 => self.recurrent(x, dims),
             17 => self.window(x, dims),
-            18 => self.further_function(x, dims),
+            18 => self.other_function(x, dims),
             // Of a single column, there is nothing to choose.
             19 if columns > 1 => {
                 let chosen = self.extent(columns);
@@ -257,7 +257,7 @@ impl Drawing {
     }
 
     /// Appends a function of integers, of positive numbers, or with a constant.
-    fn further_function(&mut self, x: &str, dims: [usize; 2]) -> (String, [usize; 2]) {
+    fn other_function(&mut self, x: &str, dims: [usize; 2]) -> (String, [usize; 2]) {
         let result = match self.extent(3) {
             1 => {
                 let operator = self.one_of(&["Ceil", "Floor", "Round", "Sign"]);

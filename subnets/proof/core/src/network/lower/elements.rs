@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::super::{MAX_SUM, MAX_TABLE, Matrices, NetworkError};
-use super::{Placed, rescaled};
+use super::{PlacedTensor, rescaled};
 use crate::circuit::{Cell, Job, Kernel, Linear, MatrixProduct, Product, StageKind, Table};
 use crate::{Range, Rescale};
 
@@ -13,7 +13,7 @@ pub(super) fn table(
     index: usize,
     low: i64,
     values: &[i32],
-    input: &Placed,
+    input: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
     let shape_error =
         || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
@@ -34,8 +34,8 @@ pub(super) fn table(
 pub(super) fn product(
     index: usize,
     rescale: Option<Rescale>,
-    a: &Placed,
-    b: &Placed,
+    a: &PlacedTensor,
+    b: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
     let sums = products(a, b, 1).ok_or(NetworkError::Overflow(index))?;
     let pairs = (0..a.shape.elements()).map(|element| [a.cell(element), b.cell(element)]).collect();
@@ -47,8 +47,8 @@ pub(super) fn matrix_product(
     index: usize,
     rescale: Option<Rescale>,
     sizes: Matrices,
-    a: &Placed,
-    b: &Placed,
+    a: &PlacedTensor,
+    b: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
     let sums = products(a, b, sizes.inner).ok_or(NetworkError::Overflow(index))?;
     let [a, b] = [a, b]
@@ -60,14 +60,14 @@ pub(super) fn matrix_product(
 }
 
 /// Returns the interval of sums of `count` products; `None` if a sum could overflow.
-fn products(a: &Placed, b: &Placed, count: usize) -> Option<Range> {
+fn products(a: &PlacedTensor, b: &PlacedTensor, count: usize) -> Option<Range> {
     let [one, other] = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
     let sums = one?.union(&other?).times(i64::try_from(count).ok()?)?;
     (sums.magnitude() <= MAX_SUM).then_some(sums)
 }
 
 /// A tensor of moved elements.
-pub(super) struct Moved {
+pub(super) struct MovedTensor {
     pub(super) cells: Rc<[Cell]>,
     pub(super) range: Range,
     /// Stage of the constant: without any sum if no output is the constant.
@@ -80,9 +80,9 @@ pub(super) fn moved(
     index: usize,
     indices: &[u32],
     constant: i64,
-    inputs: &[Placed],
+    inputs: &[PlacedTensor],
     next: Cell,
-) -> Result<Moved, NetworkError> {
+) -> Result<MovedTensor, NetworkError> {
     let elements: Vec<Cell> = inputs
         .iter()
         .flat_map(|input| (0..input.shape.elements()).map(|element| input.cell(element)))
@@ -108,7 +108,7 @@ pub(super) fn moved(
     } else {
         (Vec::new(), Vec::new(), Vec::new())
     };
-    Ok(Moved {
+    Ok(MovedTensor {
         cells,
         range,
         constant: Linear { kernels, jobs, bias, rescale: None, sums: constants, convolution: None },

@@ -6,7 +6,7 @@ use crate::Rescale;
 
 /// A published network file of 25 bytes: an input of 1×512×512 and a maximum over 128×128 values at
 /// each position.
-const BOMB: [u8; 25] =
+const OVERSIZED_NETWORK: [u8; 25] =
     [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
 
 fn network(shape: [usize; 3], operation: Operation) -> Network {
@@ -58,7 +58,7 @@ fn size(circuit: &Circuit) -> u64 {
 
 #[test]
 fn small_file_of_a_large_circuit_is_refused() {
-    let oversized = Network::from_bytes(&BOMB).unwrap();
+    let oversized = Network::from_bytes(&OVERSIZED_NETWORK).unwrap();
     let Err(NetworkError::Memory(error)) = oversized.lower() else { panic!("refused") };
     assert!(error.needed > 1 << 30 && error.limit < 1 << 28, "{error}");
     assert!(
@@ -121,7 +121,7 @@ fn file_with_few_parameters_takes_little_memory() {
 
 #[test]
 fn number_of_layers_is_checked_before_they_are_decoded() {
-    let good = Network::from_bytes(&BOMB).unwrap().to_bytes().unwrap();
+    let good = Network::from_bytes(&OVERSIZED_NETWORK).unwrap().to_bytes().unwrap();
     // The number of layers is the tenth byte.
     let mut bytes = good[..9].to_vec();
     bytes.extend([0xff, 0xff, 0xff, 0x7f]);

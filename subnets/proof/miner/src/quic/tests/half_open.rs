@@ -82,9 +82,9 @@ impl ServerCertVerifier for AnyCertificate {
 /// A socket that receives only Retry packets: its client proves its address, and never completes a
 /// handshake.
 #[derive(Debug)]
-struct OnlyRetries(Arc<dyn AsyncUdpSocket>);
+struct RetryOnlySocket(Arc<dyn AsyncUdpSocket>);
 
-impl AsyncUdpSocket for OnlyRetries {
+impl AsyncUdpSocket for RetryOnlySocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Arc::clone(&self.0).create_io_poller()
     }
@@ -132,7 +132,7 @@ fn endpoint(from: u8, only_retries: bool) -> Endpoint {
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, from), 0)).unwrap();
     let mut socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
     if only_retries {
-        socket = Arc::new(OnlyRetries(socket));
+        socket = Arc::new(RetryOnlySocket(socket));
     }
     let runtime = Arc::new(TokioRuntime);
     let mut endpoint =

@@ -13,9 +13,9 @@ use taonet_proof_core::query::{ProofQuery, SliceQuery};
 use super::*;
 
 /// Validator permits of some hotkeys.
-struct Permitted(HashSet<String>);
+struct PermittedHotkeys(HashSet<String>);
 
-impl ValidatorPermitResolver for Permitted {
+impl ValidatorPermitResolver for PermittedHotkeys {
     fn resolve_permitted_validators(&self) -> btlightning::Result<HashSet<String>> {
         Ok(self.0.clone())
     }
@@ -42,7 +42,7 @@ impl Published {
         })));
         if let Some(validator) = permitted {
             let validators = HashSet::from([key(validator).hotkey().to_string()]);
-            server.set_validator_permit_resolver(Box::new(Permitted(validators)));
+            server.set_validator_permit_resolver(Box::new(PermittedHotkeys(validators)));
         }
         let miner = market.load(uri, Behaviour::Honest);
         let proving = miner.clone();

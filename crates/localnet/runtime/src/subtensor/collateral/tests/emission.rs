@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::subtensor::AutoStakeDestination;
-use crate::subtensor::epoch::{Earned, Pending};
+use crate::subtensor::epoch::{EpochEmission, Pending};
 
 #[test]
 fn emission_releases_collateral() {
@@ -35,7 +35,7 @@ fn emission_releases_collateral() {
 fn mine(amount: u64) {
     SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
     let neurons = Subtensor::neurons(BABELBIT).unwrap();
-    let earned = Earned { server: vec![0, amount, 0], validator: vec![0; 3] };
+    let earned = EpochEmission { server: vec![0, amount, 0], validator: vec![0; 3] };
     Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending::default());
 }
 
@@ -85,7 +85,7 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
         let validate = |amount: u64| {
             SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
             let neurons = Subtensor::neurons(BABELBIT).unwrap();
-            let earned = Earned { server: vec![0; 3], validator: vec![0, 1, 0] };
+            let earned = EpochEmission { server: vec![0; 3], validator: vec![0, 1, 0] };
             let pending = Pending { validator: amount, ..Pending::default() };
             Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         };

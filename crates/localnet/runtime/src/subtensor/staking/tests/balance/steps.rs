@@ -71,7 +71,7 @@ impl Step {
             32..35 => RuntimeCall::Balances(self.transfer(coldkeys)),
             35..41 => RuntimeCall::Crowdloan(self.crowdloan_call(coldkeys)),
             41..44 => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
-            44..48 | 55 => RuntimeCall::SubtensorModule(self.further_call(coldkeys)),
+            44..48 | 55 => RuntimeCall::SubtensorModule(self.other_call(coldkeys)),
             48 | 49 => RuntimeCall::Multisig(self.multisig_call(coldkeys)),
             50 => RuntimeCall::Preimage(pallet_preimage::Call::note_preimage {
                 bytes: self.preimage(),
@@ -190,7 +190,7 @@ impl Step {
     }
 
     /// A registration on root or of a subnet, a move of stake, or the end of a swap of coldkeys.
-    fn further_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
+    fn other_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
         let (origin_netuid, destination_netuid) =
             (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
