@@ -305,7 +305,8 @@ fn a_wallet_of_ours_is_registered() {
         assert!(config.contains(line), "{config}");
     }
     // The seed in the configuration is that of the hotkey: the server checks the signature.
-    let output = miner.program.run_successfully("chutes keys create --name taonet --admin", "", None);
+    let output =
+        miner.program.run_successfully("chutes keys create --name taonet --admin", "", None);
     assert!(output.contains(CHUTES_KEY), "{output}");
 }
 

@@ -114,7 +114,8 @@ fn read_given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Op
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
 pub fn read_new_password(
-    given: Option<Password>, key_name: &str,
+    given: Option<Password>,
+    key_name: &str,
     options: &str,
 ) -> anyhow::Result<Password> {
     if let Some(password) = given {

@@ -121,8 +121,7 @@ impl Rows {
             table.set_header(columns.iter().map(|column| column.column.name()));
         }
         for row in &self.cells {
-            table.add_row(
-                columns.iter().map(|column| {
+            table.add_row(columns.iter().map(|column| {
                 row.get(column.index).map_or_else(empty, |cell| cell.render_cell(column))
             }));
         }

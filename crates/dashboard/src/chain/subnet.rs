@@ -78,7 +78,9 @@ pub(super) async fn page(
     let (details, reason) = match read {
         Ok(details) => (details, None),
         Err(reason) if reason.is_missing() => return Err(view.missing("This subnet")),
-        Err(reason) => (Arc::new(Details::from_state(&state, netuid, default_netuid)), Some(reason)),
+        Err(reason) => {
+            (Arc::new(Details::from_state(&state, netuid, default_netuid)), Some(reason))
+        }
     };
     let title = format!("Subnet {netuid}");
     let filter = filter(view);

@@ -174,8 +174,7 @@ fn old_key_survives_file_size_limit() {
     // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
     assert_old_key_kept(
-        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command)
-            .unwrap(),
+        &rerun_on_disk("old_key_survives_file_size_limit", dir.path(), &mut command).unwrap(),
     );
 }
 

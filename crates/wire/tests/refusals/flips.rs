@@ -104,7 +104,8 @@ fn body_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
     let bits = ranges.into_iter().flat_map(|range| 8 * range.start..8 * range.end);
     bits.map(|bit| {
         (
-            format!("body bit {bit}"), reason,
+            format!("body bit {bit}"),
+            reason,
             SentRequest { body: flipped(&sent.body, bit), ..sent.clone() },
         )
     })

@@ -45,7 +45,8 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
         NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
     };
     let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named).collect();
-    let others = wanted_words.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
+    let others =
+        wanted_words.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
     // Named colours dominate the others.
     let most_others = if colours.is_empty() { usize::MAX } else { colours.len() };
     colours.extend(others.take(most_others));

@@ -323,7 +323,10 @@ impl Jobs {
         finished.sort_unstable();
         let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
         for ((at, size), id) in finished {
-            if at.elapsed() >= RETENTION || jobs.len() >= self.max_stored || bytes > MAX_BUNDLE_BYTES {
+            if at.elapsed() >= RETENTION
+                || jobs.len() >= self.max_stored
+                || bytes > MAX_BUNDLE_BYTES
+            {
                 bytes -= size;
                 jobs.remove(&id);
                 self.remove_file(&id);

@@ -69,7 +69,9 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
         let mismatch = Mismatch::new(
             MismatchLocation::Source,
             "audio.sha256",
-            json!(source.wav_sha256), digest);
+            json!(source.wav_sha256),
+            digest,
+        );
         Some(mismatch.with_utterance(record, utterance.index))
     });
     mismatches.collect()
@@ -212,7 +214,12 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     differences(&stored, &expected, &[])
         .into_iter()
         .map(|difference| {
-            Mismatch::new(MismatchLocation::Status, difference.path, difference.recorded, difference.found)
+            Mismatch::new(
+                MismatchLocation::Status,
+                difference.path,
+                difference.recorded,
+                difference.found,
+            )
         })
         .collect()
 }

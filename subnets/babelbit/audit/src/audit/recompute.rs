@@ -248,7 +248,12 @@ impl Work<'_> {
         });
         changed
             .map(|difference| {
-                Mismatch::new(MismatchLocation::Ledger, difference.path, difference.recorded, difference.found)
+                Mismatch::new(
+                    MismatchLocation::Ledger,
+                    difference.path,
+                    difference.recorded,
+                    difference.found,
+                )
             })
             .map(|mismatch| {
                 mismatch.with_miner(row.miner).with_utterance(self.record, row.utterance_index)

@@ -57,7 +57,9 @@ impl Run {
 }
 
 /// Returns the place, miner, utterance and field of each mismatch.
-fn mismatch_locations(report: &AuditReport) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
+fn mismatch_locations(
+    report: &AuditReport,
+) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
     let mismatches = report.mismatches.iter();
     mismatches
         .map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str()))
@@ -91,7 +93,10 @@ async fn only_the_changed_reply_is_reported() {
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
     change_byte(&wav, 1);
     let report = run.audit().await;
-    assert_eq!(mismatch_locations(&report), [(MismatchLocation::Reply, Some(1), Some(1), "audio.sha256")]);
+    assert_eq!(
+        mismatch_locations(&report),
+        [(MismatchLocation::Reply, Some(1), Some(1), "audio.sha256")]
+    );
     let actual = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
     assert_eq!(
         (&report.mismatches[0].recorded, &report.mismatches[0].recomputed),
@@ -101,7 +106,8 @@ async fn only_the_changed_reply_is_reported() {
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);
 
     std::fs::remove_file(&wav).unwrap();
-    assert_eq!(mismatch_locations(&run.audit().await),
+    assert_eq!(
+        mismatch_locations(&run.audit().await),
         [(MismatchLocation::Reply, Some(1), Some(1), "audio")]
     );
     std::fs::write(&wav, "not the sound").unwrap();
@@ -149,7 +155,10 @@ async fn a_changed_ledger_is_reported() {
     )
     .await;
     let report = run.audit().await;
-    assert_eq!(mismatch_locations(&report), [(MismatchLocation::Ledger, Some(3), Some(0), "score")]);
+    assert_eq!(
+        mismatch_locations(&report),
+        [(MismatchLocation::Ledger, Some(3), Some(0), "score")]
+    );
     let mismatch = &report.mismatches[0];
     assert_eq!((&mismatch.recorded, &mismatch.recomputed), (&json!(0.9), &json!(0.0)));
 
@@ -170,7 +179,12 @@ async fn a_changed_ledger_is_reported() {
         .await;
     let report = run.audit().await;
     assert!(
-        mismatch_locations(&report).contains(&(MismatchLocation::Reply, Some(2), Some(1), "audio.frames")),
+        mismatch_locations(&report).contains(&(
+            MismatchLocation::Reply,
+            Some(2),
+            Some(1),
+            "audio.frames"
+        )),
         "{report:?}"
     );
 }

@@ -457,7 +457,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         let running = world.start().await;
         world.block(100).await;
         let init_count = |id: &str| {
-            let is_init = |call: &RecordedRequest| matches!(call, {
+            let is_init = |call: &RecordedRequest| match call {
                 RecordedRequest::Init { request, .. } => request.utterance_id == id,
                 RecordedRequest::Predict { .. } => false,
             };

@@ -47,11 +47,16 @@ impl Fields {
                 is_number_in(value, -2.0..=2.0)
             })?;
         }
-        self.copy_field("logit_bias", extra_fields, "an object of numbers in -100..=100", |value| {
-            value.as_object().is_some_and(|biases| {
-                biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
-            })
-        })?;
+        self.copy_field(
+            "logit_bias",
+            extra_fields,
+            "an object of numbers in -100..=100",
+            |value| {
+                value.as_object().is_some_and(|biases| {
+                    biases.values().all(|bias| is_number_in(bias, -100.0..=100.0))
+                })
+            },
+        )?;
         self.vllm_sampling(extra_fields)?;
         self.structured_outputs(extra_fields)
     }
@@ -128,7 +133,9 @@ impl Fields {
                 _ => "a string",
             };
             let constraint = name.trim_start_matches(GUIDED_PREFIX);
-            self.copy_field(name, extra_fields, expected, |value| is_constraint(constraint, value))?;
+            self.copy_field(name, extra_fields, expected, |value| {
+                is_constraint(constraint, value)
+            })?;
         }
         for name in ["guided_whitespace_pattern", "guided_decoding_backend"] {
             self.copy_field(name, extra_fields, "a string", is_text)?;

@@ -5,7 +5,10 @@ use axum::http::StatusCode;
 use super::*;
 
 /// A miner that refuses all requests with a status, and counts them.
-fn refusing_miner(status: StatusCode, request_count: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+fn refusing_miner(
+    status: StatusCode,
+    request_count: &Arc<AtomicUsize>,
+) -> axum::routing::MethodRouter {
     let request_count = Arc::clone(request_count);
     post(move || {
         request_count.fetch_add(1, Ordering::SeqCst);

@@ -37,7 +37,7 @@ impl World {
         let running = self.start().await;
         self.block(100).await;
         let start = std::time::Instant::now();
-        let is_init = |request_call: &&RecordedRequest| matches!(request_call, {
+        let is_init = |request_call: &&RecordedRequest| match request_call {
             RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
             RecordedRequest::Predict { .. } => false,
         };
