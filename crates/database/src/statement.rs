@@ -109,7 +109,7 @@ impl Statement {
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DatabaseError> {
-        let mut lent = on.into().lend().await?;
+        let mut lent = on.into().lend_for_writing().await?;
         let (connection, limit) = lent.connection()?;
         let changed = async {
             Ok(match connection {
