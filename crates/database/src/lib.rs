@@ -57,6 +57,7 @@ pub mod testing;
 
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType};
@@ -65,6 +66,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 pub use connection::{On, Transaction};
 pub use error::DatabaseError;
@@ -163,6 +166,9 @@ fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
 pub struct Database {
     pool: Pool,
     limits: Limits,
+    /// Serialises the writers of a SQLite file in this process. SQLite itself lets them sleep for
+    /// up to 100 ms between two attempts to get its lock.
+    writer: Option<Arc<Semaphore>>,
     /// Whether other processes can share the database: the case for PostgreSQL, and for SQLite
     /// files of simulations.
     is_shared: bool,
@@ -177,7 +183,8 @@ enum Pool {
 impl Database {
     fn new(pool: Pool, limits: Limits) -> Self {
         let is_shared = matches!(pool, Pool::Postgres(_));
-        Self { pool, limits, is_shared }
+        let writer = matches!(pool, Pool::Sqlite(_)).then(|| Arc::new(Semaphore::new(1)));
+        Self { pool, limits, writer, is_shared }
     }
 
     /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and
@@ -365,6 +372,16 @@ impl Database {
         };
         Ok(PooledConnection::new(connection, self.limits))
     }
+
+    /// Borrows a connection for writing, in SQLite once no other task of this process writes.
+    async fn lend_for_writing(&self) -> Result<PooledConnection, DatabaseError> {
+        let Some(writer) = &self.writer else { return self.lend().await };
+        let permit = timeout(self.limits.wait, Arc::clone(writer).acquire_owned()).await;
+        // The semaphore is never closed.
+        let permit = permit.ok().and_then(Result::ok);
+        let permit = permit.ok_or(DatabaseError::NoAnswer(self.limits.wait))?;
+        Ok(self.lend().await?.with_writer(permit))
+    }
 }
 
 /// Parses the URL of a PostgreSQL database.
@@ -398,7 +415,7 @@ async fn connect_error(
     timed_out: sqlx::Error,
 ) -> DatabaseError {
     let server = format!("{}:{}", options.get_host(), options.get_port());
-    let attempt = tokio::time::timeout(wait, options.connect()).await;
+    let attempt = timeout(wait, options.connect()).await;
     let source = attempt.ok().and_then(Result::err).unwrap_or(timed_out);
     DatabaseError::Unreachable { server, source }
 }

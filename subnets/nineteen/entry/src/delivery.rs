@@ -21,6 +21,10 @@ const FLUSH_BYTES: usize = 16 * 1024;
 /// Models that write tokens one by one are slower.
 const BURST_WINDOW: Duration = Duration::from_millis(10);
 
+/// Turns of the runtime without a further event after which a burst has ended. In one turn, the
+/// miner's connection may wait for another worker thread.
+const IDLE_TURNS: usize = 4;
+
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
     /// Returns the events before the first chunk.
@@ -84,11 +88,11 @@ impl<E: Events> Delivery<E> {
                 next
             } else if is_burst {
                 // The miner's connection is a separate task, which relays one piece at a time. Each
-                // piece wakes this task; one turn of the runtime without a piece ends the burst.
+                // piece wakes this task; a few turns of the runtime without a piece end the burst.
                 tokio::select! {
                     biased;
                     next = replies.next() => next,
-                    () = tokio::task::yield_now() => break,
+                    () = idle_turns() => break,
                 }
             } else {
                 // The first events, and tokens that arrive one by one, are sent at once.
@@ -132,6 +136,13 @@ impl<E: Events> Delivery<E> {
                 self.last = Some(self.events.finish(&self.ends, tokens));
             }
         }
+    }
+}
+
+/// Waits for [`IDLE_TURNS`] turns of the runtime.
+async fn idle_turns() {
+    for _ in 0..IDLE_TURNS {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -9,8 +9,14 @@ use thiserror::Error;
 
 use crate::{Digest, MemoryError, Range, Rescale, Shape, ShapeError, Window};
 
-/// The supported version of the file format.
+/// The version of the file format of most networks.
 pub const FORMAT: u32 = 1;
+/// The version of networks with a sum over a choice, such as a token's one-hot vector, of which at
+/// most one element is not 0: the interval of the sum is that of its largest product. Files have
+/// the same fields.
+pub const CHOICES_FORMAT: u32 = 2;
+/// All supported versions.
+const FORMATS: [u32; 2] = [FORMAT, CHOICES_FORMAT];
 /// Maximum size of a network file, in bytes.
 pub const MAX_BYTES: usize = 256 << 20;
 /// Maximum number of layers of a network.
@@ -25,7 +31,7 @@ pub const MAX_SUM: u64 = 1 << 56;
 /// A quantised network: integers only, so every machine computes the same values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// The version of the format: [`FORMAT`].
+    /// The version of the format: [`FORMAT`] or [`CHOICES_FORMAT`].
     pub format: u32,
     /// Input of the network.
     pub input: Input,
@@ -174,7 +180,9 @@ pub enum NetworkError {
     #[error("the network file has {0} bytes, more than the maximum of {MAX_BYTES}")]
     TooLong(usize),
     /// The format is unsupported.
-    #[error("unsupported network format {0}, expected {FORMAT}; hint: compile the model again")]
+    #[error(
+        "unsupported network format {0}, expected {FORMAT} or {CHOICES_FORMAT}; hint: compile the model again"
+    )]
     Format(u32),
     /// There are no layers, or more than [`MAX_LAYERS`].
     #[error("unsupported number of layers {0}, expected 1 to {MAX_LAYERS}")]
@@ -267,7 +275,7 @@ impl Network {
         }
         // Other formats may have other fields.
         let (format, _) = decode::<u32>(bytes)?;
-        if format != FORMAT {
+        if !FORMATS.contains(&format) {
             return Err(NetworkError::Format(format));
         }
         // Checked first, because a layer takes far more bytes in memory than in the file.

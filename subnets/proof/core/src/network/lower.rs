@@ -1,12 +1,15 @@
+mod choices;
 mod elements;
 
 use std::rc::Rc;
 
 use super::{
-    FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation,
+    CHOICES_FORMAT, FORMAT, FORMATS, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network,
+    NetworkError, Operation,
 };
 use crate::circuit::{Cell, Circuit, Convolution, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
 use crate::{MemoryBudget, Range, Rescale, Shape, Window};
+use choices::Choices;
 
 /// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the
 /// allocator's overhead.
@@ -18,6 +21,8 @@ const TAP_BYTES: u64 = 16;
 const VALUE_BYTES: u64 = 32;
 /// Memory of each value of a table, in bytes.
 const TABLE_BYTES: u64 = size_of::<i32>() as u64;
+/// Memory of each value of a layer whose values can be those of a choice, in bytes.
+const CHOICE_BYTES: u64 = 128;
 /// Memory of each element that a move or a convolution can read, in bytes.
 const CELL_BYTES: u64 = size_of::<Cell>() as u64;
 
@@ -54,7 +59,22 @@ impl Network {
     /// # Errors
     /// When a layer does not fit its inputs, or could overflow.
     pub fn lower(&self) -> Result<Circuit, NetworkError> {
-        if self.format != FORMAT {
+        Ok(self.lowered()?.0)
+    }
+
+    /// Returns the format of the network: [`CHOICES_FORMAT`] only if it narrows the interval of a
+    /// sum.
+    ///
+    /// # Errors
+    /// As [`Network::lower`].
+    pub(crate) fn smallest_format(&self) -> Result<u32, NetworkError> {
+        let (_, has_choices) = self.lowered()?;
+        Ok(if has_choices { self.format } else { FORMAT })
+    }
+
+    /// Returns the circuit, and whether it has a sum over a choice.
+    fn lowered(&self) -> Result<(Circuit, bool), NetworkError> {
+        if !FORMATS.contains(&self.format) {
             return Err(NetworkError::Format(self.format));
         }
         if self.layers.is_empty() || self.layers.len() > MAX_LAYERS {
@@ -76,6 +96,8 @@ impl Network {
             tensors: vec![PlacedTensor { cells: Cells::From(0), shape, range: range.with_zero() }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
+            choices: (self.format == CHOICES_FORMAT).then(Choices::default),
+            has_choices: false,
         };
         for (index, layer) in self.layers.iter().enumerate() {
             lowering.layer(index, layer)?;
@@ -84,13 +106,14 @@ impl Network {
             .tensors
             .last()
             .map(|last| (0..last.shape.elements()).map(|index| last.cell(index)).collect());
-        Ok(Circuit {
+        let circuit = Circuit {
             inputs: shape.elements(),
             input_range: range,
             stages: lowering.stages,
             outputs: outputs.unwrap_or_default(),
             memory,
-        })
+        };
+        Ok((circuit, lowering.has_choices))
     }
 
     /// Returns the memory of the lowered network.
@@ -124,6 +147,9 @@ impl Network {
                 }),
                 _ => 0,
             })?;
+            if self.format == CHOICES_FORMAT && taps == 1 {
+                memory.spend(CHOICE_BYTES.saturating_mul(elements))?;
+            }
             work = work.saturating_add(taps.saturating_mul(elements));
             cells += output.elements();
             if work > MAX_MULTIPLY_ADDS || cells > Cell::MAX as usize / 2 {
@@ -227,9 +253,13 @@ fn same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, Net
 }
 
 struct Lowering {
-    tensors: Vec<PlacedTensor>,
+    tensors: Vec<Placed>,
     stages: Vec<Stage>,
     next: usize,
+    /// Cells of which at most one is not 0, in networks of [`CHOICES_FORMAT`].
+    choices: Option<PlacedTensor>,
+    /// Whether a sum so far is over a choice.
+    has_choices: bool,
 }
 
 impl Lowering {
@@ -276,7 +306,11 @@ impl Lowering {
             ) => return Err(arity),
             (_, inputs) => {
                 let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
-                let sums = sum_range(&kernels, &jobs, &bias, inputs)
+                let is_choice = self.choices.as_ref().is_some_and(|choices| {
+                    !jobs.is_empty() && jobs.iter().all(|job| choices.is_choice(&job.taps))
+                });
+                self.has_choices |= is_choice;
+                let sums = sum_range(&kernels, &jobs, &bias, inputs, is_choice)
                     .ok_or(NetworkError::Overflow(index))?;
                 let range = rescaled(layer.rescale, sums);
                 let convolution = convolution(&layer.operation, inputs, shape);
@@ -290,7 +324,11 @@ impl Lowering {
         let first = self.next as Cell;
         self.next += shape.elements();
         self.tensors.push(PlacedTensor { cells: Cells::From(first), shape, range });
-        self.stages.push(Stage { first, count: shape.elements(), range, kind });
+        let stage = Stage { first, count: shape.elements(), range, kind };
+        if let Some(choices) = &mut self.choices {
+            choices.record(&stage);
+        }
+        self.stages.push(stage);
         Ok(())
     }
 
@@ -448,7 +486,8 @@ fn convolution_jobs(
     jobs.collect()
 }
 
-/// Returns the interval of all sums. Every interval contains 0, so padding never widens it.
+/// Returns the interval of all sums. Every interval contains 0, so padding never widens it. At most
+/// one product of a sum over a choice is not 0.
 fn sum_range(
     kernels: &[Kernel],
     jobs: &[Job],
@@ -464,7 +503,8 @@ fn sum_range(
     let rows = kernels.iter().map(|kernel| {
         let rows = kernel.weights.chunks(kernel.slots.max(1)).map(|row| {
             row.iter().enumerate().try_fold(Range::only(0), |sum, (slot, &weight)| {
-                sum.plus(&slot_range(slot)?.times(i64::from(weight))?)
+                let product = slot_range(slot)?.times(i64::from(weight))?;
+                if is_choice { Some(sum.union(&product)) } else { sum.plus(&product) }
             })
         });
         rows.collect::<Option<Vec<Range>>>()

@@ -7,7 +7,7 @@ use self::integers::IntegerLayer;
 pub(super) use self::integers::deciding_tensors;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
-use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
+use crate::network::{CHOICES_FORMAT, Input, Layer, MAX_SUM, Network, Operation};
 use crate::saturation::LayerDescription;
 use crate::{Clamp, Range, Rescale, Window};
 
@@ -122,8 +122,8 @@ impl<'a> Quantiser<'a> {
             range: self.options.input_range,
             scale: self.options.input_scale,
         };
-        let network = Network { format: FORMAT, input, layers: self.layers };
-        network.lower()?;
+        let mut network = Network { format: CHOICES_FORMAT, input, layers: self.layers };
+        network.format = network.smallest_format()?;
         Ok((network, self.descriptions))
     }
 

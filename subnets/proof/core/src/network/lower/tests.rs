@@ -292,3 +292,89 @@ proptest! {
         }
     }
 }
+
+/// Returns a network that reads two numbers from 0 to 4 and computes sums over the values of
+/// indicators: one for each number and each offset, 1 where the number minus the offset is 0.
+fn indicators(offsets: [i64; 5], rows: &[[i32; 5]]) -> Network {
+    let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+    let affine = Operation::Convolution {
+        window,
+        groups: 5,
+        weights: vec![1; 5],
+        bias: offsets.iter().map(|offset| -offset).collect(),
+    };
+    let sums = Operation::Convolution {
+        window,
+        groups: 1,
+        weights: rows.concat(),
+        bias: vec![1; rows.len()],
+    };
+    let repeated = Operation::Move {
+        shape: Shape { channels: 5, height: 1, width: 2 },
+        indices: [0, 1].repeat(5),
+        constant: 0,
+    };
+    let values = (-4..=4).map(|distance| i32::from(distance == 0)).collect();
+    let operations = [repeated, affine, Operation::Table { low: -4, values }, sums];
+    let layers = (0..).zip(operations).map(|(input, operation)| Layer {
+        inputs: vec![input],
+        operation,
+        rescale: None,
+        scale: 0,
+    });
+    let input = Input {
+        shape: Shape { channels: 1, height: 1, width: 2 },
+        range: Range { low: 0, high: 4 },
+        scale: 0,
+    };
+    Network { format: CHOICES_FORMAT, input, layers: layers.collect() }
+}
+
+fn last_sums(network: &Network) -> Range {
+    let circuit = network.lower().unwrap();
+    match &circuit.stages.last().unwrap().kind {
+        StageKind::Linear(linear) => linear.sums,
+        kind => panic!("{kind:?}"),
+    }
+}
+
+#[test]
+fn sum_over_a_choice_has_the_interval_of_its_largest_product() {
+    let rows = [[3, -7, 100, 50, -20], [0, 0, 1, 2, 3]];
+    let mut network = indicators([0, 1, 2, 3, 4], &rows);
+    assert_eq!(last_sums(&network), Range { low: -19, high: 101 });
+    assert_eq!(network.smallest_format().unwrap(), CHOICES_FORMAT);
+    for number in 0..5 {
+        let circuit = network.lower().unwrap();
+        let outputs = circuit.execute(&[number, 4 - number]).unwrap().outputs(&circuit);
+        let [first, second] = [number, 4 - number].map(|at| i64::from(rows[0][at as usize]) + 1);
+        assert_eq!(outputs[..2], [first, second]);
+    }
+    // Networks of the format before, and their keys, stay as they were.
+    network.format = FORMAT;
+    assert_eq!(last_sums(&network), Range { low: -26, high: 154 });
+}
+
+/// A cheat could choose two of them.
+#[test]
+fn indicators_of_the_same_value_are_no_choice() {
+    let network = indicators([0, 1, 2, 3, 3], &[[3, -7, 100, 50, 20]]);
+    assert_eq!(last_sums(&network), Range { low: -6, high: 174 });
+    assert_eq!(network.smallest_format().unwrap(), FORMAT);
+}
+
+#[test]
+fn indicators_of_different_cells_are_no_choice() {
+    let mut network = indicators([0, 1, 2, 3, 4], &[[0; 5]]);
+    let bias = vec![0];
+    network.layers[3].operation = Operation::Dense { weights: vec![1; 10], bias };
+    assert_eq!(last_sums(&network), Range { low: 0, high: 10 });
+}
+
+#[test]
+fn function_with_many_values_is_no_indicator() {
+    let mut network = indicators([0, 1, 2, 3, 4], &[[1; 5]]);
+    network.layers[2].operation =
+        Operation::Table { low: -4, values: vec![0, 0, 0, 1, 1, 1, 0, 0, 0] };
+    assert_eq!(last_sums(&network), Range { low: 1, high: 6 });
+}
