@@ -159,11 +159,11 @@ impl<'a> On<'a> {
         })
     }
 
-    /// As [`Self::lend`], for a statement that writes.
-    pub(crate) async fn lend_for_writing(self) -> Result<StatementConnection<'a>, DatabaseError> {
+    /// As [`Self::borrow_connection`], for a statement that writes.
+    pub(crate) async fn borrow_writer(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
             Self::Database(database) => {
-                StatementConnection::Own(database.lend_for_writing().await?)
+                StatementConnection::Own(database.borrow_writer().await?)
             }
             Self::Transaction(transaction) => StatementConnection::Transaction(&mut transaction.0),
         })

@@ -374,13 +374,13 @@ impl Database {
     }
 
     /// Borrows a connection for writing, in SQLite once no other task of this process writes.
-    async fn lend_for_writing(&self) -> Result<PooledConnection, DatabaseError> {
-        let Some(writer) = &self.writer else { return self.lend().await };
+    async fn borrow_writer(&self) -> Result<PooledConnection, DatabaseError> {
+        let Some(writer) = &self.writer else { return self.borrow_connection().await };
         let permit = timeout(self.limits.wait, Arc::clone(writer).acquire_owned()).await;
         // The semaphore is never closed.
         let permit = permit.ok().and_then(Result::ok);
         let permit = permit.ok_or(DatabaseError::NoAnswer(self.limits.wait))?;
-        Ok(self.lend().await?.with_writer(permit))
+        Ok(self.borrow_connection().await?.with_writer(permit))
     }
 }
 

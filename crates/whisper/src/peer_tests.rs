@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{ask, is_exhaustive, peer_directory};
 
 use crate::decoder::Row;
 use crate::encoder::Buffers;

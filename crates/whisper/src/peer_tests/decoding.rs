@@ -28,9 +28,10 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
         special.transcribe.unwrap(),
     ];
     let (mut close, mut total, mut own) = (vec![0; models.len()], 0, 0);
-    for (i, window) in windows(4, models[0].encoder.mels()).iter().enumerate() {
+    let count = if is_exhaustive() { 4 } else { 2 };
+    for (i, window) in windows(count, models[0].encoder.mels()).iter().enumerate() {
         let text: Vec<u32> = (0..60).map(|t| (t * 7919 + i as u32 * 31) % 50_000).collect();
-        let frames = [3000, 2999, 500, 1234][i];
+        let frames = [3000, 500, 2999, 1234][i];
         let path = peer.put("window", window);
         let answer = peer.ask(json!({
             "do": "align", "model": folder, "mel": path, "start": start, "text": text, "frames": frames

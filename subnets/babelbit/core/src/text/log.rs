@@ -182,7 +182,7 @@ mod tests {
             {"event": "other", "utterance_index": 3},
         ]));
         assert_eq!(
-            found.unwrap(),
+            actual.unwrap(),
             [
                 predicted_utterance(0, "", &["", "c", ""]),
                 predicted_utterance(1, "new", &["b", "", ""])

@@ -253,11 +253,11 @@ fn same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, Net
 }
 
 struct Lowering {
-    tensors: Vec<Placed>,
+    tensors: Vec<PlacedTensor>,
     stages: Vec<Stage>,
     next: usize,
     /// Cells of which at most one is not 0, in networks of [`CHOICES_FORMAT`].
-    choices: Option<PlacedTensor>,
+    choices: Option<Choices>,
     /// Whether a sum so far is over a choice.
     has_choices: bool,
 }
@@ -493,6 +493,7 @@ fn sum_range(
     jobs: &[Job],
     bias: &[i64],
     inputs: &[PlacedTensor],
+    is_choice: bool,
 ) -> Option<Range> {
     // With a single input, all slots of a kernel read it. With several, as in a sum, slot n reads
     // input n.
