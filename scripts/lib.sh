@@ -98,9 +98,9 @@ require_cargo_tool() {
     # Some tools do not report their version.
     case "$(cargo install --root "$tools" --list 2>/dev/null)" in *"$1 v$2:"*) return ;; esac
     say "installing: cargo install $1 --version $2 --locked"
-    # These tools run for a second, so build time matters more than speed. The disabled features fetch git repositories
+    # These tools run for seconds, so build time matters more than speed. The disabled features fetch git repositories
     # (cargo-deny) and serve the book (mdbook).
-    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install "$1" --version "$2" --locked --no-default-features --root "$tools" >&2
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::axon::get;
-use crate::support::{Daemon, assert_described, bb_path, repository};
+use crate::support::{Daemon, assert_described, bb_path, is_exhaustive, repository};
 use attack::{P99, Served, connect};
 use daemons::{DAEMONS, address, streaming_axon};
 
@@ -140,8 +140,13 @@ fn every_daemon_responds_despite_half_open_connections() {
         let listeners = started.served.len() + usize::from(started.quic.is_some());
         assert!(listeners == 0 || listeners >= options.len(), "{name}: attack all of {options:?}");
         for served in &started.served {
-            served.holds_within(P99, name);
-            if served.page.0 == "/metrics" {
+            let is_metrics = served.page.0 == "/metrics";
+            // One function serves the metrics of every command: `./test` attacks them where they
+            // are all that a daemon serves.
+            if is_exhaustive() || !is_metrics || started.served.len() == 1 {
+                served.holds_within(P99, name);
+            }
+            if is_metrics {
                 assert_described(&get(&served.address.to_string(), "/metrics"), name);
             }
         }

@@ -1,5 +1,5 @@
-//! The Python package, as scripts/python-wheel built it last: its own tests, with SDK 10, and its
-//! examples, which run in an environment without other packages.
+//! The Python package, as scripts/python-wheel installed it last: its own tests, with SDK 10, and
+//! its examples, which run in an environment without other packages.
 
 mod babelbit;
 

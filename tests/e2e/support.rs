@@ -191,7 +191,9 @@ pub(crate) fn are_installed(models: &[&str]) -> bool {
 
 /// Returns the state of a model on this machine.
 fn model_state(name: &str) -> String {
-    let list = document(&tao().args(["models", "list", "--json"]).output().unwrap());
+    static LIST: OnceLock<Value> = OnceLock::new();
+    let list =
+        LIST.get_or_init(|| document(&tao().args(["models", "list", "--json"]).output().unwrap()));
     let models = list["models"].as_array().unwrap();
     let model = models.iter().find(|model| model["model"] == name).unwrap();
     model["state"].as_str().unwrap().to_owned()
@@ -355,8 +357,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12
+/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 8
 /// times.
 pub(crate) fn kill_count() -> u32 {
-    if is_exhaustive() { 50 } else { 12 }
+    if is_exhaustive() { 50 } else { 8 }
 }

@@ -11,6 +11,7 @@ use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrinsic, calls};
 use taonet_localnet::Clock;
 use taonet_primitives::{MechId, NetUid, Rao};
+use taonet_testing::is_exhaustive;
 
 /// Timeout of a read on a chain with fast blocks.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -31,8 +32,11 @@ async fn in_time<T>(mode: Mode, read: impl Future<Output = T>) -> T {
     answer
 }
 
+/// Two long faults, then random ones: until 200 blocks have passed with `TAONET_TEST_ALL`,
+/// otherwise 120.
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
+async fn faults_neither_stall_nor_repeat_calls() {
+    let blocks = if is_exhaustive() { 200 } else { 120 };
     let node = localnet(Clock::FAST).await;
     let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
     let chain = client(&[first.url(), second.url()]).await;
@@ -67,7 +71,7 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
             let (mut longest, mut answers, mut failures) = (Duration::ZERO, 0, 0);
             let (bob, netuid) = (key("Bob"), NetUid(1));
             let call = calls::transfer_keep_alive(bob.coldkey().into(), AMOUNT);
-            while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < 200) {
+            while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < blocks) {
                 for read in 0..6 {
                     let start = Instant::now();
                     let is_answered = match read {
@@ -94,7 +98,7 @@ async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
         tokio::spawn(async move {
             let alice = key("Alice");
             let mut sent: Vec<(SignedExtrinsic, Outcome)> = Vec::new();
-            while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < 200) {
+            while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < blocks) {
                 let to = key(&format!("to/{}", sent.len())).coldkey();
                 let Ok(lease) = chain.lease_nonce(alice.coldkey().into()).await else { continue };
                 let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };

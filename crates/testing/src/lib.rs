@@ -20,8 +20,8 @@
 //! Functions panic on errors, because only tests call them. No product code depends on the crate,
 //! and helpers of one crate's tests stay in that crate.
 //!
-//! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`,
-//! `taonet-voice`, `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`,
+//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-pow`,
+//! `taonet-speech`, `taonet-voice`, `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`,
 //! `taonet-nineteen-miner`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
 //! `taonet-proof-backends`, `taonet-proof-circuits` and `taonet-proof-lm`, and by the end-to-end
 //! tests.

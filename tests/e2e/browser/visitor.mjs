@@ -77,9 +77,14 @@ export class Visitor {
     if (response.status() !== status) this.faults.push(`${path}: status ${response.status()}, expected ${status}`);
   }
 
+  /** Opens all details of a page. */
+  async openDetails(page) {
+    await page.evaluate(() => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
+  }
+
   /** Opens all details of a page, and reports faults that axe-core calls serious or critical. */
   async audit(page, label) {
-    await page.evaluate(() => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
+    await this.openDetails(page);
     await page.evaluate(AXE);
     const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
     for (const { id, impact, help, nodes } of violations.filter(({ impact }) => SERIOUS.includes(impact))) {

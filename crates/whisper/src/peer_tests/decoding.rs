@@ -1,6 +1,7 @@
 //! Comparison of alignment and beam search.
 
 use super::*;
+use crate::decoder::Memory;
 use crate::options::Options;
 use crate::rules::Rules;
 use crate::search::{Hypothesis, Search, Strategy, Task};
@@ -29,13 +30,17 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
     ];
     let (mut close, mut total, mut own) = (vec![0; models.len()], 0, 0);
     let count = if is_exhaustive() { 4 } else { 2 };
-    for (i, window) in windows(count, models[0].encoder.mels()).iter().enumerate() {
-        let text: Vec<u32> = (0..60).map(|t| (t * 7919 + i as u32 * 31) % 50_000).collect();
-        let frames = [3000, 500, 2999, 1234][i];
-        let path = peer.put("window", window);
-        let answer = peer.ask(json!({
-            "do": "align", "model": folder, "mel": path, "start": start, "text": text, "frames": frames
-        }));
+    let windows = windows(count, models[0].encoder.mels());
+    let paths: Vec<PathBuf> =
+        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let texts: Vec<Vec<u32>> =
+        (0..count).map(|i| (0..60).map(|t| (t * 7919 + i * 31) % 50_000).collect()).collect();
+    let frames = [3000, 500, 2999, 1234];
+    let answers = peer.ask(json!({
+        "do": "align", "model": folder, "mel": paths, "start": start, "texts": texts, "frames": frames[..windows.len()]
+    }));
+    for (i, (window, text)) in windows.iter().zip(&texts).enumerate() {
+        let (answer, frames) = (&answers[i], frames[i]);
         let path = |name: &str| -> Vec<(usize, usize)> {
             serde_json::from_value(answer[name].clone()).unwrap()
         };
@@ -53,7 +58,7 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
             let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
             let memory = model.listen(&mut buffers, window).unwrap();
             let alignment =
-                model.align(&mut buffers, &mut cache, &memory, &start, &text, frames).unwrap();
+                model.align(&mut buffers, &mut cache, &memory, &start, text, frames).unwrap();
             *close += (0..=text.len()).filter(|token| is_close(&alignment.path, *token)).count();
             for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
                 assert!((ours - theirs).abs() <= tolerance * theirs.max(1e-6), "{ours} {theirs}");
@@ -73,11 +78,9 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
 
 /// Random weights have flat attention, so rounding decides the position of a token. With many
 /// layers, the reference does not reproduce its own positions either.
-#[test]
-fn tokens_are_aligned_as_by_the_reference() {
-    let Some(peer) = Peer::with_exact_products() else { return };
+pub(super) fn check_alignments(peer: &Peer) {
     for size in ["tiny", "small"] {
-        let Aligned { close, total, .. } = aligned(&peer, size, &["--layers", "1"], 0.1);
+        let Aligned { close, total, .. } = aligned(peer, size, &["--layers", "1"], 0.1);
         for close in close {
             assert!(
                 close * 100 >= total * 98,
@@ -91,7 +94,7 @@ fn tokens_are_aligned_as_by_the_reference() {
     for (size, extra, least) in
         [("tiny", [].as_slice(), 60), ("small", &["--residual", "0.2"], 60), ("small", &[], 40)]
     {
-        let Aligned { close, total, own } = aligned(&peer, size, extra, 0.3);
+        let Aligned { close, total, own } = aligned(peer, size, extra, 0.3);
         for close in close {
             let message = format!(
                 "{size}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own"
@@ -126,52 +129,78 @@ pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
     }
 }
 
-/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same
-/// number for the reference on features perturbed by one rounding error. With random weights
-/// decoding diverges after every token, so a near tie at an early step leads to a different text
-/// with a different score. Separate tests and the script cover the search itself.
-fn check_beams(
-    peer: &Peer,
-    folder: &Path,
-    previous: &[u32],
+/// Maximum number of tokens of a search.
+const STEPS: usize = 30;
+
+/// A beam search for the text of a window.
+struct BeamSearch {
+    /// Text before the window.
+    previous: &'static [u32],
     beams: usize,
     patience: f32,
-) -> (usize, usize) {
-    let model = Model::open(folder).unwrap();
-    let special = model.vocabulary.special().clone();
-    let windows = windows(8, model.encoder.mels());
-    let paths: Vec<PathBuf> =
-        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
-    let mut prompt: Vec<u32> = Vec::new();
-    if !previous.is_empty() {
-        prompt.push(special.start_of_previous);
-        prompt.extend(previous);
-    }
-    let start = prompt.len();
-    prompt.extend([special.start_of_transcript, model.vocabulary.language_token("en").unwrap()]);
-    prompt.extend(special.transcribe);
-    let (steps, suppressed) = (30, model.vocabulary.suppressed().to_vec());
-    let answers = peer.ask(json!({
-        "do": "beam", "model": folder, "mel": paths, "prompt": prompt,
-        "options": {
-            "beam_size": beams, "patience": patience, "max_length": 2 * steps, "suppress_tokens": suppressed,
-            "max_initial_timestamp_index": 50
+}
+
+impl BeamSearch {
+    /// Returns the prompt, and the position at which the window begins in it.
+    fn prompt(&self, model: &Model) -> (Vec<u32>, usize) {
+        let special = model.vocabulary.special();
+        let mut prompt: Vec<u32> = Vec::new();
+        if !self.previous.is_empty() {
+            prompt.push(special.start_of_previous);
+            prompt.extend(self.previous);
         }
-    }));
-    let rules = Arc::new(Rules::new(&special, &suppressed, &model.config.suppress_at_begin, 50));
+        let start = prompt.len();
+        prompt
+            .extend([special.start_of_transcript, model.vocabulary.language_token("en").unwrap()]);
+        prompt.extend(special.transcribe);
+        (prompt, start)
+    }
+
+    /// Returns the search as the reference's script reads it.
+    fn request(&self, model: &Model) -> Value {
+        json!({
+            "prompt": self.prompt(model).0,
+            "options": {
+                "beam_size": self.beams, "patience": self.patience, "max_length": 2 * STEPS,
+                "suppress_tokens": model.vocabulary.suppressed(), "max_initial_timestamp_index": 50
+            }
+        })
+    }
+}
+
+/// Decodes encoded windows, and compares with the reference's `answers`. Returns the number of
+/// windows with equal tokens, and the same number for the reference on features perturbed by one
+/// rounding error. With random weights decoding diverges after every token, so a near tie at an
+/// early step leads to a different text with a different score. Separate tests and the script cover
+/// the search itself.
+fn compare_beams(
+    model: &Model,
+    search: &BeamSearch,
+    memories: &[Arc<Memory>],
+    answers: &Value,
+) -> (usize, usize) {
+    let special = model.vocabulary.special();
+    let (prompt, start) = search.prompt(model);
+    let BeamSearch { beams, patience, .. } = *search;
+    let rules = Arc::new(Rules::new(
+        special,
+        model.vocabulary.suppressed(),
+        &model.config.suppress_at_begin,
+        50,
+    ));
     let (mut equal, mut own) = (0, 0);
-    for (answer, window) in answers.as_array().unwrap().iter().zip(&windows) {
+    for (answer, memory) in answers.as_array().unwrap().iter().zip(memories) {
         let task = Task {
-            memory: Arc::new(model.listen(&mut Buffers::default(), window).unwrap()),
+            memory: memory.clone(),
             prompt: prompt.clone(),
             start,
             rules: rules.clone(),
             strategy: Strategy::Beam { beams, patience },
             length_penalty: 1.0,
-            longest: steps,
+            longest: STEPS,
             no_speech: special.no_speech,
         };
-        let (hypothesis, no_speech) = decode(&model, task);
+        let (hypothesis, no_speech) = decode(model, task);
         let score = answer["score"].as_f64().unwrap();
         own += usize::from(answer["again"] == answer["tokens"]);
         if json!(hypothesis.tokens) == answer["tokens"] {
@@ -191,21 +220,37 @@ fn check_beams(
     let _ = writeln!(
         std::io::stderr(),
         "{beams} beams: equal tokens in {equal} of {} windows, {own} of the reference's own",
-        windows.len()
+        memories.len()
     );
     (equal, own)
 }
 
 #[test]
 fn beams_end_as_by_the_reference() {
+    const SEARCHES: [BeamSearch; 3] = [
+        BeamSearch { previous: &[], beams: 5, patience: 1.0 },
+        BeamSearch { previous: &[50, 60, 70], beams: 3, patience: 2.0 },
+        BeamSearch { previous: &[], beams: 1, patience: 1.0 },
+    ];
     let Some(peer) = Peer::with_exact_products() else { return };
     for (extra, least) in [(["--layers", "1"].as_slice(), 12), (&[], 1)] {
         let folder = peer.model("tiny", extra);
+        let model = Model::open(&folder).unwrap();
+        let windows = windows(8, model.encoder.mels());
+        let paths: Vec<PathBuf> =
+            windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+        let requests = SEARCHES.iter().map(|search| search.request(&model));
+        let answers = peer.ask(json!({
+            "do": "beam", "model": folder, "mel": paths, "searches": requests.collect::<Vec<_>>()
+        }));
+        // Encoding takes most of the time, so each window is encoded once for all searches.
+        let listen =
+            |window: &Vec<f32>| Arc::new(model.listen(&mut Buffers::default(), window).unwrap());
+        let memories: Vec<Arc<Memory>> = windows.iter().map(listen).collect();
         let (mut equal, mut own) = (0, 0);
-        for (previous, beams, patience) in
-            [([].as_slice(), 5, 1.0), (&[50, 60, 70], 3, 2.0), (&[], 1, 1.0)]
-        {
-            let actual = check_beams(&peer, &folder, previous, beams, patience);
+        for (index, search) in SEARCHES.iter().enumerate() {
+            assert_eq!(answers[index].as_array().unwrap().len(), memories.len());
+            let actual = compare_beams(&model, search, &memories, &answers[index]);
             equal += actual.0;
             own += actual.1;
         }

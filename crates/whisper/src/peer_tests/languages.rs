@@ -56,11 +56,12 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
 
 /// With random weights, no language is certain, and our engine decodes the reference's window. With
 /// large embeddings of the language tokens, one language is certain, and our engine decodes only
-/// the first window.
+/// the first window. One of four recordings is tried, and all of them if `TAONET_TEST_ALL` is set.
 #[test]
 fn languages_are_those_of_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    let mut audio = recordings();
+    let step = if is_exhaustive() { 1 } else { 4 };
+    let mut audio: Vec<_> = recordings().into_iter().step_by(step).collect();
     audio.extend([
         sound(1, 3.0),
         sound(2, 29.99),

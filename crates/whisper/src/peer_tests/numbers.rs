@@ -44,46 +44,44 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
     (difference / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
 }
 
-/// Encodes windows with both engines. Returns the relative difference of each output, and that of
-/// the reference's own output when its features change by 1e-7.
+/// Encodes windows with both engines. Returns the relative difference of each output of each of the
+/// [`kernels`], and that of the reference's own output when its features change by 1e-7.
 fn encoder_differences(
     peer: &Peer,
     name: &str,
     folder: &Path,
+    models: &[Model],
     windows: &[Vec<f32>],
-    gemm: &Gemm,
 ) -> Vec<(f64, f64)> {
-    let model = Model::open_with(folder, gemm).unwrap();
     let paths: Vec<PathBuf> =
         windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths}));
-    let differences = windows.iter().enumerate().map(|(i, window)| {
-        let mut buffers = Buffers::default();
-        model.encoder.forward(gemm, &mut buffers, window).unwrap();
-        let difference = relative_difference(&buffers.encoded, &peer.get(&format!("encode{i}.f32")));
+    let mut differences = Vec::new();
+    for (i, window) in windows.iter().enumerate() {
+        let theirs = peer.get(&format!("encode{i}.f32"));
         let sensitivity = sensitivities[i].as_f64().unwrap();
-        let _ = writeln!(
-            std::io::stderr(),
-            "{name}, {}: encoder output {difference:.5} apart, reference from itself {sensitivity:.5}",
-            gemm.kernel_name()
-        );
-        (difference, sensitivity)
-    });
-    differences.collect()
+        for model in models {
+            let mut buffers = model.buffers();
+            let gemm = buffers.gemm.clone();
+            model.encoder.forward(&gemm, &mut buffers, window).unwrap();
+            let difference = relative_difference(&buffers.encoded, &theirs);
+            let _ = writeln!(
+                std::io::stderr(),
+                "{name}, {}: encoder output {difference:.5} apart, reference from itself {sensitivity:.5}",
+                gemm.kernel_name()
+            );
+            differences.push((difference, sensitivity));
+        }
+    }
+    differences
 }
 
 fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     let folder = peer.model(size, extra);
-    let mels = Model::open(&folder).unwrap().encoder.mels();
-    let (name, windows) = (format!("{size} {extra:?}"), windows(2, mels));
-    for gemm in kernels() {
-        for (difference, sensitivity) in encoder_differences(peer, &name, &folder, &windows, &gemm)
-        {
-            assert!(
-                difference < (1.25 * sensitivity).max(limit),
-                "{name}: {difference} {sensitivity}"
-            );
-        }
+    let models = models(&folder);
+    let (name, windows) = (format!("{size} {extra:?}"), windows(2, models[0].encoder.mels()));
+    for (difference, sensitivity) in encoder_differences(peer, &name, &folder, &models, &windows) {
+        assert!(difference < (1.25 * sensitivity).max(limit), "{name}: {difference} {sensitivity}");
     }
 }
 
@@ -92,27 +90,22 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
 /// much as two runs of the reference on perturbed features: 1.6 %. A one-layer model verifies the
 /// arithmetic; residual weights scaled as after training verify the complete encoder. The limits
 /// leave room for other orders of the sums, on CPUs with and without AMX.
-#[test]
-fn the_encoder_equals_the_reference() {
-    let Some(peer) = Peer::with_exact_products() else { return };
-    check_encoder(&peer, "micro", &["--quantization", "float32"], 2e-3);
-    check_encoder(&peer, "micro", &["--quantization", "int8"], 2e-3);
-    check_encoder(&peer, "small", &["--layers", "1"], 3e-3);
-    check_encoder(&peer, "large-v3-turbo", &["--layers", "1"], 6e-3);
-    check_encoder(&peer, "small", &["--residual", "0.2"], 1e-2);
-    check_encoder(&peer, "small", &[], 2e-2);
+pub(super) fn check_encoders(peer: &Peer) {
+    check_encoder(peer, "micro", &["--quantization", "float32"], 2e-3);
+    check_encoder(peer, "micro", &["--quantization", "int8"], 2e-3);
+    check_encoder(peer, "small", &["--layers", "1"], 3e-3);
+    check_encoder(peer, "large-v3-turbo", &["--layers", "1"], 6e-3);
+    check_encoder(peer, "small", &["--residual", "0.2"], 1e-2);
+    check_encoder(peer, "small", &[], 2e-2);
 }
 
 #[test]
 fn the_trained_encoder_equals_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
-    let windows = speech_windows(4);
-    for gemm in kernels() {
-        for (difference, sensitivity) in
-            encoder_differences(&peer, "trained", &trained_model(), &windows, &gemm)
-        {
-            assert!(difference < 1e-2, "{difference} {sensitivity}");
-        }
+    let (folder, windows) = (trained_model(), speech_windows(4));
+    let differences = encoder_differences(&peer, "trained", &folder, &models(&folder), &windows);
+    for (difference, sensitivity) in differences {
+        assert!(difference < 1e-2, "{difference} {sensitivity}");
     }
 }
 
@@ -181,11 +174,11 @@ fn check_steps(
     peer: &Peer,
     name: &str,
     folder: &Path,
+    models: &[Model],
     windows: &[Vec<f32>],
     steps: usize,
     repetition: Repetition,
 ) {
-    let models = models(folder);
     let vocabulary = &models[0].vocabulary;
     let special = vocabulary.special();
     let english = vocabulary.language_token("en").unwrap();
@@ -197,7 +190,7 @@ fn check_steps(
         "do": "steps", "model": folder, "mel": paths, "prompt": prompt, "steps": steps, "suppress": [special.end_of_text],
         "distinct": repetition == Repetition::Forbidden
     }));
-    for model in &models {
+    for model in models {
         let name = format!("{name}, {}", model.kernels());
         let total = compare_steps(peer, &name, model, &prompt, windows, &answers, repetition);
         assert_eq!(total, windows.len() * steps, "{name}: steps");
@@ -269,30 +262,38 @@ fn compare_steps(
     total
 }
 
-fn check_random_steps(
-    peer: &Peer,
-    size: &str,
-    extra: &[&str],
-    count: u32,
-    steps: usize,
-    repetition: Repetition,
-) {
+/// Checks a random model in several runs. Columns: number of windows · steps of each · whether the
+/// reference's tokens may be equal.
+fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], runs: &[(u32, usize, Repetition)]) {
     let folder = peer.model(size, extra);
-    let mels = Model::open(&folder).unwrap().encoder.mels();
-    let name = format!("{size} {extra:?}, repetition {repetition:?}");
-    check_steps(peer, &name, &folder, &windows(count, mels), steps, repetition);
+    let models = models(&folder);
+    for &(count, steps, repetition) in runs {
+        let name = format!("{size} {extra:?}, repetition {repetition:?}");
+        let windows = windows(count, models[0].encoder.mels());
+        check_steps(peer, &name, &folder, &models, &windows, steps, repetition);
+    }
+}
+
+pub(super) fn check_next_tokens(peer: &Peer) {
+    check_random_steps(peer, "tiny", &[], &[(4, 100, Repetition::Forbidden)]);
+    check_random_steps(
+        peer,
+        "large-v3-turbo",
+        &["--layers", "1"],
+        &[(2, 50, Repetition::Forbidden)],
+    );
+    // Encoding a window takes most of the time.
+    let [repeating, distinct] = if is_exhaustive() { [10, 5] } else { [3, 2] };
+    let runs = [(repeating, 200, Repetition::Allowed), (distinct, 200, Repetition::Forbidden)];
+    check_random_steps(peer, "small", &[], &runs);
 }
 
 #[test]
-fn next_tokens_equal_the_reference() {
+fn next_tokens_of_the_trained_model_equal_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
-    check_random_steps(&peer, "tiny", &[], 4, 100, Repetition::Forbidden);
-    check_random_steps(&peer, "large-v3-turbo", &["--layers", "1"], 2, 50, Repetition::Forbidden);
-    // Encoding a window takes most of the time.
-    let [repeating, distinct] = if is_exhaustive() { [10, 5] } else { [3, 2] };
-    check_random_steps(&peer, "small", &[], repeating, 200, Repetition::Allowed);
-    check_random_steps(&peer, "small", &[], distinct, 200, Repetition::Forbidden);
-    check_steps(&peer, "trained", &trained_model(), &speech_windows(1), 25, Repetition::Forbidden);
+    let (folder, windows) = (trained_model(), speech_windows(1));
+    let models = models(&folder);
+    check_steps(&peer, "trained", &folder, &models, &windows, 25, Repetition::Forbidden);
 }
 
 /// Computes the feature windows of every `step`th recording of vectors/speech.

@@ -82,6 +82,20 @@ struct Difference {
     is_rounding: bool,
 }
 
+/// Transcribes all recordings with the reference.
+fn transcribe_by_reference(peer: &Peer, all: &[Case], word_timestamps: bool) -> Vec<Theirs> {
+    let paths: Vec<PathBuf> = all
+        .iter()
+        .enumerate()
+        .map(|(i, case)| peer.put(&format!("audio{i}"), &case.samples))
+        .collect();
+    let answers = peer.ask(json!({
+        "do": "transcribe", "model": trained_model(), "audio": paths,
+        "options": {"word_timestamps": word_timestamps}
+    }));
+    serde_json::from_value(answers).unwrap()
+}
+
 /// A model and its options.
 struct Comparison {
     model: Arc<Model>,
@@ -89,26 +103,18 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Transcribes all recordings with both engines. Prints the differences, and fails if more than
-    /// one of ten recordings differs, or if rounding does not explain a difference.
-    fn run(&self, peer: &Peer, all: &[Case]) {
-        let paths: Vec<PathBuf> = all
-            .iter()
-            .enumerate()
-            .map(|(i, case)| peer.put(&format!("audio{i}"), &case.samples))
-            .collect();
+    /// Transcribes all recordings, and compares with the reference's `answers`. Prints the
+    /// differences, and fails if more than one of ten recordings differs, or if rounding does not
+    /// explain a difference.
+    fn run(&self, all: &[Case], answers: &[Theirs]) {
         let words = self.options.word_timestamps;
-        let answers = peer.ask(json!({
-            "do": "transcribe", "model": trained_model(), "audio": paths, "options": {"word_timestamps": words}
-        }));
-        let answers: Vec<Theirs> = serde_json::from_value(answers).unwrap();
         let size = EngineSize::for_model(&self.model);
         let transcriber =
             Transcriber::start("whisper-synthetic", &self.model, self.options.clone(), size)
                 .unwrap();
         let (mut equal, mut segments, mut faults, mut certain) = (0, 0, 0, 0);
         let (mut apart, mut shift) = (0.0_f64, 0.0_f64);
-        for (case, theirs) in all.iter().zip(&answers) {
+        for (case, theirs) in all.iter().zip(answers) {
             let ours = transcriber.transcribe(&case.samples).unwrap();
             // Two empty results would be equal.
             assert_eq!(ours.segments.is_empty(), !case.has_speech, "{}: {ours:?}", case.name);
@@ -345,10 +351,12 @@ fn transcriptions_equal_the_reference() {
     let models: Vec<_> = models(&trained_model()).into_iter().map(Arc::new).collect();
     let all = all_cases();
     assert_eq!(all.len(), 44);
-    let runs = [(&models[0], false)].into_iter().chain(models.iter().map(|model| (model, true)));
-    for (model, word_timestamps) in runs {
-        let options = Options { word_timestamps, ..Options::default() };
-        Comparison { model: model.clone(), options }.run(&peer, &all);
+    for (word_timestamps, models) in [(false, &models[..1]), (true, &models[..])] {
+        let answers = transcribe_by_reference(&peer, &all, word_timestamps);
+        for model in models {
+            let options = Options { word_timestamps, ..Options::default() };
+            Comparison { model: model.clone(), options }.run(&all, &answers);
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 Reads a request as JSON on standard input, writes arrays as raw little-endian float32 into the folder `out`, and prints the
 answer as JSON. Requests:
   {"do": "mel", "mels": 80, "audio": [PATH...], "out": DIR}       log-mel features, [mel][frame]
-  {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames
+  {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames, which `out`
+                      keeps for later requests about the same model and windows
   {"do": "steps", "model": DIR, "mel": [PATH...], "prompt": [...], "steps": N, "out": DIR}
                                             greedy tokens without repetition, and the logits of every step
-  {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
-  {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
+  {"do": "align", "model": DIR, "mel": [PATH...], "start": [...], "texts": [[...]...], "frames": [N...], "out": DIR}
+  {"do": "beam", "model": DIR, "mel": [PATH...], "searches": [{"prompt": [...], "options": {...}}...], "out": DIR}
+                      for each search, the result of every window
   {"do": "detect", "model": DIR, "audio": [PATH...]}             language and its probability, and those of all languages
   {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
                       transcriptions, and the result of every decoding of a window
@@ -21,6 +23,7 @@ answer as JSON. Requests:
   {"do": "vocabulary", "model": DIR, "cases": [[LANGUAGE, TEXT or [TOKEN...]]...]}
                       suppressed tokens; tokens of each case, with the end of text, their text, and its words
 Recordings are raw float32 samples at 16 kHz."""
+import hashlib
 import json
 import os
 import sys
@@ -46,8 +49,21 @@ def load():
 
 
 def window(model, path):
+    return samples(path).reshape(1, model.n_mels, 3000)
+
+
+def encoded(model, features):
+    """The encoder output of a window. Encoding takes most of the time, so each window is encoded once for all requests."""
+    name = hashlib.sha256(request["model"].encode() + features.tobytes()).hexdigest()
+    path = os.path.join(request["out"], f"{name}.npy")
+    if not os.path.exists(path):
+        np.save(path, np.array(model.encode(view(features))).astype(np.float32))
+    return np.load(path)
+
+
+def view(array):
     import ctranslate2
-    return ctranslate2.StorageView.from_array(samples(path).reshape(1, model.n_mels, 3000))
+    return ctranslate2.StorageView.from_array(array)
 
 
 def mel():
@@ -67,10 +83,10 @@ def encode():
     model = load()
     sensitivities = []
     for i, path in enumerate(request["mel"]):
-        encoded = np.array(model.encode(window(model, path))).astype(np.float32)
-        encoded.tofile(out(i))
-        again = np.array(model.encode(changed(model, path))).astype(np.float32)
-        sensitivities.append(float(np.linalg.norm(again - encoded) / np.linalg.norm(encoded)))
+        output = encoded(model, window(model, path))
+        output.tofile(out(i))
+        again = encoded(model, changed(model, path))
+        sensitivities.append(float(np.linalg.norm(again - output) / np.linalg.norm(output)))
     return sensitivities
 
 
@@ -79,7 +95,7 @@ def steps():
     answer = []
     for i, path in enumerate(request["mel"]):
         result = model.generate(
-            window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
+            view(encoded(model, window(model, path))), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
             suppress_tokens=request["suppress"], no_repeat_ngram_size=int(request["distinct"]), return_logits_vocab=True, return_scores=True,
             return_no_speech_prob=True)[0]
         logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
@@ -90,29 +106,35 @@ def steps():
 
 def changed(model, path):
     """Returns the features of a window, perturbed by a ten-millionth: one rounding."""
-    import ctranslate2
-    features = samples(path).reshape(1, model.n_mels, 3000)
+    features = window(model, path)
     features = features * (1 + 1e-7 * np.random.default_rng(1).standard_normal(features.shape))
-    return ctranslate2.StorageView.from_array(features.astype(np.float32))
+    return features.astype(np.float32)
 
 
 def align():
     model = load()
-    results = [model.align(features, request["start"], [request["text"]], [request["frames"]])[0]
-               for features in (window(model, request["mel"]), changed(model, request["mel"]))]
-    return {"path": results[0].alignments, "again": results[1].alignments, "probabilities": results[0].text_token_probs}
+    answer = []
+    for path, text, frames in zip(request["mel"], request["texts"], request["frames"]):
+        results = [model.align(view(encoded(model, features)), request["start"], [text], [frames])[0]
+                   for features in (window(model, path), changed(model, path))]
+        answer.append({"path": results[0].alignments, "again": results[1].alignments,
+                       "probabilities": results[0].text_token_probs})
+    return answer
 
 
 def beam():
     model = load()
     answer = []
-    for path in request["mel"]:
-        results = [
-            model.generate(features, [request["prompt"]], return_scores=True, return_no_speech_prob=True,
-                           **request["options"])[0]
-            for features in (window(model, path), changed(model, path))]
-        answer.append({"tokens": results[0].sequences_ids[0], "score": results[0].scores[0],
-                       "no_speech": results[0].no_speech_prob, "again": results[1].sequences_ids[0]})
+    for search in request["searches"]:
+        windows = []
+        for path in request["mel"]:
+            results = [
+                model.generate(view(encoded(model, features)), [search["prompt"]], return_scores=True,
+                               return_no_speech_prob=True, **search["options"])[0]
+                for features in (window(model, path), changed(model, path))]
+            windows.append({"tokens": results[0].sequences_ids[0], "score": results[0].scores[0],
+                            "no_speech": results[0].no_speech_prob, "again": results[1].sequences_ids[0]})
+        answer.append(windows)
     return answer
 
 

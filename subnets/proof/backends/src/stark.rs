@@ -259,7 +259,7 @@ fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
 /// Returns the public values of all tables: only the first table has any.
 fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec<Val>> {
     let limbs = public_limbs(binding, outputs);
-    debug_assert_eq!(limbs.len(), PUBLIC_LIMBS);
+    assert_eq!(limbs.len(), PUBLIC_LIMBS);
     tables
         .iter()
         .map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() })

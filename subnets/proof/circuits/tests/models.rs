@@ -254,11 +254,14 @@ fn outputs_match_onnxruntime() {
                     .collect()
             })
             .collect();
-        assert_eq!(run_onnx(&python, &onnx::export(&circuit), inputs), ours, "{name}");
+        let questions =
+            [onnx::export(&circuit), model.onnx().to_vec()].map(|file| (file, inputs.clone()));
+        let [exported, theirs]: [Vec<Vec<f64>>; 2] =
+            run_onnx(&python, &questions).try_into().unwrap();
+        assert_eq!(exported, ours, "{name}");
 
         let report = compiled(model, "stark").metadata.quantisation.unwrap();
         let scale = f64::from(-network.output_scale()).exp2();
-        let theirs = run_onnx(&python, model.onnx(), inputs);
         for (float, integer) in theirs.iter().flatten().zip(ours.iter().flatten()) {
             assert!(
                 (float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3,

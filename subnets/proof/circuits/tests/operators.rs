@@ -22,17 +22,17 @@ use std::time::Duration;
 use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
 use further::{angles, chosen, products, windows};
-use onnxruntime::{python, run_onnx};
+use onnxruntime::{Question, python, run_onnx};
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::Capabilities;
 use taonet_proof_backends::external::External;
+use taonet_proof_backends::{Capabilities, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile,
 };
-use taonet_proof_core::metadata::NETWORK;
+use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
-use taonet_proof_core::{Digest, Range};
+use taonet_proof_core::{Binding, Digest, Range};
 use taonet_proof_onnx as onnx;
 use taonet_testing::is_exhaustive;
 
@@ -73,6 +73,17 @@ impl TestModel {
             (0..self.elements).map(number).collect()
         };
         Sample { inputs: (0..8).map(row).collect(), ..Sample::default() }
+    }
+
+    /// Returns the circuit, and the value of a unit of its outputs. Without keys, which take most of
+    /// the time of a compilation.
+    fn circuit(&self) -> (Circuit, f64) {
+        let float = onnx::read(&self.file).unwrap();
+        let options = QuantiseOptions { input_range: self.range, ..QuantiseOptions::default() };
+        let (calibration, _) = self.sample().split();
+        let network = quantise(&float, &options, &calibration)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        (network.lower().unwrap(), f64::from(-network.output_scale()).exp2())
     }
 
     fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
@@ -225,11 +236,6 @@ fn functions() -> Vec<TestModel> {
     models
 }
 
-fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
-    let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
-    (network.lower().unwrap(), f64::from(-network.output_scale()).exp2())
-}
-
 /// onnxruntime computes the same integers from the exported network. From the model's own file it
 /// computes values within 1.5 % for one function, and 3 % for the attention block with its dozen
 /// roundings to 8 bits, for the rows of the calibration; others may saturate.
@@ -250,23 +256,33 @@ fn outputs_match_onnxruntime() {
         (products(), 0.03),
         (windows(), 0.03),
     ];
-    for (model, bound) in functions.chain(blocks) {
-        let compiled = model
-            .compile("stark", Backends::default())
-            .unwrap_or_else(|error| panic!("{}: {error}", model.name));
-        let ((circuit, unit), inputs) = (circuit(&compiled), model.sample().inputs);
-        let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(&circuit);
+    let models: Vec<(TestModel, f64)> = functions.chain(blocks).collect();
+    let circuits: Vec<(Circuit, f64)> = models.iter().map(|(model, _)| model.circuit()).collect();
+    let questions: Vec<Question> = models
+        .iter()
+        .zip(&circuits)
+        .flat_map(|((model, _), (circuit, _))| {
+            let (calibration, _) = model.sample().split();
+            [(onnx::export(circuit), model.sample().inputs), (model.file.clone(), calibration)]
+        })
+        .collect();
+    let answers = run_onnx(&python, &questions);
+    let answers = questions.chunks(2).zip(answers.chunks(2));
+    for (((model, bound), (circuit, unit)), (questions, answers)) in
+        models.iter().zip(&circuits).zip(answers)
+    {
+        let ([(_, inputs), (_, calibration)], [exported, theirs]) = (questions, answers) else {
+            panic!("two files of each model")
+        };
+        let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(circuit);
         let ours: Vec<Vec<f64>> = inputs
             .iter()
             .map(|row| execute(row).iter().map(|&value| value as f64).collect())
             .collect();
-        assert_eq!(run_onnx(&python, &onnx::export(&circuit), &inputs), ours, "{}", model.name);
-        let (calibration, _) = model.sample().split();
-        let theirs = run_onnx(&python, &model.file, &calibration).concat();
+        assert_eq!(*exported, ours, "{}", model.name);
+        let theirs = theirs.concat();
         let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let ours =
-            calibration.iter().flat_map(|row| circuit.execute(row).unwrap().outputs(&circuit));
-        for (integer, float) in ours.zip(theirs) {
+        for (integer, float) in calibration.iter().flat_map(execute).zip(theirs) {
             let error = (integer as f64 * unit - float).abs();
             assert!(error < bound * largest, "{}: {float} differs by {error}", model.name);
         }
@@ -288,9 +304,19 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
         .unwrap_or_else(|error| panic!("{}: {error}", model.name));
     let folder = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
-    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+    let binding = Binding {
+        nonce: Digest::of(b"a request"),
+        miner: Hotkey::from_bytes([5; 32]),
+        circuit: directory.id(),
+        verification_key: Digest::of(&directory.keys().unwrap().verification),
+    };
+    // Loaded once for all inputs, since that computes the key again.
+    let prover = directory.prover().unwrap();
     let prove = |inputs: &Vec<i64>| {
-        let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
+        let proven = prover.prove(inputs, &binding).unwrap();
+        let statement =
+            Statement { binding: binding.clone(), inputs: inputs.clone(), outputs: proven.outputs };
+        let bundle = Bundle::new(&directory, &statement, &proven.proof).unwrap();
         bundle.verify().unwrap();
         for output in 0..bundle.outputs.len() {
             let mut changed = bundle.clone();
@@ -430,6 +456,7 @@ fn transformer_and_selection_operators_are_proven() {
         check_proofs(&model, "stark");
     }
     check_proofs(&extrema(), "groth16");
+    angles().compile("stark", Backends::default()).unwrap();
 }
 
 #[test]

@@ -26,10 +26,10 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::Ledger;
 use taonet_primitives::{Hotkey, Uid};
+use taonet_testing::is_exhaustive;
 
 use services::{ScoringServer, Services};
 
-const KILLS: u32 = 50;
 const CHALLENGE: &str = "kill";
 /// Number of miners; the last one refuses every session.
 const MINERS: u8 = 4;
@@ -42,8 +42,10 @@ fn key(uid: u8) -> MinerKey {
     MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
 }
 
+/// Kills the process 50 times with `TAONET_TEST_ALL`, otherwise 15 times.
 #[test]
-fn runner_killed_50_times_loses_and_repeats_nothing() {
+fn killed_runner_loses_and_repeats_nothing() {
+    let kill_count = if is_exhaustive() { 50 } else { 15 };
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
@@ -60,7 +62,7 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
 
     // Kill the processes of each directory until one of them finishes.
     let (mut kills, mut directories) = (0, 0);
-    while kills < KILLS {
+    while kills < kill_count {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let scoring = runtime.block_on(ScoringServer::start(directory));
@@ -68,7 +70,8 @@ fn runner_killed_50_times_loses_and_repeats_nothing() {
         loop {
             let stored_rows = runtime.block_on(ledger_rows(directory));
             let before = opened_sessions(directory).len();
-            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
+            let moment =
+                (kills < kill_count).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let start = Instant::now();
             let is_over = child::run(directory, &services, &scoring, moment);
             let again = opened_sessions(directory).split_off(before);

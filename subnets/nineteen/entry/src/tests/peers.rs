@@ -22,7 +22,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_store::KeyTerms;
 use taonet_service::Shutdown;
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{ask, is_exhaustive, peer_directory};
 use tokio::net::TcpListener;
 
 use super::market::{Shop, calls, chunk, shop_with, word};
@@ -272,15 +272,28 @@ async fn anthropic_python_client_is_compatible() {
     served.stop().await;
 }
 
+/// Returns schemathesis's settings, with a third of the requests of each route unless
+/// `TAONET_TEST_ALL` is set: their generation takes most of the time.
+fn schemathesis_settings() -> String {
+    const EVERY_REQUEST: &str = "\nmax-examples = 60\n";
+    let settings = std::fs::read_to_string(here("src/tests/peers/schemathesis.toml")).unwrap();
+    assert_eq!(settings.matches(EVERY_REQUEST).count(), 1);
+    if is_exhaustive() {
+        settings
+    } else {
+        settings.replace(EVERY_REQUEST, "\nmax-examples = 20\n")
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn openapi_document_describes_the_routes() {
     let Some(peer) = peer_directory("schemathesis") else { return };
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("schemathesis.toml");
+    std::fs::write(&settings, schemathesis_settings()).unwrap();
     let mut tester = Command::new(peer.join("bin/python"));
-    tester
-        .args(["-m", "schemathesis.cli", "--config-file"])
-        .arg(manifest_path("src/tests/peers/schemathesis.toml"));
+    tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(manifest_path("src/tests/peers/schemathesis.toml"));
     tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
     tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
     // On a busy machine, the generation of requests is slow, which says nothing of the gateway.

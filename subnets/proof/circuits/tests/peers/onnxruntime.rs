@@ -5,7 +5,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_testing::{ask, peer_directory};
 
 /// Returns the Python interpreter of the peer; `None` if it is not installed.
@@ -13,11 +13,19 @@ pub(crate) fn python() -> Option<PathBuf> {
     Some(peer_directory("onnx")?.join("bin/python"))
 }
 
-/// Returns the outputs of a model for each input.
-pub(crate) fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
+/// A model, and its inputs.
+pub(crate) type Question = (Vec<u8>, Vec<Vec<i64>>);
+
+/// Returns the outputs of models, for each of their inputs. All of them are one request, because
+/// Python starts slowly.
+pub(crate) fn run_onnx(python: &Path, questions: &[Question]) -> Vec<Vec<Vec<f64>>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
-    let questions = json!([{ "model": BASE64_STANDARD.encode(model), "inputs": inputs }]);
-    let answers = ask(Command::new(python).arg(script), &questions);
-    let [outputs]: [Vec<Vec<f64>>; 1] = serde_json::from_value(answers).unwrap();
+    let requests: Value = questions
+        .iter()
+        .map(|(model, inputs)| json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs }))
+        .collect();
+    let outputs: Vec<Vec<Vec<f64>>> =
+        serde_json::from_value(ask(Command::new(python).arg(script), &requests)).unwrap();
+    assert_eq!(outputs.len(), questions.len());
     outputs
 }

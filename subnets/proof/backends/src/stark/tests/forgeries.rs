@@ -145,7 +145,7 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
     let end = last.row + last.length.div_ceil(COEFFICIENTS) - 1;
     let mut generator = testing::generator(6);
     for column in 0..COEFFICIENTS {
-        for row in [0, generator.random_range(0..=end)] {
+        for row in changed_rows(column, generator.random_range(0..=end)) {
             let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
                 coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
             };
