@@ -89,7 +89,7 @@ fn check_losses(demo: &Value) {
     }
 }
 
-/// arena_winner_gets_its_share_and_other_weights_follow_scores() that the arena's winner has its share, and that the rest follows the scores.
+/// Checks that the arena's winner has its share, and that the rest follows the scores.
 fn check_shares(demo: &Value) {
     assert_eq!(demo["arena_share"], 0.9);
     let challenge = &demo["challenges"][0];

@@ -293,7 +293,7 @@ async fn openapi_document_describes_the_routes() {
     let settings = folder.path().join("schemathesis.toml");
     std::fs::write(&settings, schemathesis_settings()).unwrap();
     let mut tester = Command::new(peer.join("bin/python"));
-    tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(manifest_path("src/tests/peers/schemathesis.toml"));
+    tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(settings);
     tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
     tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
     // On a busy machine, the generation of requests is slow, which says nothing of the gateway.
