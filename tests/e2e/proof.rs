@@ -280,15 +280,41 @@ fn hidden_values_are_an_option_of_the_circuit() {
     document(&prove(&hidden, &["--hide"]));
     let error = refusal(&prove(&plain, &["--hide"]), 1);
     assert!(error.contains("may reveal the values") && error.contains("--hide"), "{error}");
-    let sliced = folder.path().join("sliced");
-    document(&proof(&[&compile[..], &[text(&sliced), "--hide", "--slices", "2"]].concat()));
-    let error = refusal(&prove(&sliced, &["--hide"]), 1);
-    assert!(error.contains("has the values between its slices"), "{error}");
-    assert_eq!(document(&prove(&sliced, &[]))["zero_knowledge"], true);
     let other = folder.path().join("other");
     let groth16 = [&compile[..], &[text(&other), "--hide", "--backend", "groth16"]].concat();
     let error = refusal(&proof(&groth16), 1);
     assert!(error.contains("--hide requires --backend stark"), "{error}");
+}
+
+/// The values between slices are public, whatever the proofs of the slices hide.
+#[test]
+fn sliced_models_hide_values_within_slices_only() {
+    let folder = TempDir::new().unwrap();
+    let model = repository("models/diabetes-regression");
+    let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));
+    let (sliced, input) = (folder.path().join("sliced"), folder.path().join("input.json"));
+    let bundle = folder.path().join("proof.json");
+    let slices = ["--slices", "2", "-o", text(&sliced)];
+    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256"];
+    let error = refusal(&proof(&[&compile[..], &slices, &["--hide"]].concat()), 1);
+    assert!(
+        error.contains("--hide and --slices exclude each other") && error.contains("omit --slices"),
+        "{error}"
+    );
+    assert!(!sliced.exists());
+    // The proofs of groth16 hide the values within the slices.
+    let compiled = document(&proof(&[&compile[..], &slices, &["--backend", "groth16"]].concat()));
+    assert_eq!(compiled["zero_knowledge"], false);
+    assert_eq!(document(&proof(&["inspect", text(&sliced)]))["zero_knowledge"], false);
+    std::fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
+    let prove =
+        ["prove", text(&sliced), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+    let error = refusal(&proof(&[&prove[..], &["--hide"]].concat()), 1);
+    assert!(error.contains("has the values between its slices"), "{error}");
+    assert_eq!(document(&proof(&prove))["zero_knowledge"], false);
+    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("within each slice, but not those between slices"), "{shown}");
 }
 
 /// Bundles of released formats, which other versions created.
@@ -434,6 +460,12 @@ fn an_external_program_proves_and_verifies() {
     let error = refusal(&proof(&prove), 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
     let proven = without_saturation(document(&proof(&[&prove[..], &prover].concat())));
+    assert_eq!(proven["zero_knowledge"], Value::Null);
+    let error = refusal(&proof(&[&prove[..], &prover, &["--hide"]].concat()), 1);
+    assert!(
+        error.contains("the external program of") && error.contains("--backend stark --hide"),
+        "{error}"
+    );
     let verify = ["verify", text(&bundle)];
     assert_eq!(document(&proof(&[&verify[..], &prover].concat())), proven);
     refusal(&proof(&verify), 1);

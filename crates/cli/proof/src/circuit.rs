@@ -67,7 +67,7 @@ pub struct CompileArgs {
     #[arg(long)]
     hash_inputs: bool,
     /// Make proofs of stark hide the values between inputs and outputs; they take longer and are
-    /// verified with the same commands
+    /// verified with the same commands. Not with --slices
     #[arg(long)]
     hide: bool,
     /// Bits per activation, without the sign
@@ -172,6 +172,12 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         anyhow::ensure!(
             matches!(args.backend, BackendName::Stark),
             "--hide requires --backend stark; proofs of groth16 hide the same values without it"
+        );
+        anyhow::ensure!(
+            args.slices == 1,
+            "--hide and --slices exclude each other: the proof of a sliced model has the values \
+             between its slices; hint: omit --slices to hide all values between inputs and \
+             outputs, or omit --hide"
         );
         backends = backends.with_hidden_values();
     }

@@ -47,7 +47,8 @@ pub struct ProveArgs {
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
     /// Fail if the proof may reveal the values between inputs and outputs, as those of sliced
-    /// models do, and those of stark unless the model was compiled with --hide
+    /// models do, those of stark unless the model was compiled with --hide, and possibly those of
+    /// an external program
     #[arg(long)]
     hide: bool,
     /// Output file for the bundle
@@ -107,7 +108,7 @@ fn prove_model(
         anyhow::ensure!(
             !args.hide,
             "the proof of a sliced model has the values between its slices; hint: compile the \
-             model without --slices, or omit --hide"
+             model with --hide and without --slices, or omit --hide"
         );
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
@@ -134,13 +135,23 @@ fn prove_whole(
 impl ProveArgs {
     /// Rejects a circuit whose proofs may reveal what they should hide.
     fn check_hidden(&self, directory: &CircuitDirectory) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.hide || directory.hides_values()? == Some(true),
-            "a proof of {} may reveal the values between inputs and outputs; hint: compile the \
-             model again with --hide",
-            directory.path().display()
-        );
-        Ok(())
+        if !self.hide {
+            return Ok(());
+        }
+        let path = directory.path().display();
+        match directory.hides_values()? {
+            Some(true) => Ok(()),
+            Some(false) => anyhow::bail!(
+                "a proof of {path} may reveal the values between inputs and outputs; hint: compile \
+                 the model again with --hide"
+            ),
+            // The program's author knows, and nothing that it returns could be checked.
+            None => anyhow::bail!(
+                "the external program of {path} determines what its proofs reveal, which --hide \
+                 cannot check; hint: compile the model with --backend stark --hide, or omit --hide \
+                 if you know that the program hides the values"
+            ),
+        }
     }
 }
 
@@ -374,9 +385,7 @@ fn show(
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
-    if let Some(hides) = hides_values(bundle)? {
-        rows.add_row(["hidden", table::hidden(hides, proofs.len())]);
-    }
+    rows.add_row(["hidden", table::hidden(hides_values(bundle)?, proofs.len())]);
     if let Some(text) = text {
         // A separate row: an answer can end with any text.
         let end = match text.finish {
@@ -412,7 +421,7 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         "outputs": last.outputs,
         "real_outputs": last.real_outputs(),
         "proof_bytes": proof_bytes(bundle),
-        "zero_knowledge": hides_values(bundle)?,
+        "zero_knowledge": table::hides_all(hides_values(bundle)?, proofs.len()),
     });
     if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
         let slices = sliced
@@ -437,9 +446,7 @@ fn proof_bytes(bundle: &ModelBundle) -> usize {
 /// Returns whether all proofs hide the values between their inputs and outputs; `None` if that
 /// depends on an external program.
 fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
-    let proofs = bundle.proofs().iter().map(Bundle::hides_values);
-    let proofs: Option<Vec<bool>> = proofs.collect::<Result<_, _>>()?;
-    Ok(proofs.map(|proofs| proofs.into_iter().all(|hides| hides)))
+    Ok(table::all_hide(bundle.proofs().iter().map(Bundle::hides_values))?)
 }
 
 /// Number of inputs and outputs that are printed.
