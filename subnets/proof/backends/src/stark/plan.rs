@@ -16,11 +16,11 @@ use taonet_proof_core::circuit::{
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table,
-    Tile, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
+    MULTIPLICATION_FIXED, Table, Tile, ZERO,
 };
 use super::config::{
-    HIDING, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val,
+    HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val,
 };
 use super::projection::Powers;
 use crate::BackendError;
@@ -59,14 +59,35 @@ pub(super) struct CellLocation {
     pub(super) bias: i64,
 }
 
-/// How a circuit multiplies, and whether proofs hide its values.
+/// What the proofs for a key hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    Nothing,
+    /// The values between inputs and outputs.
+    Values,
+    /// These values and the inputs.
+    Inputs,
+}
+
+impl Hidden {
+    /// Returns whether proofs hide the value columns.
+    pub(super) const fn has_values(self) -> bool {
+        matches!(self, Self::Values | Self::Inputs)
+    }
+
+    /// Returns whether the inputs are among the hidden columns.
+    pub(super) const fn has_inputs(self) -> bool {
+        matches!(self, Self::Inputs)
+    }
+}
+
+/// How a circuit multiplies, and what its proofs hide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Method {
     pub(super) tile: Tile,
     /// Whether stages are products of polynomials where that is cheaper than tiles.
     pub(super) polynomials: bool,
-    /// Whether proofs hide the value columns.
-    pub(super) hides: bool,
+    pub(super) hidden: Hidden,
     /// Whether tables may have as many rows as those of [`LARGE`].
     pub(super) is_large: bool,
 }
@@ -120,9 +141,9 @@ impl Plan {
         Self::with_method(circuit, Method::new(circuit))
     }
 
-    /// Lays out a circuit for a new key whose proofs hide the value columns.
-    pub(super) fn hiding(circuit: &Circuit) -> Result<Self, BackendError> {
-        let method = Method { hides: true, is_large: false, ..Method::new(circuit) };
+    /// Lays out a circuit for a new key whose proofs hide values.
+    pub(super) fn hiding(circuit: &Circuit, hidden: Hidden) -> Result<Self, BackendError> {
+        let method = Method { hidden, is_large: false, ..Method::new(circuit) };
         Self::with_method(circuit, method)
     }
 
@@ -180,20 +201,23 @@ impl Method {
             large
         };
         let is_large = polynomials && kernel_rows(circuit, tile) > 1 << MAX_LOG_ROWS;
-        Self { tile, polynomials, hides: false, is_large }
+        Self { tile, polynomials, hidden: Hidden::Nothing, is_large }
     }
 
     /// Returns the parameters of a new key.
     pub(super) fn parameters(self) -> &'static Parameters {
-        if self.hides {
-            &HIDING
-        } else if self.is_large {
-            &LARGE
-        } else if self.polynomials {
-            &POLYNOMIALS
-        } else {
-            &TILES
+        match self.hidden {
+            Hidden::Inputs => &HIDING_INPUTS,
+            Hidden::Values => &HIDING,
+            Hidden::Nothing if self.is_large => &LARGE,
+            Hidden::Nothing if self.polynomials => &POLYNOMIALS,
+            Hidden::Nothing => &TILES,
         }
+    }
+
+    /// Returns those of the inputs that are public: all or none.
+    pub(super) fn public_inputs(self, inputs: &[i64]) -> &[i64] {
+        if self.hidden.has_inputs() { &[] } else { inputs }
     }
 
     /// Returns the minimum number of rows of a table.
@@ -283,7 +307,8 @@ impl Layout {
     /// are not counted: its number of entries has its own limit.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
-        let bytes = if self.method.hides { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
+        let bytes =
+            if self.method.hidden.has_values() { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
         Ok(self.memory.spend(bytes * values as u64)?)
     }
 
@@ -460,11 +485,12 @@ impl Layout {
         let (tile, polynomials) = (method.tile, !self.polynomials.is_empty());
         let method = Method { polynomials, ..method };
         let rows = |needed: usize| rows(needed, method.min_rows());
-        let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as u32)
+        let public_inputs = if method.hidden.has_inputs() { 0 } else { circuit.inputs };
+        let mut public: Vec<[i64; 3]> = (0..=public_inputs as u32)
             .map(i64::from)
             .map(|address| [address, 0, address])
             .collect();
-        let inputs = public.len();
+        let written = public.len();
         for &cell in &circuit.outputs {
             let location = self.locations.get(cell as usize).copied();
             let location = location
@@ -473,6 +499,8 @@ impl Layout {
             public.push([i64::from(location.address), location.bias, 1]);
         }
         self.check_rows(public.len())?;
+        let inputs = self.hidden_inputs(circuit)?;
+        self.check_rows(inputs.len())?;
         // Padding reads the zero at address 0.
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
@@ -484,7 +512,9 @@ impl Layout {
         let maxima = if has_maxima { lanes(self.maxima.len(), MAX_LANES) } else { 0 };
         let multiplications = if has_products { rows(self.multiplications.len()) } else { 0 };
         let public_rows = rows(public.len());
+        let input_rows = if inputs.is_empty() { 0 } else { rows(inputs.len()) };
         let values = 3 * public_rows
+            + INPUT_FIXED * input_rows
             + tile.fixed() * product_rows
             + ACTIVATION_FIXED * activations
             + MAX_FIXED * maxima
@@ -498,7 +528,7 @@ impl Layout {
         if let Some(count) = self.reads.first_mut() {
             *count += zeros as u32;
         }
-        for row in public.iter_mut().take(inputs) {
+        for row in public.iter_mut().take(written) {
             // An input is written as often as it is read; the count of a write is negative.
             row[2] = -self.count(row[2]);
         }
@@ -507,6 +537,7 @@ impl Layout {
         let lanes_of_maxima = filled(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
         let lanes_of_products =
             filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
+        let rows_of_inputs = filled(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish(method.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
@@ -516,6 +547,9 @@ impl Layout {
             table(Kind::Activations, flat(&lanes_of_activations)),
             table(Kind::Functions, functions.columns()),
         ];
+        if !rows_of_inputs.is_empty() {
+            tables.push(table(Kind::Inputs, flat(&rows_of_inputs)));
+        }
         if has_maxima {
             tables.push(table(Kind::Maxima, flat(&lanes_of_maxima)));
         }
@@ -547,6 +581,20 @@ impl Layout {
             addresses,
             log_rows,
         })
+    }
+
+    /// Returns the fixed columns of hidden inputs, with the address in place of the read count;
+    /// none if inputs are public.
+    fn hidden_inputs(
+        &mut self,
+        circuit: &Circuit,
+    ) -> Result<Vec<[i64; INPUT_FIXED]>, BackendError> {
+        if !self.method.hidden.has_inputs() {
+            return Ok(Vec::new());
+        }
+        let range = i64::from(self.functions.input(circuit.input_range)?);
+        let addresses = (1..=circuit.inputs as u32).map(i64::from);
+        Ok(addresses.map(|address| [address, range, address]).collect())
     }
 
     /// Returns the read count of an address.

@@ -8,7 +8,9 @@ use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::{NEWEST, TILES};
-use super::plan::Method;
+use super::plan::{Hidden, Method};
+use super::projection::Powers;
+use super::run::ProofRun;
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
@@ -42,6 +44,7 @@ mod forgeries;
 mod formats;
 mod graphs;
 mod hidden;
+mod inputs;
 mod nodes;
 mod polynomials;
 mod random;
@@ -191,16 +194,26 @@ struct Forger<S: Scheme> {
     statement: Statement,
 }
 
-/// Returns whether proofs with a scheme hide the value columns.
-fn is_hiding<S: Scheme>() -> bool {
+/// Returns what proofs with a scheme hide.
+fn hidden<S: Scheme>() -> Hidden {
     let config: Config<S> = TILES.config().unwrap();
-    config.is_zk() == 1
+    if config.is_zk() == 1 { Hidden::Values } else { Hidden::Nothing }
 }
 
 /// Returns the layout of a new key with the scheme.
 fn plan_of<S: Scheme>(circuit: &Circuit) -> Plan {
-    let plan = if is_hiding::<S>() { Plan::hiding(circuit) } else { Plan::new(circuit) };
+    let plan = match hidden::<S>() {
+        Hidden::Nothing => Plan::new(circuit),
+        hidden => Plan::hiding(circuit, hidden),
+    };
     plan.unwrap()
+}
+
+impl<S: Scheme> StarkProver<S> {
+    /// Starts a proof with new random numbers.
+    fn start(&self) -> ProofRun<'_, S> {
+        self.start_with(&Seed::random().unwrap()).unwrap()
+    }
 }
 
 impl<S: Scheme> Forger<S> {
@@ -211,7 +224,7 @@ impl<S: Scheme> Forger<S> {
     }
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
-        assert_eq!(plan.method.hides, is_hiding::<S>());
+        assert_eq!(plan.method.hidden.has_values(), hidden::<S>().has_values());
         let system = System::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
         let binding = Binding {
@@ -223,6 +236,7 @@ impl<S: Scheme> Forger<S> {
         let inputs = testing::inputs(&circuit, 1);
         let execution = circuit.execute(&inputs).unwrap();
         let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
+        let inputs = system.plan.method.public_inputs(&inputs).to_vec();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
@@ -237,7 +251,7 @@ impl<S: Scheme> Forger<S> {
         let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
         self.execution = circuit.execute(inputs).unwrap();
         self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
-        self.statement.inputs = inputs.to_vec();
+        self.statement.inputs = plan.method.public_inputs(inputs).to_vec();
         self.statement.outputs = self.execution.outputs(circuit);
     }
 
@@ -260,7 +274,8 @@ impl<S: Scheme> Forger<S> {
         let public = &mut traces.tables[self.table(Kind::Public)].values;
         *public = trace::public_column(inputs, &outputs, public.len());
         change(&mut traces.tables);
-        let proof = self.prover.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
+        let proof =
+            self.prover.start().prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
         let statement = Statement { outputs, ..self.statement.clone() };
         Stark.verifier(&self.key).unwrap().verify(&statement, &proof.unwrap())
     }
@@ -362,7 +377,7 @@ fn tile_is_read_from_the_key() {
     let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let method = Method { tile, polynomials: false, hides: false, is_large: false };
+        let method = Method { tile, polynomials: false, hidden: Hidden::Nothing, is_large: false };
         let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),

@@ -62,7 +62,7 @@ fn attention() -> Network {
 const RELEASED: Method = Method {
     tile: Tile { inputs: 8, outputs: 8 },
     polynomials: true,
-    hides: false,
+    hidden: Hidden::Nothing,
     is_large: false,
 };
 

@@ -13,7 +13,7 @@ use crate::{Capabilities, Estimate};
 const METHOD: Method = Method {
     tile: Tile { inputs: 1, outputs: 1 },
     polynomials: true,
-    hides: false,
+    hidden: Hidden::Nothing,
     is_large: false,
 };
 
@@ -52,7 +52,7 @@ impl Backend for Polynomials {
 
 pub(super) fn forger<S: Scheme>(network: &Network) -> Forger<S> {
     let circuit = Arc::new(network.lower().unwrap());
-    let method = Method { hides: is_hiding::<S>(), ..METHOD };
+    let method = Method { hidden: hidden::<S>(), ..METHOD };
     let plan = Plan::with_method(&circuit, method).unwrap();
     assert!(plan.method.polynomials);
     Forger::with_plan(network, circuit, plan)

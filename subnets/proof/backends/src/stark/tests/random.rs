@@ -21,7 +21,7 @@ const LAYERS: usize = 8;
 const POLYNOMIALS_ONLY: Method = Method {
     tile: Tile { inputs: 1, outputs: 1 },
     polynomials: true,
-    hides: false,
+    hidden: Hidden::Nothing,
     is_large: false,
 };
 
