@@ -17,17 +17,20 @@ use super::validator::tally_document;
 /// Prints the properties of a circuit.
 pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
     let metadata = directory.metadata();
-    let hides_values = directory.hides_values()?;
+    let (hides_values, hides_inputs) = (directory.hides_values()?, directory.hides_inputs()?);
     if context.json {
         return context.print_json(&json!({
-            "id": directory.id(), "metadata": metadata, "zero_knowledge": hides_values,
+            "id": directory.id(),
+            "metadata": metadata,
+            "zero_knowledge": hides_values,
+            "hides_inputs": hides_inputs,
         }));
     }
     let mut rows = facts();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
-    rows.add_row(["hidden", hidden(hides_values, 1)]);
+    rows.add_row(["hidden", if hides_inputs { HIDDEN_INPUTS } else { hidden(hides_values, 1) }]);
     rows.add_row(["input", &tensor(&metadata.input)]);
     for part in &metadata.inputs {
         rows.add_row(["input from", &tensor_part(part)]);
@@ -51,7 +54,10 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
     context.print(&format!("{rows}\n\n{files}"))
 }
 
-/// Describes which values proofs hide, given whether each proof of a model hides those between its
+/// Describes what proofs with hidden inputs hide.
+pub(crate) const HIDDEN_INPUTS: &str = "the inputs, and the values between inputs and outputs";
+
+/// Describes which values proofs with public inputs hide, given whether each proof of a model hides those between its
 /// inputs and outputs; `None` if that depends on an external program.
 pub(crate) const fn hidden(hides: Option<bool>, slices: usize) -> &'static str {
     match (hides, slices) {

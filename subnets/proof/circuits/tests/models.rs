@@ -197,8 +197,8 @@ fn openings_of_other_inputs_are_rejected() {
         (&|opening| opening.seed = other_opening.seed.clone(), "other inputs"),
         (&|opening| opening.commitment = Digest::of(b"other"), "another proof"),
         (&|opening| *opening = other_opening.clone(), "another proof"),
-        (&|opening| opening.inputs[0] = 1 << 40, "range"),
-        (&|opening| opening.inputs.truncate(1), "1"),
+        (&|opening| opening.inputs[0] = 1 << 40, "input 0 is"),
+        (&|opening| opening.inputs.truncate(1), "1 input values"),
     ];
     for (change, expected) in changes {
         let error = error_of(change);
