@@ -38,8 +38,8 @@ pub struct CompileArgs {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs", "slices",
-            "hide_inputs"
+            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs",
+            "slices", "hide_inputs"
         ]
     )]
     lm: Option<PathBuf>,

@@ -148,8 +148,8 @@ fn prove_whole(
 }
 
 /// Why there is no opening of a proof.
-const PUBLIC_INPUTS: &str = "proofs of the circuit have the inputs, so there is no opening; hint: omit --opening, or \
-                             compile the model with --hide-inputs";
+const PUBLIC_INPUTS: &str = "the inputs of the proof are public, so there is no opening; hint: \
+                             omit --opening, or compile the model with --hide-inputs";
 
 impl ProveArgs {
     /// Rejects a circuit whose proofs may reveal what they should hide.
@@ -172,9 +172,7 @@ impl ProveArgs {
             ),
         }
     }
-}
 
-impl ProveArgs {
     /// Returns the file for the opening of the commitment to the inputs; `None` if they are public.
     fn opening_path(&self, directory: &CircuitDirectory) -> anyhow::Result<Option<&Path>> {
         let hides_inputs = directory.hides_inputs()?;
@@ -508,8 +506,8 @@ fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
     Ok(table::all_hide(bundle.proofs().iter().map(Bundle::hides_values))?)
 }
 
-/// Returns the commitment to the inputs that the proof hides; `None` if they are public, as those of
-/// sliced models are.
+/// Returns the commitment to the inputs that the proof hides; `None` if they are public, as those
+/// of sliced models are.
 fn input_commitment(bundle: &ModelBundle) -> anyhow::Result<Option<Digest>> {
     Ok(match bundle {
         ModelBundle::Whole(bundle) => bundle.input_commitment()?,

@@ -57,8 +57,8 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
 /// Describes what proofs with hidden inputs hide.
 pub(crate) const HIDDEN_INPUTS: &str = "the inputs, and the values between inputs and outputs";
 
-/// Describes which values proofs with public inputs hide, given whether each proof of a model hides those between its
-/// inputs and outputs; `None` if that depends on an external program.
+/// Describes which values proofs with public inputs hide, given whether each proof of a model hides
+/// those between its inputs and outputs; `None` if that depends on an external program.
 pub(crate) const fn hidden(hides: Option<bool>, slices: usize) -> &'static str {
     match (hides, slices) {
         (None, _) => "unknown: depends on the external program",
@@ -69,7 +69,8 @@ pub(crate) const fn hidden(hides: Option<bool>, slices: usize) -> &'static str {
 }
 
 /// Returns whether proofs of a model hide all values between its inputs and outputs, given whether
-/// each of them hides those of its slice. The proof of a sliced model has the values between slices.
+/// each of them hides those of its slice. The proof of a sliced model has the values between
+/// slices.
 pub(crate) fn hides_all(hides: Option<bool>, slices: usize) -> Option<bool> {
     hides.map(|hides| hides && slices == 1)
 }

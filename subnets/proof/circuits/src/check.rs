@@ -57,8 +57,8 @@ pub(crate) fn hides_values(id: &str, key: &[u8]) -> Result<Option<bool>, Circuit
     Ok(capabilities(id, key)?.map(|capabilities| capabilities.zero_knowledge))
 }
 
-/// Returns whether proofs for a verification key hide the inputs. Those of external programs do not:
-/// the statements that the programs verify have them.
+/// Returns whether proofs for a verification key hide the inputs. Those of external programs do
+/// not: the statements that the programs verify have them.
 pub(crate) fn hides_inputs(id: &str, key: &[u8]) -> Result<bool, CircuitError> {
     Ok(capabilities(id, key)?.is_some_and(|capabilities| capabilities.hides_inputs))
 }

@@ -122,14 +122,14 @@ pub enum CircuitError {
     Opening(&'static str),
     /// Miners and validators see the inputs of a circuit whose proofs should hide them.
     #[error(
-        "the circuit's proofs hide the inputs, which requests to miners contain; hint: prove with tao proof prove, or \
-             compile the model without --hide-inputs"
+        "the circuit's proofs hide the inputs, which requests to miners contain; hint: prove with \
+         tao proof prove, or compile the model without --hide-inputs"
     )]
     HiddenInputs,
     /// The inputs of slices cannot be hidden.
     #[error(
-        "the inputs of a sliced model cannot be hidden, since its proof has the values between slices; hint: compile the \
-             model without --slices"
+        "the inputs of a sliced model cannot be hidden, since its proof has the values between \
+         slices; hint: compile the model without --slices"
     )]
     SlicedInputs,
     /// The parts of a bundle are inconsistent.

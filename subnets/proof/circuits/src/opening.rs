@@ -10,8 +10,9 @@ use crate::CircuitError;
 /// Version of the format of openings.
 pub const OPENING_VERSION: u32 = 1;
 
-/// The opening of a proof's commitment to its hidden inputs. Whoever has it and the bundle can check
-/// which inputs the proof hides: it is a secret of the prover, who gives it to whom they choose.
+/// The opening of a proof's commitment to its hidden inputs. Whoever has it and the bundle can
+/// check which inputs the proof hides: it is a secret of the prover, who gives it to whom they
+/// choose.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Opening {

@@ -72,8 +72,8 @@ fn bundles_of_all_released_formats_verify() {
     }
 }
 
-/// The random numbers of a commitment follow from its seed in the same way in every version: columns
-/// and their order, random generators, salts.
+/// The random numbers of a commitment follow from its seed in the same way in every version:
+/// columns and their order, random generators, salts.
 #[test]
 fn opening_of_released_format_is_valid() {
     let read = |name: &str| std::fs::read(vectors_directory().join(name)).unwrap();

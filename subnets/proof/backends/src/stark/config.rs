@@ -178,7 +178,7 @@ impl Parameters {
     /// Creates the proof system.
     ///
     /// # Errors
-    /// When the operating system provides no random bytes for a scheme that needs them.
+    /// When the operating system provides no random bytes.
     pub(super) fn config<S: Scheme>(&self) -> Result<Config<S>, getrandom::Error> {
         self.config_of(&Seed::random()?)
     }
