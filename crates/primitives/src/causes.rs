@@ -4,6 +4,33 @@ use std::iter::successors;
 /// Separator between the message of an error and its hint.
 pub const HINT: &str = "\nhint: ";
 
+/// Separator of a hint on the same line, in messages that are also log lines.
+pub const INLINE_HINT: &str = "; hint: ";
+
+/// Splits a message at its hint, whose separator is [`HINT`] or [`INLINE_HINT`].
+///
+/// In a list of messages with inline hints, each hint stays with its message.
+///
+/// ```
+/// let (message, hint) = taonet_primitives::split_hint("disk full; hint: use another disk");
+/// assert_eq!((message, hint), ("disk full", Some("use another disk")));
+/// ```
+pub fn split_hint(text: &str) -> (&str, Option<&str>) {
+    if let Some((message, hint)) = text.split_once(HINT) {
+        return (message, Some(hint));
+    }
+    match text.split_once(INLINE_HINT) {
+        Some((message, hint))
+            if ![message, hint]
+                .iter()
+                .any(|part| part.contains('\n') || part.contains("hint: ")) =>
+        {
+            (message, Some(hint))
+        }
+        _ => (text, None),
+    }
+}
+
 /// Formats an error with its causes on one line; their hints follow, each on its own line.
 /// Omits a cause whose message is part of the text before it.
 ///
@@ -68,6 +95,27 @@ mod tests {
             (&["a\nhint: x", "b\nhint: y"], "a: b\nhint: x\nhint: y"),
         ] {
             assert_eq!(with_causes(&error(messages)), text);
+        }
+    }
+
+    /// Columns: text · message · hint
+    #[test]
+    fn hint_is_split_from_message_in_both_forms() {
+        for (text, message, hint) in [
+            ("disk full", "disk full", None),
+            ("disk full\nhint: delete a file", "disk full", Some("delete a file")),
+            ("disk full; hint: delete a file", "disk full", Some("delete a file")),
+            ("a; hint: retry; downloads resume", "a", Some("retry; downloads resume")),
+            ("a\nb\nhint: x\nhint: y", "a\nb", Some("x\nhint: y")),
+            ("a; b\nhint: x; y", "a; b", Some("x; y")),
+            ("a; hint: x\nhint: y", "a; hint: x", Some("y")),
+            ("a; hint: x; hint: y", "a; hint: x; hint: y", None),
+            ("a:\n  b; hint: x", "a:\n  b; hint: x", None),
+            ("a; hint: x\nb; hint: y", "a; hint: x\nb; hint: y", None),
+            ("hint: x", "hint: x", None),
+            ("", "", None),
+        ] {
+            assert_eq!(split_hint(text), (message, hint), "{text:?}");
         }
     }
 

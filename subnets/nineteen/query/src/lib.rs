@@ -48,6 +48,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod answer;
+mod attempt;
 mod backlog;
 mod chunk;
 mod deadlines;

@@ -18,7 +18,8 @@ use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Attempt};
+use crate::answer::Answer;
+use crate::attempt::Attempt;
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::measures::AttemptMeasures;

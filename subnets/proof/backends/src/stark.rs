@@ -186,7 +186,7 @@ struct System<S: Scheme> {
 
 impl<S: Scheme> System<S> {
     fn new(plan: Plan) -> Result<Self, BackendError> {
-        let parameters = plan.method.parameters();
+        let parameters = plan.method.format.parameters();
         let config = parameters.config()?;
         let tables =
             if parameters.hides { masks::with_counts(&plan.tables) } else { plan.tables.clone() };
@@ -206,7 +206,7 @@ fn estimate_of(plan: &Plan) -> Estimate {
 
 /// Creates the keys of a circuit with this layout.
 fn keys_of(circuit: &Circuit, plan: Plan) -> Result<Keys, BackendError> {
-    let verification = if plan.method.hidden.has_values() {
+    let verification = if plan.method.format.hides() {
         System::<Hiding>::new(plan)?.key(circuit)?
     } else {
         System::<Plain>::new(plan)?.key(circuit)?
@@ -332,7 +332,7 @@ impl<S: Scheme> Prover for StarkProver<S> {
     ) -> Result<Proven, BackendError> {
         self.check(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
-        let inputs = self.system.plan.method.public_inputs(inputs);
+        let inputs = self.system.plan.method.format.public_inputs(inputs);
         let run = self.start_with(seed)?;
         let proof = run.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
         Ok(Proven { proof, outputs })
@@ -344,13 +344,13 @@ impl<S: Scheme> Prover for StarkProver<S> {
         binding: &Binding,
         seed: &Seed,
     ) -> Result<Option<Digest>, BackendError> {
-        let method = self.system.plan.method;
-        if !method.hidden.has_inputs() {
+        let format = self.system.plan.method.format;
+        if !format.hides_inputs() {
             return Ok(None);
         }
         self.check(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
-        let inputs = method.public_inputs(inputs);
+        let inputs = format.public_inputs(inputs);
         let run = self.start_with(seed)?;
         let root = run.commitment(&traces, inputs, &outputs, &binding.digest(inputs))?;
         let commitment = input_commitment_of(&root);

@@ -3,9 +3,13 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_openapi::{TEMPLATE_OVERRIDES, VLLM_FLAGS};
 
-use super::{ALL_TOKENS, Fields, MAX_STOPS, integer, is_number_in};
+use super::fields::is_number_in;
+use super::{Fields, MAX_STOPS, integer};
 use crate::GatewayError;
 
+/// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers
+/// differ in whether 0, -1 or both have this meaning.
+const ALL_TOKENS: i64 = 1_000_000;
 /// Maximum number of token IDs, words or choices in a list.
 const MAX_LIST_LENGTH: usize = 4_096;
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.

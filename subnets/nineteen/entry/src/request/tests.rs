@@ -1,4 +1,5 @@
 use serde_json::json;
+use taonet_nineteen_core::payload::MAX_SEED;
 
 use super::*;
 

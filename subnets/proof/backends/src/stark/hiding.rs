@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use taonet_proof_core::circuit::Circuit;
 
-use super::plan::{Hidden, Plan};
+use super::plan::Plan;
 use super::{ID, Stark, estimate_of, keys_of};
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Prover, Verifier};
 
@@ -22,11 +22,11 @@ impl Backend for StarkHiding {
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
-        Ok(estimate_of(&Plan::hiding(circuit, Hidden::Values)?))
+        Ok(estimate_of(&Plan::hiding(circuit)?))
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::hiding(circuit, Hidden::Values)?)
+        keys_of(circuit, Plan::hiding(circuit)?)
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
@@ -62,11 +62,11 @@ impl Backend for StarkHidingInputs {
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
-        Ok(estimate_of(&Plan::hiding(circuit, Hidden::Inputs)?))
+        Ok(estimate_of(&Plan::hiding_inputs(circuit)?))
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::hiding(circuit, Hidden::Inputs)?)
+        keys_of(circuit, Plan::hiding_inputs(circuit)?)
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {

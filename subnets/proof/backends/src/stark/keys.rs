@@ -1,7 +1,8 @@
 //! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about
 //! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
 //! format 3, the others of format 4. Keys whose proofs hide the values between inputs and outputs
-//! have format 5, those whose proofs hide the inputs, too, format 7.
+//! have format 5, those whose proofs hide the inputs, too, format 7. Keys of circuits with the most
+//! weights have format 6 ([`KeyFormat`]).
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::config::{
     Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters, Prepared,
     Root, Scheme,
 };
-use super::plan::{Hidden, MAX_MAGNITUDE, Method, Plan};
+use super::plan::{KeyFormat, MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
 use crate::BackendError;
 
@@ -157,30 +158,37 @@ impl VerificationKeyFile {
         self.format >= POLYNOMIALS.format
     }
 
-    /// Returns what proofs hide.
-    fn hidden(&self) -> Hidden {
-        match Parameters::of(self.format) {
-            Some(Parameters { hides_inputs: true, .. }) => Hidden::Inputs,
-            Some(Parameters { hides: true, .. }) => Hidden::Values,
-            _ => Hidden::Nothing,
-        }
+    /// Returns whether proofs hide the value columns.
+    fn hides(&self) -> bool {
+        Parameters::of(self.format).is_some_and(|parameters| parameters.hides)
+    }
+
+    /// Returns whether the inputs are among the hidden columns.
+    fn hides_inputs(&self) -> bool {
+        Parameters::of(self.format).is_some_and(|parameters| parameters.hides_inputs)
     }
 
     /// Returns the number of inputs that a statement has: none if proofs hide them.
     pub(super) fn public_inputs(&self) -> u32 {
-        if self.hidden().has_inputs() { 0 } else { self.inputs }
+        if self.hides_inputs() { 0 } else { self.inputs }
     }
 
-    /// Returns how the circuit multiplies, and what its proofs hide.
+    /// Returns how the circuit multiplies, and the format of the key.
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
-        Method {
-            tile: Tile { inputs, outputs },
-            polynomials,
-            hidden: self.hidden(),
-            is_large: self.format == LARGE.format,
-        }
+        let has_polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
+        let format = if self.hides_inputs() {
+            KeyFormat::HidingInputs { has_polynomials }
+        } else if self.hides() {
+            KeyFormat::Hiding { has_polynomials }
+        } else if self.format == LARGE.format {
+            KeyFormat::Large
+        } else if has_polynomials {
+            KeyFormat::Polynomials
+        } else {
+            KeyFormat::Tiles
+        };
+        Method { tile: Tile { inputs, outputs }, format }
     }
 
     /// Returns whether the tables have these numbers of rows.
@@ -202,10 +210,9 @@ impl VerificationKeyFile {
     /// powers of challenges.
     pub(super) fn tables(&self) -> Vec<Table> {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let hidden = self.hidden();
-        let kinds = kinds(Tile { inputs, outputs }, self.gaps.len(), hidden.has_inputs());
+        let kinds = kinds(Tile { inputs, outputs }, self.gaps.len(), self.hides_inputs());
         let kinds = kinds.into_iter().zip(&self.log_rows).filter(|&(_, &log)| log > 0);
-        let is_masked = hidden.has_values();
+        let is_masked = self.hides();
         kinds.map(|(kind, _)| Table { is_masked, ..Table::new(kind, None) }).collect()
     }
 
@@ -259,11 +266,11 @@ pub(super) fn kinds(tile: Tile, gaps: usize, has_inputs: bool) -> Vec<Kind> {
 
 /// Returns the numbers of rows of a plan's tables, as a key has them.
 fn log_rows(plan: &Plan) -> Vec<usize> {
-    let Method { tile, polynomials, hidden, .. } = plan.method;
-    if !polynomials && !hidden.has_values() {
+    let Method { tile, format } = plan.method;
+    if format == KeyFormat::Tiles {
         return plan.log_rows.clone();
     }
-    let kinds = kinds(tile, plan.polynomials.gaps.len(), hidden.has_inputs());
+    let kinds = kinds(tile, plan.polynomials.gaps.len(), format.hides_inputs());
     let tables = kinds
         .into_iter()
         .map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));

@@ -3,6 +3,7 @@
 mod equations;
 mod functions;
 mod geometry;
+mod method;
 mod polynomials;
 mod products;
 
@@ -17,31 +18,20 @@ use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
     ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
-    MULTIPLICATION_FIXED, Table, Tile, ZERO,
+    MULTIPLICATION_FIXED, Table, ZERO,
 };
-use super::config::{
-    HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES, Val,
-};
+use super::config::Val;
 use super::projection::Powers;
 use crate::BackendError;
-use equations::saving;
 pub(super) use functions::FunctionTable;
 use functions::Functions;
+pub(super) use method::{KeyFormat, Method};
 use polynomials::Polynomials;
 pub(super) use polynomials::{Input, Kernel, PolynomialPlan, Product as PolynomialProduct};
 use products::Products;
 
 /// Maximum magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
-/// Minimum number of multiply-adds for which a larger tile is cheaper.
-const MIN_LARGE_TILE: u64 = 1 << 21;
-/// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
-/// of products of polynomials. Each takes a row then, but every query opens all columns: besides
-/// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
-const FEW: u64 = 1 << 14;
-/// Minimum saving for which products of polynomials are cheaper: their tables make every proof
-/// longer.
-const WORTHWHILE: usize = 1 << 14;
 
 /// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its
 /// copy for the commitment, and two elements of its codeword. The layout takes less, and is dropped
@@ -57,39 +47,6 @@ pub(super) struct CellLocation {
     pub(super) address: u32,
     /// Difference between the cell's value and the value at the address.
     pub(super) bias: i64,
-}
-
-/// What the proofs for a key hide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hidden {
-    Nothing,
-    /// The values between inputs and outputs.
-    Values,
-    /// These values and the inputs.
-    Inputs,
-}
-
-impl Hidden {
-    /// Returns whether proofs hide the value columns.
-    pub(super) const fn has_values(self) -> bool {
-        matches!(self, Self::Values | Self::Inputs)
-    }
-
-    /// Returns whether the inputs are among the hidden columns.
-    pub(super) const fn has_inputs(self) -> bool {
-        matches!(self, Self::Inputs)
-    }
-}
-
-/// How a circuit multiplies, and what its proofs hide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Method {
-    pub(super) tile: Tile,
-    /// Whether stages are products of polynomials where that is cheaper than tiles.
-    pub(super) polynomials: bool,
-    pub(super) hidden: Hidden,
-    /// Whether tables may have as many rows as those of [`LARGE`].
-    pub(super) is_large: bool,
 }
 
 /// Tables with their fixed columns, and the layout that the prover needs to fill the value columns.
@@ -141,10 +98,14 @@ impl Plan {
         Self::with_method(circuit, Method::new(circuit))
     }
 
-    /// Lays out a circuit for a new key whose proofs hide values.
-    pub(super) fn hiding(circuit: &Circuit, hidden: Hidden) -> Result<Self, BackendError> {
-        let method = Method { hidden, is_large: false, ..Method::new(circuit) };
-        Self::with_method(circuit, method)
+    /// Lays out a circuit for a new key whose proofs hide the value columns.
+    pub(super) fn hiding(circuit: &Circuit) -> Result<Self, BackendError> {
+        Self::with_method(circuit, Method::hiding(circuit))
+    }
+
+    /// Lays out a circuit for a new key whose proofs hide the value columns and the inputs.
+    pub(super) fn hiding_inputs(circuit: &Circuit) -> Result<Self, BackendError> {
+        Self::with_method(circuit, Method::hiding_inputs(circuit))
     }
 
     /// Lays out a circuit with the method of an existing key. The rest of the layout follows from
@@ -168,95 +129,6 @@ impl Plan {
     pub(super) fn fixed(&self, kind: fn(&Kind) -> bool) -> Option<&RowMajorMatrix<Val>> {
         self.tables.iter().find(|table| kind(&table.kind)).and_then(|table| table.fixed.as_deref())
     }
-}
-
-impl Method {
-    /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles,
-    /// since fewer columns make shorter proofs.
-    fn new(circuit: &Circuit) -> Self {
-        let [smallest, small, large] =
-            [1, MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
-        let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => Some((linear, saving(linear, small))),
-            _ => None,
-        });
-        let (mut saved, mut multiplied) = (0, 0);
-        for (linear, saving) in stages.filter_map(|(linear, saving)| Some((linear, saving?))) {
-            saved += saving;
-            multiplied += linear.multiply_adds();
-        }
-        let products = circuit.stages.iter().map(|stage| match &stage.kind {
-            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
-            _ => 0,
-        });
-        let products: u64 = products.sum();
-        let polynomials = saved >= WORTHWHILE || products > 0;
-        let in_tiles =
-            circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
-        let tile = if polynomials && multiply_adds_in_tiles(circuit, smallest) < FEW {
-            smallest
-        } else if in_tiles < MIN_LARGE_TILE {
-            small
-        } else {
-            large
-        };
-        let is_large = polynomials && kernel_rows(circuit, tile) > 1 << MAX_LOG_ROWS;
-        Self { tile, polynomials, hidden: Hidden::Nothing, is_large }
-    }
-
-    /// Returns the parameters of a new key.
-    pub(super) fn parameters(self) -> &'static Parameters {
-        match self.hidden {
-            Hidden::Inputs => &HIDING_INPUTS,
-            Hidden::Values => &HIDING,
-            Hidden::Nothing if self.is_large => &LARGE,
-            Hidden::Nothing if self.polynomials => &POLYNOMIALS,
-            Hidden::Nothing => &TILES,
-        }
-    }
-
-    /// Returns those of the inputs that are public: all or none.
-    pub(super) fn public_inputs(self, inputs: &[i64]) -> &[i64] {
-        if self.hidden.has_inputs() { &[] } else { inputs }
-    }
-
-    /// Returns the minimum number of rows of a table.
-    fn min_rows(self) -> usize {
-        let [log, _] = self.parameters().log_rows;
-        1 << log
-    }
-
-    /// Returns the maximum number of rows of a table.
-    fn max_rows(self) -> usize {
-        let [_, log] = self.parameters().log_rows;
-        1 << log
-    }
-}
-
-/// Returns the number of multiply-adds that are not those of products of polynomials if tiles have
-/// this size. The cost of tiles decides on the products.
-fn multiply_adds_in_tiles(circuit: &Circuit, tile: Tile) -> u64 {
-    let mut polynomials = Polynomials::default();
-    let in_tiles = circuit.stages.iter().filter_map(|stage| match &stage.kind {
-        StageKind::Linear(linear) if polynomials.form(linear, tile).is_none() => {
-            Some(linear.multiply_adds())
-        }
-        _ => None,
-    });
-    in_tiles.sum()
-}
-
-/// Returns the number of rows of the kernels table if tiles have this size, which decides whether a
-/// circuit is a large one.
-fn kernel_rows(circuit: &Circuit, tile: Tile) -> usize {
-    let linear = circuit.stages.iter().filter_map(|stage| match &stage.kind {
-        StageKind::Linear(linear) => Some(linear),
-        _ => None,
-    });
-    let mut polynomials = Polynomials::default();
-    let rows = linear
-        .filter_map(|linear| polynomials.form(linear, tile).map(|form| form.size(linear).kernels));
-    rows.sum()
 }
 
 impl Layout {
@@ -291,13 +163,13 @@ impl Layout {
             inner,
             method,
             products: Products::new(method.tile),
-            polynomials: Polynomials::new(method.min_rows()),
+            polynomials: Polynomials::new(method.format.min_rows()),
             activations: Vec::new(),
             sources: Vec::new(),
             stages: 0,
             maxima: Vec::new(),
             multiplications: Vec::new(),
-            functions: Functions::new(circuit, method.is_large)?,
+            functions: Functions::new(circuit, method.format.is_large())?,
             memory: circuit.memory.clone(),
             values: 0,
         })
@@ -307,8 +179,7 @@ impl Layout {
     /// are not counted: its number of entries has its own limit.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
         self.values += values as u64;
-        let bytes =
-            if self.method.hidden.has_values() { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
+        let bytes = if self.method.format.hides() { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
         Ok(self.memory.spend(bytes * values as u64)?)
     }
 
@@ -349,7 +220,7 @@ impl Layout {
 
     /// Rejects a table with more rows than the method permits.
     fn check_rows(&self, rows: usize) -> Result<(), BackendError> {
-        let limit = self.method.max_rows();
+        let limit = self.method.format.max_rows();
         if rows > limit {
             return Err(BackendError::Size {
                 what: "rows of a table",
@@ -361,8 +232,11 @@ impl Layout {
     }
 
     fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
-        let sums =
-            if self.method.polynomials { self.polynomial_sums(stage, linear)? } else { None };
+        let sums = if self.method.format.has_polynomials() {
+            self.polynomial_sums(stage, linear)?
+        } else {
+            None
+        };
         let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
@@ -482,10 +356,10 @@ impl Layout {
     }
 
     fn finish(mut self, circuit: &Circuit, method: Method) -> Result<Plan, BackendError> {
-        let (tile, polynomials) = (method.tile, !self.polynomials.is_empty());
-        let method = Method { polynomials, ..method };
-        let rows = |needed: usize| rows(needed, method.min_rows());
-        let public_inputs = if method.hidden.has_inputs() { 0 } else { circuit.inputs };
+        let Method { tile, format } = method;
+        let format = format.of_layout(!self.polynomials.is_empty());
+        let rows = |needed: usize| rows(needed, format.min_rows());
+        let public_inputs = if format.hides_inputs() { 0 } else { circuit.inputs };
         let mut public: Vec<[i64; 3]> = (0..=public_inputs as u32)
             .map(i64::from)
             .map(|address| [address, 0, address])
@@ -539,7 +413,7 @@ impl Layout {
             filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
         let rows_of_inputs = filled(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
         public.resize(public_rows, [0; 3]);
-        let functions = self.functions.finish(method.min_rows());
+        let functions = self.functions.finish(format.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
         let mut tables = vec![
             table(Kind::Public, flat(&public)),
@@ -573,7 +447,7 @@ impl Layout {
         let (locations, activations, addresses) = (self.locations, self.sources, self.reads.len());
         Ok(Plan {
             tables,
-            method,
+            method: Method { tile, format },
             functions,
             polynomials,
             locations,
@@ -589,7 +463,7 @@ impl Layout {
         &mut self,
         circuit: &Circuit,
     ) -> Result<Vec<[i64; INPUT_FIXED]>, BackendError> {
-        if !self.method.hidden.has_inputs() {
+        if !self.method.format.hides_inputs() {
             return Ok(Vec::new());
         }
         let range = i64::from(self.functions.input(circuit.input_range)?);

@@ -8,7 +8,7 @@ use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::{NEWEST, TILES};
-use super::plan::{Hidden, Method};
+use super::plan::{KeyFormat, Method};
 use super::projection::Powers;
 use super::run::ProofRun;
 use super::*;
@@ -194,18 +194,15 @@ struct Forger<S: Scheme> {
     statement: Statement,
 }
 
-/// Returns what proofs with a scheme hide.
-fn hidden<S: Scheme>() -> Hidden {
+/// Returns whether proofs with a scheme hide the value columns.
+fn is_hiding<S: Scheme>() -> bool {
     let config: Config<S> = TILES.config().unwrap();
-    if config.is_zk() == 1 { Hidden::Values } else { Hidden::Nothing }
+    config.is_zk() == 1
 }
 
 /// Returns the layout of a new key with the scheme.
 fn plan_of<S: Scheme>(circuit: &Circuit) -> Plan {
-    let plan = match hidden::<S>() {
-        Hidden::Nothing => Plan::new(circuit),
-        hidden => Plan::hiding(circuit, hidden),
-    };
+    let plan = if is_hiding::<S>() { Plan::hiding(circuit) } else { Plan::new(circuit) };
     plan.unwrap()
 }
 
@@ -224,7 +221,7 @@ impl<S: Scheme> Forger<S> {
     }
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
-        assert_eq!(plan.method.hidden.has_values(), hidden::<S>().has_values());
+        assert_eq!(plan.method.format.hides(), is_hiding::<S>());
         let system = System::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
         let binding = Binding {
@@ -236,7 +233,7 @@ impl<S: Scheme> Forger<S> {
         let inputs = testing::inputs(&circuit, 1);
         let execution = circuit.execute(&inputs).unwrap();
         let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
-        let inputs = system.plan.method.public_inputs(&inputs).to_vec();
+        let inputs = system.plan.method.format.public_inputs(&inputs).to_vec();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
@@ -251,7 +248,7 @@ impl<S: Scheme> Forger<S> {
         let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
         self.execution = circuit.execute(inputs).unwrap();
         self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
-        self.statement.inputs = plan.method.public_inputs(inputs).to_vec();
+        self.statement.inputs = plan.method.format.public_inputs(inputs).to_vec();
         self.statement.outputs = self.execution.outputs(circuit);
     }
 
@@ -377,7 +374,7 @@ fn tile_is_read_from_the_key() {
     let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let method = Method { tile, polynomials: false, hidden: Hidden::Nothing, is_large: false };
+        let method = Method { tile, format: KeyFormat::Tiles };
         let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),

@@ -61,7 +61,7 @@ pub(super) fn fill(
         let rows = fixed.values.len() / fixed.width;
         let values = match table.kind {
             Kind::Public => {
-                let inputs = plan.method.public_inputs(&execution.cells[..circuit.inputs]);
+                let inputs = plan.method.format.public_inputs(&execution.cells[..circuit.inputs]);
                 public_column(inputs, &execution.outputs(circuit), rows)
             }
             Kind::Inputs => inputs(plan, fixed, &memory, &mut counts)?,

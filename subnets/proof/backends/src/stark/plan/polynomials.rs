@@ -352,7 +352,7 @@ impl Layout {
         stage: &Stage,
         product: &MatrixProduct,
     ) -> Result<Vec<u32>, BackendError> {
-        if !self.method.polynomials {
+        if !self.method.format.has_polynomials() {
             return Err(BackendError::OtherCircuit("the key's format has no products of matrices"));
         }
         let [rows, operands] = matrix_rows(product);

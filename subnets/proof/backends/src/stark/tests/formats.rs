@@ -59,12 +59,8 @@ fn attention() -> Network {
 
 /// The method of these networks' keys when format 4 was released. New keys of the same networks
 /// have another tile, which is part of the key.
-const RELEASED: Method = Method {
-    tile: Tile { inputs: 8, outputs: 8 },
-    polynomials: true,
-    hidden: Hidden::Nothing,
-    is_large: false,
-};
+const RELEASED: Method =
+    Method { tile: Tile { inputs: 8, outputs: 8 }, format: KeyFormat::Polynomials };
 
 fn key_with(network: &Network, method: Method) -> Vec<u8> {
     let circuit = network.lower().unwrap();
@@ -145,8 +141,8 @@ fn networks_with_dense_layers_keep_their_tiles() {
 fn keys_of_large_circuits_have_a_format_of_their_own() {
     for (name, network) in [("residual", residual()), ("attention", attention())] {
         let circuit = Arc::new(network.lower().unwrap());
-        assert!(!Plan::new(&circuit).unwrap().method.is_large, "{name}");
-        let key = key_with(&network, Method { is_large: true, ..RELEASED });
+        assert!(!Plan::new(&circuit).unwrap().method.format.is_large(), "{name}");
+        let key = key_with(&network, Method { format: KeyFormat::Large, ..RELEASED });
         assert_eq!(u32::from(key[0]), LARGE.format, "{name}");
         assert_eq!(key[1..], key_with(&network, RELEASED)[1..], "{name}");
         Stark.check_key(&circuit, &key).unwrap();
@@ -184,10 +180,12 @@ fn networks_with_more_weights_than_other_formats_permit_are_large() {
     drop(network);
     let plan = Plan::new(&circuit).unwrap();
     let method = plan.method;
-    assert!(method.is_large);
+    assert!(method.format.is_large());
     assert_eq!(plan.log_rows.iter().max(), Some(&23));
     drop(plan);
-    let Err(error) = Plan::with_method(&circuit, Method { is_large: false, ..method }) else {
+    let Err(error) =
+        Plan::with_method(&circuit, Method { format: KeyFormat::Polynomials, ..method })
+    else {
         panic!("a table of format 4 has 2^22 rows at most")
     };
     assert!(matches!(error, BackendError::Size { limit, .. } if limit == 1 << 22), "{error}");

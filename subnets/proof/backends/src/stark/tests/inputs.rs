@@ -29,7 +29,7 @@ fn proven(bench: &Bench, inputs: &[i64], seed: &Seed) -> (Statement, Vec<u8>) {
 
 fn forger(network: &Network) -> Forger<Hiding> {
     let circuit = Arc::new(network.lower().unwrap());
-    let plan = Plan::hiding(&circuit, Hidden::Inputs).unwrap();
+    let plan = Plan::hiding_inputs(&circuit).unwrap();
     Forger::with_plan(network, circuit, plan)
 }
 
@@ -179,7 +179,7 @@ fn keys_of_hidden_inputs_are_derived_from_the_network() {
 fn traces_with_hidden_inputs_satisfy_the_constraints() {
     for network in networks() {
         let circuit = network.lower().unwrap();
-        let plan = Plan::hiding(&circuit, Hidden::Inputs).unwrap();
+        let plan = Plan::hiding_inputs(&circuit).unwrap();
         for inputs in inputs_of(&circuit) {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);

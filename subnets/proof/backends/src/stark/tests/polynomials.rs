@@ -10,12 +10,8 @@ use super::super::projection::COEFFICIENTS;
 use super::*;
 use crate::{Capabilities, Estimate};
 
-const METHOD: Method = Method {
-    tile: Tile { inputs: 1, outputs: 1 },
-    polynomials: true,
-    hidden: Hidden::Nothing,
-    is_large: false,
-};
+const METHOD: Method =
+    Method { tile: Tile { inputs: 1, outputs: 1 }, format: KeyFormat::Polynomials };
 
 /// The backend with products of polynomials for every convolution and sum.
 struct Polynomials;
@@ -52,9 +48,10 @@ impl Backend for Polynomials {
 
 pub(super) fn forger<S: Scheme>(network: &Network) -> Forger<S> {
     let circuit = Arc::new(network.lower().unwrap());
-    let method = Method { hidden: hidden::<S>(), ..METHOD };
+    let hiding = Method { format: KeyFormat::Hiding { has_polynomials: true }, ..METHOD };
+    let method = if is_hiding::<S>() { hiding } else { METHOD };
     let plan = Plan::with_method(&circuit, method).unwrap();
-    assert!(plan.method.polynomials);
+    assert!(plan.method.format.has_polynomials());
     Forger::with_plan(network, circuit, plan)
 }
 
@@ -147,7 +144,7 @@ fn coefficients_are_the_sums_of_the_executor() {
     for network in convolutions(1).take(400) {
         let circuit = network.lower().unwrap();
         let plan = Plan::with_method(&circuit, METHOD).unwrap();
-        if !plan.method.polynomials {
+        if !plan.method.format.has_polynomials() {
             continue;
         }
         let execution = circuit.execute(&testing::inputs(&circuit, 2)).unwrap();

@@ -18,12 +18,8 @@ use crate::testing::{KINDS, kind, random_network};
 /// Maximum number of layers.
 const LAYERS: usize = 8;
 /// Products of polynomials wherever they are possible.
-const POLYNOMIALS_ONLY: Method = Method {
-    tile: Tile { inputs: 1, outputs: 1 },
-    polynomials: true,
-    hidden: Hidden::Nothing,
-    is_large: false,
-};
+const POLYNOMIALS_ONLY: Method =
+    Method { tile: Tile { inputs: 1, outputs: 1 }, format: KeyFormat::Polynomials };
 
 /// Returns random inputs, and those at both ends of their interval.
 fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {

@@ -1,0 +1,310 @@
+//! An attempt of a request at one miner: sends the request, reads the answer, and records the
+//! outcome.
+
+mod expected;
+mod outcome;
+mod received;
+mod timing;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use taonet_http::parse_value;
+use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::sampling::is_reproducible;
+use taonet_nineteen_store::Sample;
+use taonet_service::unix_time;
+use tokio::time::{Instant, timeout};
+
+use self::expected::ExpectedAnswer;
+use self::outcome::AttemptOutcome;
+use self::received::ReceivedAnswer;
+use self::timing::AttemptTiming;
+use crate::answer::Answer;
+use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::period_miners::Completion;
+use crate::querier::Inner;
+use crate::reading::ResponseReader;
+use crate::slot::Slot;
+use crate::{Chunk, Payload, Querier, Request, RequestKind};
+
+/// Maximum size of an answer that is not streamed, in bytes.
+const MAX_BODY_SIZE: usize = 16 << 20;
+
+/// Result of opening an attempt: a response whose first chunk has arrived.
+struct Opened {
+    /// Rest of the response; `None` at its end.
+    stream: Option<ResponseReader>,
+    ready: VecDeque<Chunk>,
+}
+
+/// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the
+/// contender's counters.
+pub(crate) struct Attempt {
+    inner: Arc<Inner>,
+    slot: Slot,
+    kind: RequestKind,
+    expected: ExpectedAnswer,
+    /// The request, if the answer is sampled for checking.
+    sampled_request: Option<Payload>,
+    received: ReceivedAnswer,
+    timing: AttemptTiming,
+    outcome: AttemptOutcome,
+}
+
+impl Attempt {
+    /// Creates an attempt. All attempts of a request share `has_answer`.
+    pub(crate) fn new(
+        inner: &Arc<Inner>,
+        request: &Request,
+        slot: Slot,
+        has_answer: &Arc<AtomicBool>,
+    ) -> Self {
+        inner.measures.change_running(1.0);
+        let is_sampled =
+            slot.keeps_samples && is_reproducible(slot.task.endpoint, request.payload.shared());
+        Self {
+            inner: Arc::clone(inner),
+            kind: request.kind,
+            expected: ExpectedAnswer::new(slot.task.task_type, &request.payload),
+            sampled_request: is_sampled.then(|| request.payload.clone()),
+            received: ReceivedAnswer::new(request, is_sampled),
+            timing: AttemptTiming::begin(),
+            outcome: AttemptOutcome::new(has_answer),
+            slot,
+        }
+    }
+
+    /// Returns a flag that is set when the first chunk arrives.
+    pub(crate) fn has_first(&self) -> Arc<AtomicBool> {
+        self.timing.has_first_chunk()
+    }
+
+    /// Sends the request and waits for the first chunk, or, of a collected request, for the
+    /// complete answer. The answer must be complete by `deadline`.
+    pub(crate) async fn start(
+        mut self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Answer, FailedAttempt> {
+        let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(self.failed(error, request, deadline)),
+        };
+        while request.is_collected && stream.is_some() {
+            if let Err(error) = self.read(&mut stream, &mut ready).await {
+                self.outcome.clear();
+                return Err(self.failed(error, request, deadline));
+            }
+        }
+        self.outcome.return_answer();
+        let contender = Arc::clone(&self.slot.contender);
+        let attempt = stream.is_some().then_some(self);
+        Ok(Answer::new(contender, ready, stream, attempt))
+    }
+
+    /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
+    pub(crate) async fn read(
+        &mut self,
+        stream: &mut Option<ResponseReader>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<(), AttemptError> {
+        let Some(reading) = stream.as_mut() else { return Ok(()) };
+        // If the buyer disconnects from here on, the attempt still counts as answered.
+        self.outcome.set(self.answered());
+        let between = reading.between;
+        let bytes = reading.next(between, between, &mut self.timing.waiting).await?;
+        let done = self.received.push(bytes.as_deref(), ready)?;
+        self.outcome.set(self.answered());
+        if done {
+            *stream = None;
+        }
+        Ok(())
+    }
+
+    /// Records that the answer has ended early with this error.
+    pub(crate) fn interrupt(&mut self, error: &AttemptError) {
+        self.outcome.set(error.outcome());
+    }
+
+    /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts
+    /// nothing: earlier attempts may have used up the time.
+    fn failed(
+        mut self,
+        error: AttemptError,
+        request: &Request,
+        deadline: Instant,
+    ) -> FailedAttempt {
+        let is_organic = self.kind == RequestKind::Organic;
+        let hotkey = self.slot.contender.offer.hotkey;
+        // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or
+        // 504: any buyer can send a prompt at which the model's server fails.
+        let is_rejected = error.outcome() == RequestOutcome::RateLimited;
+        let is_slow_probe = self.slot.position.is_probe && matches!(error, AttemptError::Silent(_));
+        if is_rejected || is_slow_probe {
+            self.slot.set_overloaded();
+        }
+        // Tests have no options that make a request irreproducible.
+        let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
+        let may_be_the_requests = error.may_be_the_requests()
+            || has_options && !is_slow_probe && error.may_be_the_options();
+        // A test is well-formed: only a buyer's request can be the cause of a failure.
+        if is_organic && may_be_the_requests {
+            self.outcome.dispute();
+            let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
+            let disputed = DisputedFailure::new(contender, inner, &error, request.has_images);
+            return FailedAttempt { error, disputed: Some(disputed), is_excused: false, hotkey };
+        }
+        // The miner need not accept more requests than it has promised.
+        let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
+        if !is_excused && Instant::now() < deadline {
+            self.outcome.set(error.outcome());
+        }
+        FailedAttempt { error, disputed: None, is_excused, hotkey }
+    }
+
+    async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
+        let task_timeout = Duration::from_secs_f64(self.slot.task.timeout.get());
+        let (first, between) = Querier::timeouts(&self.inner, task_timeout);
+        let began = Instant::now();
+        let inner = Arc::clone(&self.inner);
+        let (session, payload) = (self.slot.contender.session(), &request.payload);
+        let path = self.slot.task.endpoint.path();
+        let longest = deadline.saturating_duration_since(began);
+        // Marked tests would let a miner reject them and accept all of the buyers' requests.
+        let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
+        let call = async {
+            if is_marked {
+                inner.client.send_probe(session, path, payload, longest).await
+            } else {
+                inner.client.send(session, path, payload, longest).await
+            }
+        };
+        // The same timeout covers the response head and the first chunk.
+        let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
+        // Check the status before reading the body, even if the response is a stream.
+        if answer.status.as_u16() != 200 {
+            return Err(AttemptError::Status(answer.status));
+        }
+        self.timing.waiting = began.elapsed();
+        let total = self.inner.deadlines.total_of(request.most_chunks);
+        let mut reading = ResponseReader::new(answer, between, total);
+        if !self.slot.task.is_stream {
+            let chunk = self.read_body(&mut reading, first).await?;
+            self.begin_answer(began);
+            return Ok(Opened { stream: None, ready: VecDeque::from([chunk]) });
+        }
+        let mut ready = VecDeque::new();
+        loop {
+            let remaining = first.saturating_sub(began.elapsed());
+            let bytes = reading.next(remaining, first, &mut self.timing.waiting).await?;
+            let done = self.received.push(bytes.as_deref(), &mut ready)?;
+            if !ready.is_empty() {
+                self.begin_answer(began);
+                return Ok(Opened { stream: (!done).then_some(reading), ready });
+            }
+            if done && self.received.has_chunk() {
+                // The model may write nothing, which any buyer can request.
+                self.begin_answer(began);
+                let finish = self.received.take_finish_chunk();
+                return Ok(Opened { stream: None, ready: finish.into_iter().collect() });
+            }
+            if done {
+                return Err(AttemptError::Empty);
+            }
+        }
+    }
+
+    /// Reads an answer that is not streamed, and checks it.
+    async fn read_body(
+        &mut self,
+        reading: &mut ResponseReader,
+        first: Duration,
+    ) -> Result<Chunk, AttemptError> {
+        let mut body = Vec::new();
+        loop {
+            let remaining = first.saturating_sub(self.timing.waiting);
+            let Some(bytes) = reading.next(remaining, first, &mut self.timing.waiting).await?
+            else {
+                break;
+            };
+            if body.len() + bytes.len() > MAX_BODY_SIZE {
+                return Err(AttemptError::TooMany);
+            }
+            body.extend_from_slice(&bytes);
+        }
+        let value = parse_value(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+        self.expected.check(&value)?;
+        self.received.set_body(value, self.sampled_request.is_some().then_some(body))
+    }
+
+    /// Records the first chunk of an answer whose request was sent at the time `began`.
+    fn begin_answer(&mut self, began: Instant) {
+        let latency = began.elapsed().as_secs_f64();
+        self.inner.measures.record_first_chunk(latency);
+        self.timing.set_first_chunk(latency);
+        self.slot.begin_answer();
+        self.outcome.set(self.answered());
+    }
+
+    /// Returns the outcome if the answer ends here.
+    fn answered(&self) -> RequestOutcome {
+        RequestOutcome::Answered { work: self.expected.work(self.received.characters()) }
+    }
+
+    /// Returns the sample of the answer; `None` if the answer is incomplete or not sampled.
+    fn take_sample(&mut self) -> Option<Sample> {
+        let (Some(RequestOutcome::Answered { work }), Some(request)) =
+            (self.outcome.get(), self.sampled_request.take())
+        else {
+            return None;
+        };
+        // Any buyer can request an answer without text, which no check can compare with the model.
+        if self.expected.is_text()
+            && !self.received.has_content()
+            && self.kind == RequestKind::Organic
+        {
+            return None;
+        }
+        let answer = self.received.take_json()?;
+        let created = unix_time((self.inner.clock)()).as_millis();
+        Some(Sample {
+            job_id: uuid::Uuid::new_v4().simple().to_string(),
+            period: self.slot.period_miners.period,
+            task: self.slot.contender.offer.task.clone(),
+            hotkey: self.slot.contender.offer.hotkey,
+            uid: self.slot.contender.offer.uid,
+            synthetic: self.kind == RequestKind::Synthetic,
+            // A map with text keys cannot fail.
+            request: serde_json::to_string(&request).unwrap_or_default(),
+            answer,
+            work,
+            response_time: Some(self.timing.waiting.as_secs_f64()),
+            created_ms: i64::try_from(created).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.inner.measures.change_running(-1.0);
+        let now = self.inner.now();
+        self.outcome.cancel_if_slower();
+        let completion = Completion {
+            outcome: self.outcome.get(),
+            latency: self.timing.latency(self.outcome.is_cancelled()),
+            now,
+            spares_pause: self.slot.position.nth > 1,
+            ..Completion::default()
+        };
+        self.slot.end(completion);
+        if !self.outcome.is_disputed() {
+            self.inner.measures.count(&self.slot.task.task, self.kind, self.outcome.get());
+        }
+        if let Some(sample) = self.take_sample() {
+            self.inner.keep(sample);
+        }
+    }
+}

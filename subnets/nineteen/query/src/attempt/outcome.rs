@@ -1,0 +1,73 @@
+//! What an attempt counts as.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use taonet_nineteen_core::period::RequestOutcome;
+
+/// What an attempt counts as in the contender's counters.
+pub(super) struct AttemptOutcome {
+    /// `None` until the first chunk or an error. An attempt dropped before then was cancelled.
+    outcome: Option<RequestOutcome>,
+    /// Whether the attempt has failed for a reason that its [`DisputedFailure`] counts.
+    ///
+    /// [`DisputedFailure`]: crate::failure::DisputedFailure
+    is_disputed: bool,
+    /// Set once another attempt of the request has returned its answer; `None` once this one has.
+    has_other_answer: Option<Arc<AtomicBool>>,
+}
+
+impl AttemptOutcome {
+    /// Creates the outcome of an attempt that has just begun. All attempts of a request share
+    /// `has_answer`.
+    pub(super) fn new(has_answer: &Arc<AtomicBool>) -> Self {
+        Self { outcome: None, is_disputed: false, has_other_answer: Some(Arc::clone(has_answer)) }
+    }
+
+    /// Returns the outcome; `None` if the attempt counts nothing.
+    pub(super) fn get(&self) -> Option<RequestOutcome> {
+        self.outcome
+    }
+
+    /// Sets the outcome if the attempt ends now.
+    pub(super) fn set(&mut self, outcome: RequestOutcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// Removes the outcome.
+    pub(super) fn clear(&mut self) {
+        self.outcome = None;
+    }
+
+    /// Leaves the outcome to the failure of the request.
+    pub(super) fn dispute(&mut self) {
+        self.is_disputed = true;
+    }
+
+    /// Whether the failure of the request counts in place of the attempt.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.is_disputed
+    }
+
+    /// Records that this attempt returns its answer, for the other attempts of the request.
+    pub(super) fn return_answer(&mut self) {
+        if let Some(has_answer) = self.has_other_answer.take() {
+            has_answer.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes the outcome if another attempt has returned its answer: a hedged attempt that has
+    /// begun a collected answer, but was slower than the other one, is cancelled.
+    pub(super) fn cancel_if_slower(&mut self) {
+        if let Some(has_answer) = &self.has_other_answer
+            && has_answer.load(Ordering::Relaxed)
+        {
+            self.outcome = None;
+        }
+    }
+
+    /// Whether the attempt was cancelled, so that it is not counted.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.outcome.is_none() && !self.is_disputed
+    }
+}

@@ -1,0 +1,156 @@
+//! Reading state of an answer: the chunks that have arrived.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use crate::failure::AttemptError;
+use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
+use crate::tool_calls::CallNumbers;
+use crate::{Chunk, ChunkBody, Request};
+
+/// Maximum number of events of a stream for each requested chunk: the parts of a character are
+/// tokens without text.
+const EVENTS_PER_CHUNK: usize = 5;
+
+/// The part of an answer that has arrived.
+pub(super) struct ReceivedAnswer {
+    parser: Events,
+    /// Parsed events that were not yet processed; empty between two reads.
+    pending_events: Vec<Event>,
+    /// Number of all events of the stream.
+    event_count: usize,
+    /// Number of chunks with content, at most `max_content_chunks`.
+    content_chunks: usize,
+    max_content_chunks: usize,
+    characters: usize,
+    /// Whether a chunk of the answer has arrived, with content or not.
+    has_chunk: bool,
+    /// Last chunk with a finish reason before any content: the answer may have no text.
+    finish_chunk: Option<Chunk>,
+    call_numbers: CallNumbers,
+    /// JSON array of the answer, if it is sampled and was not streamed.
+    body_json: Option<String>,
+}
+
+impl ReceivedAnswer {
+    /// Creates the state before the first byte. With `is_sampled`, it keeps the JSON of the answer.
+    pub(super) fn new(request: &Request, is_sampled: bool) -> Self {
+        Self {
+            parser: Events::new(request.relays_logprobs, is_sampled),
+            pending_events: Vec::new(),
+            event_count: 0,
+            content_chunks: 0,
+            max_content_chunks: request.most_chunks,
+            characters: 0,
+            has_chunk: false,
+            finish_chunk: None,
+            call_numbers: CallNumbers::default(),
+            body_json: None,
+        }
+    }
+
+    /// Processes the next bytes of the stream, or its end; returns whether the answer is complete.
+    pub(super) fn push(
+        &mut self,
+        bytes: Option<&[u8]>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<bool, AttemptError> {
+        // The buffer is put back, so that its memory is allocated only once per answer.
+        let mut events = std::mem::take(&mut self.pending_events);
+        self.parser.push(bytes, &mut events)?;
+        let mut done = bytes.is_none();
+        for event in events.drain(..) {
+            done |= self.push_event(event, ready)?;
+        }
+        self.pending_events = events;
+        Ok(done)
+    }
+
+    /// Processes an event and returns whether it is the last.
+    fn push_event(
+        &mut self,
+        event: Event,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<bool, AttemptError> {
+        let chunk = match event {
+            Event::Done => return Ok(true),
+            Event::Text(chunk) => chunk,
+            Event::Object(value) => {
+                let mut chunk = Chunk::streamed(value)?;
+                self.call_numbers.write(&mut chunk);
+                chunk
+            }
+        };
+        self.event_count += 1;
+        self.content_chunks += usize::from(chunk.is_content);
+        if self.content_chunks > self.max_content_chunks
+            || self.event_count > self.max_content_chunks.saturating_mul(EVENTS_PER_CHUNK)
+        {
+            return Err(AttemptError::TooMany);
+        }
+        self.characters += chunk.characters;
+        self.has_chunk |= matches!(chunk.body, ChunkBody::Text(_)) || chunk.choice().is_some();
+        // Chunks before the first content are not relayed, because another miner may still answer
+        // instead.
+        if self.has_content() {
+            ready.push_back(chunk);
+        } else if chunk.finish_reason().is_some() {
+            self.finish_chunk = Some(chunk);
+        }
+        Ok(false)
+    }
+
+    /// Sets an answer that was not streamed, and returns it as a chunk. `sampled_body` is its JSON,
+    /// if the answer is sampled.
+    pub(super) fn set_body(
+        &mut self,
+        answer: Value,
+        sampled_body: Option<Vec<u8>>,
+    ) -> Result<Chunk, AttemptError> {
+        let message =
+            answer.pointer("/choices/0/message/content").or(answer.pointer("/choices/0/text"));
+        self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
+        if let Some(body) = sampled_body {
+            if depth(&answer) > DEEPEST {
+                return Err(StreamFault::TooDeep.into());
+            }
+            // JSON is UTF-8, as the parser has verified.
+            let text =
+                String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+            self.body_json = Some(format!("[{text}]"));
+        }
+        self.content_chunks = 1;
+        Ok(Chunk {
+            body: ChunkBody::Object(answer),
+            characters: self.characters,
+            entries: 0,
+            is_content: true,
+        })
+    }
+
+    /// Number of characters of text.
+    pub(super) fn characters(&self) -> usize {
+        self.characters
+    }
+
+    /// Whether a chunk of the answer has arrived, with content or not.
+    pub(super) fn has_chunk(&self) -> bool {
+        self.has_chunk
+    }
+
+    /// Whether a chunk with content has arrived.
+    pub(super) fn has_content(&self) -> bool {
+        self.content_chunks > 0
+    }
+
+    /// Takes the last chunk with a finish reason before any content.
+    pub(super) fn take_finish_chunk(&mut self) -> Option<Chunk> {
+        self.finish_chunk.take()
+    }
+
+    /// Takes a sampled answer as a JSON array; `None` if nothing was kept.
+    pub(super) fn take_json(&mut self) -> Option<String> {
+        self.body_json.take().or_else(|| self.parser.take_kept())
+    }
+}

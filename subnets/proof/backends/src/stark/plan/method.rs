@@ -1,0 +1,193 @@
+//! How a circuit multiplies, and the format of its key.
+
+use taonet_proof_core::circuit::{Circuit, StageKind};
+
+use super::super::air::Tile;
+use super::super::config::{
+    HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES,
+};
+use super::equations::saving;
+use super::polynomials::Polynomials;
+
+/// Minimum number of multiply-adds for which a larger tile is cheaper.
+const MIN_LARGE_TILE: u64 = 1 << 21;
+/// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
+/// of products of polynomials. Each takes a row then, but every query opens all columns: besides
+/// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
+const FEW: u64 = 1 << 14;
+/// Minimum saving for which products of polynomials are cheaper: their tables make every proof
+/// longer.
+const WORTHWHILE: usize = 1 << 14;
+
+/// Format of a verification key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum KeyFormat {
+    /// The circuit multiplies in tiles only: format 3.
+    Tiles,
+    /// Stages are products of polynomials where that is cheaper than tiles: format 4.
+    Polynomials,
+    /// Proofs hide the value columns: format 5.
+    Hiding {
+        /// Whether stages are products of polynomials where that is cheaper than tiles.
+        has_polynomials: bool,
+    },
+    /// Like [`Self::Polynomials`], but tables may have as many rows as those of [`LARGE`]: format
+    /// 6.
+    Large,
+    /// Proofs hide the value columns, the inputs among them: format 7.
+    HidingInputs {
+        /// Whether stages are products of polynomials where that is cheaper than tiles.
+        has_polynomials: bool,
+    },
+}
+
+impl KeyFormat {
+    /// Whether stages are products of polynomials where that is cheaper than tiles.
+    pub(in super::super) const fn has_polynomials(self) -> bool {
+        match self {
+            Self::Tiles => false,
+            Self::Polynomials | Self::Large => true,
+            Self::Hiding { has_polynomials } | Self::HidingInputs { has_polynomials } => {
+                has_polynomials
+            }
+        }
+    }
+
+    /// Whether proofs hide the value columns.
+    pub(in super::super) const fn hides(self) -> bool {
+        matches!(self, Self::Hiding { .. } | Self::HidingInputs { .. })
+    }
+
+    /// Whether the inputs are among the hidden columns.
+    pub(in super::super) const fn hides_inputs(self) -> bool {
+        matches!(self, Self::HidingInputs { .. })
+    }
+
+    /// Whether tables may have as many rows as those of [`LARGE`].
+    pub(in super::super) const fn is_large(self) -> bool {
+        matches!(self, Self::Large)
+    }
+
+    /// Returns the format of a finished layout. `has_polynomials` is whether any stage has become a
+    /// product of polynomials.
+    pub(super) const fn of_layout(self, has_polynomials: bool) -> Self {
+        match self {
+            Self::Hiding { .. } => Self::Hiding { has_polynomials },
+            Self::HidingInputs { .. } => Self::HidingInputs { has_polynomials },
+            _ if !has_polynomials => Self::Tiles,
+            format => format,
+        }
+    }
+
+    /// Returns the parameters of new keys.
+    pub(in super::super) fn parameters(self) -> &'static Parameters {
+        match self {
+            Self::Tiles => &TILES,
+            Self::Polynomials => &POLYNOMIALS,
+            Self::Hiding { .. } => &HIDING,
+            Self::Large => &LARGE,
+            Self::HidingInputs { .. } => &HIDING_INPUTS,
+        }
+    }
+
+    /// Returns those of the inputs that are public: all or none.
+    pub(in super::super) fn public_inputs(self, inputs: &[i64]) -> &[i64] {
+        if self.hides_inputs() { &[] } else { inputs }
+    }
+
+    /// Returns the minimum number of rows of a table.
+    pub(super) fn min_rows(self) -> usize {
+        let [log, _] = self.parameters().log_rows;
+        1 << log
+    }
+
+    /// Returns the maximum number of rows of a table.
+    pub(super) fn max_rows(self) -> usize {
+        let [_, log] = self.parameters().log_rows;
+        1 << log
+    }
+}
+
+/// How a circuit multiplies, and the format of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Method {
+    pub(in super::super) tile: Tile,
+    pub(in super::super) format: KeyFormat,
+}
+
+impl Method {
+    /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles,
+    /// since fewer columns make shorter proofs.
+    pub(super) fn new(circuit: &Circuit) -> Self {
+        let [smallest, small, large] =
+            [1, MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
+        let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => Some((linear, saving(linear, small))),
+            _ => None,
+        });
+        let (mut saved, mut multiplied) = (0, 0);
+        for (linear, saving) in stages.filter_map(|(linear, saving)| Some((linear, saving?))) {
+            saved += saving;
+            multiplied += linear.multiply_adds();
+        }
+        let products = circuit.stages.iter().map(|stage| match &stage.kind {
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
+            _ => 0,
+        });
+        let products: u64 = products.sum();
+        let has_polynomials = saved >= WORTHWHILE || products > 0;
+        let in_tiles =
+            circuit.multiply_adds() - products - if has_polynomials { multiplied } else { 0 };
+        let usual = if in_tiles < MIN_LARGE_TILE { small } else { large };
+        if !has_polynomials {
+            return Self { tile: usual, format: KeyFormat::Tiles };
+        }
+        let mut tile = smallest;
+        let mut size = LinearSize::new(circuit, tile);
+        if size.multiply_adds_in_tiles >= FEW {
+            // The cost of tiles decides on the products, so these are others now.
+            tile = usual;
+            size = LinearSize::new(circuit, tile);
+        }
+        let is_large = size.kernel_rows > 1 << MAX_LOG_ROWS;
+        let format = if is_large { KeyFormat::Large } else { KeyFormat::Polynomials };
+        Self { tile, format }
+    }
+
+    /// Chooses the method for a new key whose proofs hide the value columns.
+    pub(super) fn hiding(circuit: &Circuit) -> Self {
+        let Self { tile, format } = Self::new(circuit);
+        Self { tile, format: KeyFormat::Hiding { has_polynomials: format.has_polynomials() } }
+    }
+
+    /// Chooses the method for a new key whose proofs hide the value columns and the inputs.
+    pub(super) fn hiding_inputs(circuit: &Circuit) -> Self {
+        let Self { tile, format } = Self::new(circuit);
+        Self { tile, format: KeyFormat::HidingInputs { has_polynomials: format.has_polynomials() } }
+    }
+}
+
+/// Size of a circuit's linear stages, as products of polynomials where these are cheaper than
+/// tiles.
+struct LinearSize {
+    /// Number of multiply-adds that are not those of products of polynomials.
+    multiply_adds_in_tiles: u64,
+    /// Number of rows of the kernels table.
+    kernel_rows: usize,
+}
+
+impl LinearSize {
+    /// Computes the size if tiles have the size `tile`.
+    fn new(circuit: &Circuit, tile: Tile) -> Self {
+        let mut polynomials = Polynomials::default();
+        let mut size = Self { multiply_adds_in_tiles: 0, kernel_rows: 0 };
+        for stage in &circuit.stages {
+            let StageKind::Linear(linear) = &stage.kind else { continue };
+            match polynomials.form(linear, tile) {
+                Some(form) => size.kernel_rows += form.size(linear).kernels,
+                None => size.multiply_adds_in_tiles += linear.multiply_adds(),
+            }
+        }
+        size
+    }
+}

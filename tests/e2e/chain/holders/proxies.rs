@@ -1,0 +1,133 @@
+//! Proxies, with and without a delay, and accounts without a key.
+
+use serde_json::json;
+
+use super::super::{ALICE, AS_ALICE, BOB, Chain, failure};
+use super::{mine, refused, signed};
+use crate::support::{document, refusal};
+
+#[test]
+fn proxies_make_calls_for_an_account() {
+    let chain = Chain::start();
+    let transfer =
+        ["call", "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao", "--proxy-for", ALICE];
+    assert_eq!(refused(&chain, "//Bob", &transfer), "Proxy.NotProxy");
+    chain.alice(&["proxy", "add", "//Bob", "--type", "transfer", "--yes"]);
+    let listed = chain.ask(&["proxy", "list", ALICE]);
+    assert_eq!(
+        listed["proxies"],
+        json!([{ "delegate": BOB, "proxy_type": "Transfer", "delay": 0 }])
+    );
+    assert!(listed["deposit_rao"].as_u64().unwrap() > 0);
+    let dave = chain.free("//Dave");
+    signed(&chain, "//Bob", &transfer);
+    assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
+    // Every command that submits a call has the option, also under btcli's name.
+    let direct = ["transfer", "//Dave", "2", "--proxy", ALICE];
+    let sent = signed(&chain, "//Bob", &direct);
+    assert_eq!(
+        (&sent["from"], &sent["proxy_for"], &sent["signer"]),
+        (&json!(ALICE), &json!(ALICE), &json!(BOB)),
+        "{sent}"
+    );
+    assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
+    let dry = chain.tao(&direct, &["--dry-run", "--key-uri", "//Bob", "--json"]);
+    assert_eq!(document(&dry)["decoded_call"]["name"], "proxy");
+    // A call that the type does not allow fails within the call of the proxy.
+    let remark = ["call", "System.remark", "remark=hello", "--proxy-for", ALICE];
+    refused(&chain, "//Bob", &remark);
+    chain.alice(&["proxy", "remove", "//Bob", "--yes"]);
+    assert_eq!(chain.ask(&["proxy", "list", ALICE])["proxies"], json!([]));
+    let error = refusal(&chain.tao(&["proxy", "remove", "//Bob", "--key-uri", "//Alice"], &[]), 1);
+    assert!(error.contains("tao proxy list"), "{error}");
+    let error = refusal(
+        &chain.tao(&["proxy", "add", "//Bob", "--type", "all"], &["--key-uri", "//Alice"]),
+        2,
+    );
+    assert!(error.contains("NonTransfer"), "{error}");
+}
+
+#[test]
+fn a_proxy_with_a_delay_announces_its_calls() {
+    let chain = Chain::start();
+    chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--delay", "600", "--yes"]);
+    let transfer =
+        ["call", "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao", "--proxy-for", ALICE];
+    let with = |option: &'static str| [&transfer[..], &[option]].concat();
+    assert_eq!(refused(&chain, "//Bob", &transfer), "Proxy.Unannounced");
+    signed(&chain, "//Bob", &with("--announce"));
+    let announcements = || chain.ask(&["proxy", "announcements", BOB])["announcements"].clone();
+    assert_eq!(
+        (announcements().as_array().unwrap().len(), &announcements()[0]["real"]),
+        (1, &json!(ALICE))
+    );
+    assert_eq!(refused(&chain, "//Bob", &with("--announced")), "Proxy.Unannounced");
+    mine(&chain, 600);
+    let dave = chain.free("//Dave");
+    signed(&chain, "//Bob", &with("--announced"));
+    assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
+    assert_eq!(announcements(), json!([]));
+
+    let transfer = ["transfer", "//Dave", "1", "--proxy-for", ALICE];
+    let announced = signed(&chain, "//Bob", &[&transfer[..], &["--announce"]].concat());
+    assert_eq!(
+        (&announced["proxy_for"], &announcements()[0]["real"]),
+        (&json!(ALICE), &json!(ALICE))
+    );
+    mine(&chain, 600);
+    signed(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
+    assert_eq!(chain.free("//Dave"), dave + 2_000_000_000);
+
+    // Any account can make the announced call.
+    signed(&chain, "//Bob", &with("--announce"));
+    let execute =
+        ["proxy", "execute", ALICE, "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao"];
+    let by_charlie = [&execute[..], &["--delegate", BOB]].concat();
+    assert_eq!(refused(&chain, "//Charlie", &by_charlie), "Proxy.Unannounced");
+    mine(&chain, 600);
+    let executed = signed(&chain, "//Charlie", &by_charlie);
+    assert_eq!(
+        (&executed["real"], &executed["delegate"]),
+        (&json!(ALICE), &json!(BOB)),
+        "{executed}"
+    );
+    assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
+    let dry = document(&chain.tao(&["transfer", "//Dave", "1", "--dry-run"], &AS_ALICE));
+    let data = dry["decoded_call"]["data"].as_str().unwrap();
+    let error = refusal(
+        &chain.tao(&["proxy", "execute", ALICE, data], &["--key-uri", "//Bob", "--yes"]),
+        1,
+    );
+    assert!(error.contains("has not announced the call"), "{error}");
+
+    for (key, verb, account) in [("//Alice", "reject", BOB), ("//Bob", "withdraw", ALICE)] {
+        signed(&chain, "//Bob", &with("--announce"));
+        let hash = announcements()[0]["call_hash"].as_str().unwrap().to_owned();
+        signed(&chain, key, &["proxy", verb, account, &hash]);
+        assert_eq!(announcements(), json!([]), "{verb}");
+    }
+}
+
+#[test]
+fn an_account_without_a_key_is_created_and_removed() {
+    let chain = Chain::start();
+    let created = chain.alice(&["proxy", "create-pure", "--type", "any", "--yes"]);
+    let (pure, place) = (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());
+    assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"][0]["delegate"], json!(ALICE));
+    chain.alice(&["transfer", pure, "3", "--yes"]);
+    let back = [
+        "call",
+        "Balances.transfer_all",
+        &format!("dest={ALICE}"),
+        "keep_alive=false",
+        "--proxy-for",
+        pure,
+    ];
+    chain.alice(&[&back[..], &["--yes"]].concat());
+    assert_eq!(chain.free(pure), 0);
+    let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
+    let (code, told) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{told}");
+    chain.alice(&[&kill[..], &[place]].concat());
+    assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
+}

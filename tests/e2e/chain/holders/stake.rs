@@ -1,0 +1,210 @@
+//! Stake: transfers, children, claims of dividends, and where emission is staked.
+
+use serde_json::{Value, json};
+
+use super::super::{ALICE, BABELBIT, BOB, Chain, failure};
+use super::mine;
+use crate::support::{document, refusal, stderr};
+
+/// Stake of a coldkey on a hotkey on a subnet, in rao.
+fn staked(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
+    let list = chain.ask(&["stake", "list", coldkey]);
+    let stakes = list["stakes"].as_array().unwrap().iter();
+    let mut actual = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
+    actual.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
+}
+
+/// Shares of a pool are rounded.
+#[track_caller]
+fn assert_close(amount: u64, expected: u64) {
+    assert!(amount.abs_diff(expected) < 100, "{amount} {expected}");
+}
+
+#[test]
+fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    // No epoch pays emission in between.
+    chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let before = staked(&chain, &coldkey, &hotkey, 59);
+
+    let moved =
+        chain.ask(&["stake", "move", "10", "--netuid", BABELBIT, "--to-hotkey", BOB, "--yes"]);
+    assert_eq!(
+        (&moved["success"], &moved["to_hotkey"], &moved["expected_alpha_rao"]),
+        (&json!(true), &json!(BOB), &json!(10_000_000_000_u64)),
+        "{moved}"
+    );
+    assert_close(staked(&chain, &coldkey, BOB, 59), 10_000_000_000);
+    assert_close(staked(&chain, &coldkey, &hotkey, 59), before - 10_000_000_000);
+
+    let given = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!((&given["success"], &given["to"]), (&json!(true), &json!(ALICE)), "{given}");
+    assert_close(staked(&chain, ALICE, &hotkey, 59), 5_000_000_000);
+
+    let swap = ["stake", "swap", "5", "--netuid", BABELBIT, "--to-netuid", "0", "--yes"];
+    let swapped = chain.ask(&swap);
+    let expected = swapped["expected_alpha_rao"].as_u64().unwrap();
+    let root = staked(&chain, &coldkey, &hotkey, 0);
+    assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
+    // A limit above the current ratio.
+    let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+
+    let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
+    assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
+    assert_eq!(staked(&chain, &coldkey, &hotkey, 59), 0);
+    assert!(staked(&chain, &coldkey, &hotkey, 0) > root);
+    let sold = chain.ask(&["stake", "unstake-all", "--yes"]);
+    assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([0])), "{sold}");
+    assert_eq!(staked(&chain, &coldkey, &hotkey, 0), 0);
+
+    for (arguments, code, words) in [
+        (&["stake", "unstake-all"][..], 5, "has no stake to sell"),
+        (
+            &["stake", "move", "--all", "--netuid", BABELBIT, "--to-hotkey", ALICE],
+            5,
+            "tao stake list",
+        ),
+        (
+            &["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", &hotkey],
+            2,
+            "tao stake swap",
+        ),
+        (
+            &["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--limit", "1"],
+            2,
+            "pass --to-netuid",
+        ),
+        (
+            &["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--partial"],
+            2,
+            "pass --to-netuid",
+        ),
+        (&["stake", "swap", "1", "--netuid", BABELBIT, "--to-netuid", BABELBIT], 2, "--to-netuid"),
+        (&["stake", "transfer", ALICE, "--netuid", BABELBIT], 2, "required"),
+    ] {
+        let error = refusal(&chain.tao(arguments, &[]), code);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_hotkey_lends_stake_to_its_children() {
+    // The rate limit of 150 blocks between two changes lasts 75 s: long enough for the second, on a
+    // busy machine too.
+    let chain = Chain::with(&["--block-time", "500ms"]);
+    let (_, hotkey) = chain.wallet();
+    // Children stay scheduled until they have been read, on a busy machine too.
+    chain.alice(&[
+        "call",
+        "SubtensorModule.set_pending_childkey_cooldown",
+        "cooldown=300",
+        "--sudo",
+        "--yes",
+    ]);
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let get = |account: &str| chain.ask(&["stake", "child", "get", account, "--netuid", BABELBIT]);
+    assert_eq!((&get(&hotkey)["children"], &get(&hotkey)["scheduled"]), (&json!([]), &Value::Null));
+
+    let set = chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!(set["success"], true, "{set}");
+    let revoke = ["stake", "child", "revoke", "--netuid", BABELBIT, "--yes", "--json"];
+    let output = chain.tao(&revoke, &[]);
+    assert!(stderr(&output).contains("150 blocks between changes"), "{}", stderr(&output));
+    let (_, told) = failure(&output);
+    assert_eq!(told["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{told}");
+    assert_eq!(told["outcome"], "unsent", "{told}");
+    assert!(stderr(&output).contains("\"hint\":\"wait "), "{}", stderr(&output));
+    let scheduled = get(&hotkey)["scheduled"].clone();
+    assert_eq!(
+        (
+            &scheduled["children"][0]["hotkey"],
+            &scheduled["children"][0]["percent"],
+            &scheduled["from_block"]
+        ),
+        (&json!(BOB), &json!("25"), &set["from_block"]),
+        "{scheduled}"
+    );
+    let text =
+        String::from_utf8(chain.tao(&["stake", "child", "get", "--netuid", BABELBIT], &[]).stdout)
+            .unwrap();
+    assert!(text.contains("scheduled child") && text.contains("25 %"), "{text}");
+    mine(&chain, 300);
+    chain.epoch(BABELBIT);
+    let now = get(&hotkey);
+    assert_eq!(
+        (&now["children"][0]["hotkey"], &now["scheduled"]),
+        (&json!(BOB), &Value::Null),
+        "{now}"
+    );
+    assert_eq!(get(BOB)["parents"][0]["hotkey"], json!(hotkey));
+
+    assert_eq!(document(&chain.tao(&revoke, &[]))["success"], true);
+    mine(&chain, 300);
+    chain.epoch(BABELBIT);
+    assert_eq!(get(&hotkey)["children"], json!([]));
+
+    let take = ["stake", "child", "take", "--netuid", BABELBIT];
+    assert_eq!(chain.ask(&take)["take_parts"], 0);
+    let raised = chain.ask(&[&take[..], &["9", "--yes"]].concat());
+    assert_eq!(
+        (&raised["success"], &raised["take_parts"]),
+        (&json!(true), &json!(5898)),
+        "{raised}"
+    );
+    assert_eq!(chain.ask(&take)["take_parts"], 5898);
+    for (children, words) in
+        [(&["//Bob:60", "//Charlie:41"][..], "exceed 100 %"), (&["//Bob"], "percentage")]
+    {
+        let error =
+            refusal(&chain.tao(&["stake", "child", "set", "--netuid", BABELBIT], children), 2);
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn root_dividends_are_claimed() {
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    let error = refusal(&chain.tao(&["stake", "claim", "--yes"], &[]), 1);
+    assert!(error.contains("no dividends to claim"), "{error}");
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
+    chain.ask(&["register", "--netuid", "0", "--yes"]);
+    // Shares of the basket in which the chain collects a validator's dividends.
+    let share = [
+        "call",
+        "SubtensorModule.stake_into_basket",
+        &format!("hotkey={hotkey}"),
+        "amount_staked=10tao",
+    ];
+    let before = staked(&chain, &coldkey, &hotkey, 0);
+    for claim in [&["stake", "claim", "--yes"][..], &["stake", "claim", &hotkey, "--yes"]] {
+        assert_eq!(chain.ask(&[&share[..], &["--yes"]].concat())["success"], true);
+        let claimed = chain.ask(claim);
+        let rao = claimed["claimed_rao"].as_u64().unwrap();
+        assert!(
+            rao > 9_900_000_000 && claimed["expected_rao"].as_u64() > Some(9_900_000_000),
+            "{claimed}"
+        );
+    }
+    assert!(staked(&chain, &coldkey, &hotkey, 0) > before + 19_000_000_000);
+}
+
+#[test]
+fn emission_is_staked_where_its_owner_chooses() {
+    let chain = Chain::start();
+    let (coldkey, _) = chain.wallet();
+    assert_eq!(chain.ask(&["stake", "auto", "get"])["auto_stakes"], json!([]));
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    let set =
+        chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    assert_eq!(set["success"], true, "{set}");
+    let chosen = chain.ask(&["stake", "auto", "get", &coldkey]);
+    assert_eq!(chosen["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
+}

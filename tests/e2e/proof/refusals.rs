@@ -1,0 +1,82 @@
+//! Invalid models, inputs and circuits.
+
+use tempfile::TempDir;
+
+use super::{BOB, compile, proof, text};
+use crate::support::{refusal, repository};
+
+#[test]
+fn bad_models_inputs_and_circuits_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let circuit = compile(folder.path(), "diabetes-regression", "stark");
+    let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
+    for content in
+        ["[1, 2]", "[1.5]", "{}", "nothing", "[null]", "[[99999, 0, 0, 0, 0, 0, 0, 0, 0, 0]]"]
+    {
+        std::fs::write(&input, content).unwrap();
+        let arguments =
+            ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+        refusal(&proof(&arguments), 1);
+        assert!(!bundle.exists(), "{content}");
+    }
+    let sample = repository("models/diabetes-regression/sample.json");
+    std::fs::write(&input, b"\x08\x07not a model").unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    refusal(
+        &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]),
+        1,
+    );
+    // Sparse: the file takes no space on disk, and reading it would take 10 GB of memory.
+    std::fs::File::create(&input).unwrap().set_len(10 << 30).unwrap();
+    let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&elsewhere));
+    let model = repository("models/diabetes-regression/model.onnx");
+    for arguments in [
+        &["compile", input_path, "--sample", text(&sample), "-o", output][..],
+        &["compile", text(&model), "--sample", input_path, "-o", output],
+        &["compile", "--lm", input_path, "-o", output],
+        &["prove", circuit_path, "--input", input_path, "--miner", BOB, "-o", output],
+        &["verify", input_path],
+    ] {
+        let error = refusal(&proof(arguments), 1);
+        assert!(error.contains("is larger than") || error.contains("bytes, more than"), "{error}");
+    }
+    assert!(!elsewhere.exists());
+    let network = circuit.join("network.bin");
+    let mut bytes = std::fs::read(&network).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&network, bytes).unwrap();
+    assert!(refusal(&proof(&["inspect", text(&circuit)]), 1).contains("SHA-256"));
+    refusal(&proof(&["inspect", text(folder.path())]), 1);
+}
+
+/// Files that onnxruntime or the standard compute differently, or refuse.
+#[test]
+fn refused_models_leave_no_directory() {
+    let files = repository("subnets/proof/circuits/tests/data/onnx");
+    let folder = TempDir::new().unwrap();
+    let circuit = folder.path().join("circuits/one");
+    for (model, sample, says) in [
+        ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
+        (
+            "maxpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
+        (
+            "avgpool-valid-pads.onnx",
+            "valid-pads.json",
+            "auto_pad VALID and pads exclude each other",
+        ),
+        ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+    ] {
+        let (onnx, sample) = (files.join(model), files.join(sample));
+        for further in [&[][..], &["--backend", "groth16"], &["--slices", "2"]] {
+            let arguments =
+                ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
+            let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
+            assert!(error.contains(says), "{model} {further:?}: {error}");
+            let remaining: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
+        }
+    }
+}
