@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ALICE, BOB, compile, compile_facts, first_input, proof, text, without_saturation};
+use super::{
+    ALICE, BOB, compile, compile_facts, first_input, miner, proof, text, without_saturation,
+};
 use crate::support::{document, refusal, repository, tao};
 
 fn prove_and_verify(model: &str, backend: &str) {
@@ -175,17 +177,123 @@ fn hidden_proof_requires_circuit_compiled_with_hide() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("the values between inputs and outputs"), "{shown}");
     document(&prove(&hidden, &["--hide"]));
+    let opening = ["--opening", text(&plain)];
+    let error = refusal(&prove(&hidden, &opening), 1);
+    assert!(error.contains("omit --opening"), "{error}");
     let error = refusal(&prove(&plain, &["--hide"]), 1);
     assert!(error.contains("may reveal the values") && error.contains("--hide"), "{error}");
-    let sliced = folder.path().join("sliced");
-    document(&proof(&[&compile[..], &[text(&sliced), "--hide", "--slices", "2"]].concat()));
-    let error = refusal(&prove(&sliced, &["--hide"]), 1);
-    assert!(error.contains("has the values between its slices"), "{error}");
-    assert_eq!(document(&prove(&sliced, &[]))["zero_knowledge"], true);
     let other = folder.path().join("other");
     let groth16 = [&compile[..], &[text(&other), "--hide", "--backend", "groth16"]].concat();
     let error = refusal(&proof(&groth16), 1);
     assert!(error.contains("--hide requires --backend stark"), "{error}");
+}
+
+/// The inputs are in the opening only, which the prover gives to whom they choose.
+#[test]
+fn hidden_inputs_are_revealed_by_their_opening() {
+    let folder = TempDir::new().unwrap();
+    let [circuit, input, bundle, opening] = ["circuit", "input.json", "proof.json", "opening.json"]
+        .map(|name| folder.path().join(name));
+    let model = repository("models/diabetes-regression");
+    let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));
+    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256"];
+    let compile = [&compile[..], &["--hide-inputs", "-o", text(&circuit)]].concat();
+    for (further, expected) in [
+        (["--slices", "2"], "--hide-inputs and --slices exclude each other"),
+        (["--backend", "groth16"], "--hide-inputs requires --backend stark"),
+    ] {
+        let error = refusal(&proof(&[&compile[..], &further].concat()), 1);
+        assert!(error.contains(expected) && !circuit.exists(), "{error}");
+    }
+    let compiled = document(&proof(&compile));
+    assert_eq!(
+        (&compiled["zero_knowledge"], &compiled["hides_inputs"]),
+        (&json!(true), &json!(true))
+    );
+    let inputs = first_input("diabetes-regression");
+    std::fs::write(&input, inputs.to_string()).unwrap();
+    let prove =
+        ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+    let error = refusal(&proof(&prove), 1);
+    assert!(error.contains("hint: pass --opening FILE"), "{error}");
+    let error = refusal(&proof(&[&prove[..], &["--opening", text(&bundle)]].concat()), 1);
+    assert!(error.contains("the same file") && !bundle.exists(), "{error}");
+    let proven = document(&proof(&[&prove[..], &["--hide", "--opening", text(&opening)]].concat()));
+    assert_eq!((&proven["inputs"], &proven["zero_knowledge"]), (&json!([]), &json!(true)));
+    let commitment = proven["input_commitment"].as_str().unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&opening.metadata().unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let mut file: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
+    assert_eq!(file["inputs"], json!([]));
+
+    let verify = ["verify", text(&bundle), "--circuit", text(&circuit)];
+    assert_eq!(document(&proof(&verify)), without_saturation(proven.clone()));
+    let error = refusal(&proof(&[&verify[..], &["--input", text(&input)]].concat()), 1);
+    assert!(error.contains("the proof hides its inputs"), "{error}");
+    let reveal = ["reveal", text(&bundle), "--opening", text(&opening)];
+    let id = compiled["id"].as_str().unwrap();
+    let revealed = document(&proof(&[&reveal[..], &["--circuit", id]].concat()));
+    assert_eq!((&revealed["inputs"], &revealed["outputs"]), (&inputs, &proven["outputs"]));
+    assert_eq!(revealed["input_commitment"], commitment);
+    crate::outputs::check_keys(&[
+        ("proof compile", compiled),
+        ("proof reveal", revealed),
+        ("proof verify", document(&proof(&verify))),
+    ]);
+    let other = "0".repeat(64);
+    let error = refusal(&proof(&[&reveal[..], &["--circuit", &other]].concat()), 1);
+    assert!(error.contains("the proof is for circuit"), "{error}");
+    let shown = tao().arg("proof").args(reveal).output().unwrap();
+    assert!(String::from_utf8(shown.stdout).unwrap().contains(commitment));
+
+    // Other inputs than those of the proof, in the opening and in the bundle.
+    let honest = std::fs::read(&opening).unwrap();
+    let mut forged: Value = serde_json::from_slice(&honest).unwrap();
+    forged["inputs"][0] = json!(forged["inputs"][0].as_i64().unwrap() ^ 1);
+    std::fs::write(&opening, forged.to_string()).unwrap();
+    let error = refusal(&proof(&reveal), 1);
+    assert!(error.contains("has other inputs than the proof"), "{error}");
+    std::fs::write(&opening, honest).unwrap();
+    file["inputs"] = inputs;
+    std::fs::write(&bundle, file.to_string()).unwrap();
+    for command in [&verify[..2], &reveal] {
+        let error = refusal(&proof(command), 1);
+        assert!(error.contains("proof hides its inputs, but the bundle has inputs"), "{error}");
+    }
+    // Miners and validators see the inputs of their requests.
+    let error = refusal(&miner("//Bob", &circuit).output().unwrap(), 1);
+    assert!(error.contains("the circuit's proofs hide the inputs"), "{error}");
+}
+
+/// The values between slices are public, whatever the proofs of the slices hide.
+#[test]
+fn sliced_models_hide_values_within_slices_only() {
+    let folder = TempDir::new().unwrap();
+    let model = repository("models/diabetes-regression");
+    let (onnx, sample) = (model.join("model.onnx"), model.join("sample.json"));
+    let (sliced, input) = (folder.path().join("sliced"), folder.path().join("input.json"));
+    let bundle = folder.path().join("proof.json");
+    let slices = ["--slices", "2", "-o", text(&sliced)];
+    let compile = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256"];
+    let error = refusal(&proof(&[&compile[..], &slices, &["--hide"]].concat()), 1);
+    assert!(
+        error.contains("--hide and --slices exclude each other") && error.contains("omit --slices"),
+        "{error}"
+    );
+    assert!(!sliced.exists());
+    // The proofs of groth16 hide the values within the slices.
+    let compiled = document(&proof(&[&compile[..], &slices, &["--backend", "groth16"]].concat()));
+    assert_eq!(compiled["zero_knowledge"], false);
+    assert_eq!(document(&proof(&["inspect", text(&sliced)]))["zero_knowledge"], false);
+    std::fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
+    let prove =
+        ["prove", text(&sliced), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
+    let error = refusal(&proof(&[&prove[..], &["--hide"]].concat()), 1);
+    assert!(error.contains("has the values between its slices"), "{error}");
+    assert_eq!(document(&proof(&prove))["zero_knowledge"], false);
+    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("within each slice, but not those between slices"), "{shown}");
 }
 
 /// Bundles of released formats, which other versions created.

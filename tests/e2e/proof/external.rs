@@ -41,6 +41,12 @@ fn an_external_program_proves_and_verifies() {
     let error = refusal(&proof(&prove), 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
     let proven = without_saturation(document(&proof(&[&prove[..], &prover].concat())));
+    assert_eq!(proven["zero_knowledge"], Value::Null);
+    let error = refusal(&proof(&[&prove[..], &prover, &["--hide"]].concat()), 1);
+    assert!(
+        error.contains("the external program of") && error.contains("--backend stark --hide"),
+        "{error}"
+    );
     let verify = ["verify", text(&bundle)];
     assert_eq!(document(&proof(&[&verify[..], &prover].concat())), proven);
     refusal(&proof(&verify), 1);

@@ -10,8 +10,8 @@ use taonet_cli_base::context::Context;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, ReadOptions, contribute,
-    read_user_file, verify_contributions,
+    Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, ReadOptions,
+    contribute, read_user_file, verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
@@ -38,7 +38,8 @@ pub struct CompileArgs {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs", "slices"
+            "model", "input_low", "input_high", "input_scale", "dimensions", "model_outputs",
+            "slices", "hide_inputs"
         ]
     )]
     lm: Option<PathBuf>,
@@ -67,9 +68,13 @@ pub struct CompileArgs {
     #[arg(long)]
     hash_inputs: bool,
     /// Make proofs of stark hide the values between inputs and outputs; they take longer and are
-    /// verified with the same commands
+    /// verified with the same commands. Not with --slices
     #[arg(long)]
     hide: bool,
+    /// Make proofs of stark hide the inputs, too: a proof has a commitment to them, whose opening
+    /// the prover gets. Not with --slices
+    #[arg(long)]
+    hide_inputs: bool,
     /// Bits per activation, without the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     scale: u8,
@@ -156,6 +161,30 @@ fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, us
     Ok(extents)
 }
 
+impl CompileArgs {
+    /// Returns the backends whose proofs hide what the options name.
+    fn hiding(&self, backends: Backends) -> anyhow::Result<Backends> {
+        let (option, hiding, remark) = if self.hide_inputs {
+            ("--hide-inputs", backends.with_hidden_inputs(), "")
+        } else if self.hide {
+            let remark = "; proofs of groth16 hide the same values without it";
+            ("--hide", backends.with_hidden_values(), remark)
+        } else {
+            return Ok(backends);
+        };
+        anyhow::ensure!(
+            matches!(self.backend, BackendName::Stark),
+            "{option} requires --backend stark{remark}"
+        );
+        anyhow::ensure!(
+            self.slices == 1,
+            "{option} and --slices exclude each other: the proof of a sliced model has the values \
+             between its slices; hint: omit --slices, or omit {option}"
+        );
+        Ok(hiding)
+    }
+}
+
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
     let path = args.lm.as_ref().or(args.model.as_ref()).context("no model is given")?;
     let input_range =
@@ -168,13 +197,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         );
         backends = backends.with_hashed_inputs();
     }
-    if args.hide {
-        anyhow::ensure!(
-            matches!(args.backend, BackendName::Stark),
-            "--hide requires --backend stark; proofs of groth16 hide the same values without it"
-        );
-        backends = backends.with_hidden_values();
-    }
+    backends = args.hiding(backends)?;
     let options = CompileOptions {
         name: args.name.clone().unwrap_or_else(|| default_name(path)),
         backend: args.backend.id().to_owned(),

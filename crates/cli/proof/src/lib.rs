@@ -2,7 +2,8 @@
 //!
 //! - `circuit` compiles models to circuits, sets them up and shows them; `store` writes and reads
 //!   catalogues of circuits, in directories and in buckets.
-//! - `prove` proves outputs and verifies bundles, `external` runs a prover of another program.
+//! - `prove` proves outputs, verifies bundles and reveals hidden inputs, `external` runs a prover
+//!   of another program.
 //! - `miner` and `validator` are the daemons; started through links, they are also `sn2-miner` and
 //!   `sn2-validator`, with the options of the reference's programs, and can update themselves.
 //!   `api` has the keys of the user API, which the validator serves. `probe` checks that signed
@@ -67,6 +68,7 @@ pub enum Command {
     Inspect(circuit::InspectArgs),
     Prove(prove::ProveArgs),
     Verify(prove::VerifyArgs),
+    Reveal(prove::RevealArgs),
     ExportVerifier(export::ExportArgs),
     Miner(Box<miner::MinerArgs>),
     Validator(Box<validator::ValidatorArgs>),
@@ -84,6 +86,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Inspect(args) => circuit::inspect(args, context),
         Command::Prove(args) => prove::prove(args, context),
         Command::Verify(args) => prove::verify(args, context),
+        Command::Reveal(args) => prove::reveal(args, context),
         Command::ExportVerifier(args) => export::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Validator(args) => validator::run(args, context),

@@ -1,7 +1,8 @@
-//! `tao proof prove` and `verify`.
+//! `tao proof prove`, `verify` and `reveal`.
 
 mod checks;
 mod many;
+mod reveal;
 mod saturated;
 
 use std::convert::Infallible;
@@ -24,9 +25,11 @@ use taonet_proof_core::query::integers;
 use taonet_proof_core::saturation::Saturation;
 use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
+use taonet_service::{Access, atomic_write};
 
 use super::external::ExternalArgs;
 use super::table;
+pub(crate) use reveal::{RevealArgs, reveal};
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
@@ -47,12 +50,17 @@ pub struct ProveArgs {
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
     /// Fail if the proof may reveal the values between inputs and outputs, as those of sliced
-    /// models do, and those of stark unless the model was compiled with --hide
+    /// models do, those of stark unless the model was compiled with --hide, and possibly those of
+    /// an external program
     #[arg(long)]
     hide: bool,
     /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Output file for the opening of the commitment to the inputs, which `reveal` takes; for
+    /// circuits compiled with --hide-inputs. Whoever has it can see the inputs
+    #[arg(long, value_name = "FILE")]
+    opening: Option<PathBuf>,
     /// Reject inputs with which a value is beyond the range of the model's sample and saturates
     /// [default: warn of it]
     #[arg(long)]
@@ -107,8 +115,9 @@ fn prove_model(
         anyhow::ensure!(
             !args.hide,
             "the proof of a sliced model has the values between its slices; hint: compile the \
-             model without --slices, or omit --hide"
+             model with --hide and without --slices, or omit --hide"
         );
+        anyhow::ensure!(args.opening.is_none(), "{PUBLIC_INPUTS}");
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
         let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
@@ -127,20 +136,60 @@ fn prove_whole(
     nonce: Digest,
     context: &Context,
 ) -> anyhow::Result<Proven<Bundle>> {
+    let path = args.opening_path(directory)?;
     let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
-    Ok((Bundle::prove(directory, inputs, nonce, args.miner)?, saturated))
+    let (bundle, opening) = Bundle::prove_with_opening(directory, inputs, nonce, args.miner)?;
+    if let (Some(path), Some(opening)) = (path, opening) {
+        // Before the bundle: without the opening, nobody can check which inputs it has.
+        atomic_write(path, &opening.to_json()?, Access::Owner)?;
+        context.say(&format!("{} reveals the inputs: keep it secret", path.display()));
+    }
+    Ok((bundle, saturated))
 }
+
+/// Why there is no opening of a proof.
+const PUBLIC_INPUTS: &str = "the inputs of the proof are public, so there is no opening; hint: \
+                             omit --opening, or compile the model with --hide-inputs";
 
 impl ProveArgs {
     /// Rejects a circuit whose proofs may reveal what they should hide.
     fn check_hidden(&self, directory: &CircuitDirectory) -> anyhow::Result<()> {
+        if !self.hide {
+            return Ok(());
+        }
+        let path = directory.path().display();
+        match directory.hides_values()? {
+            Some(true) => Ok(()),
+            Some(false) => anyhow::bail!(
+                "a proof of {path} may reveal the values between inputs and outputs; hint: compile \
+                 the model again with --hide"
+            ),
+            // The program's author knows, and nothing that it returns could be checked.
+            None => anyhow::bail!(
+                "the external program of {path} determines what its proofs reveal, which --hide \
+                 cannot check; hint: compile the model with --backend stark --hide, or omit --hide \
+                 if you know that the program hides the values"
+            ),
+        }
+    }
+
+    /// Returns the file for the opening of the commitment to the inputs; `None` if they are public.
+    fn opening_path(&self, directory: &CircuitDirectory) -> anyhow::Result<Option<&Path>> {
+        let hides_inputs = directory.hides_inputs()?;
+        anyhow::ensure!(hides_inputs || self.opening.is_none(), "{PUBLIC_INPUTS}");
+        let path = self.opening.as_deref();
         anyhow::ensure!(
-            !self.hide || directory.hides_values()? == Some(true),
-            "a proof of {} may reveal the values between inputs and outputs; hint: compile the \
-             model again with --hide",
+            !hides_inputs || path.is_some(),
+            "proofs of {} hide the inputs; hint: pass --opening FILE, for the file that reveals \
+             them",
             directory.path().display()
         );
-        Ok(())
+        anyhow::ensure!(
+            path != Some(&*self.output),
+            "--opening and --output name the same file; hint: the bundle is public, the opening is \
+             secret"
+        );
+        Ok(path)
     }
 }
 
@@ -275,6 +324,12 @@ impl VerifyArgs {
         }
         if let Some(path) = &self.input {
             let (found, expected) = (bundle.inputs(), read_inputs(path)?);
+            anyhow::ensure!(
+                !found.is_empty(),
+                "the proof hides its inputs, which cannot be compared with {}; hint: omit --input, \
+                 and use tao proof reveal if you have the opening",
+                path.display()
+            );
             if found.len() != expected.len() {
                 let (found, expected) =
                     (counted(found.len(), "integer"), counted(expected.len(), "integer"));
@@ -302,11 +357,14 @@ impl VerifyArgs {
     /// Says which expectations are missing, and whether a verification key was not compared with
     /// its circuit.
     fn say_missing(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
-        let has_model = files.iter().any(|(_, file)| matches!(file, ProofBundle::Model(_)));
+        let has_inputs = files.iter().any(|(_, file)| match file {
+            ProofBundle::Model(bundle) => !bundle.inputs().is_empty(),
+            ProofBundle::Text(_) => false,
+        });
         let has_text = files.iter().any(|(_, file)| matches!(file, ProofBundle::Text(_)));
         let expectations = [
             ("--circuit", self.circuit.is_none()),
-            ("--input", self.input.is_none() && has_model),
+            ("--input", self.input.is_none() && has_inputs),
             ("--prompt", self.prompt.is_none() && self.input.is_none() && has_text),
         ];
         let missing: Vec<&str> = expectations
@@ -374,9 +432,12 @@ fn show(
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
-    if let Some(hides) = hides_values(bundle)? {
-        rows.add_row(["hidden", table::hidden(hides, proofs.len())]);
-    }
+    let commitment = input_commitment(bundle)?;
+    let hidden = match commitment {
+        Some(_) => table::HIDDEN_INPUTS,
+        None => table::hidden(hides_values(bundle)?, proofs.len()),
+    };
+    rows.add_row(["hidden", hidden]);
     if let Some(text) = text {
         // A separate row: an answer can end with any text.
         let end = match text.finish {
@@ -395,7 +456,11 @@ fn show(
         .take(MAX_PRINTED_VALUES)
         .map(|output| format!("{output:.4}"))
         .collect();
-    rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
+    if let Some(commitment) = commitment {
+        rows.add_row(["commitment to the inputs", &commitment.to_string()]);
+    } else {
+        rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
+    }
     rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
 }
@@ -416,7 +481,8 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         "outputs": last.outputs,
         "real_outputs": last.real_outputs(),
         "proof_bytes": proof_bytes(bundle),
-        "zero_knowledge": hides_values(bundle)?,
+        "zero_knowledge": table::hides_all(hides_values(bundle)?, proofs.len()),
+        "input_commitment": input_commitment(bundle)?,
     });
     if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
         let slices = sliced
@@ -441,9 +507,16 @@ fn proof_bytes(bundle: &ModelBundle) -> usize {
 /// Returns whether all proofs hide the values between their inputs and outputs; `None` if that
 /// depends on an external program.
 fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
-    let proofs = bundle.proofs().iter().map(Bundle::hides_values);
-    let proofs: Option<Vec<bool>> = proofs.collect::<Result<_, _>>()?;
-    Ok(proofs.map(|proofs| proofs.into_iter().all(|hides| hides)))
+    Ok(table::all_hide(bundle.proofs().iter().map(Bundle::hides_values))?)
+}
+
+/// Returns the commitment to the inputs that the proof hides; `None` if they are public, as those
+/// of sliced models are.
+fn input_commitment(bundle: &ModelBundle) -> anyhow::Result<Option<Digest>> {
+    Ok(match bundle {
+        ModelBundle::Whole(bundle) => bundle.input_commitment()?,
+        ModelBundle::Sliced(_) => None,
+    })
 }
 
 /// Number of inputs and outputs that are printed.

@@ -6,7 +6,7 @@ use taonet_cli_base::table::{Cell, decimals, facts, table};
 use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
-use taonet_proof_circuits::{Catalogue, CircuitDirectory};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
 use taonet_proof_core::metadata::{TensorDescription, TensorPart};
 use taonet_proof_core::quantise::QuantisationReport;
 use taonet_proof_core::scoring::Tally;
@@ -17,19 +17,20 @@ use super::validator::tally_document;
 /// Prints the properties of a circuit.
 pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
     let metadata = directory.metadata();
-    let hides_values = directory.hides_values()?;
+    let (hides_values, hides_inputs) = (directory.hides_values()?, directory.hides_inputs()?);
     if context.json {
         return context.print_json(&json!({
-            "id": directory.id(), "metadata": metadata, "zero_knowledge": hides_values,
+            "id": directory.id(),
+            "metadata": metadata,
+            "zero_knowledge": hides_values,
+            "hides_inputs": hides_inputs,
         }));
     }
     let mut rows = facts();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
-    if let Some(hides) = hides_values {
-        rows.add_row(["hidden", hidden(hides, 1)]);
-    }
+    rows.add_row(["hidden", if hides_inputs { HIDDEN_INPUTS } else { hidden(hides_values, 1) }]);
     rows.add_row(["input", &tensor(&metadata.input)]);
     for part in &metadata.inputs {
         rows.add_row(["input from", &tensor_part(part)]);
@@ -53,30 +54,57 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
     context.print(&format!("{rows}\n\n{files}"))
 }
 
-/// Describes which values proofs hide, given whether all proofs of a model hide those between their
-/// inputs and outputs. The boundaries between slices are public.
-pub(crate) const fn hidden(hides: bool, slices: usize) -> &'static str {
+/// Describes what proofs with hidden inputs hide.
+pub(crate) const HIDDEN_INPUTS: &str = "the inputs, and the values between inputs and outputs";
+
+/// Describes which values proofs with public inputs hide, given whether each proof of a model hides
+/// those between its inputs and outputs; `None` if that depends on an external program.
+pub(crate) const fn hidden(hides: Option<bool>, slices: usize) -> &'static str {
     match (hides, slices) {
-        (false, _) => "nothing: a proof may reveal the values between inputs and outputs",
-        (true, 1) => "the values between inputs and outputs",
-        (true, _) => "the values within the slices",
+        (None, _) => "unknown: depends on the external program",
+        (Some(false), _) => "nothing: a proof may reveal the values between inputs and outputs",
+        (Some(true), 1) => "the values between inputs and outputs",
+        (Some(true), _) => "the values within each slice, but not those between slices",
     }
+}
+
+/// Returns whether proofs of a model hide all values between its inputs and outputs, given whether
+/// each of them hides those of its slice. The proof of a sliced model has the values between
+/// slices.
+pub(crate) fn hides_all(hides: Option<bool>, slices: usize) -> Option<bool> {
+    hides.map(|hides| hides && slices == 1)
+}
+
+/// Combines the answers of several proofs or circuits, whether they hide the values between their
+/// inputs and outputs; `None` if that depends on an external program for one of them.
+pub(crate) fn all_hide(
+    each: impl Iterator<Item = Result<Option<bool>, CircuitError>>,
+) -> Result<Option<bool>, CircuitError> {
+    let each: Option<Vec<bool>> = each.collect::<Result<_, _>>()?;
+    Ok(each.map(|each| each.into_iter().all(|hides| hides)))
 }
 
 /// Prints the properties of the sliced models in a directory.
 pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
+        let circuits: Vec<_> =
+            model.slices.iter().filter_map(|slice| catalogue.get(slice)).collect();
+        let hides = all_hide(circuits.iter().map(|circuit| circuit.hides_values()))?;
         if context.json {
-            context.print_json(&json!({ "id": id, "model": **model }))?;
+            let zero_knowledge = hides_all(hides, circuits.len());
+            context.print_json(
+                &json!({ "id": id, "model": **model, "zero_knowledge": zero_knowledge }),
+            )?;
             continue;
         }
         let mut rows = facts();
         rows.add_row(["model", &id.to_string()]);
         rows.add_row(["name", &model.name]);
+        rows.add_row(["hidden", hidden(hides, circuits.len())]);
         rows.add_row(["input", &tensor(&model.input)]);
         rows.add_row(["output", &tensor(&model.output)]);
         let mut slices = table(&PROOF_SLICES);
-        for slice in model.slices.iter().filter_map(|slice| catalogue.get(slice)) {
+        for slice in circuits {
             slices.add_row([slice.id().to_string(), slice.metadata().multiply_adds.to_string()]);
         }
         context.print(&format!("{rows}\n\n{slices}"))?;

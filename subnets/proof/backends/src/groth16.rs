@@ -62,7 +62,12 @@ impl Backend for Groth16 {
     fn capabilities(&self) -> Capabilities {
         // Estimated security of BN254 against discrete logarithms in its target group, according to
         // the literature since 2016.
-        Capabilities { zero_knowledge: true, trusted_setup: true, security_bits: 100 }
+        Capabilities {
+            zero_knowledge: true,
+            hides_inputs: false,
+            trusted_setup: true,
+            security_bits: 100,
+        }
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {

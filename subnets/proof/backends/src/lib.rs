@@ -36,7 +36,8 @@
 //!   ([`BackendError::Magnitude`]), because its proofs would hold modulo the field only.
 //! - **Security** is stated by [`Capabilities`]: about 100 bits for both built-in backends, for
 //!   `stark` under a common conjecture on FRI. A STARK proof may reveal intermediate values, unless
-//!   its key is one of [`stark::StarkHiding`].
+//!   its key is one of [`stark::StarkHiding`]. With one of [`stark::StarkHidingInputs`], inputs are
+//!   hidden, too; whoever has the [`Seed`] of a proof can open its commitment to them.
 //!
 //! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files
 //! and stores no keys, which `taonet-proof-circuits` does.
@@ -48,6 +49,7 @@
 pub mod error;
 pub mod external;
 pub mod groth16;
+mod seed;
 pub mod stark;
 #[cfg(test)]
 mod testing;
@@ -55,14 +57,18 @@ mod testing;
 use std::sync::Arc;
 
 pub use error::{BackendError, VerifyError};
-use taonet_proof_core::Binding;
+pub use seed::Seed;
 use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::{Binding, Digest};
 
 /// Capabilities of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether a proof hides the values between input and output.
     pub zero_knowledge: bool,
+    /// Whether a proof hides the inputs, too: statements have none, and the proof has a commitment
+    /// to them.
+    pub hides_inputs: bool,
     /// Whether keys need a trusted setup.
     pub trusted_setup: bool,
     /// Bits of security against forgery, under the usual assumptions.
@@ -71,7 +77,8 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Capabilities assumed for an unknown proof system.
-    pub const UNKNOWN: Self = Self { zero_knowledge: false, trusted_setup: true, security_bits: 0 };
+    pub const UNKNOWN: Self =
+        Self { zero_knowledge: false, hides_inputs: false, trusted_setup: true, security_bits: 0 };
 }
 
 /// Cost of a circuit with a backend.
@@ -96,7 +103,8 @@ pub struct Keys {
 pub struct Statement {
     /// Binding to request, miner, circuit and verification key.
     pub binding: Binding,
-    /// Integer inputs.
+    /// Integer inputs; none if the proof hides them. Then it proves the outputs on some inputs in
+    /// range, those of its [commitment](Verifier::input_commitment).
     pub inputs: Vec<i64>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
@@ -169,6 +177,37 @@ pub trait Prover: Send + Sync {
     /// When the inputs do not fit the circuit, or the binding names a different verification key.
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError>;
 
+    /// Proves like [`Self::prove`]. If proofs hide their inputs, the commitment to them follows
+    /// from the inputs, the binding and the seed, with which it can be
+    /// [opened](Self::input_commitment). A seed must not be used for two proofs: together, they
+    /// could disclose the inputs.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    fn prove_with(
+        &self,
+        inputs: &[i64],
+        binding: &Binding,
+        _seed: &Seed,
+    ) -> Result<Proven, BackendError> {
+        self.prove(inputs, binding)
+    }
+
+    /// Computes the commitment of the proof that [`Self::prove_with`] makes, without proving;
+    /// `None` if proofs do not hide their inputs. A verified proof with this commitment is one of
+    /// these inputs. CPU-bound.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    fn input_commitment(
+        &self,
+        _inputs: &[i64],
+        _binding: &Binding,
+        _seed: &Seed,
+    ) -> Result<Option<Digest>, BackendError> {
+        Ok(None)
+    }
+
     /// Computes the witness that [`Self::prove`] proves, without proving it: runs the circuit and
     /// converts its values to the backend's form. Returns the number of values. Benchmarks compare
     /// the time of this step with that of a proof.
@@ -185,6 +224,16 @@ pub trait Verifier: Send + Sync {
     /// # Errors
     /// [`VerifyError`] when the proof is rejected, or the verifier itself fails.
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError>;
+
+    /// Returns the commitment of a proof to the inputs that it hides, without verifying the proof;
+    /// `None` if proofs do not hide their inputs. Whoever has the inputs and the seed can open it:
+    /// see [`Prover::input_commitment`].
+    ///
+    /// # Errors
+    /// When the proof is malformed.
+    fn input_commitment(&self, _proof: &[u8]) -> Result<Option<Digest>, VerifyError> {
+        Ok(None)
+    }
 
     /// Returns the maximum number of proofs that are verified faster together than one by one.
     fn max_batch_size(&self) -> usize {

@@ -54,6 +54,19 @@
 //! statistical distance of about 2^-60: what it cannot choose are challenges that lie in a smaller
 //! field.
 //!
+//! # Hidden inputs
+//!
+//! Keys of [`StarkHidingInputs`] have a table of inputs, whose values no statement has: they are a
+//! value column like all others, and a lookup checks that each is in range, which the verifier does
+//! for public ones. The binding then is that to no inputs. The proof's commitment to all value
+//! columns is a commitment to the inputs: **hiding**, since each row of the committed codewords has
+//! four random columns and a salt, 248 bits, and all other values are masked; **binding**, since a
+//! codeword determines the inputs, and another one with the same Merkle root is a collision of
+//! BLAKE3. All of these random numbers follow from a [`Seed`]. To open the commitment, its owner
+//! gives inputs and seed to whom they choose, who computes the columns and their commitment again.
+//! Equal commitments mean that the verified proof committed to exactly these columns. A prover that
+//! commits to words close to codewords makes a valid proof whose commitment nobody can open.
+//!
 //! [Haböck and Al Kindi, section 4.2]: https://eprint.iacr.org/2024/1037
 
 mod air;
@@ -63,6 +76,7 @@ mod keys;
 mod masks;
 mod plan;
 mod projection;
+mod run;
 mod trace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,7 +92,7 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{
-    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier,
+    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Seed, Statement, Verifier,
     VerifyError,
 };
 use air::{Kind, PUBLIC_LIMBS, Table};
@@ -86,10 +100,9 @@ use config::{
     Common, Config, Data, EarlyColumns, Hiding, Parameters, Plain, Prepared, Proof, Root,
     SECURITY_BITS, Scheme, Val,
 };
-pub use hiding::StarkHiding;
+pub use hiding::{StarkHiding, StarkHidingInputs};
 use keys::VerificationKeyFile;
 use plan::Plan;
-use projection::Powers;
 use trace::Traces;
 
 /// The backend's name in circuit metadata.
@@ -97,6 +110,8 @@ pub const ID: &str = "stark";
 /// Maximum size of a proof, in bytes: several times that of the largest permitted circuit. Decoding
 /// can take 24 bytes of memory for each byte.
 pub(crate) const MAX_PROOF_BYTES: usize = 4 << 20;
+/// Domain separator of commitments to inputs.
+const INPUT_COMMITMENT_DOMAIN: &[u8] = b"taonet proof of inference, input commitment, 1";
 /// Number of bits of a digest in one public value.
 const LIMB_BITS: usize = 24;
 
@@ -110,7 +125,12 @@ impl Backend for Stark {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: SECURITY_BITS }
+        Capabilities {
+            zero_knowledge: false,
+            hides_inputs: false,
+            trusted_setup: false,
+            security_bits: SECURITY_BITS,
+        }
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
@@ -124,7 +144,9 @@ impl Backend for Stark {
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
-        Ok(Capabilities { zero_knowledge: hides(verification_key)?, ..self.capabilities() })
+        let &Parameters { hides, hides_inputs, .. } =
+            VerificationKeyFile::parameters_of(verification_key)?;
+        Ok(Capabilities { zero_knowledge: hides, hides_inputs, ..self.capabilities() })
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
@@ -275,6 +297,12 @@ fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
     tables.iter().map(with_column).collect()
 }
 
+/// Returns a proof's commitment to its inputs, given that to all value columns: all others follow
+/// from the inputs and the seed.
+fn input_commitment_of(root: &Root) -> Result<Digest, postcard::Error> {
+    Ok(Digest::of_parts(&[INPUT_COMMITMENT_DOMAIN, &postcard::to_allocvec(root)?]))
+}
+
 /// A proof of a circuit with products of polynomials.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -293,15 +321,40 @@ struct StarkProver<S: Scheme> {
 
 impl<S: Scheme> Prover for StarkProver<S> {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
-        if binding.verification_key != self.key_digest {
-            return Err(BackendError::OtherKey {
-                bound: binding.verification_key,
-                actual: self.key_digest,
-            });
-        }
+        self.prove_with(inputs, binding, &Seed::random()?)
+    }
+
+    fn prove_with(
+        &self,
+        inputs: &[i64],
+        binding: &Binding,
+        seed: &Seed,
+    ) -> Result<Proven, BackendError> {
+        self.check(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
-        let proof = self.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
+        let inputs = self.system.plan.method.format.public_inputs(inputs);
+        let run = self.start_with(seed)?;
+        let proof = run.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
         Ok(Proven { proof, outputs })
+    }
+
+    fn input_commitment(
+        &self,
+        inputs: &[i64],
+        binding: &Binding,
+        seed: &Seed,
+    ) -> Result<Option<Digest>, BackendError> {
+        let format = self.system.plan.method.format;
+        if !format.hides_inputs() {
+            return Ok(None);
+        }
+        self.check(binding)?;
+        let (outputs, traces) = self.trace(inputs)?;
+        let inputs = format.public_inputs(inputs);
+        let run = self.start_with(seed)?;
+        let root = run.commitment(&traces, inputs, &outputs, &binding.digest(inputs))?;
+        let commitment = input_commitment_of(&root);
+        commitment.map(Some).map_err(|error| BackendError::Internal(error.to_string()))
     }
 
     fn witness(&self, inputs: &[i64], _: &Binding) -> Result<usize, BackendError> {
@@ -317,48 +370,19 @@ impl<S: Scheme> StarkProver<S> {
         Ok(Self { circuit, system, key_digest: Digest::of(verification_key) })
     }
 
+    /// Rejects a binding to another key.
+    fn check(&self, binding: &Binding) -> Result<(), BackendError> {
+        if binding.verification_key == self.key_digest {
+            return Ok(());
+        }
+        Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest })
+    }
+
     /// Runs the circuit. Returns its outputs and the value columns of all tables.
     fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Traces), BackendError> {
         let execution = self.circuit.execute(inputs)?;
         let traces = trace::fill(&self.system.plan, &self.circuit, &execution)?;
         Ok((execution.outputs(&self.circuit), traces))
-    }
-
-    fn prove_traces(
-        &self,
-        traces: &Traces,
-        inputs: &[i64],
-        outputs: &[i64],
-        binding: &Digest,
-    ) -> Result<Vec<u8>, BackendError> {
-        let System { plan, tables, config, .. } = &self.system;
-        let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
-        let tables = with_public(tables, &trace::public_column(inputs, outputs, rows));
-        let publics = public_values(&tables, binding, outputs);
-        let encoded = if traces.coefficients.is_empty() {
-            let columns: Vec<_> = traces.tables.iter().collect();
-            // A copy has random generators of its own: see `StagedPcs::get_quotient_ldes`.
-            let config = config.clone();
-            postcard::to_allocvec(&self.prove_tables(&config, &tables, &columns, &publics)?)
-        } else {
-            postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
-        };
-        encoded.map_err(|error| BackendError::Internal(error.to_string()))
-    }
-
-    /// Proves all tables, with masks if the proof hides their columns.
-    fn prove_tables(
-        &self,
-        config: &Config<S>,
-        tables: &[Table],
-        columns: &[&RowMajorMatrix<Val>],
-        publics: &[Vec<Val>],
-    ) -> Result<Proof<S>, BackendError> {
-        if !self.system.parameters.hides {
-            return self.prove_columns(config, tables, columns, publics);
-        }
-        let masked = masks::mask(columns)?;
-        self.prove_columns(config, tables, &masked.iter().collect::<Vec<_>>(), publics)
     }
 
     fn prove_columns(
@@ -372,77 +396,6 @@ impl<S: Scheme> StarkProver<S> {
         prove_batch(config, &instances, &self.system.prepared)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
-
-    fn prove_staged(
-        &self,
-        tables: Vec<Table>,
-        traces: &Traces,
-        publics: &[Vec<Val>],
-    ) -> Result<StagedProof<S>, BackendError> {
-        let (coefficients, data) = self.commit(&traces.coefficients)?;
-        let stage =
-            self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
-        let proof = self.prove_second_stage(&stage, &traces.tables, publics)?;
-        Ok(StagedProof { coefficients, proof })
-    }
-
-    /// Commits to the coefficients of all polynomials.
-    fn commit(
-        &self,
-        coefficients: &[RowMajorMatrix<Val>],
-    ) -> Result<(Root, Data<S>), BackendError> {
-        config::commit(&self.system.config.clone(), coefficients)
-            .map_err(|error| BackendError::Internal(format!("{error:?}")))
-    }
-
-    /// Draws the challenges, which follow from the commitment, and evaluates the polynomials at
-    /// them.
-    fn second_stage(
-        &self,
-        mut tables: Vec<Table>,
-        coefficients: &[RowMajorMatrix<Val>],
-        (root, data): (Root, Data<S>),
-        publics: &[Vec<Val>],
-    ) -> Result<SecondStage<S>, BackendError> {
-        let System { parameters, plan, config, .. } = &self.system;
-        let first = polynomials_index(&tables)
-            .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
-        let early: Early<S> = early_columns(&tables, root, Some(Arc::new(data)));
-        let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
-        let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
-        let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-        let late = plan.tables.get(first..).unwrap_or_default();
-        let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
-        for table in tables.iter_mut().skip(first) {
-            table.powers = Some(Arc::clone(&powers));
-        }
-        for (table, columns) in indices.into_iter().zip(coefficients) {
-            if let Some(fixed) = tables.get_mut(table).and_then(|table| table.fixed.as_mut()) {
-                *fixed = Arc::new(config::concatenate_columns(fixed.as_view(), columns.as_view()));
-            }
-        }
-        Ok(SecondStage { config, tables, values })
-    }
-
-    /// Proves all tables, given the value columns of those that do not depend on the challenges.
-    fn prove_second_stage(
-        &self,
-        stage: &SecondStage<S>,
-        first: &[RowMajorMatrix<Val>],
-        publics: &[Vec<Val>],
-    ) -> Result<Proof<S>, BackendError> {
-        let count = stage.tables.len() - stage.values.len();
-        let columns: Vec<_> = first.iter().take(count).chain(&stage.values).collect();
-        self.prove_tables(&stage.config, &stage.tables, &columns, publics)
-    }
-}
-
-/// What a proof needs after the challenges are drawn.
-struct SecondStage<S: Scheme> {
-    config: Config<S>,
-    tables: Vec<Table>,
-    /// Value columns of the last tables, which depend on the challenges.
-    values: Vec<RowMajorMatrix<Val>>,
 }
 
 /// Returns the index of the polynomials table, which those of the kernels follow; `None` for
@@ -489,10 +442,11 @@ impl<S: Scheme> StarkVerifier<S> {
             return Err(VerifyError::OtherKey);
         }
         let values = [
-            ("inputs", &statement.inputs, self.file.inputs as usize, self.file.input_range),
-            ("outputs", &statement.outputs, self.file.outputs as usize, self.file.output_range),
+            ("inputs", &statement.inputs, self.file.public_inputs(), self.file.input_range),
+            ("outputs", &statement.outputs, self.file.outputs, self.file.output_range),
         ];
         for (what, values, expected, range) in values {
+            let expected = expected as usize;
             if values.len() != expected {
                 return Err(VerifyError::Length { what, expected, actual: values.len() });
             }
@@ -566,6 +520,19 @@ impl<S: Scheme> Verifier for StarkVerifier<S> {
             table.powers = Some(Arc::clone(&powers));
         }
         self.verify_tables(&config, &tables, &proof, &publics)
+    }
+
+    fn input_commitment(&self, proof: &[u8]) -> Result<Option<Digest>, VerifyError> {
+        if !self.parameters.hides_inputs {
+            return Ok(None);
+        }
+        let proof: Proof<S> = if polynomials_index(&self.tables).is_some() {
+            Self::read::<StagedProof<S>>(proof)?.proof
+        } else {
+            Self::read(proof)?
+        };
+        let commitment = input_commitment_of(&proof.commitments.main);
+        commitment.map(Some).map_err(|error| VerifyError::Verifier(error.to_string()))
     }
 }
 

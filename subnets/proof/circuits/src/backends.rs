@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use taonet_proof_backends::external::{External, ID};
 use taonet_proof_backends::groth16::{self, Groth16HashedInputs};
-use taonet_proof_backends::stark::{self, StarkHiding};
+use taonet_proof_backends::stark::{self, StarkHiding, StarkHidingInputs};
 use taonet_proof_backends::{Backend, backend};
 use taonet_proof_core::Digest;
 
@@ -20,6 +20,8 @@ pub struct Backends {
     hash_inputs: bool,
     /// Whether proofs for new keys of `stark` hide the values between inputs and outputs.
     hide: bool,
+    /// Whether they hide the inputs, too.
+    hide_inputs: bool,
     /// Keys that earlier processes compared with their networks.
     stored_checks: Option<StoredChecks>,
 }
@@ -54,6 +56,19 @@ impl Backends {
         self
     }
 
+    /// Makes proofs for new keys of `stark` hide the inputs, and the values between them and the
+    /// outputs.
+    #[must_use]
+    pub fn with_hidden_inputs(mut self) -> Self {
+        self.hide_inputs = true;
+        self
+    }
+
+    /// Returns whether proofs for new keys of a backend hide the inputs.
+    pub(crate) fn hides_inputs(&self, id: &str) -> bool {
+        self.hide_inputs && id == stark::ID
+    }
+
     /// Compares the key of a circuit with its network only if neither this process did so nor an
     /// earlier one, whose checks are stored. By default, checks of earlier processes do not count.
     #[must_use]
@@ -74,6 +89,9 @@ impl Backends {
     pub fn get(&self, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
         if self.hash_inputs && id == groth16::ID {
             return Ok(Box::new(Groth16HashedInputs));
+        }
+        if self.hides_inputs(id) {
+            return Ok(Box::new(StarkHidingInputs));
         }
         if self.hide && id == stark::ID {
             return Ok(Box::new(StarkHiding));

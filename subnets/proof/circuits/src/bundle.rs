@@ -1,11 +1,13 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Hotkey, bytes_without_bom};
-use taonet_proof_backends::Statement;
+use taonet_proof_backends::{BackendError, Keys, Seed, Statement, backend};
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, VERIFICATION_KEY};
 use taonet_proof_core::network::{self, Network};
 use taonet_proof_core::{Binding, Digest};
 
-use crate::{Backends, CircuitDirectory, CircuitError, check};
+use crate::{Backends, CircuitDirectory, CircuitError, OPENING_VERSION, Opening, check};
 
 /// Version of the bundle format. Since version 2, `stark` bundles include the network.
 pub const BUNDLE_VERSION: u32 = 2;
@@ -27,7 +29,7 @@ pub struct Bundle {
     pub nonce: Digest,
     /// Hotkey of the miner that created the proof.
     pub miner: Hotkey,
-    /// Integer inputs.
+    /// Integer inputs; none if the proof hides them.
     pub inputs: Vec<i64>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
@@ -52,6 +54,20 @@ impl Bundle {
         nonce: Digest,
         miner: Hotkey,
     ) -> Result<Self, CircuitError> {
+        Ok(Self::prove_with_opening(directory, inputs, nonce, miner)?.0)
+    }
+
+    /// Proves like [`Self::prove`]. If proofs of the circuit hide the inputs, returns the opening
+    /// of the proof's commitment to them, too.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    pub fn prove_with_opening(
+        directory: &CircuitDirectory,
+        inputs: &[i64],
+        nonce: Digest,
+        miner: Hotkey,
+    ) -> Result<(Self, Option<Opening>), CircuitError> {
         let keys = directory.keys()?;
         let binding = Binding {
             nonce,
@@ -59,9 +75,19 @@ impl Bundle {
             circuit: directory.id(),
             verification_key: Digest::of(&keys.verification),
         };
-        let proven = directory.prover()?.prove(inputs, &binding)?;
-        let statement = Statement { binding, inputs: inputs.to_vec(), outputs: proven.outputs };
-        Self::new(directory, &statement, &proven.proof)
+        let seed = Seed::random().map_err(BackendError::from)?;
+        let proven = directory.prover()?.prove_with(inputs, &binding, &seed)?;
+        let is_hidden = check::hides_inputs(&directory.metadata().backend, &keys.verification)?;
+        let public = if is_hidden { Vec::new() } else { inputs.to_vec() };
+        let statement = Statement { binding, inputs: public, outputs: proven.outputs };
+        let bundle = Self::new(directory, &statement, &proven.proof)?;
+        let opening = bundle.input_commitment()?.map(|commitment| Opening {
+            version: OPENING_VERSION,
+            commitment,
+            inputs: inputs.to_vec(),
+            seed,
+        });
+        Ok((bundle, opening))
     }
 
     /// Creates a bundle from an existing proof.
@@ -129,6 +155,19 @@ impl Bundle {
         check::hides_values(&self.circuit.backend, &self.decoded_key()?)
     }
 
+    /// Returns the proof's commitment to the inputs that it hides; `None` if they are public.
+    ///
+    /// # Errors
+    /// When the verification key or the proof is malformed.
+    pub fn input_commitment(&self) -> Result<Option<Digest>, CircuitError> {
+        let (key, id) = (self.decoded_key()?, &self.circuit.backend);
+        if !check::hides_inputs(id, &key)? {
+            return Ok(None);
+        }
+        let backend = backend(id).ok_or_else(|| CircuitError::Backend(id.clone()))?;
+        Ok(backend.verifier(&key)?.input_commitment(&self.decoded_proof()?)?)
+    }
+
     /// Returns whether the bundle lacks the network from which its verification key should follow,
     /// as those of version 1 do. Then [`Self::verify`] cannot tell whether the key is that of the
     /// circuit's network.
@@ -157,16 +196,47 @@ impl Bundle {
         Ok(())
     }
 
+    /// Verifies like [`Self::verify_with`], and that the proof hides the inputs of an opening.
+    /// Takes about as long as proving.
+    ///
+    /// # Errors
+    /// When the bundle does not verify, its inputs are public, or the opening is another proof's.
+    pub fn verify_opening(
+        &self,
+        opening: &Opening,
+        backends: &Backends,
+    ) -> Result<(), CircuitError> {
+        let Claim { key, statement, proof } = self.claim(backends)?;
+        let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
+        let verifier = backend.verifier(&key)?;
+        verifier.verify(&statement, &proof)?;
+        let Some(commitment) = verifier.input_commitment(&proof)? else {
+            return Err(CircuitError::Bundle("inputs are public: there is nothing to reveal"));
+        };
+        if opening.commitment != commitment {
+            return Err(CircuitError::Opening("is that of another proof"));
+        }
+        let network = self.network.as_ref().ok_or(CircuitError::NoNetwork)?;
+        let circuit = Network::from_bytes(&decoded_network(network)?)?.lower()?;
+        let keys = Keys { proving: Vec::new(), verification: key };
+        let prover = backend.prover(Arc::new(circuit), &keys)?;
+        let opened = prover.input_commitment(&opening.inputs, &statement.binding, &opening.seed)?;
+        if opened == Some(commitment) {
+            Ok(())
+        } else {
+            Err(CircuitError::Opening("has other inputs than the proof, or another seed"))
+        }
+    }
+
     /// Decodes the bundle and checks everything except the proof.
     pub(crate) fn claim(&self, backends: &Backends) -> Result<Claim, CircuitError> {
         let key = self.decoded_key()?;
-        let proof = hex::decode(&self.proof)
-            .map_err(|_| CircuitError::Bundle("proof is not hexadecimal"))?;
+        let proof = self.decoded_proof()?;
         let verification_key = Digest::of(&key);
         if verification_key != self.circuit.verification_key()? {
             return Err(CircuitError::Bundle("verification key does not match the circuit"));
         }
-        self.check_values()?;
+        self.check_values(check::hides_inputs(&self.circuit.backend, &key)?)?;
         let circuit = self.circuit_id()?;
         self.check_network(&circuit, &key, backends)?;
         let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
@@ -191,8 +261,16 @@ impl Bundle {
             .map_err(|_| CircuitError::Bundle("verification key is not hexadecimal"))
     }
 
-    /// Checks number and range of inputs and outputs against the metadata.
-    fn check_values(&self) -> Result<(), CircuitError> {
+    fn decoded_proof(&self) -> Result<Vec<u8>, CircuitError> {
+        hex::decode(&self.proof).map_err(|_| CircuitError::Bundle("proof is not hexadecimal"))
+    }
+
+    /// Checks number and range of inputs and outputs against the metadata. There are no inputs if
+    /// the proof hides them.
+    fn check_values(&self, hides_inputs: bool) -> Result<(), CircuitError> {
+        if hides_inputs && !self.inputs.is_empty() {
+            return Err(CircuitError::Bundle("proof hides its inputs, but the bundle has inputs"));
+        }
         let values = [
             (
                 &self.inputs,
@@ -205,7 +283,8 @@ impl Bundle {
                 "outputs do not match the circuit's metadata in number or range",
             ),
         ];
-        for (values, described, reason) in values {
+        // The proof checks the number and the range of hidden inputs.
+        for (values, described, reason) in values.into_iter().skip(usize::from(hides_inputs)) {
             let expected = described
                 .shape
                 .checked()
@@ -229,8 +308,7 @@ impl Bundle {
         backends: &Backends,
     ) -> Result<(), CircuitError> {
         let Some(network) = &self.network else { return Ok(()) };
-        let contents =
-            hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))?;
+        let contents = decoded_network(network)?;
         self.circuit.check(NETWORK, &contents)?;
         if check::is_checked(id, backends) {
             return Ok(());
@@ -245,6 +323,10 @@ impl Bundle {
         }
         Ok(())
     }
+}
+
+fn decoded_network(network: &str) -> Result<Vec<u8>, CircuitError> {
+    hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))
 }
 
 /// Returns whether this version of the bundle format can be read.

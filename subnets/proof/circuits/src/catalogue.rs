@@ -52,9 +52,9 @@ impl Catalogue {
         }
     }
 
-    /// Opens a directory and skips circuits and sliced models that cannot be used: returns the
-    /// circuits whose verifier loads, the sliced models that consist of them, and the skipped
-    /// directories.
+    /// Opens a directory and skips circuits and sliced models that miners and validators cannot
+    /// use: returns the circuits whose verifier loads and whose proofs do not hide the inputs, the
+    /// sliced models that consist of them, and the skipped directories.
     ///
     /// # Errors
     /// If the directory contains no circuit. If no circuit is usable, the error of the first
@@ -65,8 +65,8 @@ impl Catalogue {
     ) -> Result<(Self, Vec<Skipped>), CircuitError> {
         let (mut catalogue, mut skipped) = Self::read(path, backends)?;
         let Self { circuits, models } = &mut catalogue;
-        circuits.retain(|_, circuit| match circuit.verifier() {
-            Ok(_) => true,
+        circuits.retain(|_, circuit| match check_usable(circuit) {
+            Ok(()) => true,
             Err(error) => {
                 skipped.push(Skipped { path: circuit.path().to_owned(), error });
                 false
@@ -179,6 +179,13 @@ impl Catalogue {
     pub fn models(&self) -> impl Iterator<Item = (&Digest, &Arc<SlicedModel>)> {
         self.models.iter()
     }
+}
+
+/// Rejects a circuit whose verifier does not load, and one whose proofs hide the inputs: in a
+/// market, others choose and send them.
+fn check_usable(circuit: &CircuitDirectory) -> Result<(), CircuitError> {
+    circuit.verifier()?;
+    if circuit.hides_inputs()? { Err(CircuitError::HiddenInputs) } else { Ok(()) }
 }
 
 /// Adds the metadata of the circuit in a directory, or of those below it.

@@ -9,7 +9,7 @@ mod stored;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use taonet_proof_backends::{backend, stark};
+use taonet_proof_backends::{Capabilities, backend, stark};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::metadata::CircuitMetadata;
@@ -54,8 +54,19 @@ pub(crate) fn check_key(
 /// Returns whether proofs for a verification key hide the values between inputs and outputs; `None`
 /// for backends that are not built in.
 pub(crate) fn hides_values(id: &str, key: &[u8]) -> Result<Option<bool>, CircuitError> {
-    let capabilities = backend(id).map(|backend| backend.capabilities_of(key)).transpose()?;
-    Ok(capabilities.map(|capabilities| capabilities.zero_knowledge))
+    Ok(capabilities(id, key)?.map(|capabilities| capabilities.zero_knowledge))
+}
+
+/// Returns whether proofs for a verification key hide the inputs. Those of external programs do
+/// not: the statements that the programs verify have them.
+pub(crate) fn hides_inputs(id: &str, key: &[u8]) -> Result<bool, CircuitError> {
+    Ok(capabilities(id, key)?.is_some_and(|capabilities| capabilities.hides_inputs))
+}
+
+/// Returns the capabilities of proofs for a verification key; `None` for backends that are not
+/// built in.
+fn capabilities(id: &str, key: &[u8]) -> Result<Option<Capabilities>, CircuitError> {
+    Ok(backend(id).map(|backend| backend.capabilities_of(key)).transpose()?)
 }
 
 /// Remembers that every file of the circuit with this identity was checked: the network, the

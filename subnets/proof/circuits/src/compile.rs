@@ -141,13 +141,16 @@ impl ParsedModel {
     /// Compiles the model like [`compile_slices`].
     ///
     /// # Errors
-    /// As [`compile_slices`], except those of reading the file.
+    /// As [`compile_slices`], except those of reading the file. The inputs cannot be hidden.
     pub fn compile_slices(
         &self,
         sample: &Sample,
         options: &CompileOptions,
         count: usize,
     ) -> Result<CompiledSlices, CircuitError> {
+        if options.backends.hides_inputs(&options.backend) {
+            return Err(CircuitError::SlicedInputs);
+        }
         let (network, layers, report) = self.quantise(sample, options)?;
         let mut report = Some(report);
         let (mut slices, mut layers) = (Vec::new(), layers.into_iter());

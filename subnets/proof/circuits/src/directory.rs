@@ -167,6 +167,14 @@ impl CircuitDirectory {
         check::hides_values(&self.metadata.backend, &self.file(VERIFICATION_KEY)?)
     }
 
+    /// Returns whether proofs of the circuit hide the inputs.
+    ///
+    /// # Errors
+    /// When the verification key is missing, too large, modified or malformed.
+    pub fn hides_inputs(&self) -> Result<bool, CircuitError> {
+        check::hides_inputs(&self.metadata.backend, &self.file(VERIFICATION_KEY)?)
+    }
+
     /// Reads the transcript of contributions to the keys; `None` for a backend without a trusted
     /// setup.
     ///

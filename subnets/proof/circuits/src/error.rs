@@ -117,6 +117,21 @@ pub enum CircuitError {
          directory in place of its identity"
     )]
     NoNetwork,
+    /// The opening of a commitment to inputs is malformed, or that of another proof.
+    #[error("the opening {0}")]
+    Opening(&'static str),
+    /// Miners and validators see the inputs of a circuit whose proofs should hide them.
+    #[error(
+        "the circuit's proofs hide the inputs, which requests to miners contain; hint: prove with \
+         tao proof prove, or compile the model without --hide-inputs"
+    )]
+    HiddenInputs,
+    /// The inputs of slices cannot be hidden.
+    #[error(
+        "the inputs of a sliced model cannot be hidden, since its proof has the values between \
+         slices; hint: compile the model without --slices"
+    )]
+    SlicedInputs,
     /// The parts of a bundle are inconsistent.
     #[error("the bundle's {0}")]
     Bundle(&'static str),

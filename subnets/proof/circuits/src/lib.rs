@@ -13,6 +13,7 @@
 //!   sample;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many
 //!   at once;
+//! - [`Opening`] reveals the inputs that a bundle hides to whom its owner chooses;
 //! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a
 //!   [`SlicedBundle`];
 //! - [`solidity_contract`] exports the verification of a `groth16` circuit as a contract, and
@@ -65,6 +66,7 @@ mod compile;
 mod directory;
 mod error;
 mod evm;
+mod opening;
 mod shipped;
 mod sliced;
 
@@ -80,6 +82,7 @@ pub use compile::{
 pub use directory::{CircuitDirectory, read_user_file};
 pub use error::CircuitError;
 pub use evm::{solidity_call, solidity_contract};
+pub use opening::{OPENING_VERSION, Opening};
 pub use shipped::ShippedModel;
 pub use sliced::{ModelBundle, SlicedBundle, read_bundle};
 pub use taonet_proof_onnx::ReadOptions;

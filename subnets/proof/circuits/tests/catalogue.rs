@@ -44,6 +44,27 @@ fn circuit_that_would_take_too_much_memory_is_skipped() {
     );
 }
 
+/// Requests to miners contain the inputs.
+#[test]
+fn circuits_with_hidden_inputs_are_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = ShippedModel::DiabetesRegression;
+    let hiding = Backends::default().with_hidden_inputs();
+    for (name, backends) in [("good", &Backends::default()), ("hidden", &hiding)] {
+        let compiled = model.compile_with("stark", backends).unwrap();
+        CircuitDirectory::create(&folder.path().join(name), &compiled).unwrap();
+    }
+    let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
+    assert_eq!(catalogue.circuits().count(), 1);
+    let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
+    assert!(
+        path.ends_with("hidden") && matches!(error, CircuitError::HiddenInputs),
+        "{}: {error}",
+        path.display()
+    );
+    assert_eq!(Catalogue::open(folder.path()).unwrap().circuits().count(), 2);
+}
+
 #[test]
 fn circuits_of_other_versions_are_skipped_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,20 +11,25 @@ use std::path::{Path, PathBuf};
 
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle,
+    Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, Opening, ShippedModel, SlicedBundle,
 };
 use taonet_proof_core::Digest;
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
 /// the bundle. None has a key of format 6: its network would have more than 134 million weights.
-const BUNDLES: [&str; 6] = [
+const BUNDLES: [&str; 7] = [
     "groth16-1.json",
     "sliced-groth16-1.json",
     "stark-3-bundle-2.json",
     "stark-3.json",
     "stark-4-bundle-2.json",
     "stark-5-bundle-2.json",
+    HIDDEN_INPUTS,
 ];
+/// A bundle with hidden inputs.
+const HIDDEN_INPUTS: &str = "stark-7-bundle-2.json";
+/// The opening of its commitment to them.
+const OPENING: &str = "opening-1.json";
 
 /// Returns the model of a bundle. Keys of format 4 are those of models with convolutions.
 fn model(name: &str) -> ShippedModel {
@@ -56,7 +61,8 @@ fn bundles_of_all_released_formats_verify() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
-    assert_eq!(files, BUNDLES.map(str::to_owned).into(), "every file is a known bundle");
+    let known: BTreeSet<String> = BUNDLES.into_iter().chain([OPENING]).map(str::to_owned).collect();
+    assert_eq!(files, known, "every file is a known bundle or its opening");
     for name in BUNDLES {
         let bundle =
             ModelBundle::from_json(&std::fs::read(vectors_directory().join(name)).unwrap())
@@ -64,6 +70,19 @@ fn bundles_of_all_released_formats_verify() {
         bundle.verify().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(changed(&bundle).verify().is_err(), "{name}");
     }
+}
+
+/// The random numbers of a commitment follow from its seed in the same way in every version:
+/// columns and their order, random generators, salts.
+#[test]
+fn opening_of_released_format_is_valid() {
+    let read = |name: &str| std::fs::read(vectors_directory().join(name)).unwrap();
+    let bundle = Bundle::from_json(&read(HIDDEN_INPUTS)).unwrap();
+    let mut opening = Opening::from_json(&read(OPENING)).unwrap();
+    assert_eq!(opening.inputs, model(HIDDEN_INPUTS).sample().unwrap().inputs[0]);
+    bundle.verify_opening(&opening, &Backends::default()).unwrap();
+    opening.inputs[0] ^= 1;
+    assert!(bundle.verify_opening(&opening, &Backends::default()).is_err());
 }
 
 /// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new
@@ -93,14 +112,20 @@ fn create_missing_bundles() {
         } else {
             let (backend, _) = name.split_once('-').unwrap();
             // Keys of format 5 are those of proofs that hide values.
-            let backends = if name.starts_with("stark-5") {
-                Backends::default().with_hidden_values()
-            } else {
-                Backends::default()
+            let backends = match name {
+                "stark-5-bundle-2.json" => Backends::default().with_hidden_values(),
+                HIDDEN_INPUTS => Backends::default().with_hidden_inputs(),
+                _ => Backends::default(),
             };
             let compiled = model.compile_with(backend, &backends).unwrap();
             let circuit = CircuitDirectory::create(&circuit, &compiled).unwrap();
-            ModelBundle::Whole(Box::new(Bundle::prove(&circuit, inputs, nonce, miner).unwrap()))
+            let (bundle, opening) =
+                Bundle::prove_with_opening(&circuit, inputs, nonce, miner).unwrap();
+            if let Some(opening) = opening {
+                std::fs::write(vectors_directory().join(OPENING), opening.to_json().unwrap())
+                    .unwrap();
+            }
+            ModelBundle::Whole(Box::new(bundle))
         };
         std::fs::write(path, serde_json::to_vec(&bundle).unwrap()).unwrap();
     }

@@ -11,8 +11,9 @@ mod onnxruntime;
 
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
+use taonet_proof_backends::Seed;
 use taonet_proof_circuits::{
-    Backends, Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute,
+    Backends, Bundle, CircuitDirectory, CircuitError, Compiled, Opening, ShippedModel, contribute,
     verify_contributions,
 };
 use taonet_proof_core::Digest;
@@ -133,6 +134,92 @@ fn models_are_proven_with_hidden_values() {
         assert_eq!(compiled.files[NETWORK], plain.files[NETWORK]);
         assert_ne!(compiled.metadata.id().unwrap(), plain.metadata.id().unwrap());
     }
+}
+
+/// Proves a model with hidden inputs. Returns the inputs, the bundle and its opening.
+fn proven_with_hidden_inputs(model: ShippedModel) -> (Vec<i64>, Bundle, Opening) {
+    let hiding = Backends::default().with_hidden_inputs();
+    let compiled = model.compile_with("stark", &hiding).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
+    assert!(directory.hides_inputs().unwrap());
+    let inputs = sample(model).inputs.remove(0);
+    let (bundle, opening) =
+        Bundle::prove_with_opening(&directory, &inputs, nonce(), miner()).unwrap();
+    let execution = directory.circuit().execute(&inputs).unwrap();
+    assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
+    (inputs, bundle, opening.unwrap())
+}
+
+#[test]
+fn models_are_proven_with_hidden_inputs() {
+    for model in ShippedModel::ALL {
+        let (inputs, bundle, opening) = proven_with_hidden_inputs(model);
+        let text = serde_json::to_vec(&bundle).unwrap();
+        assert!(bundle.proof.len() / 2 < MAX_HIDDEN_PROOF, "{} bytes", bundle.proof.len() / 2);
+        let read = Bundle::from_json(&text).unwrap();
+        assert_eq!(read, bundle);
+        assert!(read.inputs.is_empty());
+        assert_eq!(read.hides_values().unwrap(), Some(true));
+        assert_eq!(read.input_commitment().unwrap(), Some(opening.commitment));
+        read.verify().unwrap();
+        let opening = Opening::from_json(&opening.to_json().unwrap()).unwrap();
+        assert_eq!(opening.inputs, inputs);
+        read.verify_opening(&opening, &Backends::default()).unwrap();
+        for change in [
+            |bundle: &mut Bundle, _: &[i64]| bundle.outputs[0] += 1,
+            |bundle: &mut Bundle, inputs: &[i64]| bundle.inputs = inputs.to_vec(),
+            |bundle: &mut Bundle, _: &[i64]| bundle.inputs.push(0),
+            |bundle: &mut Bundle, _: &[i64]| bundle.nonce = Digest::of(b"another request"),
+            |bundle: &mut Bundle, _: &[i64]| bundle.miner = Hotkey::from_bytes([6; 32]),
+        ] {
+            let mut other = bundle.clone();
+            change(&mut other, &inputs);
+            assert!(other.verify().is_err(), "{}", model.name());
+            assert!(other.verify_opening(&opening, &Backends::default()).is_err());
+        }
+    }
+}
+
+#[test]
+fn openings_of_other_inputs_are_rejected() {
+    let model = ShippedModel::DiabetesRegression;
+    let (_, bundle, opening) = proven_with_hidden_inputs(model);
+    let (_, other_bundle, other_opening) = proven_with_hidden_inputs(model);
+    let error_of = |change: &dyn Fn(&mut Opening)| {
+        let mut changed = opening.clone();
+        change(&mut changed);
+        bundle.verify_opening(&changed, &Backends::default()).unwrap_err().to_string()
+    };
+    let changes: [(&dyn Fn(&mut Opening), &str); 7] = [
+        (&|opening| opening.inputs[0] ^= 1, "other inputs"),
+        (&|opening| opening.seed = Seed::from_bytes([1; 32]), "other inputs"),
+        (&|opening| opening.seed = other_opening.seed.clone(), "other inputs"),
+        (&|opening| opening.commitment = Digest::of(b"other"), "another proof"),
+        (&|opening| *opening = other_opening.clone(), "another proof"),
+        (&|opening| opening.inputs[0] = 1 << 40, "input 0 is"),
+        (&|opening| opening.inputs.truncate(1), "1 input values"),
+    ];
+    for (change, expected) in changes {
+        let error = error_of(change);
+        assert!(error.contains(expected), "{error}");
+    }
+    // Two proofs of the same inputs have different commitments.
+    assert_eq!(other_opening.inputs, opening.inputs);
+    other_bundle.verify_opening(&other_opening, &Backends::default()).unwrap();
+    let mut no_network = bundle.clone();
+    no_network.network = None;
+    let error = no_network.verify_opening(&opening, &Backends::default()).unwrap_err();
+    assert!(matches!(error, CircuitError::NoNetwork), "{error}");
+    // Without hidden inputs, there is nothing to open.
+    let folder = tempfile::tempdir().unwrap();
+    let plain = compiled(model, "stark");
+    let directory = CircuitDirectory::create(&folder.path().join("circuit"), &plain).unwrap();
+    let inputs = &sample(model).inputs[0];
+    let (plain, none) = Bundle::prove_with_opening(&directory, inputs, nonce(), miner()).unwrap();
+    assert!(none.is_none() && plain.input_commitment().unwrap().is_none());
+    let error = plain.verify_opening(&opening, &Backends::default()).unwrap_err();
+    assert!(error.to_string().contains("inputs are public"), "{error}");
 }
 
 #[test]

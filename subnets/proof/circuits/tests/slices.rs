@@ -1,9 +1,12 @@
 //! Models in slices: the chain of proofs verifies as a whole, and no link can be replaced.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+use std::path::Path;
+
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CircuitError, ModelBundle, ShippedModel, SlicedBundle,
+    Backends, Catalogue, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel,
+    SlicedBundle, compile_slices,
 };
 use taonet_proof_core::{Digest, slices};
 
@@ -16,6 +19,24 @@ fn prove(catalogue: &Catalogue, inputs: &[i64], nonce: &[u8]) -> SlicedBundle {
     let circuits: Vec<&CircuitDirectory> =
         model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
     SlicedBundle::prove(model, &circuits, inputs, Digest::of(nonce), miner()).unwrap()
+}
+
+#[test]
+fn inputs_of_slices_cannot_be_hidden() {
+    let model = ShippedModel::DiabetesRegression;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../models/diabetes-regression/model.onnx");
+    let options = CompileOptions {
+        name: model.name().to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default().with_hidden_inputs(),
+        quantise: model.quantise_options(),
+        max_error: None,
+        contributor: "anonymous".to_owned(),
+    };
+    let sample = model.sample().unwrap();
+    let refused = compile_slices(&std::fs::read(file).unwrap(), &sample, &options, 2);
+    assert!(matches!(refused, Err(CircuitError::SlicedInputs)), "{:?}", refused.err());
 }
 
 #[test]

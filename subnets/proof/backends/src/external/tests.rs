@@ -1,8 +1,7 @@
 use super::*;
 use crate::testing::{self, Bench};
 
-const CAPABILITIES: Capabilities =
-    Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: 0 };
+const CAPABILITIES: Capabilities = Capabilities { trusted_setup: false, ..Capabilities::UNKNOWN };
 
 /// A mock proof system whose proof is a keyed digest of the statement. It follows the protocol, but
 /// proves nothing.

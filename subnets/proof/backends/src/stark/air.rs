@@ -42,6 +42,10 @@ pub(super) const ACTIVATION_FIXED: usize = 7;
 /// the result.
 pub(super) const MAX_FIXED: usize = 4;
 
+/// Fixed columns of a hidden input: address, the function that checks its range, and its read
+/// count.
+pub(super) const INPUT_FIXED: usize = 3;
+
 /// Fixed columns of a multiplication: addresses of both factors and of the product, and the read
 /// count of the product.
 pub(super) const MULTIPLICATION_FIXED: usize = 4;
@@ -100,7 +104,7 @@ impl Tile {
 /// Kind of a table in a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Public values (inputs and outputs), and a zero.
+    /// Public values (outputs, and inputs unless they are hidden), and a zero.
     Public,
     /// Multiplications and additions.
     Products(Tile),
@@ -112,6 +116,8 @@ pub(super) enum Kind {
     Multiplications,
     /// Entries of the function table.
     Functions,
+    /// Hidden inputs, one in each row.
+    Inputs,
     /// Polynomials with cells as coefficients, their values at a challenge, and the balance of each
     /// product.
     Polynomials,
@@ -161,6 +167,7 @@ impl Kind {
     pub(super) fn fixed_width(self) -> usize {
         match self {
             Self::Public | Self::Functions => 3,
+            Self::Inputs => INPUT_FIXED,
             Self::Products(tile) => tile.fixed(),
             Self::Activations => ACTIVATION_LANES * ACTIVATION_FIXED,
             Self::Maxima => MAX_LANES * MAX_FIXED,
@@ -179,7 +186,7 @@ impl Kind {
 
     pub(super) fn width(self) -> usize {
         match self {
-            Self::Public | Self::Functions => 1,
+            Self::Public | Self::Functions | Self::Inputs => 1,
             Self::Products(tile) => tile.width(),
             Self::Activations => ACTIVATION_LANES * 3,
             Self::Maxima => MAX_LANES * 3,
@@ -289,6 +296,11 @@ impl Table {
                 builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
                 Some(())
             }
+            Kind::Inputs => {
+                let (&[value], &[address, range, reads]) = (local, fixed) else { return None };
+                input(builder, value, [address, range, reads]);
+                Some(())
+            }
             Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
                 let powers = self.powers.as_deref()?;
                 let rows = polynomials::Rows { local, next, fixed, powers };
@@ -350,6 +362,17 @@ where
     let stored: AB::Expr = value - bias;
     builder.push_interaction(MEMORY, [address.into(), stored], Count::bounded(count.into(), 1));
     Some(())
+}
+
+/// Constrains a hidden input. A verifier who does not see it cannot check that it is in the range
+/// for which the network's sums stay below half of the field, so a lookup does.
+fn input<AB: AirBuilder<F = Val> + InteractionBuilder>(
+    builder: &mut AB,
+    value: AB::Var,
+    [address, range, reads]: [AB::Var; INPUT_FIXED],
+) {
+    look_up(builder, range.into(), value.into(), AB::Expr::ZERO);
+    write(builder, address.into(), value.into(), reads);
 }
 
 fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(

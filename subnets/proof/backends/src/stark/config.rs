@@ -21,6 +21,8 @@ use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixView};
 use p3_merkle_tree::MerkleTreeMmcs;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
 use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
+
+use crate::Seed;
 pub(super) use scheme::{Data, Hiding, Plain, Root, Scheme};
 pub(super) use staged::EarlyColumns;
 use staged::StagedPcs;
@@ -59,6 +61,8 @@ pub(super) struct Parameters {
     domain: &'static [u8],
     /// Whether proofs hide the value columns: their scheme is [`Hiding`], not [`Plain`].
     pub(super) hides: bool,
+    /// Whether the inputs are among the hidden columns.
+    pub(super) hides_inputs: bool,
     /// Base-two logarithms of the minimum and the maximum number of rows of a table.
     pub(super) log_rows: [usize; 2],
     /// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its
@@ -94,13 +98,14 @@ struct Grinding {
 
 /// Parameters of every released key format, oldest first. A row never changes, so that old proofs
 /// still verify.
-static RELEASED: [Parameters; 4] = [TILES, POLYNOMIALS, HIDING, LARGE];
+static RELEASED: [Parameters; 5] = [TILES, POLYNOMIALS, HIDING, LARGE, HIDING_INPUTS];
 
 /// Parameters of keys of circuits that multiply in tiles only.
 pub(super) const TILES: Parameters = Parameters {
     format: 3,
     domain: b"taonet proof of inference, stark, 3",
     hides: false,
+    hides_inputs: false,
     log_rows: [MIN_LOG_ROWS, MAX_LOG_ROWS],
     log_blowup: 1,
     log_final_length: MIN_LOG_ROWS - 1,
@@ -152,8 +157,17 @@ pub(super) const LARGE: Parameters = Parameters {
     ..POLYNOMIALS
 };
 
+/// Parameters of keys of circuits whose proofs hide the inputs, too. They are those of [`HIDING`]
+/// with one more table, that of the inputs.
+pub(super) const HIDING_INPUTS: Parameters = Parameters {
+    format: 7,
+    domain: b"taonet proof of inference, stark, 7",
+    hides_inputs: true,
+    ..HIDING
+};
+
 /// The newest format of a key.
-pub(super) const NEWEST: u32 = LARGE.format;
+pub(super) const NEWEST: u32 = HIDING_INPUTS.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.
@@ -164,10 +178,19 @@ impl Parameters {
     /// Creates the proof system.
     ///
     /// # Errors
-    /// When the operating system provides no random bytes for a scheme that needs them.
+    /// When the operating system provides no random bytes.
     pub(super) fn config<S: Scheme>(&self) -> Result<Config<S>, getrandom::Error> {
+        self.config_of(&Seed::random()?)
+    }
+
+    /// Creates the proof system for one proof whose commitments to value columns follow from a
+    /// seed.
+    ///
+    /// # Errors
+    /// When the operating system provides no random bytes for a scheme that needs them.
+    pub(super) fn config_of<S: Scheme>(&self, seed: &Seed) -> Result<Config<S>, getrandom::Error> {
         let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
-        let (values, fixed) = S::create(self)?;
+        let (values, fixed) = S::create(self, seed)?;
         Ok(self.with(StagedPcs::new(values, fixed), challenger))
     }
 
@@ -224,10 +247,28 @@ pub(super) fn commit<S: Scheme>(
 ///
 /// # Errors
 /// When the operating system provides no random bytes.
-pub(super) fn generator() -> Result<ChaCha20Rng, getrandom::Error> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
-    Ok(ChaCha20Rng::from_seed(seed))
+fn generator() -> Result<ChaCha20Rng, getrandom::Error> {
+    Ok(ChaCha20Rng::from_seed(*Seed::random()?.as_bytes()))
+}
+
+/// Random generators of one proof.
+pub(super) struct Generators {
+    /// Generator of the random values and columns beside those of the tables.
+    values: ChaCha20Rng,
+    /// Generator of the salts of rows.
+    salts: ChaCha20Rng,
+    /// Generator of the masks of the lookups' sums.
+    pub(super) masks: ChaCha20Rng,
+}
+
+impl Generators {
+    /// Returns the generators that follow from a seed. Their order is part of the format of keys
+    /// whose proofs hide the inputs: a seed opens a commitment only if it gives the same numbers.
+    pub(super) fn of(seed: &Seed) -> Self {
+        let mut seeds = ChaCha20Rng::from_seed(*seed.as_bytes());
+        let [values, salts, masks] = [(); 3].map(|()| ChaCha20Rng::from_rng(&mut seeds));
+        Self { values, salts, masks }
+    }
 }
 
 /// Returns the columns of both matrices side by side.

@@ -45,3 +45,43 @@ impl Backend for StarkHiding {
         Stark.verifier(verification_key)
     }
 }
+
+/// The STARK backend with keys whose proofs hide the inputs, too, as [`StarkHiding`] hides the
+/// values between inputs and outputs. A proof has a commitment to its inputs, which are in range.
+/// Outputs are public, so whoever guesses the inputs and has the network can compare the outputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StarkHidingInputs;
+
+impl Backend for StarkHidingInputs {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { hides_inputs: true, ..StarkHiding.capabilities() }
+    }
+
+    fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
+        Ok(estimate_of(&Plan::hiding_inputs(circuit)?))
+    }
+
+    fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
+        keys_of(circuit, Plan::hiding_inputs(circuit)?)
+    }
+
+    fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
+        Stark.capabilities_of(verification_key)
+    }
+
+    fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
+        Stark.check_key(circuit, verification_key)
+    }
+
+    fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
+        Stark.prover(circuit, keys)
+    }
+
+    fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
+        Stark.verifier(verification_key)
+    }
+}

@@ -1,7 +1,8 @@
 //! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about
 //! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
 //! format 3, the others of format 4. Keys whose proofs hide the values between inputs and outputs
-//! have format 5, and keys of circuits with the most weights have format 6 ([`KeyFormat`]).
+//! have format 5, those whose proofs hide the inputs, too, format 7. Keys of circuits with the most
+//! weights have format 6 ([`KeyFormat`]).
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
 use super::config::{
-    Challenge, Common, Config, HIDING, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters,
-    Prepared, Root, Scheme,
+    Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters, Prepared,
+    Root, Scheme,
 };
 use super::plan::{KeyFormat, MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -122,7 +123,7 @@ impl VerificationKeyFile {
                     && self.gaps.is_empty()
                     && [polynomials, kernels, operands].into_iter().all(|log| *log == 0);
                 let has_all = first.iter().all(has_table) && (has_both_tables || has_no_tables);
-                (optional && has_all, first.len() == 4)
+                (optional && has_all, first.len() == 4 + usize::from(parameters.hides_inputs))
             }
             rows => (
                 rows.iter().all(has_table),
@@ -132,9 +133,15 @@ impl VerificationKeyFile {
         let gaps =
             self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
         let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
-        let public = self.log_rows.first().is_some_and(|&log| {
-            log <= max && (self.inputs as usize + self.outputs as usize) < 1 << log
-        });
+        // The table of public values has a zero, too.
+        let has_room = |table: usize, values: u32| {
+            self.log_rows
+                .get(table)
+                .is_some_and(|&log| log <= max && u64::from(values) <= 1_u64 << log)
+        };
+        let values = self.public_inputs().saturating_add(self.outputs).saturating_add(1);
+        let public = has_room(0, values)
+            && (!parameters.hides_inputs || has_room(INPUTS_INDEX, self.inputs));
         let fits = elements(self.inputs)
             && elements(self.outputs)
             && range(&self.input_range)
@@ -151,15 +158,28 @@ impl VerificationKeyFile {
         self.format >= POLYNOMIALS.format
     }
 
+    /// Returns whether proofs hide the value columns.
     fn hides(&self) -> bool {
-        self.format == HIDING.format
+        Parameters::of(self.format).is_some_and(|parameters| parameters.hides)
+    }
+
+    /// Returns whether the inputs are among the hidden columns.
+    fn hides_inputs(&self) -> bool {
+        Parameters::of(self.format).is_some_and(|parameters| parameters.hides_inputs)
+    }
+
+    /// Returns the number of inputs that a statement has: none if proofs hide them.
+    pub(super) fn public_inputs(&self) -> u32 {
+        if self.hides_inputs() { 0 } else { self.inputs }
     }
 
     /// Returns how the circuit multiplies, and the format of the key.
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
         let has_polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
-        let format = if self.hides() {
+        let format = if self.hides_inputs() {
+            KeyFormat::HidingInputs { has_polynomials }
+        } else if self.hides() {
             KeyFormat::Hiding { has_polynomials }
         } else if self.format == LARGE.format {
             KeyFormat::Large
@@ -190,11 +210,10 @@ impl VerificationKeyFile {
     /// powers of challenges.
     pub(super) fn tables(&self) -> Vec<Table> {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let kinds = kinds(Tile { inputs, outputs }, self.gaps.len());
+        let kinds = kinds(Tile { inputs, outputs }, self.gaps.len(), self.hides_inputs());
         let kinds = kinds.into_iter().zip(&self.log_rows).filter(|&(_, &log)| log > 0);
-        let tables =
-            kinds.map(|(kind, _)| Table { is_masked: self.hides(), ..Table::new(kind, None) });
-        tables.collect()
+        let is_masked = self.hides();
+        kinds.map(|(kind, _)| Table { is_masked, ..Table::new(kind, None) }).collect()
     }
 
     /// Returns the common data that the proof system's verifier needs.
@@ -222,10 +241,13 @@ impl VerificationKeyFile {
     }
 }
 
+/// Position of [`Kind::Inputs`] among the tables of a circuit that has it.
+const INPUTS_INDEX: usize = 4;
+
 /// Returns all kinds of tables, in their order. Keys of format 3 have those before
 /// [`Kind::Polynomials`].
-pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
-    [
+pub(super) fn kinds(tile: Tile, gaps: usize, has_inputs: bool) -> Vec<Kind> {
+    let mut kinds = vec![
         Kind::Public,
         Kind::Products(tile),
         Kind::Activations,
@@ -235,16 +257,22 @@ pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
         Kind::Polynomials,
         Kind::Kernels { gaps },
         Kind::Operands,
-    ]
+    ];
+    if has_inputs {
+        kinds.insert(INPUTS_INDEX, Kind::Inputs);
+    }
+    kinds
 }
 
 /// Returns the numbers of rows of a plan's tables, as a key has them.
 fn log_rows(plan: &Plan) -> Vec<usize> {
-    if plan.method.format == KeyFormat::Tiles {
+    let Method { tile, format } = plan.method;
+    if format == KeyFormat::Tiles {
         return plan.log_rows.clone();
     }
-    let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();
+    let kinds = kinds(tile, plan.polynomials.gaps.len(), format.hides_inputs());
     let tables = kinds
+        .into_iter()
         .map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
     tables.map(|table| table.map_or(0, |(_, &log)| log)).collect()
 }

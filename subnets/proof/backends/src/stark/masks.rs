@@ -15,12 +15,13 @@
 
 use std::sync::Arc;
 
+use chacha20::ChaCha20Rng;
 use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::Matrix as _;
 use p3_matrix::dense::RowMajorMatrix;
 
 use super::air::{MASK_FIXED, MASK_WIDTH, Table};
-use super::config::{Val, concatenate_columns, generator};
+use super::config::{Val, concatenate_columns};
 
 /// Returns the tables with the fixed column of the masks: the first rows of the first table receive
 /// the messages that the first row of each other table sends.
@@ -45,14 +46,12 @@ fn with_count(fixed: &RowMajorMatrix<Val>, rows: usize, count: Val) -> RowMajorM
 }
 
 /// Returns the value columns of all tables with new masks.
-///
-/// # Errors
-/// When the operating system provides no random bytes.
 pub(super) fn mask(
     tables: &[&RowMajorMatrix<Val>],
-) -> Result<Vec<RowMajorMatrix<Val>>, getrandom::Error> {
+    generator: &mut ChaCha20Rng,
+) -> Vec<RowMajorMatrix<Val>> {
     let others = tables.len().saturating_sub(1);
-    let messages = RowMajorMatrix::<Val>::rand(&mut generator()?, others, MASK_WIDTH);
+    let messages = RowMajorMatrix::<Val>::rand(generator, others, MASK_WIDTH);
     let sent_rows = messages.values.chunks(MASK_WIDTH);
     let table_values = std::iter::once(messages.values.as_slice()).chain(sent_rows);
     let masked = tables.iter().zip(table_values).map(|(columns, messages)| {
@@ -63,5 +62,5 @@ pub(super) fn mask(
         let masks = RowMajorMatrix::new(masks, MASK_WIDTH);
         concatenate_columns(masks.as_view(), columns.as_view())
     });
-    Ok(masked.collect())
+    masked.collect()
 }

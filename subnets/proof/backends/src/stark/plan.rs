@@ -17,8 +17,8 @@ use taonet_proof_core::circuit::{
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table,
-    ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
+    MULTIPLICATION_FIXED, Table, ZERO,
 };
 use super::config::Val;
 use super::projection::Powers;
@@ -101,6 +101,11 @@ impl Plan {
     /// Lays out a circuit for a new key whose proofs hide the value columns.
     pub(super) fn hiding(circuit: &Circuit) -> Result<Self, BackendError> {
         Self::with_method(circuit, Method::hiding(circuit))
+    }
+
+    /// Lays out a circuit for a new key whose proofs hide the value columns and the inputs.
+    pub(super) fn hiding_inputs(circuit: &Circuit) -> Result<Self, BackendError> {
+        Self::with_method(circuit, Method::hiding_inputs(circuit))
     }
 
     /// Lays out a circuit with the method of an existing key. The rest of the layout follows from
@@ -354,11 +359,12 @@ impl Layout {
         let Method { tile, format } = method;
         let format = format.of_layout(!self.polynomials.is_empty());
         let rows = |needed: usize| rows(needed, format.min_rows());
-        let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as u32)
+        let public_inputs = if format.hides_inputs() { 0 } else { circuit.inputs };
+        let mut public: Vec<[i64; 3]> = (0..=public_inputs as u32)
             .map(i64::from)
             .map(|address| [address, 0, address])
             .collect();
-        let inputs = public.len();
+        let written = public.len();
         for &cell in &circuit.outputs {
             let location = self.locations.get(cell as usize).copied();
             let location = location
@@ -367,6 +373,8 @@ impl Layout {
             public.push([i64::from(location.address), location.bias, 1]);
         }
         self.check_rows(public.len())?;
+        let inputs = self.hidden_inputs(circuit)?;
+        self.check_rows(inputs.len())?;
         // Padding reads the zero at address 0.
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
@@ -378,7 +386,9 @@ impl Layout {
         let maxima = if has_maxima { lanes(self.maxima.len(), MAX_LANES) } else { 0 };
         let multiplications = if has_products { rows(self.multiplications.len()) } else { 0 };
         let public_rows = rows(public.len());
+        let input_rows = if inputs.is_empty() { 0 } else { rows(inputs.len()) };
         let values = 3 * public_rows
+            + INPUT_FIXED * input_rows
             + tile.fixed() * product_rows
             + ACTIVATION_FIXED * activations
             + MAX_FIXED * maxima
@@ -392,7 +402,7 @@ impl Layout {
         if let Some(count) = self.reads.first_mut() {
             *count += zeros as u32;
         }
-        for row in public.iter_mut().take(inputs) {
+        for row in public.iter_mut().take(written) {
             // An input is written as often as it is read; the count of a write is negative.
             row[2] = -self.count(row[2]);
         }
@@ -401,6 +411,7 @@ impl Layout {
         let lanes_of_maxima = filled(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
         let lanes_of_products =
             filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
+        let rows_of_inputs = filled(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish(format.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
@@ -410,6 +421,9 @@ impl Layout {
             table(Kind::Activations, flat(&lanes_of_activations)),
             table(Kind::Functions, functions.columns()),
         ];
+        if !rows_of_inputs.is_empty() {
+            tables.push(table(Kind::Inputs, flat(&rows_of_inputs)));
+        }
         if has_maxima {
             tables.push(table(Kind::Maxima, flat(&lanes_of_maxima)));
         }
@@ -441,6 +455,20 @@ impl Layout {
             addresses,
             log_rows,
         })
+    }
+
+    /// Returns the fixed columns of hidden inputs, with the address in place of the read count;
+    /// none if inputs are public.
+    fn hidden_inputs(
+        &mut self,
+        circuit: &Circuit,
+    ) -> Result<Vec<[i64; INPUT_FIXED]>, BackendError> {
+        if !self.method.format.hides_inputs() {
+            return Ok(Vec::new());
+        }
+        let range = i64::from(self.functions.input(circuit.input_range)?);
+        let addresses = (1..=circuit.inputs as u32).map(i64::from);
+        Ok(addresses.map(|address| [address, range, address]).collect())
     }
 
     /// Returns the read count of an address.

@@ -10,6 +10,8 @@ use taonet_testing::is_exhaustive;
 use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::{NEWEST, TILES};
 use super::plan::{KeyFormat, Method};
+use super::projection::Powers;
+use super::run::ProofRun;
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
@@ -43,6 +45,7 @@ mod forgeries;
 mod formats;
 mod graphs;
 mod hidden;
+mod inputs;
 mod nodes;
 mod polynomials;
 mod random;
@@ -204,6 +207,13 @@ fn plan_of<S: Scheme>(circuit: &Circuit) -> Plan {
     plan.unwrap()
 }
 
+impl<S: Scheme> StarkProver<S> {
+    /// Starts a proof with new random numbers.
+    fn start(&self) -> ProofRun<'_, S> {
+        self.start_with(&Seed::random().unwrap()).unwrap()
+    }
+}
+
 impl<S: Scheme> Forger<S> {
     fn new(network: &Network) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
@@ -224,6 +234,7 @@ impl<S: Scheme> Forger<S> {
         let inputs = testing::inputs(&circuit, 1);
         let execution = circuit.execute(&inputs).unwrap();
         let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
+        let inputs = system.plan.method.format.public_inputs(&inputs).to_vec();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
@@ -238,7 +249,7 @@ impl<S: Scheme> Forger<S> {
         let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
         self.execution = circuit.execute(inputs).unwrap();
         self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
-        self.statement.inputs = inputs.to_vec();
+        self.statement.inputs = plan.method.format.public_inputs(inputs).to_vec();
         self.statement.outputs = self.execution.outputs(circuit);
     }
 
@@ -261,7 +272,8 @@ impl<S: Scheme> Forger<S> {
         let public = &mut traces.tables[self.table(Kind::Public)].values;
         *public = trace::public_column(inputs, &outputs, public.len());
         change(&mut traces.tables);
-        let proof = self.prover.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
+        let proof =
+            self.prover.start().prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
         let statement = Statement { outputs, ..self.statement.clone() };
         Stark.verifier(&self.key).unwrap().verify(&statement, &proof.unwrap())
     }

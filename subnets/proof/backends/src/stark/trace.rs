@@ -12,8 +12,8 @@ use p3_maybe_rayon::prelude::*;
 use taonet_proof_core::circuit::{Circuit, Execution, StageKind};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, POSITIVE,
-    Tile, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
+    MULTIPLICATION_FIXED, POSITIVE, Tile, ZERO,
 };
 use super::config::Val;
 use super::plan::Plan;
@@ -30,7 +30,7 @@ pub(super) struct Traces {
     pub(super) coefficients: Vec<RowMajorMatrix<Val>>,
 }
 
-/// Returns the public column: a zero, the inputs, the outputs, and zeros to the end.
+/// Returns the public column: a zero, the public inputs, the outputs, and zeros to the end.
 pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec<Val> {
     let values =
         std::iter::once(&0).chain(inputs).chain(outputs).map(|&value| Val::from_i64(value));
@@ -61,8 +61,10 @@ pub(super) fn fill(
         let rows = fixed.values.len() / fixed.width;
         let values = match table.kind {
             Kind::Public => {
-                public_column(&execution.cells[..circuit.inputs], &execution.outputs(circuit), rows)
+                let inputs = plan.method.format.public_inputs(&execution.cells[..circuit.inputs]);
+                public_column(inputs, &execution.outputs(circuit), rows)
             }
+            Kind::Inputs => inputs(plan, fixed, &memory, &mut counts)?,
             Kind::Products(tile) => products(tile, fixed, &memory),
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
@@ -102,6 +104,21 @@ fn count(
         .ok_or_else(|| internal("an argument is not in the function table"))?;
     counts[row] += 1;
     Ok(())
+}
+
+/// Idle rows have the zero at address 0, whose range is that of the function of zero.
+fn inputs(
+    plan: &Plan,
+    fixed: &RowMajorMatrix<Val>,
+    memory: &[i64],
+    counts: &mut [u32],
+) -> Result<Vec<Val>, BackendError> {
+    let rows = fixed.values.chunks(INPUT_FIXED).map(|fixed| {
+        let [address, range] = [0, 1].map(|column| fixed[column].as_canonical_u32());
+        let value = memory[address as usize];
+        count(plan, counts, range, value).map(|()| Val::from_i64(value))
+    });
+    rows.collect()
 }
 
 fn products(tile: Tile, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {

@@ -37,14 +37,10 @@ pub(in super::super) struct SaltedMmcs {
 }
 
 impl SaltedMmcs {
-    /// Creates the commitments of columns that a proof hides.
-    ///
-    /// # Errors
-    /// When the operating system provides no random bytes.
-    pub(super) fn hiding() -> Result<Self, getrandom::Error> {
-        let salted =
-            Salted::new(SerializingHasher::new(Blake3), Compress::new(Blake3), 0, generator()?);
-        Ok(Self { salted, tree: mmcs(), is_random: true })
+    /// Creates the commitments of columns that a proof hides, with a generator of their salts.
+    pub(super) fn hiding(salts: ChaCha20Rng) -> Self {
+        let salted = Salted::new(SerializingHasher::new(Blake3), Compress::new(Blake3), 0, salts);
+        Self { salted, tree: mmcs(), is_random: true }
     }
 
     /// Creates the commitments of public columns.
@@ -52,7 +48,7 @@ impl SaltedMmcs {
     /// # Errors
     /// When the operating system provides no random bytes.
     pub(super) fn public() -> Result<Self, getrandom::Error> {
-        Ok(Self { is_random: false, ..Self::hiding()? })
+        Ok(Self { is_random: false, ..Self::hiding(generator()?) })
     }
 }
 

@@ -13,9 +13,10 @@ use p3_matrix::horizontally_truncated::HorizontallyTruncated;
 
 use super::salted::SaltedMmcs;
 use super::{
-    Challenge, ChallengeMmcs, Challenger, FriPcs, Parameters, Val, concatenate_columns, generator,
-    mmcs,
+    Challenge, ChallengeMmcs, Challenger, FriPcs, Generators, Parameters, Val, concatenate_columns,
+    generator, mmcs,
 };
+use crate::Seed;
 
 type SaltedChallengeMmcs = ExtensionMmcs<Val, Challenge, SaltedMmcs>;
 type HidingPcs =
@@ -60,11 +61,15 @@ pub(in super::super) trait Scheme: Clone + 'static {
     /// Why columns cannot be committed or opened.
     type Failure: Debug + Send;
 
-    /// Creates the commitment scheme, and that of the fixed columns if they have another one.
+    /// Creates the commitment scheme, and that of the fixed columns if they have another one. The
+    /// first commitment of the former is a function of the columns and the seed.
     ///
     /// # Errors
     /// When the operating system provides no random bytes.
-    fn create(parameters: &Parameters) -> Result<(Self::Pcs, Option<Self::Pcs>), getrandom::Error>;
+    fn create(
+        parameters: &Parameters,
+        seed: &Seed,
+    ) -> Result<(Self::Pcs, Option<Self::Pcs>), getrandom::Error>;
 
     /// Returns the columns of both side by side.
     fn join<'a>(left: Evaluations<'_, Self>, right: Evaluations<'_, Self>)
@@ -86,7 +91,10 @@ impl Scheme for Plain {
     type Data = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
     type Failure = FriProverError;
 
-    fn create(parameters: &Parameters) -> Result<(FriPcs, Option<FriPcs>), getrandom::Error> {
+    fn create(
+        parameters: &Parameters,
+        _: &Seed,
+    ) -> Result<(FriPcs, Option<FriPcs>), getrandom::Error> {
         let fri = parameters.fri(ChallengeMmcs::new(mmcs()));
         Ok((FriPcs::new(Radix2DitParallel::default(), mmcs(), fri), None))
     }
@@ -105,13 +113,20 @@ impl Scheme for Hiding {
     type Data = <HidingPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
     type Failure = HidingFriProverError;
 
-    fn create(parameters: &Parameters) -> Result<(HidingPcs, Option<HidingPcs>), getrandom::Error> {
+    fn create(
+        parameters: &Parameters,
+        seed: &Seed,
+    ) -> Result<(HidingPcs, Option<HidingPcs>), getrandom::Error> {
         let transform = Radix2DitParallel::<Val>::default();
-        let scheme = |mmcs: SaltedMmcs| -> Result<HidingPcs, getrandom::Error> {
-            let fri = parameters.fri(SaltedChallengeMmcs::new(SaltedMmcs::hiding()?));
-            Ok(HidingPcs::new(transform.clone(), mmcs, fri, RANDOM_COLUMNS, generator()?))
+        let scheme = |mmcs: SaltedMmcs, values: ChaCha20Rng| {
+            // No commitment to value columns depends on these salts.
+            let fri = parameters.fri(SaltedChallengeMmcs::new(SaltedMmcs::hiding(generator()?)));
+            let scheme = HidingPcs::new(transform.clone(), mmcs, fri, RANDOM_COLUMNS, values);
+            Ok::<HidingPcs, getrandom::Error>(scheme)
         };
-        Ok((scheme(SaltedMmcs::hiding()?)?, Some(scheme(SaltedMmcs::public()?)?)))
+        let Generators { values, salts, .. } = Generators::of(seed);
+        let hiding = scheme(SaltedMmcs::hiding(salts), values)?;
+        Ok((hiding, Some(scheme(SaltedMmcs::public()?, generator()?)?)))
     }
 
     /// Only tables with early columns need this, so a copy in the order that the view expects is

@@ -3,7 +3,7 @@
 use taonet_proof_core::network::{Matrices, Network};
 
 use super::super::config::{HIDING, LARGE, MAX_LOG_ROWS, MIN_LOG_ROWS, TILES};
-use super::super::{Stark, StarkHiding};
+use super::super::{Stark, StarkHiding, StarkHidingInputs};
 use super::*;
 use crate::{Backend as _, testing};
 
@@ -102,4 +102,28 @@ fn malformed_keys_of_hidden_proofs_are_rejected() {
         assert!(!is_valid(&without, change), "{what}");
     }
     assert!(!is_valid(&with_polynomials, |file| file.log_rows[6] = 0));
+}
+
+#[test]
+fn malformed_keys_of_hidden_inputs_are_rejected() {
+    let circuit = testing::network(1).lower().unwrap();
+    let key = StarkHidingInputs.setup(&circuit).unwrap().verification;
+    let is_valid = |change: Change| {
+        let mut file = VerificationKeyFile::from_bytes(&key).unwrap();
+        change(&mut file);
+        VerificationKeyFile::from_bytes(&file.to_bytes().unwrap()).is_ok()
+    };
+    assert!(is_valid(|_| ()));
+    assert!(is_valid(|file| file.log_rows[INPUTS_INDEX] = 21));
+    let changes: [(&str, Change); 6] = [
+        ("format 5", |file| file.format = HIDING.format),
+        ("9 tables", |file| file.log_rows.truncate(9)),
+        ("no inputs", |file| file.log_rows[INPUTS_INDEX] = 0),
+        ("a table of 64 rows", |file| file.log_rows[INPUTS_INDEX] = 6),
+        ("more inputs than rows", |file| file.inputs = (1 << file.log_rows[INPUTS_INDEX]) + 1),
+        ("as many outputs as rows", |file| file.outputs = 1 << file.log_rows[0]),
+    ];
+    for (what, change) in changes {
+        assert!(!is_valid(change), "{what}");
+    }
 }

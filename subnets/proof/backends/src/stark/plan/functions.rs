@@ -29,6 +29,8 @@ enum Function {
     Identity,
     /// Range check of a remainder: maps any number below the divisor to 0.
     Remainder { shift: u8 },
+    /// Range check of a hidden input: maps any number of the inputs' range to 0.
+    Input,
     /// Looks up the value in the table with this index. Arguments outside of the table have no
     /// entry, so nothing can be proven about them.
     Table(usize),
@@ -42,7 +44,7 @@ impl Function {
                 let value = tables.get(table).and_then(|values| values.get(position));
                 value.copied().map(i64::from).unwrap_or_default()
             }
-            Self::Zero | Self::Remainder { .. } => 0,
+            Self::Zero | Self::Remainder { .. } | Self::Input => 0,
             Self::Positive => argument.max(0),
             Self::Clamp { unsigned: true, bits, .. } => Clamp::Unsigned(bits).apply(argument),
             Self::Clamp { unsigned: false, bits, .. } => Clamp::Signed(bits).apply(argument),
@@ -122,6 +124,17 @@ impl Functions {
             _ => self.add(Function::Remainder { shift }, Range { low: 0, high: divisor - 1 })?.0,
         };
         Ok((quotient, remainder, divisor, rescale.half()))
+    }
+
+    /// Returns the number of the function that checks the range of hidden inputs.
+    pub(super) fn input(&mut self, range: Range) -> Result<u32, BackendError> {
+        let values = range.high.abs_diff(range.low).saturating_add(1);
+        if values > self.limit {
+            let what = "values of a hidden input (hint: narrow --input-low and --input-high, or \
+                        do not hide the inputs)";
+            return Err(BackendError::Size { what, actual: values, limit: self.limit });
+        }
+        Ok(self.add(Function::Input, range)?.0)
     }
 
     /// Returns the number of a table's function.

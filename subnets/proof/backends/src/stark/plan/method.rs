@@ -4,7 +4,7 @@ use taonet_proof_core::circuit::{Circuit, StageKind};
 
 use super::super::air::Tile;
 use super::super::config::{
-    HIDING, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES,
+    HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES,
 };
 use super::equations::saving;
 use super::polynomials::Polynomials;
@@ -34,6 +34,11 @@ pub(in super::super) enum KeyFormat {
     /// Like [`Self::Polynomials`], but tables may have as many rows as those of [`LARGE`]: format
     /// 6.
     Large,
+    /// Proofs hide the value columns, the inputs among them: format 7.
+    HidingInputs {
+        /// Whether stages are products of polynomials where that is cheaper than tiles.
+        has_polynomials: bool,
+    },
 }
 
 impl KeyFormat {
@@ -42,13 +47,20 @@ impl KeyFormat {
         match self {
             Self::Tiles => false,
             Self::Polynomials | Self::Large => true,
-            Self::Hiding { has_polynomials } => has_polynomials,
+            Self::Hiding { has_polynomials } | Self::HidingInputs { has_polynomials } => {
+                has_polynomials
+            }
         }
     }
 
     /// Whether proofs hide the value columns.
     pub(in super::super) const fn hides(self) -> bool {
-        matches!(self, Self::Hiding { .. })
+        matches!(self, Self::Hiding { .. } | Self::HidingInputs { .. })
+    }
+
+    /// Whether the inputs are among the hidden columns.
+    pub(in super::super) const fn hides_inputs(self) -> bool {
+        matches!(self, Self::HidingInputs { .. })
     }
 
     /// Whether tables may have as many rows as those of [`LARGE`].
@@ -61,6 +73,7 @@ impl KeyFormat {
     pub(super) const fn of_layout(self, has_polynomials: bool) -> Self {
         match self {
             Self::Hiding { .. } => Self::Hiding { has_polynomials },
+            Self::HidingInputs { .. } => Self::HidingInputs { has_polynomials },
             _ if !has_polynomials => Self::Tiles,
             format => format,
         }
@@ -73,7 +86,13 @@ impl KeyFormat {
             Self::Polynomials => &POLYNOMIALS,
             Self::Hiding { .. } => &HIDING,
             Self::Large => &LARGE,
+            Self::HidingInputs { .. } => &HIDING_INPUTS,
         }
+    }
+
+    /// Returns those of the inputs that are public: all or none.
+    pub(in super::super) fn public_inputs(self, inputs: &[i64]) -> &[i64] {
+        if self.hides_inputs() { &[] } else { inputs }
     }
 
     /// Returns the minimum number of rows of a table.
@@ -139,6 +158,12 @@ impl Method {
     pub(super) fn hiding(circuit: &Circuit) -> Self {
         let Self { tile, format } = Self::new(circuit);
         Self { tile, format: KeyFormat::Hiding { has_polynomials: format.has_polynomials() } }
+    }
+
+    /// Chooses the method for a new key whose proofs hide the value columns and the inputs.
+    pub(super) fn hiding_inputs(circuit: &Circuit) -> Self {
+        let Self { tile, format } = Self::new(circuit);
+        Self { tile, format: KeyFormat::HidingInputs { has_polynomials: format.has_polynomials() } }
     }
 }
 

@@ -36,9 +36,10 @@ impl<S: Scheme> Forger<S> {
         let mut coefficients = self.traces.coefficients.clone();
         change(&mut coefficients);
         let (tables, traces, publics) = self.public_parts(outputs);
-        let (root, data) = self.prover.commit(&coefficients).unwrap();
+        let (root, data) = self.prover.start().commit(&coefficients).unwrap();
         let mut stage = self
             .prover
+            .start()
             .second_stage(tables, &coefficients, (root.clone(), data), &publics)
             .unwrap();
         if let Some(challenges) = challenges {
@@ -51,7 +52,7 @@ impl<S: Scheme> Forger<S> {
             }
         }
         late(&mut stage.values);
-        let proof = self.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        let proof = self.prover.start().prove_second_stage(&stage, &traces, &publics).unwrap();
         self.verify_staged(outputs, root, proof)
     }
 
@@ -66,20 +67,21 @@ impl<S: Scheme> Forger<S> {
         let System { parameters, config, .. } = &self.prover.system;
         let mut coefficients = self.traces.coefficients.clone();
         let (tables, traces, publics) = self.public_parts(outputs);
-        let (root, mut data) = self.prover.commit(&coefficients).unwrap();
+        let (root, mut data) = self.prover.start().commit(&coefficients).unwrap();
         let early: EarlyColumns<S> = early_columns(&tables, root.clone(), None);
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
         choose(challenges, &mut coefficients);
         if coefficients != self.traces.coefficients {
             // A commitment that hides is another one each time, even to the same coefficients.
-            (_, data) = self.prover.commit(&coefficients).unwrap();
+            (_, data) = self.prover.start().commit(&coefficients).unwrap();
         }
         let mut stage = self
             .prover
+            .start()
             .second_stage(tables, &coefficients, (root.clone(), data), &publics)
             .unwrap();
         late(&mut stage.values);
-        let proof = self.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        let proof = self.prover.start().prove_second_stage(&stage, &traces, &publics).unwrap();
         self.verify_staged(outputs, root, proof)
     }
 
@@ -415,9 +417,12 @@ fn tables_without_challenges_are_refused<S: Scheme>() {
     let public = &traces[forger.table(Kind::Public)].values;
     for has_powers in [true, false] {
         // Hidden columns are opened once only.
-        let committed = forger.prover.commit(coefficients).unwrap();
-        let mut stage =
-            forger.prover.second_stage(proven.clone(), coefficients, committed, &publics).unwrap();
+        let committed = forger.prover.start().commit(coefficients).unwrap();
+        let mut stage = forger
+            .prover
+            .start()
+            .second_stage(proven.clone(), coefficients, committed, &publics)
+            .unwrap();
         let mut tables = with_public(&verifier.tables, public);
         for (table, proven) in tables.iter_mut().zip(&mut stage.tables).skip(first) {
             if !has_powers {
@@ -425,7 +430,7 @@ fn tables_without_challenges_are_refused<S: Scheme>() {
             }
             table.powers = proven.powers.clone();
         }
-        let proof = forger.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        let proof = forger.prover.start().prove_second_stage(&stage, &traces, &publics).unwrap();
         let verified = verifier.verify_tables(&stage.config, &tables, &proof, &publics);
         assert_eq!(verified.is_ok(), has_powers, "{verified:?}");
     }

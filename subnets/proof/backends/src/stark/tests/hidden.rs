@@ -5,7 +5,7 @@ use p3_field::{BasedVectorSpace as _, Field as _};
 use p3_lookup::{LogUpGadget, LookupProtocol as _};
 use taonet_proof_core::network::Matrices;
 
-use super::super::config::{Challenge, HIDING};
+use super::super::config::{Challenge, Generators, HIDING};
 use super::*;
 use crate::testing::{elements, moved, small};
 
@@ -94,7 +94,7 @@ impl<S: Scheme> Forger<S> {
     /// Proves the statement, which has products of polynomials.
     fn prove_again(&self) -> StagedProof<S> {
         let (tables, publics) = self.honest_parts();
-        self.prover.prove_staged(tables, &self.traces, &publics).unwrap()
+        self.prover.start().prove_staged(tables, &self.traces, &publics).unwrap()
     }
 }
 
@@ -158,6 +158,11 @@ fn two_hidden_proofs_share_no_opening_and_no_sum() {
     assert!(rows.len() > 1000 && rows.iter().all(|row| !others.contains(row)));
 }
 
+/// Returns value columns with new masks.
+fn masked(columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
+    masks::mask(columns, &mut Generators::of(&Seed::random().unwrap()).masks)
+}
+
 /// At the same challenges, the sums of the same lookups differ between two proofs, and add up to
 /// zero in both.
 #[test]
@@ -179,7 +184,7 @@ fn sums_of_lookups_are_masked() {
         sums.collect()
     };
     let columns: Vec<&RowMajorMatrix<Val>> = forger.traces.tables.iter().collect();
-    let [first, second] = [(); 2].map(|()| sums(&masks::mask(&columns).unwrap()));
+    let [first, second] = [(); 2].map(|()| sums(&masked(&columns)));
     for sums in [&first, &second] {
         assert!(sums.iter().copied().sum::<Challenge>().is_zero());
     }
@@ -193,7 +198,7 @@ fn modified_masks_are_rejected() {
     let (tables, publics) = forger.honest_parts();
     let columns: Vec<&RowMajorMatrix<Val>> = forger.traces.tables.iter().collect();
     let verify = |changed: Option<usize>| {
-        let mut masked = masks::mask(&columns).unwrap();
+        let mut masked = masked(&columns);
         if let Some(table) = changed {
             masked[table].values[0] += Val::ONE;
         }

@@ -1,0 +1,197 @@
+//! One use of a prover: the stages of a proof, with random numbers that no other proof has.
+
+use std::sync::Arc;
+
+use p3_matrix::dense::RowMajorMatrix;
+use taonet_proof_core::Digest;
+
+use super::air::Table;
+use super::config::{self, Config, Data, Early, Generators, Proof, Root, Scheme, Val};
+use super::projection::Powers;
+use super::trace::{self, Traces};
+use super::{
+    StagedProof, StarkProver, System, early_columns, masks, polynomials_index, public_values,
+    with_public,
+};
+use crate::{BackendError, Seed};
+
+/// A proof in progress.
+pub(super) struct ProofRun<'a, S: Scheme> {
+    prover: &'a StarkProver<S>,
+    /// The proof system, with random generators of its own.
+    config: Config<S>,
+    /// Seed of the masks, and of the generators if proofs hide their inputs.
+    seed: Seed,
+}
+
+/// What a proof needs after the challenges are drawn.
+pub(super) struct SecondStage<S: Scheme> {
+    pub(super) config: Config<S>,
+    pub(super) tables: Vec<Table>,
+    /// Value columns of the last tables, which depend on the challenges.
+    pub(super) values: Vec<RowMajorMatrix<Val>>,
+}
+
+impl<S: Scheme> SecondStage<S> {
+    /// Returns the value columns of all tables, given those of the ones that do not depend on the
+    /// challenges.
+    fn columns<'a>(&'a self, first: &'a [RowMajorMatrix<Val>]) -> Vec<&'a RowMajorMatrix<Val>> {
+        let count = self.tables.len() - self.values.len();
+        first.iter().take(count).chain(&self.values).collect()
+    }
+}
+
+impl<S: Scheme> StarkProver<S> {
+    /// Starts a proof. If it hides its inputs, the commitment to its value columns follows from the
+    /// seed.
+    pub(super) fn start_with(&self, seed: &Seed) -> Result<ProofRun<'_, S>, BackendError> {
+        let System { parameters, config, .. } = &self.system;
+        // Nobody computes other commitments again. A copy has random generators of its own: see
+        // `StagedPcs::get_quotient_ldes`.
+        let config =
+            if parameters.hides_inputs { parameters.config_of(seed)? } else { config.clone() };
+        Ok(ProofRun { prover: self, config, seed: seed.clone() })
+    }
+}
+
+impl<S: Scheme> ProofRun<'_, S> {
+    /// Proves a statement, given its public inputs, its outputs and its binding.
+    pub(super) fn prove_traces(
+        &self,
+        traces: &Traces,
+        inputs: &[i64],
+        outputs: &[i64],
+        binding: &Digest,
+    ) -> Result<Vec<u8>, BackendError> {
+        let (tables, publics) = self.statement(inputs, outputs, binding);
+        let encoded = if traces.coefficients.is_empty() {
+            let columns: Vec<_> = traces.tables.iter().collect();
+            postcard::to_allocvec(&self.prove_tables(&self.config, &tables, &columns, &publics)?)
+        } else {
+            postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
+        };
+        encoded.map_err(|error| BackendError::Internal(error.to_string()))
+    }
+
+    /// Returns the commitment to value columns of the proof that [`Self::prove_traces`] makes with
+    /// the same seed: the first random numbers that it draws are the same. The proof must hide its
+    /// inputs.
+    pub(super) fn commitment(
+        &self,
+        traces: &Traces,
+        inputs: &[i64],
+        outputs: &[i64],
+        binding: &Digest,
+    ) -> Result<Root, BackendError> {
+        if traces.coefficients.is_empty() {
+            let columns: Vec<_> = traces.tables.iter().collect();
+            return Ok(commit(&self.config, &self.masked(&columns))?.0);
+        }
+        let (tables, publics) = self.statement(inputs, outputs, binding);
+        let committed = self.commit(&traces.coefficients)?;
+        let stage = self.second_stage(tables, &traces.coefficients, committed, &publics)?;
+        Ok(commit(&stage.config, &self.masked(&stage.columns(&traces.tables)))?.0)
+    }
+
+    /// Returns the tables with the statement's public column, and their public values.
+    fn statement(
+        &self,
+        inputs: &[i64],
+        outputs: &[i64],
+        binding: &Digest,
+    ) -> (Vec<Table>, Vec<Vec<Val>>) {
+        let System { plan, tables, .. } = &self.prover.system;
+        let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
+        let tables = with_public(tables, &trace::public_column(inputs, outputs, rows));
+        let publics = public_values(&tables, binding, outputs);
+        (tables, publics)
+    }
+
+    /// Returns the value columns of all tables with the masks of this proof.
+    fn masked(&self, columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
+        masks::mask(columns, &mut Generators::of(&self.seed).masks)
+    }
+
+    /// Proves all tables, with masks if the proof hides their columns.
+    fn prove_tables(
+        &self,
+        config: &Config<S>,
+        tables: &[Table],
+        columns: &[&RowMajorMatrix<Val>],
+        publics: &[Vec<Val>],
+    ) -> Result<Proof<S>, BackendError> {
+        if !self.prover.system.parameters.hides {
+            return self.prover.prove_columns(config, tables, columns, publics);
+        }
+        let masked = self.masked(columns);
+        self.prover.prove_columns(config, tables, &masked.iter().collect::<Vec<_>>(), publics)
+    }
+
+    pub(super) fn prove_staged(
+        &self,
+        tables: Vec<Table>,
+        traces: &Traces,
+        publics: &[Vec<Val>],
+    ) -> Result<StagedProof<S>, BackendError> {
+        let (coefficients, data) = self.commit(&traces.coefficients)?;
+        let stage =
+            self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
+        let proof = self.prove_second_stage(&stage, &traces.tables, publics)?;
+        Ok(StagedProof { coefficients, proof })
+    }
+
+    /// Commits to the coefficients of all polynomials.
+    pub(super) fn commit(
+        &self,
+        coefficients: &[RowMajorMatrix<Val>],
+    ) -> Result<(Root, Data<S>), BackendError> {
+        commit(&self.config, coefficients)
+    }
+
+    /// Draws the challenges, which follow from the commitment, and evaluates the polynomials at
+    /// them.
+    pub(super) fn second_stage(
+        &self,
+        mut tables: Vec<Table>,
+        coefficients: &[RowMajorMatrix<Val>],
+        (root, data): (Root, Data<S>),
+        publics: &[Vec<Val>],
+    ) -> Result<SecondStage<S>, BackendError> {
+        let System { parameters, plan, .. } = &self.prover.system;
+        let first = polynomials_index(&tables)
+            .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
+        let early: Early<S> = early_columns(&tables, root, Some(Arc::new(data)));
+        let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
+        let (challenges, config) = parameters.second_stage(&self.config, early, &publics.concat());
+        let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
+        let late = plan.tables.get(first..).unwrap_or_default();
+        let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
+        for table in tables.iter_mut().skip(first) {
+            table.powers = Some(Arc::clone(&powers));
+        }
+        for (table, columns) in indices.into_iter().zip(coefficients) {
+            if let Some(fixed) = tables.get_mut(table).and_then(|table| table.fixed.as_mut()) {
+                *fixed = Arc::new(config::concatenate_columns(fixed.as_view(), columns.as_view()));
+            }
+        }
+        Ok(SecondStage { config, tables, values })
+    }
+
+    /// Proves all tables, given the value columns of those that do not depend on the challenges.
+    pub(super) fn prove_second_stage(
+        &self,
+        stage: &SecondStage<S>,
+        first: &[RowMajorMatrix<Val>],
+        publics: &[Vec<Val>],
+    ) -> Result<Proof<S>, BackendError> {
+        self.prove_tables(&stage.config, &stage.tables, &stage.columns(first), publics)
+    }
+}
+
+/// Commits to columns of several tables.
+fn commit<S: Scheme>(
+    config: &Config<S>,
+    columns: &[RowMajorMatrix<Val>],
+) -> Result<(Root, Data<S>), BackendError> {
+    config::commit(config, columns).map_err(|error| BackendError::Internal(format!("{error:?}")))
+}
