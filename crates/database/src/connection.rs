@@ -162,9 +162,7 @@ impl<'a> On<'a> {
     /// As [`Self::borrow_connection`], for a statement that writes.
     pub(crate) async fn borrow_writer(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
-            Self::Database(database) => {
-                StatementConnection::Own(database.borrow_writer().await?)
-            }
+            Self::Database(database) => StatementConnection::Own(database.borrow_writer().await?),
             Self::Transaction(transaction) => StatementConnection::Transaction(&mut transaction.0),
         })
     }
