@@ -269,7 +269,7 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         (&[], 0.7, &[]),
     ];
     for (stalled, delay, options) in table {
-        if !is_exhaustive() && matches!(stalled, ["llm"] | ["tts"]) {
+        if !is_exhaustive() && matches!(stalled, ["llm" | "tts"]) {
             continue;
         }
         let server = match stalled {

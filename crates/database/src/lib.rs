@@ -340,7 +340,7 @@ impl Database {
             Pool::Sqlite(_) => "BEGIN IMMEDIATE",
             Pool::Postgres(_) => "BEGIN",
         };
-        Transaction::begin(self.borrow_connection().await?, begin.into_sql_str()).await
+        Transaction::begin(self.borrow_writer().await?, begin.into_sql_str()).await
     }
 
     /// Begins a transaction whose statements all read the same state, while others write; also on a

@@ -109,7 +109,7 @@ impl Statement {
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DatabaseError> {
-        let mut lent = on.into().borrow_connection().await?;
+        let mut lent = on.into().borrow_writer().await?;
         let (connection, limit) = lent.connection()?;
         let changed = async {
             Ok(match connection {

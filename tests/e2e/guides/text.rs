@@ -207,11 +207,15 @@ impl Walkthrough {
     fn run_chutes(&mut self, line: &str) {
         let Some(chutes) = &self.chutes else { return };
         if line.contains("chutes register ") {
-            chutes.told(&format!("{line} --wallets-path wallets"), "y\n", Some(&self.cloud));
+            chutes.run_successfully(
+                &format!("{line} --wallets-path wallets"),
+                "y\n",
+                Some(&self.cloud),
+            );
         } else if line.contains("chutes run ") {
             self.running = Some(chutes.serve());
         } else {
-            chutes.told(&line.replace("pip install -U ", "pip show "), "y\n", None);
+            chutes.run_successfully(&line.replace("pip install -U ", "pip show "), "y\n", None);
         }
     }
 

@@ -213,7 +213,7 @@ impl SearchResults {
                     }),
             ),
             Err(reason) => {
-                self.missing.push(format!("The storage items cannot be read: {reason}."))
+                self.missing.push(format!("The storage items cannot be read: {reason}."));
             }
         }
         if self.pages.is_empty() {

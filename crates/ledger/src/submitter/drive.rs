@@ -114,7 +114,7 @@ impl Submitter {
                 self.send(intent, step, &mut signed, None).await?;
             }
             (State::Signed, EpochTime::Past) => {
-                self.ledger.mark(&mut signed, State::Withdrawn).await?
+                self.ledger.mark(&mut signed, State::Withdrawn).await?;
             }
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.

@@ -296,7 +296,7 @@ fn first_pass_needs_enough_audio() {
         (SpeechTask::Translate, Some("fr"), 3),
     ] {
         let language = language.map(str::to_owned);
-        let policy = failing(Options { task, language, ..lenient() });
+        let policy = failing(Options { language, task, ..lenient() });
         let mut recognition = policy.open(None);
         let steps = speech.chunks(STEP);
         let actual = steps.take_while(|step| recognition.push(step, false).is_ok()).count();

@@ -399,7 +399,7 @@ async fn checking_model_writes_synthetic_texts() {
     let (drafts, shutdown) = (synthetic::Drafts::default(), Shutdown::new());
     let (spawned_drafts, stop) = (drafts.clone(), shutdown.clone());
     shutdown.spawn("drafts", async move {
-        spawned_drafts.keep_ready(&market, &references, &stop).await
+        spawned_drafts.keep_ready(&market, &references, &stop).await;
     });
     let mut texts = std::collections::HashSet::new();
     for _ in 0..20 {

@@ -69,7 +69,7 @@ impl TextRequest {
         let mut fields = Fields::parse(body)?;
         let (messages, images) = fields.messages()?;
         let wants_logprobs = fields.flag("logprobs")?;
-        let mut further = Map::new();
+        let mut extra_fields = Map::new();
         if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
             if !wants_logprobs {
                 return Err(GatewayError::field(
@@ -77,16 +77,17 @@ impl TextRequest {
                     "top_logprobs requires logprobs = true",
                 ));
             }
-            further.insert("top_logprobs".to_owned(), top.into());
+            extra_fields.insert("top_logprobs".to_owned(), top.into());
         }
         let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
-        fields.tools(&mut further)?;
-        fields.template_options(&mut further)?;
-        for (name, words) in
-            [("reasoning_effort", EFFORTS.as_slice()), ("verbosity", VERBOSITIES.as_slice())]
-        {
+        fields.tools(&mut extra_fields)?;
+        fields.template_options(&mut extra_fields)?;
+        for (name, words) in [
+            ("reasoning_effort", REASONING_EFFORTS.as_slice()),
+            ("verbosity", VERBOSITIES.as_slice()),
+        ] {
             let expected = format!("one of {}", words.join(", "));
-            fields.pass_on(name, &mut further, &expected, |value| {
+            fields.copy_field(name, &mut extra_fields, &expected, |value| {
                 value.as_str().is_some_and(|word| words.contains(&word))
             })?;
         }
@@ -98,7 +99,8 @@ impl TextRequest {
             is_text,
             "modalities must be [\"text\"]; the models write only texts",
         )?;
-        let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
+        let request =
+            fields.request(TextInput::Messages(messages), wants_logprobs, extra_fields)?;
         Self { form, ..request }.with_images(images)?.within_limits()
     }
 
@@ -121,7 +123,7 @@ impl TextRequest {
             Some(Value::Array(prompts)) => split_prompts(prompts),
             _ => None,
         };
-        let (prompt, further_prompts) = prompts.ok_or_else(|| {
+        let (prompt, extra_prompts) = prompts.ok_or_else(|| {
             GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
         })?;
         fields.refuse_unless_off("suffix")?;
@@ -133,13 +135,16 @@ impl TextRequest {
                 "echo cannot be combined with logprobs: miners send none of the prompt's tokens";
             return Err(GatewayError::field("echo", message));
         }
-        let further = logprobs
+        let extra_fields = logprobs
             .filter(|top| *top > 1)
             .map(|top| ("logprobs".to_owned(), top.into()))
             .into_iter();
-        let request =
-            fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
-        let request = Self { further_prompts, form: ChoiceForm::Completion { echoes }, ..request };
+        let request = fields.request(
+            TextInput::Prompt(prompt),
+            logprobs.is_some(),
+            extra_fields.collect(),
+        )?;
+        let request = Self { extra_prompts, form: ChoiceForm::Completion { echoes }, ..request };
         request.with_best_of(best_of)?.within_limits()
     }
 
@@ -187,20 +192,22 @@ impl TextRequest {
 
     /// Returns the maximum number of tokens of all answers together.
     pub(crate) fn most_total_tokens(&self) -> u64 {
-        let is_large = u64::try_from(self.all_answers()).is_ok_and(|count| count > MOST_LONGEST);
+        let is_large =
+            u64::try_from(self.all_answers()).is_ok_and(|count| count > MAX_LONGEST_ANSWERS);
         if self.streams || !self.wants_logprobs || !is_large {
             return MAX_TOTAL_TOKENS;
         }
-        let further = &self.payload.further;
+        let extra_fields = &self.payload.extra_fields;
         // In completions, `logprobs` is the number of alternatives.
-        let alternatives = further.get("top_logprobs").or_else(|| further.get("logprobs"));
+        let alternatives =
+            extra_fields.get("top_logprobs").or_else(|| extra_fields.get("logprobs"));
         let alternatives = alternatives.and_then(Value::as_u64).unwrap_or(0);
         MAX_TOTAL_TOKENS / alternatives.saturating_add(1)
     }
 
     /// Returns the number of prompts; 1 for a chat.
     pub(crate) fn prompts(&self) -> usize {
-        self.further_prompts.len().saturating_add(1)
+        self.extra_prompts.len().saturating_add(1)
     }
 
     /// Returns the number of answers to all prompts.
@@ -212,7 +219,7 @@ impl TextRequest {
     pub(crate) fn echo(&self) -> Vec<String> {
         match (&self.payload.input, self.form) {
             (TextInput::Prompt(first), ChoiceForm::Completion { echoes: true }) => {
-                std::iter::once(first).chain(&self.further_prompts).cloned().collect()
+                std::iter::once(first).chain(&self.extra_prompts).cloned().collect()
             }
             _ => Vec::new(),
         }

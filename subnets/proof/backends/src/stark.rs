@@ -405,10 +405,14 @@ fn polynomials_index(tables: &[Table]) -> Option<usize> {
 }
 
 /// Returns the columns that are committed before the challenges.
-fn early_columns<S: Scheme>(tables: &[Table], root: Root, data: Option<Arc<Data<S>>>) -> Early<S> {
+fn early_columns<S: Scheme>(
+    tables: &[Table],
+    root: Root,
+    data: Option<Arc<Data<S>>>,
+) -> EarlyColumns<S> {
     let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
     let tables = tables.map(|(index, table)| (index, table.fixed_width()));
-    Early { tables: tables.collect(), root, data }
+    EarlyColumns { tables: tables.collect(), root, data }
 }
 
 /// Verifies proofs of one circuit.

@@ -191,7 +191,8 @@ fn openings_of_other_inputs_are_rejected() {
         change(&mut changed);
         bundle.verify_opening(&changed, &Backends::default()).unwrap_err().to_string()
     };
-    let changes: [(&dyn Fn(&mut Opening), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Opening);
+    let changes: [(Change<'_>, &str); 7] = [
         (&|opening| opening.inputs[0] ^= 1, "other inputs"),
         (&|opening| opening.seed = Seed::from_bytes([1; 32]), "other inputs"),
         (&|opening| opening.seed = other_opening.seed.clone(), "other inputs"),

@@ -180,7 +180,7 @@ impl Examiner {
         };
         match &answer {
             Ok((Outcome::Verified { time, .. }, _)) => {
-                assignment.settle(AssignmentOutcome::Verified(*time))
+                assignment.settle(AssignmentOutcome::Verified(*time));
             }
             Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => {
                 assignment.settle(AssignmentOutcome::Failed);

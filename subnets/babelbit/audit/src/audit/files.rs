@@ -164,7 +164,7 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
         let actual_hash = members.get(name);
         (actual_hash != Some(hash)).then(|| {
             let mismatch = Mismatch::new(
-                Place::Bundle,
+                MismatchLocation::Bundle,
                 format!("{name} sha256"),
                 json!(actual_hash),
                 json!(hash),

@@ -166,7 +166,7 @@ async fn a_changed_ledger_is_reported() {
     let report = run.audit().await;
     assert!(
         mismatch_locations(&report).contains(&(
-            Place::Ledger,
+            MismatchLocation::Ledger,
             Some(3),
             Some(1),
             "heard.transcript.text"

@@ -36,7 +36,7 @@ pub(super) struct HeardWord {
 
 impl HeardWord {
     /// Creates a word from one with the recogniser's punctuation.
-    pub(super) fn new(word: Word) -> Self {
+    pub(super) fn new(mut word: Word) -> Self {
         let text = plain(&word.text);
         // A mark after a single letter belongs to an initial or an abbreviation, such as "J." or
         // "U.S.", of which Whisper makes the words " U" and ".S.".
@@ -44,7 +44,8 @@ impl HeardWord {
         let ends_clause = word.text.trim_end_matches(CLOSING_MARKS).ends_with(CLAUSE_END_MARKS)
             && !is_letter
             && !CLINGING.contains(&text.as_str());
-        Self { word: Word { text, ..word }, ends_clause }
+        word.text = text;
+        Self { word, ends_clause }
     }
 }
 

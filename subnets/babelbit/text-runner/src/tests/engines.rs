@@ -135,10 +135,12 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
         "utterance 1 of dialogue \"unknown\" has 5005 bytes, the limit is 4096; hint: split the utterance in the \
          engine's challenge"
     );
-    let asked = echo.asked.lock().unwrap();
-    let asked: Vec<_> =
-        asked.iter().map(|request| (request.prefix.as_str(), request.context.as_str())).collect();
-    assert_eq!(asked, [("one", ""), ("two", "one"), ("four", "one")]);
+    let requests = echo.requests.lock().unwrap();
+    let requests: Vec<_> = requests
+        .iter()
+        .map(|request| (request.prefix.as_str(), request.context.as_str()))
+        .collect();
+    assert_eq!(requests, [("one", ""), ("two", "one"), ("four", "one")]);
 }
 
 /// A dialogue that has only an overlong utterance, and one that follows without an end token.
@@ -201,7 +203,7 @@ async fn an_engine_without_positions_is_played() {
         .await
         .unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
-    let asked = echo.asked.lock().unwrap();
-    let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
+    let requests = echo.requests.lock().unwrap();
+    let prefixes: Vec<_> = requests.iter().map(|request| request.prefix.as_str()).collect();
     assert_eq!(prefixes, ["one", "one two", "three", "three four"]);
 }

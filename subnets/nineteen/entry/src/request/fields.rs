@@ -70,17 +70,17 @@ impl Fields {
     }
 
     /// Copies a field to the miner's request unchanged if its value is valid.
-    pub(super) fn pass_on(
+    pub(super) fn copy_field(
         &mut self,
         name: &'static str,
-        further: &mut Map<String, Value>,
+        extra_fields: &mut Map<String, Value>,
         expected: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> Result<(), GatewayError> {
         match self.take(name) {
             None => Ok(()),
             Some(value) if fits(&value) => {
-                further.insert(name.to_owned(), value);
+                extra_fields.insert(name.to_owned(), value);
                 Ok(())
             }
             Some(_) => Err(GatewayError::field(name, format!("{name} must be {expected}"))),

@@ -18,7 +18,7 @@ impl Fields {
         mut self,
         input: TextInput,
         wants_logprobs: bool,
-        mut further: Map<String, Value>,
+        mut extra_fields: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
         let choices = self.whole("n", 1, MAX_CHOICES)?.unwrap_or(1);
@@ -41,12 +41,12 @@ impl Fields {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }
         if min_tokens > 0 {
-            further.insert("min_tokens".to_owned(), min_tokens.into());
+            extra_fields.insert("min_tokens".to_owned(), min_tokens.into());
         }
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
-        self.sampling(&mut further)?;
+        self.sampling(&mut extra_fields)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| {
@@ -74,13 +74,13 @@ impl Fields {
             seed,
             top_p,
             max_tokens: maximum,
-            further,
+            extra_fields,
         };
         let choices = usize::try_from(choices).unwrap_or(1);
         Ok(TextRequest {
             model,
             payload,
-            further_prompts: Vec::new(),
+            extra_prompts: Vec::new(),
             form,
             max_tokens,
             min_tokens,
@@ -95,26 +95,34 @@ impl Fields {
     }
 
     /// Parses the fields for tools and the response format.
-    pub(crate) fn tools(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    pub(crate) fn tools(
+        &mut self,
+        extra_fields: &mut Map<String, Value>,
+    ) -> Result<(), GatewayError> {
         let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
-        self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
-            let tools = value.as_array();
-            tools.is_some_and(|tools| {
-                (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
-            })
-        })?;
+        self.copy_field(
+            "tools",
+            extra_fields,
+            "an array of 1..=128 tools, each with a type",
+            |value| {
+                let tools = value.as_array();
+                tools.is_some_and(|tools| {
+                    (1..=MAX_TOOLS).contains(&tools.len()) && tools.iter().all(has_type)
+                })
+            },
+        )?;
         let is_choice = |value: &Value| match value {
             Value::String(choice) => matches!(choice.as_str(), "none" | "auto" | "required"),
             choice => has_type(choice),
         };
-        self.pass_on(
+        self.copy_field(
             "tool_choice",
-            further,
+            extra_fields,
             "none, auto, required or an object with a type",
             is_choice,
         )?;
-        self.pass_on("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
-        self.pass_on("response_format", further, "an object with a type", has_type)
+        self.copy_field("parallel_tool_calls", extra_fields, "true or false", Value::is_boolean)?;
+        self.copy_field("response_format", extra_fields, "an object with a type", has_type)
     }
 
     fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {

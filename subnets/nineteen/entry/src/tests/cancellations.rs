@@ -244,7 +244,7 @@ async fn interrupted_request_is_free() {
         stream.write_all(&head_and_body[..bytes]).await.unwrap();
         match ending {
             Disconnect::Close | Disconnect::Reset => {
-                disconnect(stream, matches!(ending, Disconnect::Reset))
+                disconnect(stream, matches!(ending, Disconnect::Reset));
             }
             Disconnect::HalfClose => {
                 stream.shutdown().await.unwrap();

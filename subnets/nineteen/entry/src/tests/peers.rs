@@ -276,7 +276,8 @@ async fn anthropic_python_client_is_compatible() {
 /// `TAONET_TEST_ALL` is set: their generation takes most of the time.
 fn schemathesis_settings() -> String {
     const EVERY_REQUEST: &str = "\nmax-examples = 60\n";
-    let settings = std::fs::read_to_string(here("src/tests/peers/schemathesis.toml")).unwrap();
+    let settings =
+        std::fs::read_to_string(manifest_path("src/tests/peers/schemathesis.toml")).unwrap();
     assert_eq!(settings.matches(EVERY_REQUEST).count(), 1);
     if is_exhaustive() {
         settings

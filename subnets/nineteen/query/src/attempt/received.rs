@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use crate::failure::AttemptError;
-use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
+use crate::sse::{Event, Events, MAX_DEPTH, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
 use crate::{Chunk, ChunkBody, Request};
 
@@ -112,7 +112,7 @@ impl ReceivedAnswer {
             answer.pointer("/choices/0/message/content").or(answer.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
         if let Some(body) = sampled_body {
-            if depth(&answer) > DEEPEST {
+            if depth(&answer) > MAX_DEPTH {
                 return Err(StreamFault::TooDeep.into());
             }
             // JSON is UTF-8, as the parser has verified.

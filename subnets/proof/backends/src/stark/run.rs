@@ -6,7 +6,7 @@ use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::Digest;
 
 use super::air::Table;
-use super::config::{self, Config, Data, Early, Generators, Proof, Root, Scheme, Val};
+use super::config::{self, Config, Data, EarlyColumns, Generators, Proof, Root, Scheme, Val};
 use super::projection::Powers;
 use super::trace::{self, Traces};
 use super::{
@@ -160,7 +160,7 @@ impl<S: Scheme> ProofRun<'_, S> {
         let System { parameters, plan, .. } = &self.prover.system;
         let first = polynomials_index(&tables)
             .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
-        let early: Early<S> = early_columns(&tables, root, Some(Arc::new(data)));
+        let early: EarlyColumns<S> = early_columns(&tables, root, Some(Arc::new(data)));
         let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
