@@ -245,12 +245,11 @@ fn play_ferry(policy: &str) -> Vec<Value> {
 #[test]
 fn an_incremental_miner_speaks_before_the_last_frame() {
     require_models();
-    // With AlignAtt, the small model hears more of the repetitions in the third utterance, and the
-    // reply is too late.
-    for (policy, most_late) in [("local-agreement", 0), ("alignatt", 1)] {
+    // With AlignAtt, the small model misunderstands the first utterance.
+    for (policy, max_failures) in [("local-agreement", 0), ("alignatt", 1)] {
         let utterances = play_ferry(policy);
         assert_eq!(utterances.len(), 4);
-        let mut late = 0;
+        let mut failures = 0;
         for utterance in &utterances {
             let number = |field: &str| {
                 utterance[field].as_f64().unwrap_or_else(|| panic!("{field}: {utterance:#}"))
@@ -260,12 +259,11 @@ fn an_incremental_miner_speaks_before_the_last_frame() {
                 begins < number("source_duration_sec") * 0.9,
                 "the reply begins at {begins} s: {utterance:#}"
             );
-            // It has heard the words, too.
+            // It is in time, and has heard the words, too.
             let is_late = utterance["score_breakdown"]["gate"] == "too_late";
-            late += usize::from(is_late);
-            assert!(is_late || number("accuracy") > 0.7, "{policy}: {utterance:#}");
+            failures += usize::from(is_late || number("accuracy") <= 0.7);
         }
-        assert!(late <= most_late, "{policy}: {late} replies are too late: {utterances:#?}");
+        assert!(failures <= max_failures, "{policy}: {failures} replies fail: {utterances:#?}");
     }
 }
 

@@ -319,6 +319,10 @@ fn all_facts() -> Vec<Sample> {
         Sample::facts("proof/prove/many.rs", &[
             ["first.json", "valid"], ["second.json", "the proof is invalid: the openings do not match the commitment"],
         ]),
+        Sample::facts("proof/prove/reveal.rs", &[
+            ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["commitment to the inputs", HASH],
+            ["inputs", "-123456, 123456, 0, 1, 2, 3, 4, 5, 6, 7 … (784)"],
+        ]),
         Sample::facts("proof/table.rs", &[
             ["circuit", HASH], ["input", "1×28×28, integers of -128..=127, divided by 2^7"], ["multiply-adds", "9650000"],
             ["quantisation", "errors on 1234 samples, calibrated on 123 others: mean 0.00123, largest 0.12345\naccuracy 98.76 % before, 98.54 % after"],
