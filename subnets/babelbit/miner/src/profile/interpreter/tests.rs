@@ -265,7 +265,7 @@ fn invented_words_do_not_make_a_reply_much_longer_than_its_source() {
     assert!((duration..=duration + 3.0).contains(&spoken), "{spoken} s in {duration} s");
 }
 
-/// At 110 words per minute, a voice needs more time than a speaker of 150, but all of it is within
+/// At 100 words per minute, a voice needs more time than a speaker of 150, but all of it is within
 /// the validators' limit on the time after the source.
 #[test]
 fn slow_voice_leaves_no_words_out() {
@@ -282,7 +282,7 @@ fn slow_voice_leaves_no_words_out() {
         "gardens near tall towers",
     ];
     let (mut stages, voicebox) = interpreter(&[phrases; 2].concat());
-    let voice = Voice { words_per_minute: 110, ..InterpreterVoice::default().voice };
+    let voice = Voice { words_per_minute: 100, ..InterpreterVoice::default().voice };
     stages.speaker = Speaker::new(Arc::clone(&voicebox) as Arc<dyn Synthesizer>, voice);
     let mut session = stages.open_session(1, None);
     let source = source(&[1400; 20]);
