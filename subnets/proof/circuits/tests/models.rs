@@ -183,6 +183,8 @@ fn models_are_proven_with_hidden_inputs() {
 
 #[test]
 fn openings_of_other_inputs_are_rejected() {
+    type Change<'a> = &'a dyn Fn(&mut Opening);
+
     let model = ShippedModel::DiabetesRegression;
     let (_, bundle, opening) = proven_with_hidden_inputs(model);
     let (_, other_bundle, other_opening) = proven_with_hidden_inputs(model);
@@ -191,7 +193,6 @@ fn openings_of_other_inputs_are_rejected() {
         change(&mut changed);
         bundle.verify_opening(&changed, &Backends::default()).unwrap_err().to_string()
     };
-    type Change<'a> = &'a dyn Fn(&mut Opening);
     let changes: [(Change<'_>, &str); 7] = [
         (&|opening| opening.inputs[0] ^= 1, "other inputs"),
         (&|opening| opening.seed = Seed::from_bytes([1; 32]), "other inputs"),
