@@ -131,6 +131,8 @@ pub(crate) fn wait(event: Event, until: Option<u64>) -> bool {
     let Some(thread) = NUMBER.get() else { return false };
     let is_ending = with(|threads| threads.is_ending && until.is_some());
     if is_ending == Some(true) {
+        // A thread that waits in a loop would otherwise keep its turn from the one it waits for.
+        give_way();
         return false;
     }
     hand_over(|threads| {

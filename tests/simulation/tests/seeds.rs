@@ -27,6 +27,14 @@ fn assert_repeats(seed: &str, least: usize) {
     assert!(events > least, "only {events} events");
 }
 
+/// With this seed, threads that wait for time again and again kept the turn from the one that they
+/// waited for.
+#[test]
+fn process_with_timed_waits_ends() {
+    let output = simulate(&["84"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn repeated_seed_has_the_same_events() {
     assert_repeats("7", 1_000);
