@@ -115,11 +115,11 @@ fn classify(error: RunError) -> anyhow::Error {
 
 fn observe(progress: &ProgressBar, event: &RunEvent) {
     match event {
-        RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
+        RunEvent::Challenge { challenge_uid, title, utterances, miners, .. } => {
             // Interrupted challenges can resume after the current one, so this event can repeat.
             progress.set_position(0);
             progress.set_length((utterances * miners) as u64);
-            progress.set_message(challenge_uid.clone());
+            progress.set_message(title.as_ref().unwrap_or(challenge_uid).clone());
         }
         RunEvent::Played { .. } => progress.inc(1),
         RunEvent::Failed { miner, utterance_index, error } => {

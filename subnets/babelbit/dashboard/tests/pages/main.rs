@@ -126,7 +126,7 @@ async fn every_page_shows_the_contest() {
         "class=\"window\"",
         "class=\"wave\"",
         "Play the source",
-        "1 − (end after source ÷ allowed)^2",
+        "1 − (latency ÷ allowed)^2",
         "RuntimeError:boom",
     ] {
         assert!(body.contains(part), "{part}: {body}");
