@@ -1,4 +1,5 @@
-//! The strip at the top of each page: whether each subnet works.
+//! The strip at the top of each page, and its part of the overview in a terminal: whether each
+//! subnet works.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use taonet_primitives::counted;
 
 use crate::format::shown;
 use crate::layout::live;
+use crate::panel::{Content, Panel};
 use crate::site::Section;
 use crate::view::View;
 
@@ -148,6 +150,19 @@ pub(crate) fn strip(view: &View, entries: &[Health]) -> Markup {
             nav.health aria-label="Health of the subnets" { (live("health", &list)) }
         }
     }
+}
+
+/// Returns the entries for a terminal; `None` without several, which the panels of a single subnet
+/// replace.
+pub(crate) fn panel(entries: &[Health]) -> Option<Panel> {
+    if entries.len() < 2 {
+        return None;
+    }
+    let figure = |entry: &Health| {
+        (entry.name, format!("{}, {}", entry.condition.word(), shown(&entry.fact)))
+    };
+    let figures = entries.iter().map(figure).collect();
+    Some(Panel { title: "Health".to_owned(), problem: None, content: Content::Figures(figures) })
 }
 
 #[cfg(test)]

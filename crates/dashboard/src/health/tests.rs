@@ -9,7 +9,6 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::access::Access;
 use crate::changes::Changes;
-use crate::panel::Panel;
 use crate::site::{Dashboard, Link, Site};
 
 /// A section with a subnet, problems and failed services.
@@ -103,6 +102,18 @@ fn problems_without_a_subnet_have_their_own_entry() {
     let expected = (OTHER_SOURCES, "degraded", "1 problem".to_owned());
     assert_eq!(entries(&sections).last(), Some(&expected));
     assert!(entries(&[chain]).is_empty(), "a page without subnets has no strip");
+}
+
+#[test]
+fn terminal_has_the_words_of_the_page() {
+    let sections = [subnet("Babelbit", Condition::Healthy)];
+    assert_eq!(panel(&of(&sections)), None, "the subnet's panels");
+    let sections = [subnet("Babelbit", Condition::Healthy), subnet("Proof", Condition::Stopped)];
+    let figures = vec![
+        ("Babelbit", "healthy, 2 of 2 miners answer".to_owned()),
+        ("Proof", "stopped, 2 of 2 miners answer".to_owned()),
+    ];
+    assert_eq!(panel(&of(&sections)).unwrap().content, Content::Figures(figures));
 }
 
 #[test]
