@@ -118,7 +118,7 @@ fn cells(row: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
-/// Returns a miner's columns in a report of its contest: score, accuracy, rate, late by, wall
+/// Returns a miner's columns in a report of its contest: score, accuracy, rate, latency, wall
 /// clock, lost points.
 fn columns(miner: &Value) -> [String; 6] {
     let value = |name: &str| miner[name].as_f64();

@@ -203,6 +203,8 @@ fn a_file_is_played_and_its_files_are_kept() {
     let arguments = ["--challenge", ferry.to_str().unwrap(), "--keep", keep.to_str().unwrap()];
     let played = document(&demo(&arguments));
     assert_eq!(played["challenges"][0]["title"], "The ferry");
+    assert_eq!(played["challenges"][0]["report"]["title"], "The ferry");
+    assert_eq!(played["challenges"][0]["report"]["challenge_uid"], "ferry");
     assert_eq!(played["challenges"][0]["report"]["outcome"], "finished");
     check_files(&keep, &played);
 

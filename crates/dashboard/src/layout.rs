@@ -3,6 +3,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::{ICON, SCRIPT, STYLE};
 use crate::format::shown;
+use crate::health;
 use crate::view::{Theme, View};
 
 /// Wraps a part of a page that the script replaces when data changes. `id` must be unique in the
@@ -25,11 +26,12 @@ pub fn problem(title: &str, reason: &str) -> Markup {
 }
 
 /// Renders whether a validator runs, which has records if `is_known`, and none for a long time if
-/// `is_silent`.
+/// `is_silent`. A running one is not marked as good: whether it is healthy, the strip at the top of
+/// the page says.
 pub fn activity(is_known: bool, is_silent: bool) -> Markup {
     html! {
         @if is_silent { span.badge.bad { "stopped" } }
-        @else if is_known { span.badge.ok { "running" } }
+        @else if is_known { span.badge { "running" } }
     }
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> 
                         }
                     }
                 }
+                (health::strip(view, &site.health()))
                 main id="content" tabindex="-1" { (body) }
                 footer { p { "Read-only · times in UTC · taonet " (env!("CARGO_PKG_VERSION")) } }
             }

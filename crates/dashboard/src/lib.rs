@@ -6,8 +6,9 @@
 //! marked with [`live`]. A subnet adds its pages by implementing [`Section`]; [`ChainSection`]
 //! shows the chain, [`WeightsSection`] the weight ledger, [`ServicesSection`] the state of daemons,
 //! and [`LogSection`] log files. While a section has [`problems`](Section::problems), such as a
-//! service that has failed, open pages show their number in place of "live". [`NoticeSection`]
-//! shows a message, such as what has stopped at the end of a demonstration.
+//! service that has failed, open pages show their number in place of "live". A strip at the top of
+//! each page shows the [`health`](Section::health) of every subnet. [`NoticeSection`] shows a
+//! message, such as what has stopped at the end of a demonstration.
 //!
 //! ```
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard, LogSection};
@@ -50,6 +51,7 @@ mod changes;
 pub mod draw;
 mod file;
 mod format;
+mod health;
 mod layout;
 mod log;
 mod notice;
@@ -70,6 +72,7 @@ pub use chain::ChainSection;
 pub use changes::Changes;
 pub use file::{open_file, send_file};
 pub use format::{ago, duration, grouped, now_unix, number, percent, shortened, shown, timestamp};
+pub use health::{AnsweringMiners, Condition, Health};
 pub use layout::{activity, live, problem};
 pub use log::LogSection;
 pub use notice::NoticeSection;

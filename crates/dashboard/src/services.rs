@@ -144,6 +144,12 @@ impl Section for ServicesSection {
         self.source.states().iter().filter_map(State::problem).collect()
     }
 
+    fn failed_services(&self) -> Vec<String> {
+        let states = self.source.states();
+        let failed = states.iter().filter(|state| state.problem().is_some());
+        failed.map(|state| state.address.name.clone()).collect()
+    }
+
     fn routes(self: Arc<Self>) -> Router<Site> {
         let list = Arc::clone(&self);
         Router::new()

@@ -25,6 +25,7 @@ use crate::assets;
 use crate::base_path::BasePath;
 use crate::changes::Changes;
 use crate::format::shown;
+use crate::health::{self, Health};
 use crate::layout::{live, split_hint};
 use crate::panel::Panel;
 use crate::view::{Theme, View};
@@ -76,6 +77,18 @@ pub trait Section: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns the entry of the section's subnet in the strip at the top of each page; `None` if
+    /// the section shows no subnet. A subnet with [`problems`](Self::problems) is not healthy.
+    fn health(&self) -> Option<Health> {
+        None
+    }
+
+    /// Returns the names of the services that have failed. Each is one of the
+    /// [`problems`](Self::problems), too.
+    fn failed_services(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns the routes of the section's pages. Handlers extract a [`View`]. Requests other than
     /// GET and HEAD reach a handler only from pages of this site; the handler must limit their
     /// bodies.
@@ -116,6 +129,11 @@ impl Site {
     /// Returns the current problems of all sections.
     pub(crate) fn problems(&self) -> Vec<String> {
         self.0.sections.iter().flat_map(|section| section.problems()).collect()
+    }
+
+    /// Returns the entries of the strip at the top of each page.
+    pub(crate) fn health(&self) -> Vec<Health> {
+        health::of(&self.0.sections)
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::changes::Changes;
 use crate::format::{now_unix, timestamp};
+use crate::health;
 use crate::site::Section;
 use render::{Position, render};
 
@@ -68,7 +69,9 @@ impl Top {
 
     /// Draws the overview, with the time `now_unix` (in seconds since the Unix epoch) in its title.
     pub fn draw(&mut self, frame: &mut Frame<'_>, now_unix: i64) {
-        let panels: Vec<_> = self.sections.iter().flat_map(|section| section.panels()).collect();
+        let health = health::panel(&health::of(&self.sections));
+        let details = self.sections.iter().flat_map(|section| section.panels());
+        let panels: Vec<_> = health.into_iter().chain(details).collect();
         render(frame, &panels, &mut self.position, &timestamp(now_unix));
     }
 

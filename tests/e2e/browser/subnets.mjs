@@ -8,6 +8,9 @@ import { DESKTOP, PHONE, Visitor } from "./visitor.mjs";
 const [, , , url, target, state] = process.argv;
 const visitor = await Visitor.start(url);
 
+/** The strip with the health of every subnet. */
+const ALL_SUBNETS = ".health:has(li:nth-child(4))";
+
 /**
  * Writes `NAME.png` once `ready` is on the page: as high as the screen, or as the page with `fullPage`; from the top of
  * the page, or of the element `from`.
@@ -24,12 +27,12 @@ async function picture(name, path, { ready = "h1, h2", from, fullPage = false, .
 
 if (state === "running") {
   await picture("subnets", "/", { viewport: DESKTOP, deviceScaleFactor: 1, colorScheme: "dark", fullPage: true });
-  // The overview begins with Babelbit, whose leaderboard takes a screen of a phone; the other
-  // subnets follow.
-  await picture("phone-babelbit", "/", { viewport: PHONE });
-  await picture("phone-overview", "/", { viewport: PHONE, from: "#nineteen" });
+  // The first screen has the health of every subnet, and then begins with Babelbit.
+  await picture("phone-overview", "/", { viewport: PHONE, ready: ALL_SUBNETS });
+  await picture("phone-babelbit", "/", { viewport: PHONE, from: "#babelbit" });
   for (const subnet of ["nineteen", "proof", "prompting"]) await picture(`phone-${subnet}`, `/${subnet}`, { viewport: PHONE });
 } else {
-  await picture("phone-failed", "/", { viewport: PHONE, colorScheme: "dark", ready: "text=1 failing" });
+  const failed = `${ALL_SUBNETS}:has(.condition.degraded):has-text("1 of 2 miners answers")`;
+  await picture("phone-failed", "/", { viewport: PHONE, colorScheme: "dark", ready: failed });
 }
 await visitor.finish({ target });

@@ -86,7 +86,7 @@ fn prices_costs_and_starts_are_shown() {
     );
     let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
     assert_eq!(text(&["subnets", "burn-cost"]).trim(), "1000 TAO");
-    assert!(text(&["subnets", "price", BABELBIT]).contains("TAO per alpha"));
+    assert!(text(&["subnets", "price", BABELBIT]).contains("spot price"));
     assert!(text(&["subnets", "check-start", BABELBIT]).contains("has been started"));
     assert!(text(&["subnets", "check-start", CALM]).contains("subnet 1"));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,43 @@ pub(super) fn report(script: &mut Command) -> Value {
         script.output().expect("Node.js is missing: install the package nodejs, or run ./test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Writes the scores of a validator of proofs with 12 miners.
+fn record_proofs(state: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let book = runtime.block_on(Book::open(state)).unwrap();
+    for number in 0..60_u8 {
+        let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
+        let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
+        let (miner, kind) =
+            (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
+        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
+            .unwrap();
+    }
+}
+
+/// Writes the steps of a validator of text prompting with 30 miners, of which 6 fail.
+fn record_steps(state: &Path) {
+    let answer = |uid: u8| AnswerRecord {
+        uid: Uid(uid.into()),
+        hotkey: Hotkey::from_bytes([uid; 32]),
+        share: 1.0 / 30.0,
+        reward: f64::from(uid) / 30.0,
+        parts: BTreeMap::new(),
+        completion: "The old ferry crosses the harbour twice a day, and ".repeat(4),
+        error: (uid.is_multiple_of(5)).then(|| "timeout: no response in time".to_owned()),
+        seconds: 0.75,
+    };
+    let step = StepRecord {
+        question: "How often does the old ferry cross the harbour, and where does it land?"
+            .repeat(3),
+        request: None,
+        seed: None,
+        answers: (0..30).map(answer).collect(),
+    };
+    let line = format!("\n{}", serde_json::to_string(&step).unwrap());
+    std::fs::write(state.join("events.jsonl"), line.repeat(40)).unwrap();
 }
 
 #[test]
@@ -163,17 +201,7 @@ fn proof_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let book = runtime.block_on(Book::open(&state)).unwrap();
-    for number in 0..60_u8 {
-        let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
-        let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
-        let (miner, kind) =
-            (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
-        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
-            .unwrap();
-    }
-    drop(book);
+    record_proofs(&state);
     let daemon = Daemon::start(tao().args(["dashboard", "--proof"]).arg(&state));
     // After two reads, no figure changes.
     wait_for(&format!("{}/proof", daemon.url()), ">0.00<");
@@ -189,25 +217,7 @@ fn proof_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
 fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let answer = |uid: u8| AnswerRecord {
-        uid: Uid(uid.into()),
-        hotkey: Hotkey::from_bytes([uid; 32]),
-        share: 1.0 / 30.0,
-        reward: f64::from(uid) / 30.0,
-        parts: BTreeMap::new(),
-        completion: "The old ferry crosses the harbour twice a day, and ".repeat(4),
-        error: (uid.is_multiple_of(5)).then(|| "timeout: no response in time".to_owned()),
-        seconds: 0.75,
-    };
-    let step = StepRecord {
-        question: "How often does the old ferry cross the harbour, and where does it land?"
-            .repeat(3),
-        request: None,
-        seed: None,
-        answers: (0..30).map(answer).collect(),
-    };
-    let line = format!("\n{}", serde_json::to_string(&step).unwrap());
-    std::fs::write(folder.path().join("events.jsonl"), line.repeat(40)).unwrap();
+    record_steps(folder.path());
     let daemon = Daemon::start(tao().args(["dashboard", "--prompting"]).arg(folder.path()));
     wait_for(&format!("{}/prompting", daemon.url()), "uid 29");
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
@@ -215,6 +225,39 @@ fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_script
     for kind in ["/?", "/prompting?"] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
+}
+
+#[test]
+fn health_of_every_subnet_is_on_the_first_screen() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let [contest, market, proofs, steps] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    played_market(market.path());
+    record_proofs(&proofs.path().join("state"));
+    record_steps(steps.path());
+    // Nobody listens at the address of the service.
+    let mut sources = dashboard(contest.path(), &["--service", "proof=http://127.0.0.1:9"]);
+    sources.arg("--nineteen").arg(market.path());
+    sources.arg("--proof").arg(proofs.path().join("state"));
+    let daemon = Daemon::start(sources.arg("--prompting").arg(steps.path()));
+    wait_for(&format!("{}/nineteen", daemon.url()), "Miner ");
+    for fact in ["1 service fails", "24 of 30 miners answer"] {
+        wait_for(daemon.url(), fact);
+    }
+    let report = report(browser.browser_script("health.mjs").arg(daemon.url()));
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap().to_owned();
+    let entries: Vec<_> = report["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| ["name", "condition", "fact"].map(|field| text(entry, field)))
+        .collect();
+    let [babelbit, nineteen, proof, prompting] = entries.as_slice() else { panic!("{report}") };
+    assert_eq!(babelbit, &["Babelbit", "waiting", "no challenge yet"]);
+    assert_eq!(nineteen[..2], ["Nineteen", "healthy"]);
+    assert!(nineteen[2].ends_with(" miners answer"), "{report}");
+    assert_eq!(proof, &["Proof", "degraded", "1 service fails"]);
+    assert_eq!(prompting, &["Prompting", "healthy", "24 of 30 miners answer"]);
+    assert_eq!(report["mark"], "1 problem", "{report}");
 }
 
 #[test]

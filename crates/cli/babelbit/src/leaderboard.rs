@@ -40,7 +40,7 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         .unwrap_or_default();
     let head = format!(
         "{} · {outcome} · {} in {:.1} s",
-        printable(&report.challenge_uid),
+        printable(report.title.as_ref().unwrap_or(&report.challenge_uid)),
         counted(report.utterances, "utterance"),
         report.wall_sec
     );

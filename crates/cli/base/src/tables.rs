@@ -121,7 +121,7 @@ pub static CONVICTIONS: [Column; 3] =
 
 /// Columns of `tao subnets price`.
 pub static PRICES: [Column; 4] =
-    [number("netuid"), number("TAO per alpha"), number("moving average"), text("name").rank(1)];
+    [number("netuid"), number("spot price, τ"), number("moving average"), text("name").rank(1)];
 
 /// Columns of `tao subnets mechanisms emissions`.
 pub static MECHANISMS: [Column; 3] = [number("mechanism"), number("parts"), number("share")];
@@ -211,7 +211,7 @@ pub static SUBNETS: [Column; 9] = [
     number("netuid"),
     text("name"),
     fixed("symbol").rank(5),
-    number("price τ"),
+    number("spot price"),
     number("τ in pool"),
     number("α in pool").rank(2),
     number("α out").rank(3),

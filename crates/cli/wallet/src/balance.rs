@@ -61,7 +61,7 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the value of a coldkey's stake in TAO, at current prices.
+/// Returns the value of a coldkey's stake in TAO, at spot prices.
 pub(crate) async fn staked(
     chain: &Client,
     account: Account,

@@ -7,7 +7,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::{Gate, challenge_mean};
 use taonet_babelbit_runner::{ChallengeHead, ChallengeState, OutboxCounts, ResultDigest, RoundRow};
-use taonet_dashboard::shown;
+use taonet_dashboard::{AnsweringMiners, shown};
 use taonet_primitives::Hotkey;
 
 /// The contests, in the order of their tabs.
@@ -171,6 +171,13 @@ impl Challenge {
         self.head.state != ChallengeState::Finished || self.problem.is_some()
     }
 
+    /// Returns the miners with a reply that did not fail, among all miners of the challenge.
+    fn answering(&self) -> AnsweringMiners {
+        let answered = self.results.iter().filter(|result| result.error.is_none());
+        let answering = answered.map(|result| result.miner).collect::<HashSet<_>>().len();
+        AnsweringMiners { answering, asked: self.standings.len() }
+    }
+
     /// Returns the number of scored or failed replies, and the number expected from the miners seen
     /// so far.
     pub(crate) fn progress(&self) -> (usize, usize) {
@@ -202,6 +209,12 @@ impl Index {
             miners: standings.map(|stats| stats.miner).collect::<HashSet<_>>().len(),
             replies: self.challenges.iter().map(|challenge| challenge.results.len()).sum(),
         }
+    }
+
+    /// Returns the answering miners of the latest challenge that has replies; `None` without one.
+    pub(crate) fn answering(&self) -> Option<AnsweringMiners> {
+        let challenge = self.challenges.iter().find(|challenge| !challenge.standings.is_empty())?;
+        Some(challenge.answering())
     }
 
     /// Returns a challenge by its row ID.
@@ -333,6 +346,25 @@ mod tests {
         assert_eq!(actual.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
         assert_eq!(actual.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
         assert_eq!(actual.progress(), (5, 6));
+    }
+
+    #[test]
+    fn miners_answer_if_one_of_their_replies_did_not_fail() {
+        let played = challenge(
+            1,
+            Rules::Reference,
+            vec![
+                result(1, 0, None, Some("timeout")),
+                result(1, 1, Some(0.5), None),
+                result(2, 0, None, Some("timeout")),
+                result(3, 0, None, None),
+            ],
+        );
+        let begun = challenge(2, Rules::Reference, Vec::new());
+        let index =
+            Index { challenges: vec![Arc::new(begun), Arc::new(played)], ..Index::default() };
+        assert_eq!(index.answering(), Some(AnsweringMiners { answering: 2, asked: 3 }));
+        assert_eq!(Index::default().answering(), None);
     }
 
     #[test]

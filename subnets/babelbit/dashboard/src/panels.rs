@@ -89,7 +89,7 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
         Column::text("Over time"),
         Column::number("Accuracy"),
         Column::number("Rate"),
-        Column::number("Late by"),
+        Column::number("Latency"),
         Column::number("Wall clock"),
         Column::text("Lost points"),
     ];

@@ -12,7 +12,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_dashboard::{
-    Changes, Link, Page, Panel, Section, Site, View, activity, now_unix, shortened, shown,
+    Changes, Condition, Health, Link, Page, Panel, Section, Site, View, activity, ago, now_unix,
+    shortened, shown,
 };
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::Shutdown;
@@ -89,14 +90,25 @@ impl BabelbitSection {
     /// Renders whether the runner runs.
     pub(crate) fn activity(&self) -> Markup {
         let last = self.source.last_heartbeat();
-        activity(last.is_some(), self.has_ended.load(Ordering::Relaxed) || is_silent(last))
+        activity(last.is_some(), self.has_ended() || is_silent(last))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns why the ledger of a run that has begun is unreadable. A run that has not begun has
+    /// no ledger, which is not a failure.
+    fn ledger_problem(&self) -> Option<String> {
+        let index = self.source.index();
+        let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
+        index.problem.clone().filter(|_| has_begun)
     }
 
     /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a
     /// single contest, such as that of the demonstration, may end.
     pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
-        let is_daemon =
-            !self.source.index().rounds.is_empty() && !self.has_ended.load(Ordering::Relaxed);
+        let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended();
         (is_daemon && is_silent(self.source.last_heartbeat()))
             .then_some(("The runner has stopped", SILENT))
     }
@@ -136,15 +148,33 @@ impl Section for BabelbitSection {
     }
 
     fn problems(&self) -> Vec<String> {
-        let index = self.source.index();
-        // A run that has not begun has no ledger, which is not a failure.
-        let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
-        let ledger =
-            index.problem.as_ref().filter(|_| has_begun).map(|reason| format!("ledger: {reason}"));
+        let ledger = self.ledger_problem().map(|reason| format!("ledger: {reason}"));
         let scores =
             self.validators.state().problem.as_ref().map(|reason| format!("scoring API: {reason}"));
         let stopped = self.stopped().map(|(title, reason)| format!("{title}: {reason}"));
-        ledger.into_iter().chain(scores).chain(stopped).collect()
+        let miners = self.source.index().answering().filter(|miners| miners.is_minority());
+        let miners = miners.map(|miners| format!("Babelbit: {miners}"));
+        ledger.into_iter().chain(scores).chain(stopped).chain(miners).collect()
+    }
+
+    fn health(&self) -> Option<Health> {
+        let last = self.source.last_heartbeat();
+        let (condition, fact) = match (last, self.source.index().answering()) {
+            _ if self.has_ended() => (Condition::Stopped, "the contest has ended".to_owned()),
+            (Some(last), _) if is_silent(Some(last)) => {
+                (Condition::Stopped, format!("last heartbeat {}", ago(last, now_unix())))
+            }
+            _ if self.ledger_problem().is_some() => {
+                (Condition::Degraded, "the runner's ledger is unavailable".to_owned())
+            }
+            _ if self.validators.state().problem.is_some() => {
+                (Condition::Degraded, "the scoring API is unavailable".to_owned())
+            }
+            (_, Some(miners)) if miners.is_minority() => (Condition::Degraded, miners.to_string()),
+            (_, Some(miners)) => (Condition::Healthy, miners.to_string()),
+            (_, None) => (Condition::Waiting, "no challenge yet".to_owned()),
+        };
+        Some(Health { name: "Babelbit", path: "/#babelbit", condition, fact })
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

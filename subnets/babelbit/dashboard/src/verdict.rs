@@ -103,7 +103,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         &result.speech_rate
     {
         components.push(Component {
-            name: "Speaking rate",
+            name: "Rate",
             value: number(*ratio, 3),
             rule: format!(
                 "{} words/s, {} in the reference; allowed ratio {} to {}",
@@ -117,7 +117,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
     }
     let latency = &result.latency;
     components.push(Component {
-        name: "End after source",
+        name: "Latency",
         value: duration(Some(latency.overshoot_sec)),
         rule: format!(
             "playback ends at {}, the source at {}; allowed difference {}",
@@ -132,7 +132,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
     components.push(Component {
         name: "Latency score",
         value: number(Some(latency.score), 4),
-        rule: format!("1 − (end after source ÷ allowed)^{}", options.latency_power),
+        rule: format!("1 − (latency ÷ allowed)^{}", options.latency_power),
         mark: ScoreEffect::Neutral,
     });
     if let Some(raw) = result.raw_score {

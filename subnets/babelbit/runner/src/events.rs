@@ -9,6 +9,8 @@ pub enum RunEvent {
     Challenge {
         /// ID of the challenge.
         challenge_uid: String,
+        /// Title of the challenge; `None` if the engine sent none.
+        title: Option<String>,
         /// Contest of the challenge.
         challenge_type: ChallengeType,
         /// Number of utterances in the challenge.

@@ -32,6 +32,8 @@ pub struct RunReport {
     pub outcome: RunOutcome,
     /// ID of the challenge; empty if there was none.
     pub challenge_uid: String,
+    /// Title of the challenge; `None` if the engine sent none.
+    pub title: Option<String>,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
     /// Whether an earlier run started the challenge.
@@ -228,6 +230,7 @@ mod tests {
         let mut report = RunReport {
             outcome: RunOutcome::Finished,
             challenge_uid: "c".into(),
+            title: None,
             challenge_type: ChallengeType::Main,
             resumed: false,
             utterances: 3,

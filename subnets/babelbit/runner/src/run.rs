@@ -211,6 +211,7 @@ impl Runner {
             return Ok(RunReport {
                 outcome: RunOutcome::NoChallenge,
                 challenge_uid: challenge.challenge_uid,
+                title: challenge.title,
                 challenge_type: self.settings.challenge_type,
                 resumed: false,
                 utterances: 0,
@@ -304,6 +305,7 @@ impl Runner {
             };
             observer.observe(RunEvent::Challenge {
                 challenge_uid: challenge.challenge_uid.clone(),
+                title: challenge.title.clone(),
                 challenge_type: challenge.challenge_type,
                 utterances: challenge.utterances.len(),
                 source_sec: sources().map(super::SourceInfo::duration_sec).sum(),
@@ -335,6 +337,7 @@ impl Runner {
         let report = RunReport {
             outcome,
             challenge_uid: challenge.challenge_uid.clone(),
+            title: challenge.title.clone(),
             challenge_type: challenge.challenge_type,
             resumed,
             utterances: challenge.utterances.len(),

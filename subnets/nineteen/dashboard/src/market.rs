@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use taonet_dashboard::{AnsweringMiners, Condition, Health, ago};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_store::{ContenderRow, HistoryRow, KeySpend, PeriodId, PeriodRow};
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Hotkey, Uid, counted};
 
 use crate::tasks::{TaskState, share, tasks_of};
 
@@ -140,6 +141,11 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
+/// Returns when a period ended or should end, in milliseconds since the Unix epoch.
+fn end_ms(period: &PeriodRow) -> i64 {
+    period.closed_ms.unwrap_or(period.started_ms.saturating_add(period.length_ms))
+}
+
 impl Market {
     /// Returns the tasks of the newest period: those of the gateway, whose counters are live,
     /// otherwise those of the database.
@@ -161,11 +167,70 @@ impl Market {
     /// Returns whether the market runs at `now_ms`, in milliseconds since the Unix epoch.
     pub(crate) fn activity(&self, now_ms: i64) -> Activity {
         let Some(period) = &self.period else { return Activity::Unknown };
-        let end = period.closed_ms.unwrap_or(period.started_ms.saturating_add(period.length_ms));
         match period.closed_ms {
-            _ if now_ms > end.saturating_add(GRACE_MS) => Activity::Stopped,
+            _ if now_ms > end_ms(period).saturating_add(GRACE_MS) => Activity::Stopped,
             Some(_) => Activity::Between,
             None => Activity::Running,
+        }
+    }
+
+    /// Returns the miners of the newest period that answer. One without requests is not known to
+    /// fail.
+    pub(crate) fn answering(&self) -> AnsweringMiners {
+        let miners = self.miners();
+        let answering =
+            miners.iter().filter(|miner| miner.answered().is_none_or(|share| share > 0.0)).count();
+        AnsweringMiners { answering, asked: miners.len() }
+    }
+
+    /// Returns why the market fails although its sources can be read: no task is available, or most
+    /// miners do not answer.
+    pub(crate) fn failure(&self) -> Option<String> {
+        if let Some((0, tasks)) = self.available_tasks()
+            && tasks > 0
+        {
+            return Some(format!("0 of {} available", counted(tasks, "task")));
+        }
+        let miners = self.answering();
+        miners.is_minority().then(|| miners.to_string())
+    }
+
+    /// Returns the number of tasks that the gateway serves, and of all its tasks; `None` without
+    /// a gateway.
+    fn available_tasks(&self) -> Option<(usize, usize)> {
+        let tasks = self.gateway.as_ref()?;
+        let available = tasks.iter().filter(|task| task.is_served == Some(true)).count();
+        Some((available, tasks.len()))
+    }
+
+    /// Returns the subnet's entry in the strip of the page at `now_ms`, in milliseconds since the
+    /// Unix epoch.
+    pub(crate) fn health(&self, now_ms: i64) -> Health {
+        let (condition, fact) = match &self.period {
+            Some(period) if self.activity(now_ms) == Activity::Stopped => {
+                let ended = ago(end_ms(period) / 1_000, now_ms / 1_000);
+                (Condition::Stopped, format!("last period ended {ended}"))
+            }
+            _ => self.health_while_running(),
+        };
+        Health { name: "Nineteen", path: "/nineteen", condition, fact }
+    }
+
+    /// Returns condition and fact of a market that has not stopped.
+    fn health_while_running(&self) -> (Condition, String) {
+        let miners = self.answering();
+        if let Some((title, _)) = self.problems().next() {
+            return (Condition::Degraded, title.to_owned());
+        }
+        if let Some(failure) = self.failure() {
+            return (Condition::Degraded, failure);
+        }
+        match self.available_tasks() {
+            _ if miners.asked > 0 => (Condition::Healthy, miners.to_string()),
+            Some((available, tasks)) if tasks > 0 => {
+                (Condition::Healthy, format!("{available} of {} available", counted(tasks, "task")))
+            }
+            _ => (Condition::Waiting, "no period yet".to_owned()),
         }
     }
 

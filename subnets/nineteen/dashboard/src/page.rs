@@ -47,8 +47,8 @@ impl Activity {
 
     const fn badge(self) -> &'static str {
         match self {
-            Self::Running => "badge ok",
-            Self::Between | Self::Unknown => "badge",
+            // Whether the market is healthy, the strip at the top of the page says.
+            Self::Running | Self::Between | Self::Unknown => "badge",
             Self::Stopped => "badge bad",
         }
     }

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use maud::Markup;
-use taonet_dashboard::{Changes, Link, Panel, Section, Site, View};
+use taonet_dashboard::{Changes, Health, Link, Panel, Section, Site, View};
 use taonet_service::Shutdown;
 use url::Url;
 
@@ -61,7 +61,12 @@ impl Section for NineteenSection {
             .problems()
             .map(|(title, reason)| format!("{title}: {reason}"))
             .chain(stopped)
+            .chain(market.failure().map(|failure| format!("Nineteen: {failure}")))
             .collect()
+    }
+
+    fn health(&self) -> Option<Health> {
+        Some(self.source.market().health(now_ms()))
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use maud::Markup;
-use taonet_dashboard::{Changes, Link, Panel, Section, Site, View, now_unix};
+use taonet_dashboard::{Changes, Health, Link, Panel, Section, Site, View, now_unix};
 use taonet_service::Shutdown;
 
 use crate::source::Source;
@@ -51,10 +51,16 @@ impl Section for PromptingSection {
 
     fn problems(&self) -> Vec<String> {
         let steps = self.source.steps();
+        let miners = steps.answering();
         steps
             .problems(now_unix())
             .map(|(title, reason)| format!("Prompting: {title}: {reason}"))
+            .chain(miners.is_minority().then(|| format!("Prompting: {miners}")))
             .collect()
+    }
+
+    fn health(&self) -> Option<Health> {
+        Some(self.source.steps().health(now_unix()))
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

@@ -1,7 +1,8 @@
 //! The latest steps of a validator, and its miners in these steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use taonet_dashboard::{AnsweringMiners, Condition, Health, ago};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 
@@ -75,6 +76,32 @@ impl Steps {
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
         self.written_unix
             .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
+    }
+
+    /// Returns the miners whose newest request was answered, among those of the latest steps.
+    pub(crate) fn answering(&self) -> AnsweringMiners {
+        let mut asked = HashSet::new();
+        let answers = self.latest.iter().flat_map(|step| &step.answers);
+        let newest = answers.filter(|answer| asked.insert(answer.hotkey));
+        let answering = newest.filter(|answer| is_answered(answer)).count();
+        AnsweringMiners { answering, asked: asked.len() }
+    }
+
+    /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix
+    /// epoch.
+    pub(crate) fn health(&self, now_unix: i64) -> Health {
+        let miners = self.answering();
+        let last_step = self.written_unix.map(|unix| format!("last step {}", ago(unix, now_unix)));
+        let problem = self.problems(now_unix).next();
+        let (condition, fact) = match (last_step, problem) {
+            (Some(last_step), _) if self.is_silent(now_unix) => (Condition::Stopped, last_step),
+            (_, Some((title, _))) => (Condition::Degraded, title.to_owned()),
+            (None, None) => (Condition::Waiting, "no step yet".to_owned()),
+            _ if miners.asked == 0 => (Condition::Waiting, "no miner asked yet".to_owned()),
+            _ if miners.is_minority() => (Condition::Degraded, miners.to_string()),
+            _ => (Condition::Healthy, miners.to_string()),
+        };
+        Health { name: "Prompting", path: "/prompting", condition, fact }
     }
 
     /// Returns the number of requests, and of completions, in the latest steps.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use taonet_dashboard::{Condition, Health, ago};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_core::scoring::{Profile, Tally};
@@ -118,6 +119,20 @@ impl Proofs {
             self.circuits_problem.as_deref().map(|reason| ("The circuits are unavailable", reason));
         let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
         scores.into_iter().chain(circuits).chain(silent)
+    }
+
+    /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix
+    /// epoch.
+    pub(crate) fn health(&self, now_unix: i64) -> Health {
+        let last = self.written_unix.map(|unix| format!("last outcome {}", ago(unix, now_unix)));
+        let problem = self.problems(now_unix).next();
+        let (condition, fact) = match (last, problem) {
+            (Some(last), _) if self.is_silent(now_unix) => (Condition::Stopped, last),
+            (_, Some((title, _))) => (Condition::Degraded, title.to_owned()),
+            (Some(last), None) => (Condition::Healthy, last),
+            (None, None) => (Condition::Waiting, "no outcome yet".to_owned()),
+        };
+        Health { name: "Proof", path: "/proof", condition, fact }
     }
 }
 

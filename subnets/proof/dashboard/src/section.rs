@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use maud::Markup;
-use taonet_dashboard::{Changes, Link, Panel, Section, ServicesSection, Site, View, now_unix};
+use taonet_dashboard::{
+    Changes, Health, Link, Panel, Section, ServicesSection, Site, View, now_unix,
+};
 use taonet_service::Shutdown;
 
 use crate::source::Source;
@@ -69,6 +71,10 @@ impl Section for ProofSection {
             .problems(now_unix())
             .map(|(title, reason)| format!("Proof: {title}: {reason}"))
             .collect()
+    }
+
+    fn health(&self) -> Option<Health> {
+        Some(self.source.proofs().health(now_unix()))
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

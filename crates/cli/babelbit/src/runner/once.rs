@@ -13,6 +13,7 @@ use taonet_babelbit_runner::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::printable::printable;
 use taonet_cli_base::progress::Progress;
 use taonet_service::Shutdown;
 
@@ -115,11 +116,12 @@ fn classify(error: RunError) -> anyhow::Error {
 
 fn observe(progress: &ProgressBar, event: &RunEvent) {
     match event {
-        RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
+        RunEvent::Challenge { challenge_uid, title, utterances, miners, .. } => {
             // Interrupted challenges can resume after the current one, so this event can repeat.
             progress.set_position(0);
             progress.set_length((utterances * miners) as u64);
-            progress.set_message(challenge_uid.clone());
+            let name = title.as_ref().unwrap_or(challenge_uid);
+            progress.set_message(printable(name).into_owned());
         }
         RunEvent::Played { .. } => progress.inc(1),
         RunEvent::Failed { miner, utterance_index, error } => {

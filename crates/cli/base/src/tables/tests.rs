@@ -297,7 +297,8 @@ fn all_facts() -> Vec<Sample> {
             ["clock offset", "8760h 15m 12s 345ms"], ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
         ]),
         Sample::facts("subnets/subnets/read.rs", &[
-            ["netuid", "59"], ["owner's hotkey", ALICE], ["price", "0.012345678 TAO per alpha, moving average 0.012345678"],
+            ["netuid", "59"], ["owner's hotkey", ALICE], ["spot price", "0.012345678 TAO per alpha"],
+            ["moving average", "0.012345678 TAO per alpha"],
             ["pool", "12345.678901234 TAO, 1234567.890123456 alpha; 2345678.901234567 alpha outside the pool"], ["about", long],
         ]),
         Sample::facts("babelbit/score.rs", &[

@@ -67,7 +67,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the price of a subnet's alpha, in TAO.
+/// Returns the spot price of a subnet's alpha, in TAO.
 pub(super) fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
     prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
 }
@@ -111,7 +111,8 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
                 ),
             ),
             ("registration", format!("{} TAO", metagraph.burn)),
-            ("price", format!("{price} TAO per alpha, moving average {}", subnet.moving_price)),
+            ("spot price", format!("{price} TAO per alpha")),
+            ("moving average", format!("{} TAO per alpha", subnet.moving_price)),
             (
                 "pool",
                 format!(

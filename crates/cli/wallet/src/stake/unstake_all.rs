@@ -70,7 +70,7 @@ pub(super) async fn plan(
     });
     let restake_text = if to_root { ", and stake the TAO on the root network" } else { "" };
     let description = format!(
-        "{description} {hotkey} on subnets {}, worth {worth} TAO at current prices, for about {expected} TAO after fees and \
+        "{description} {hotkey} on subnets {}, worth {worth} TAO at spot prices, for about {expected} TAO after fees and \
          slippage, at any price{restake_text}",
         list.join(", ")
     );

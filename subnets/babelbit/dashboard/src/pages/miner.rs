@@ -77,8 +77,8 @@ fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
                 div { dt { "Score" } dd { (score(stats.score)) } }
                 div { dt { "Accuracy" } dd { (number(stats.accuracy, 2)) } }
-                div { dt { "Speaking rate" } dd { (number(stats.rate_ratio, 2)) small { "of the reference" } } }
-                div { dt { "Late by" } dd { (duration(stats.overshoot_sec)) small { "virtual clock" } } }
+                div { dt { "Rate" } dd { (number(stats.rate_ratio, 2)) small { "of the reference" } } }
+                div { dt { "Latency" } dd { (duration(stats.overshoot_sec)) small { "virtual clock" } } }
                 div { dt { "Wall clock" } dd { (duration(stats.wall_after_source_sec)) small { "after the source" } } }
             }
         }

@@ -68,7 +68,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                             th scope="col" { "Scores over time" }
                             (header("accuracy", "Accuracy"))
                             (header("rate", "Rate"))
-                            (header("late", "Late by"))
+                            (header("late", "Latency"))
                             (header("wall", "Wall clock"))
                             (header("lost", "Lost"))
                             th scope="col" { "Reasons" }

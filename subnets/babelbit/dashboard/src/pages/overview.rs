@@ -24,7 +24,7 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
     let index = section.source.index();
     html! {
         div.head {
-            h1 { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
+            h1 id="babelbit" { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
             (live("babelbit-activity", &section.activity()))
         }
         (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) (stopped(section)) }))

@@ -62,7 +62,7 @@ pub(super) fn standing_header() -> Markup {
     html! {
         th.num scope="col" { "Accuracy" }
         th.num scope="col" { "Rate" }
-        th.num scope="col" title="seconds after the end of the source, on the virtual clock" { "Late by" }
+        th.num scope="col" title="seconds after the end of the source, on the virtual clock" { "Latency" }
         th.num scope="col" title="wall-clock time from the last frame to the end of the reply" { "Wall clock" }
         th scope="col" { "Lost points" }
     }

@@ -71,6 +71,16 @@ async fn get(router: &Router, path: &str) -> (u16, String) {
     (status.as_u16(), String::from_utf8(body).unwrap())
 }
 
+/// Returns the condition and the fact of the only subnet in the strip of a page.
+#[track_caller]
+fn health(page: &str) -> (&str, &str) {
+    let (_, entry) =
+        page.split_once("<span class=\"condition ").unwrap_or_else(|| panic!("{page}"));
+    let (condition, rest) = entry.split_once('"').unwrap();
+    let (_, fact) = rest.split_once("<small>").unwrap();
+    (condition, fact.split_once("</small>").unwrap().0)
+}
+
 /// Returns the URLs of all pages of a directory with a challenge of row ID 1.
 fn pages() -> Vec<String> {
     let miner = hotkey(1);
@@ -116,7 +126,7 @@ async fn every_page_shows_the_contest() {
         "class=\"window\"",
         "class=\"wave\"",
         "Play the source",
-        "1 − (end after source ÷ allowed)^2",
+        "1 − (latency ÷ allowed)^2",
         "RuntimeError:boom",
     ] {
         assert!(body.contains(part), "{part}: {body}");
@@ -167,10 +177,14 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
     let overview = async || get(&site(directory.path()).await, "/").await.1;
-    assert!(!overview().await.contains(">running<"), "there is no ledger");
+    let body = overview().await;
+    assert!(!body.contains(">running<"), "there is no ledger");
+    assert_eq!(health(&body), ("waiting", "no challenge yet"));
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
     recorded::execute(&state, "UPDATE challenge SET started_unix = 1000").await;
-    assert!(overview().await.contains(">running<"));
+    let body = overview().await;
+    assert!(body.contains(">running<"));
+    assert_eq!(health(&body), ("healthy", "1 of 2 miners answers"));
     let ago = SystemTime::now() - Duration::from_mins(11);
     File::options().write(true).open(state.join("runner.lock")).unwrap().set_modified(ago).unwrap();
     // A single contest has ended, which is not a problem.
@@ -185,6 +199,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
         body.contains("The runner has stopped") && body.contains("data-problems=\"1\""),
         "{body}"
     );
+    assert_eq!(health(&body), ("stopped", "last heartbeat 11 min ago"));
     // The end of a demonstration is announced.
     let (changes, section) =
         (Changes::default(), BabelbitSection::open(RunPaths::below(directory.path())).await);
@@ -192,6 +207,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(section);
     let (_, body) = get(&dashboard.router(Shutdown::new()), "/").await;
     assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
+    assert_eq!(health(&body), ("stopped", "the contest has ended"));
 }
 
 #[tokio::test]
@@ -288,6 +304,8 @@ async fn foreign_and_half_written_directories_are_reported() {
     drop(Ledger::open(&state).await.unwrap());
     recorded::execute(&state, "INSERT INTO _sqlx_migrations SELECT 99, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1").await;
     check("schema version 99", 1).await;
+    let (_, body) = get(&site(directory.path()).await, "/").await;
+    assert_eq!(health(&body), ("degraded", "the runner's ledger is unavailable"));
 }
 
 #[tokio::test]

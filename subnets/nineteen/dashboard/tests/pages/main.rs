@@ -95,6 +95,16 @@ fn cells(page: &str, label: &str, name: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
+/// Returns the condition and the fact of the only subnet in the strip of a page.
+#[track_caller]
+fn health(page: &str) -> (&str, &str) {
+    let (_, entry) =
+        page.split_once("<span class=\"condition ").unwrap_or_else(|| panic!("{page}"));
+    let (condition, rest) = entry.split_once('"').unwrap();
+    let (_, fact) = rest.split_once("<small>").unwrap();
+    (condition, fact.split_once("</small>").unwrap().0)
+}
+
 #[tokio::test]
 async fn market_shows_tasks_miners_and_periods() {
     let directory = tempfile::tempdir().unwrap();
@@ -127,6 +137,7 @@ async fn market_shows_tasks_miners_and_periods() {
         overview.contains("href=\"/nineteen\"") && overview.matches(">running<").count() == 1,
         "{overview}"
     );
+    assert_eq!(health(&overview), ("healthy", "2 of 2 miners answer"));
     assert!(overview.contains("75.0 %"), "{overview}");
 }
 
@@ -207,6 +218,7 @@ async fn gateway_adds_availability_and_latency() {
         market.contains("The gateway is unavailable") && market.contains("data-problems=\"1\""),
         "{market}"
     );
+    assert_eq!(health(&market), ("degraded", "The gateway is unavailable"));
     assert_eq!(cells(&market, "tasks", TASK)[2..4], ["4\u{202f}000", "7.5 %"]);
 }
 
@@ -217,6 +229,7 @@ async fn market_page_shows_tasks_with_gateway_only() {
     let (_, market) = page(&router, "/nineteen").await;
     assert_eq!(cells(&market, "tasks", TASK)[0], "available");
     assert!(market.contains("--nineteen") && !market.contains("Miner 1"), "{market}");
+    assert_eq!(health(&market), ("healthy", "1 of 2 tasks available"));
 }
 
 #[tokio::test]
@@ -249,6 +262,8 @@ async fn period_that_never_ends_is_a_problem() {
     let (_, market) = page(&router, "/nineteen").await;
     assert!(market.contains("No period runs") && market.contains(">stopped<"), "{market}");
     assert!(market.contains("data-problems=\"1\"") && market.contains("Miner 2"), "{market}");
+    let (condition, fact) = health(&market);
+    assert!(condition == "stopped" && fact.starts_with("last period ended "), "{market}");
 }
 
 #[tokio::test]

@@ -89,6 +89,16 @@ fn cells(page: &str, name: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
+/// Returns the condition and the fact of the only subnet in the strip of a page.
+#[track_caller]
+fn health(page: &str) -> (&str, &str) {
+    let (_, entry) =
+        page.split_once("<span class=\"condition ").unwrap_or_else(|| panic!("{page}"));
+    let (condition, rest) = entry.split_once('"').unwrap();
+    let (_, fact) = rest.split_once("<small>").unwrap();
+    (condition, fact.split_once("</small>").unwrap().0)
+}
+
 #[tokio::test]
 async fn page_shows_miners_and_steps() {
     let directory = tempfile::tempdir().unwrap();
@@ -167,6 +177,33 @@ async fn validator_without_a_new_step_for_ten_minutes_is_a_problem() {
             assert_eq!(page.contains("<h2>No new step</h2>"), problems == 1, "{path}: {page}");
         }
     }
+}
+
+#[tokio::test]
+async fn strip_shows_how_many_miners_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (section, router) = site(directory.path()).await;
+    let shown = page(&router, "/").await;
+    assert_eq!(health(&shown), ("degraded", "The validator's steps are unavailable"));
+    write(directory.path());
+    section.read(&Changes::default()).await;
+    let shown = page(&router, "/prompting").await;
+    assert_eq!(health(&shown), ("healthy", "1 of 2 miners answers"));
+    // Two of three miners fail.
+    let failed = |uid| answer(uid, 0.0, "", Some("timeout"));
+    let answers = vec![answer(1, 1.0, "Rome", None), failed(2), failed(3)];
+    let step = StepRecord { question: "?".to_owned(), request: None, seed: None, answers };
+    let line = format!("\n{}", serde_json::to_string(&step).unwrap());
+    std::fs::write(directory.path().join("events.jsonl"), line).unwrap();
+    section.read(&Changes::default()).await;
+    let shown = page(&router, "/").await;
+    assert_eq!(health(&shown), ("degraded", "1 of 3 miners answers"));
+    assert!(shown.contains("<li><span>Prompting: 1 of 3 miners answers</span></li>"), "{shown}");
+    let log = File::options().write(true).open(directory.path().join("events.jsonl")).unwrap();
+    log.set_modified(SystemTime::now() - Duration::from_mins(11)).unwrap();
+    section.read(&Changes::default()).await;
+    let shown = page(&router, "/").await;
+    assert_eq!(health(&shown), ("stopped", "last step 11 min ago"));
 }
 
 #[tokio::test]

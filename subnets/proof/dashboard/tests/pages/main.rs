@@ -81,6 +81,16 @@ fn cells(page: &str, name: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
+/// Returns the condition and the fact of the only subnet in the strip of a page.
+#[track_caller]
+fn health(page: &str) -> (&str, &str) {
+    let (_, entry) =
+        page.split_once("<span class=\"condition ").unwrap_or_else(|| panic!("{page}"));
+    let (condition, rest) = entry.split_once('"').unwrap();
+    let (_, fact) = rest.split_once("<small>").unwrap();
+    (condition, fact.split_once("</small>").unwrap().0)
+}
+
 #[tokio::test]
 async fn page_shows_circuits_and_miners_of_a_running_validator() {
     let directory = tempfile::tempdir().unwrap();
@@ -131,6 +141,7 @@ async fn missing_scores_and_circuits_are_problems() {
         proof.contains("data-problems=\"2\"") && proof.contains("there are no scores in"),
         "{proof}"
     );
+    assert_eq!(health(&proof), ("degraded", "The validator's scores are unavailable"));
     let _book = prove(&state).await;
     let reports = changes.subscribe();
     section.read(&changes).await;
@@ -156,10 +167,29 @@ async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
         let router = router(section, changes);
         for path in ["/", "/proof"] {
             let page = page(&router, path).await;
+            let condition = if problems == 0 { "healthy" } else { "stopped" };
+            assert_eq!(health(&page), (condition, &*format!("last outcome {minutes} min ago")));
             assert!(page.contains(&format!("data-problems=\"{problems}\"")), "{path}: {page}");
             assert_eq!(page.contains("<h2>No new outcome</h2>"), problems == 1, "{path}: {page}");
         }
     }
+}
+
+#[tokio::test]
+async fn failed_service_of_the_validator_degrades_the_subnet() {
+    let directory = tempfile::tempdir().unwrap();
+    let _book = prove(directory.path()).await;
+    let changes = Changes::default();
+    // Nobody listens on this port.
+    let services = ServicesSection::new(vec!["proof=http://127.0.0.1:9".parse().unwrap()]);
+    services.read(&changes).await;
+    let section = ProofSection::new(directory.path().to_owned(), None, None);
+    section.read(&changes).await;
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes);
+    let router = dashboard.with(section).with(services).router(Shutdown::new());
+    let proof = page(&router, "/proof").await;
+    assert_eq!(health(&proof), ("degraded", "1 service fails"));
+    assert!(proof.contains("data-problems=\"1\"") && !proof.contains("Other sources"), "{proof}");
 }
 
 #[tokio::test]
