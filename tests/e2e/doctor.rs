@@ -173,6 +173,12 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     assert_finding(&mended, "ports", "ok", "free");
     assert_finding(&mended, "ledger", "skipped", "no ledger yet");
     assert_finding(&mended, "reachability", "skipped", "a validator needs none");
+
+    let ledger = chain.path("state/taonet/subtensor-gateway");
+    std::fs::create_dir_all(&ledger).unwrap();
+    std::fs::write(ledger.join("weights.sqlite"), "not a database, ".repeat(4_096)).unwrap();
+    let damaged = report(&command.output().unwrap());
+    assert_finding(&damaged, "ledger", "fault", "is damaged");
 }
 
 #[test]
