@@ -1,17 +1,17 @@
 //! `tao doctor`, `bb config check` and the pre-flight checks of daemons, with broken set-ups.
 
+mod preflight;
+
 use std::fs::{Permissions, set_permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use taonet_database::testing::{Nats, Postgres};
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, bb, free_address, local_bb, refusal, repository, stderr, tao};
+use crate::support::{bb, free_address, refusal, stderr, tao};
 
 /// All checks, in the order of a report.
 const CHECKS: [&str; 12] = [
@@ -173,6 +173,12 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     assert_finding(&mended, "ports", "ok", "free");
     assert_finding(&mended, "ledger", "skipped", "no ledger yet");
     assert_finding(&mended, "reachability", "skipped", "a validator needs none");
+
+    let ledger = chain.path("state/taonet/subtensor-gateway");
+    std::fs::create_dir_all(&ledger).unwrap();
+    std::fs::write(ledger.join("weights.sqlite"), "not a database, ".repeat(4_096)).unwrap();
+    let damaged = report(&command.output().unwrap());
+    assert_finding(&damaged, "ledger", "fault", "is damaged");
 }
 
 #[test]
@@ -272,116 +278,6 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
         let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
         assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));
     }
-}
-
-#[test]
-fn every_daemon_with_a_port_has_pre_flight_checks() {
-    let folder = tempfile::tempdir().unwrap();
-    let challenge = repository("tests/e2e/data/ferry.json");
-    let engine = ["babelbit", "engine", challenge.to_str().unwrap()];
-    let nineteen = [
-        "nineteen",
-        "miner",
-        "--no-metagraph",
-        "--task",
-        "chat-a",
-        "--backend-url",
-        "http://127.0.0.1:9/v1",
-    ];
-    let daemons = [
-        (&["axon", "serve"][..], Some("--replay-log")),
-        (&["babelbit", "miner", "--profile", "parrot"], Some("--replay-log")),
-        (&nineteen, Some("--replay-log")),
-        (&["localnet", "start", "--block-time", "manual"], Some("--data")),
-        // It writes nothing: only its clock is checked.
-        (&engine, None),
-    ];
-    let started = daemons.into_iter().enumerate().map(|(number, (arguments, path))| {
-        let mut command = tao();
-        command
-            .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
-            .env("BB_DEV_MODE", "1")
-            .env("HOME", folder.path());
-        command.arg("-vv").args(arguments);
-        if let Some(path) = path {
-            command.arg(path).arg(folder.path().join(number.to_string()));
-        }
-        if path == Some("--replay-log") {
-            command.args(["--key-uri", "//Bob"]);
-        }
-        (arguments, Daemon::start(&mut command))
-    });
-    for (arguments, daemon) in started.collect::<Vec<_>>() {
-        let start = Instant::now();
-        while !daemon.log().contains("pre-flight: ") {
-            assert!(start.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-/// These daemons write nothing, and have no connection to the chain but for this check.
-#[test]
-fn clock_of_daemons_without_a_chain_is_checked() {
-    let unused_address = free_address();
-    let mut scorer = local_bb();
-    scorer
-        .args(["-vv", "scorer", "--metrics", "127.0.0.1:0"])
-        .env("NATS_URL", format!("nats://{unused_address}"));
-    scorer
-        .env("DATABASE_URL", format!("postgres://scorer@{unused_address}/scorer"))
-        .env("S3_BUCKET_NAME", "replies");
-    scorer.env("S3_ENDPOINT_URL", format!("http://{unused_address}"));
-    let mut commands = vec![scorer];
-    let servers = Postgres::start().zip(Nats::start());
-    if let Some((postgres, nats)) = &servers {
-        let query = ["query", "--key-uri", "//Alice", "--metrics", "127.0.0.1:0"];
-        for arguments in [&["entry", "--listen", "127.0.0.1:0"][..], &query] {
-            let mut command = tao();
-            command
-                .env("BITTENSOR_SUBTENSOR_ENDPOINT", "local")
-                .env("DATABASE_URL", postgres.url());
-            command.env("NATS_URL", nats.url()).args(["-vv", "nineteen"]).args(arguments);
-            commands.push(command);
-        }
-    }
-    for mut command in commands {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let mut child =
-            command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
-        let start = Instant::now();
-        let text = loop {
-            let text = std::fs::read_to_string(log.path()).unwrap();
-            if text.contains("pre-flight: ") || start.elapsed() > Duration::from_mins(1) {
-                break text;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(text.contains("pre-flight: "), "{command:?}: {text}");
-    }
-}
-
-#[test]
-fn gateway_logs_clock_skew() {
-    let chain = Chain::start();
-    chain.wallet();
-    chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
-    let mut gateway = local_bb();
-    gateway
-        .args(["subtensor-gateway", "--network", chain.url(), "--state"])
-        .arg(chain.path("gateway"));
-    gateway.env("BITTENSOR_WALLET_PATH", chain.path("wallets"));
-    let gateway = Daemon::start(&mut gateway);
-    gateway.wait_until_ready();
-    // The check runs beside the daemon, which does not wait for it.
-    let start = Instant::now();
-    while !gateway.log().contains(" behind the newest block") {
-        assert!(start.elapsed() < Duration::from_mins(1), "{}", gateway.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(gateway.log().contains("pre-flight: "), "{}", gateway.log());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod machine;
 mod migration;
 mod nineteen;
+mod opening;
 #[cfg(target_os = "linux")]
 mod prompting;
 mod proof;

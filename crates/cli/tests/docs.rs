@@ -280,7 +280,26 @@ fn documents(folder: &str) -> Vec<PathBuf> {
     names.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
-/// Returns the anchors of the headings, as mdBook and GitHub generate them.
+/// Lists the Markdown files of the repository, except those of builds and installed packages.
+fn markdown_files() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        ["crates", "docs", "examples", "python", "subnets", "vectors"].map(PathBuf::from).into();
+    let mut files = documents("");
+    while let Some(folder) = folders.pop() {
+        files.extend(documents(folder.to_str().unwrap()));
+        for entry in fs::read_dir(root().join(&folder)).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let is_installed = name.starts_with('.') || name == "target" || name == "node_modules";
+            if entry.file_type().unwrap().is_dir() && !is_installed {
+                folders.push(folder.join(name));
+            }
+        }
+    }
+    files
+}
+
+/// Returns the anchors of the headings, as mdBook and GitHub generate them: a repeated heading has
+/// a number at its end.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
         let anchor_characters = heading.trim_start_matches('#').trim().chars().filter_map(
@@ -293,19 +312,42 @@ fn anchors(text: &str) -> BTreeSet<String> {
         anchor_characters.collect()
     };
     let outside_code = text.split("```").step_by(2).flat_map(str::lines);
-    outside_code.filter(|line| line.starts_with('#')).map(anchor).collect()
+    let mut repetitions: BTreeMap<String, usize> = BTreeMap::new();
+    let numbered = |anchor: String| {
+        let number = repetitions.entry(anchor.clone()).or_default();
+        let numbered = if *number == 0 { anchor } else { format!("{anchor}-{number}") };
+        *number += 1;
+        numbered
+    };
+    outside_code.filter(|line| line.starts_with('#')).map(anchor).map(numbered).collect()
+}
+
+#[test]
+fn repeated_headings_have_numbered_anchors() {
+    let text = "# A page\n## Run it\n```\n# a comment\n```\n## `tao x`: run\n## Run it\n";
+    let expected = ["a-page", "run-it", "run-it-1", "tao-x-run"].map(str::to_owned);
+    assert_eq!(anchors(text), BTreeSet::from(expected));
+}
+
+/// Returns the links of a document without those to other hosts. The text in code is no link.
+fn relative_links(text: &str) -> Vec<String> {
+    let outside_blocks = text.split("```").step_by(2).collect::<String>();
+    let outside_code = outside_blocks.split('`').step_by(2).collect::<Vec<_>>().join("`");
+    let links = between(&outside_code, "](", ")").filter(|link| !link.contains("://"));
+    links.map(str::to_owned).collect()
 }
 
 #[test]
 fn every_document_link_has_a_target() {
     let (mut followed, mut headings) = (0, 0);
-    for document in [documents(""), documents("docs")].concat() {
-        let text = read(&document);
-        for link in between(&text, "](", ")").filter(|link| !link.contains("://")) {
-            let (file, heading) =
-                link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
-            let page = root().join(&document);
-            let target = if file.is_empty() { page } else { page.parent().unwrap().join(file) };
+    for document in markdown_files() {
+        let page = root().join(&document);
+        for link in relative_links(&read(&document)) {
+            let (file, heading) = link
+                .split_once('#')
+                .map_or((link.as_str(), None), |(file, heading)| (file, Some(heading)));
+            let target =
+                if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: {link} leads nowhere", document.display());
             followed += 1;
             if let Some(heading) =
@@ -325,6 +367,15 @@ fn every_document_link_has_a_target() {
         followed > 100 && headings > 40,
         "only {followed} links found, {headings} of them to headings"
     );
+}
+
+#[test]
+fn every_picture_is_shown_by_a_page() {
+    let pages: String = [documents(""), documents("docs")].concat().iter().map(read).collect();
+    let pictures = fs::read_dir(root().join("docs/images")).unwrap();
+    let names = pictures.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let unused: Vec<_> = names.filter(|name| !pages.contains(&format!("images/{name})"))).collect();
+    assert!(unused.is_empty(), "no page shows {unused:?}");
 }
 
 /// Returns the chapters of the book: path and title, in the order of SUMMARY.md.

@@ -103,6 +103,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
             vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)],
             &shutdown,
         );
+        preflight::spawn_network_clock_check(&shutdown);
         if let Some(members) = members {
             let stop = shutdown.clone();
             shutdown.spawn("members", async move { members.follow(&stop).await });

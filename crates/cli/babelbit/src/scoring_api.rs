@@ -93,6 +93,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let directory = WriteDirectory::new("state", &state, DiskNeeds::RECORDINGS);
         preflight::spawn_disk_check(vec![directory], &shutdown);
+        preflight::spawn_network_clock_check(&shutdown);
         let (stop, follower) = (shutdown.clone(), api.clone());
         shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
         daemon.serve_until(shutdown, "scoring API", api.router(), context).await

@@ -81,6 +81,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let audit_log = WriteDirectory::of_file("audit log", &path, DiskNeeds::STATE);
         preflight::spawn_disk_check(vec![audit_log], &shutdown);
+        preflight::spawn_network_clock_check(&shutdown);
         daemon
             .serve_until(shutdown, "signer", signer.router(OperatorLimits::new(token)), context)
             .await

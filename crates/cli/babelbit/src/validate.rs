@@ -111,6 +111,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
             WriteDirectory::new("caches", &config.cache_dir, DiskNeeds::STATE),
         ];
         preflight::spawn_disk_check(directories, &shutdown);
+        preflight::spawn_network_clock_check(&shutdown);
         let metrics = args.metrics.unwrap_or_else(|| config.metrics_listen());
         let readiness = match (args.metrics, serve_metrics("validator", Some(metrics), &shutdown).await) {
             (None, Err(error)) => {

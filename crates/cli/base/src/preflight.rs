@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain, ChainError, Client, HotkeyState};
-use taonet_doctor::{Finding, WriteDirectory, clock_against_chain, disks, log_findings};
+use taonet_doctor::{Finding, Status, WriteDirectory, clock_against_chain, disks, log_findings};
 use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::{BLOCK_TIME, Shutdown, unix_time};
 use tokio::time::timeout;
@@ -45,7 +45,7 @@ pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
 }
 
 /// Compares the clock with the chain of the settings, for a daemon without a connection to it. Such
-/// a daemon may run where no node can be reached: then the check is skipped.
+/// a daemon may run where no node can be reached: then the log says that the check was skipped.
 pub fn spawn_network_clock_check(shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("pre-flight", async move {
@@ -60,21 +60,34 @@ async fn check_network_clock() {
     let network = match set_network(None) {
         Ok(network) => network,
         Err(error) => {
-            tracing::debug!("pre-flight: the network is invalid: {error:#}");
+            tracing::info!("pre-flight: clock not checked: the network is invalid: {error:#}");
             return;
         }
     };
     match Client::connect(&network).await {
         Ok(chain) => check_clock(&chain).await,
-        Err(error) => tracing::debug!(%error, "pre-flight: cannot connect to the chain"),
+        Err(error) => {
+            tracing::info!(%error, "pre-flight: clock not checked: cannot connect to the chain");
+        }
     }
 }
 
 async fn check_clock(chain: &dyn Chain) {
     match timeout(CHAIN_TIMEOUT, chain_state(chain)).await {
-        Ok(Ok(state)) => log_findings(&[clock_against_chain(&state, unix_time(SystemTime::now()))]),
-        Ok(Err(error)) => tracing::debug!(%error, "pre-flight: cannot read the chain's time"),
-        Err(_) => tracing::debug!("pre-flight: reading the chain's time timed out"),
+        Ok(Ok(state)) => log_clock(&clock_against_chain(&state, unix_time(SystemTime::now()))),
+        Ok(Err(error)) => {
+            tracing::info!(%error, "pre-flight: clock not checked: cannot read the chain's time");
+        }
+        Err(_) => tracing::info!("pre-flight: clock not checked: the chain's time timed out"),
+    }
+}
+
+/// Logs the comparison also if the clock is right, so that the log of each start shows it.
+fn log_clock(finding: &Finding) {
+    if finding.status == Status::Ok {
+        tracing::info!("pre-flight: the clock is {}", finding.seen);
+    } else {
+        log_findings(std::slice::from_ref(finding));
     }
 }
 

@@ -203,7 +203,10 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
                 sync.start(REFRESH, &shutdown).await.map_err(failed)?;
                 readiness.set_ready();
             }
-            None => readiness.set_ready(),
+            None => {
+                preflight::spawn_network_clock_check(&shutdown);
+                readiness.set_ready();
+            }
         }
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve_with(readiness, shutdown, "nineteen miner", router, context).await

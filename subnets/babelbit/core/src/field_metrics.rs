@@ -3,7 +3,7 @@
 //!
 //! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0,
 //! both with default options. `vectors/field-metrics` holds results of these programs.
-//! `docs/metrics.md` states the formulas with a worked example.
+//! `docs/metrics.md` states the formulas.
 
 mod bleu;
 mod chrf;

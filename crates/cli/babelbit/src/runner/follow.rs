@@ -43,8 +43,8 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
     })
 }
 
-/// Serves the metrics of a runner's loop, and checks its disks. Rounds run even if metrics cannot
-/// be served.
+/// Serves the metrics of a runner's loop, and checks its disks and its clock. Rounds run even if
+/// metrics cannot be served.
 pub(super) async fn serve_loop_metrics(
     args: &RunnerArgs,
     config: &Config,
@@ -58,6 +58,7 @@ pub(super) async fn serve_loop_metrics(
         WriteDirectory::of_file("transcripts", &config.transcript_cache, DiskNeeds::STATE),
     ];
     preflight::spawn_disk_check(directories, shutdown);
+    preflight::spawn_network_clock_check(shutdown);
     let default_address = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
     let readiness =
         serve_metrics_or_warn("runner", args.metrics.flatten(), default_address, shutdown).await?;

@@ -156,9 +156,9 @@ fn word_delay_is_the_time_of_its_playback() {
     assert_eq!(Playback::default().word_delays(&words), []);
 }
 
-/// The worked example in docs/metrics.md.
+/// An example computed by hand, with the formulas of docs/metrics.md.
 #[test]
-fn documented_example_is_reproduced() {
+fn example_computed_by_hand_is_reproduced() {
     let bytes = |seconds: f64| (seconds * 96_000.0).round() as u64;
     let timeline = Timeline::new(vec![(25, bytes(1.2)), (50, bytes(0.9))], 50);
     let source = ms(4000.0);
