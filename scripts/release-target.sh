@@ -81,9 +81,9 @@ make_sysroot() {
     for mirror in http://deb.debian.org/debian http://archive.debian.org/debian; do
         rm -rf "$new"
         mkdir -p "$new"
-        # Nothing is run there, so the packages can be of another architecture.
-        if mmdebstrap --quiet --variant=extract --skip=check/qemu --architectures="$(debian_architecture)" \
-            --include=libc6-dev,libgcc-s1 "$oldest_suite" - "$mirror" |
+        # Nothing is run there: the packages can be of another architecture, and any user can unpack them.
+        if mmdebstrap --quiet --variant=extract --mode=chrootless --skip=check/chrootless,check/qemu \
+            --architectures="$(debian_architecture)" --include=libc6-dev,libgcc-s1 "$oldest_suite" - "$mirror" |
             tar --extract --directory "$new" --exclude='./dev/*' --no-same-owner; then
             is_complete=yes
             break
