@@ -1,6 +1,7 @@
 //! The guide for migration: a rehearsal with files of the reference, which are read, continued and
 //! left as they are; the chapters on Nineteen and on subnet 2.
 
+mod docker;
 mod nineteen;
 mod proof;
 
@@ -230,8 +231,7 @@ fn malformed_file_of_the_reference_is_reported() {
     }
 }
 
-/// The commands with Docker cannot run here: their paths are those of compose.yml, and there are at
-/// most ten.
+/// Their paths are those of compose.yml. The module `docker` runs them.
 #[test]
 fn migration_takes_at_most_ten_commands() {
     let block = first_block(GUIDE, "Ten commands");

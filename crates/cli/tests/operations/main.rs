@@ -13,6 +13,7 @@ mod env_example;
 mod monitoring;
 mod packaging;
 mod units;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
