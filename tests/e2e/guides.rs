@@ -59,18 +59,20 @@ impl Walkthrough {
         Self::with_files(guide, |_| ())
     }
 
-    /// Like [`Self::of`], with files that `prepare` writes to the directory in place of the guide's
-    /// copies from `..`.
+    /// Like [`Self::of`], with files that `prepare` writes to a directory in place of `..`, from
+    /// which the guide copies them.
     fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
         require_models();
         let mut walkthrough = Self::empty();
-        prepare(walkthrough.folder.path());
+        prepare(&walkthrough.path("stack"));
         for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
                 // The test has its own directory.
                 "" | "mkdir rehearsal && cd rehearsal" => {}
-                line if line.starts_with("cp -r ../") => {}
+                line if line.starts_with("cp -r ../") => {
+                    walkthrough.run(&line.replace("../", "stack/"));
+                }
                 line if comment.trim() == "a service" => walkthrough.serve(line),
                 line => match line.strip_prefix("export ") {
                     Some(pairs) => walkthrough.export(pairs),

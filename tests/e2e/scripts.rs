@@ -1,5 +1,8 @@
 //! The installation scripts, with mock programs that print their arguments.
 
+#[cfg(target_os = "linux")]
+mod release;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -113,6 +113,11 @@ fn debian_package_has_program_links_pages_and_units() {
         std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/taonet-runner.service"))
             .unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/bb -v runner "), "{unit}");
+    let compressed =
+        std::fs::File::open(unpacked.join("usr/share/doc/taonet/changelog.gz")).unwrap();
+    let changelog = std::io::read_to_string(flate2::read::GzDecoder::new(compressed)).unwrap();
+    let heading = format!("taonet ({}) stable; ", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&heading), "{changelog}");
 }
 
 /// The workflow makes releases with the scripts that make them on any machine.

@@ -97,7 +97,7 @@ fn reference_files() -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Checks that the reference's results are below a directory, as they were.
-fn has_reference_files(directory: &Path) {
+fn assert_reference_files(directory: &Path) {
     let now = files(directory);
     for (path, content) in reference_files() {
         assert_eq!(now.get(&path), Some(&content), "{}", directory.join(path).display());
@@ -199,12 +199,12 @@ fn ten_commands_and_the_way_back_keep_and_continue_results() {
     assert_eq!(report["scored_elsewhere"], json!([2]), "{report:#}");
     let played = report["miners"].as_array().unwrap();
     assert_eq!((played.len(), &played[0]["uid"]), (1, &json!(3)), "{report:#}");
-    has_reference_files(&machine.containers("taonet").join("runner/home/taonet"));
+    assert_reference_files(&machine.containers("taonet").join("runner/home/taonet"));
 
     machine.run("The way back");
     assert!(machine.is_running("babelbit") && !machine.is_running("taonet"));
     let app = machine.containers("babelbit").join("runner/app");
-    has_reference_files(&app);
+    assert_reference_files(&app);
     // The reference skips a challenge by the names of score files.
     let names = files(&app.join("scores"));
     let names: Vec<_> = names.keys().filter_map(|path| path.to_str()).collect();
