@@ -36,20 +36,20 @@ fn prove(folder: &Path, input: &Value, extra_args: &[&str]) -> Output {
     proof(&[&prove[..], extra_args].concat())
 }
 
-/// The outputs of a bright picture are proven, as the integer network computes them, with a warning
-/// that names the tensors; `--strict` rejects it.
+/// A bright picture is rejected with an error that names the tensors. With `--allow-saturated`, its
+/// outputs are proven as the integer network computes them, with a warning.
 #[test]
-fn saturating_values_are_reported_or_rejected() {
+fn saturating_values_are_rejected_unless_allowed() {
     for extra_args in [&[][..], &["--slices", "2"]] {
         let folder = TempDir::new().unwrap();
         compile_for_dim_pictures(folder.path(), extra_args);
         let bright = first_input("digits-mlp");
-        let error = refusal(&prove(folder.path(), &bright, &["--strict"]), 1);
+        let error = refusal(&prove(folder.path(), &bright, &[]), 1);
         let expected = "values are beyond the range of the model's sample and saturate: Relu '";
-        assert!(error.contains(expected) && error.contains("or omit --strict"), "{error}");
+        assert!(error.contains(expected) && error.contains("pass --allow-saturated"), "{error}");
         assert!(!folder.path().join("proof.json").exists());
 
-        let output = prove(folder.path(), &bright, &[]);
+        let output = prove(folder.path(), &bright, &["--allow-saturated"]);
         let warning = stderr(&output);
         assert!(warning.contains(&format!("warning: {expected}")), "{warning}");
         let proven = document(&output);
@@ -61,7 +61,7 @@ fn saturating_values_are_reported_or_rejected() {
         document(&proof(&["verify", text(&bundle)]));
 
         let black = json!(vec![0; 784]);
-        let output = prove(folder.path(), &black, &["--strict"]);
+        let output = prove(folder.path(), &black, &[]);
         assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
         assert_eq!(document(&output)["saturated"], json!([]));
     }
