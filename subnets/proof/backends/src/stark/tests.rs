@@ -39,6 +39,7 @@ macro_rules! test_with_both_schemes {
 }
 
 mod choices;
+mod composed;
 mod constraints;
 mod elements;
 mod forgeries;
