@@ -75,7 +75,7 @@ pub(crate) fn reductions() -> TestModel {
     TestModel::new("reductions", &[1, 3, 4], &graph)
 }
 
-/// Moves, and what inference changes nothing but scales of.
+/// Moves, a norm with constant parameters, and an operator that inference omits.
 pub(crate) fn layout() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
