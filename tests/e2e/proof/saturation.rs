@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{BOB, first_input, proof, text};
+use super::{BOB, compile_facts, first_input, proof, text};
 use crate::support::{document, refusal, repository, stderr};
 
 /// Compiles digits-mlp into a folder with a sample of pictures that have a sixteenth of the
@@ -65,4 +65,25 @@ fn saturating_values_are_rejected_unless_allowed() {
         assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
         assert_eq!(document(&output)["saturated"], json!([]));
     }
+}
+
+/// A prompt unlike the sample of a language model is rejected in the same way.
+#[test]
+fn saturating_prompt_is_rejected_unless_allowed() {
+    let folder = TempDir::new().unwrap();
+    let [circuit, bundle] = ["circuit", "answer.json"].map(|name| folder.path().join(name));
+    compile_facts(&circuit);
+    let prove = |extra_args: &[&str]| {
+        let (circuit, bundle) = (text(&circuit), text(&bundle));
+        let prove = ["prove", circuit, "--prompt", "Q9 !! xK", "--miner", BOB, "-o", bundle];
+        proof(&[&prove[..], extra_args].concat())
+    };
+    let error = refusal(&prove(&[]), 1);
+    assert!(
+        error.contains("saturate: LayerNormalization '") && error.contains("--allow-saturated"),
+        "{error}"
+    );
+    assert!(!bundle.exists());
+    document(&prove(&["--allow-saturated"]));
+    document(&proof(&["verify", text(&bundle)]));
 }
