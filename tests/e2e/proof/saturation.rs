@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{BOB, first_input, proof, text};
+use super::{BOB, compile_facts, first_input, proof, text};
 use crate::support::{document, refusal, repository, stderr};
 
 /// Compiles digits-mlp into a folder with a sample of pictures that have a sixteenth of the
@@ -36,20 +36,20 @@ fn prove(folder: &Path, input: &Value, extra_args: &[&str]) -> Output {
     proof(&[&prove[..], extra_args].concat())
 }
 
-/// The outputs of a bright picture are proven, as the integer network computes them, with a warning
-/// that names the tensors; `--strict` rejects it.
+/// A bright picture is rejected with an error that names the tensors. With `--allow-saturated`, its
+/// outputs are proven as the integer network computes them, with a warning.
 #[test]
-fn saturating_values_are_reported_or_rejected() {
+fn saturating_values_are_rejected_unless_allowed() {
     for extra_args in [&[][..], &["--slices", "2"]] {
         let folder = TempDir::new().unwrap();
         compile_for_dim_pictures(folder.path(), extra_args);
         let bright = first_input("digits-mlp");
-        let error = refusal(&prove(folder.path(), &bright, &["--strict"]), 1);
+        let error = refusal(&prove(folder.path(), &bright, &[]), 1);
         let expected = "values are beyond the range of the model's sample and saturate: Relu '";
-        assert!(error.contains(expected) && error.contains("or omit --strict"), "{error}");
+        assert!(error.contains(expected) && error.contains("pass --allow-saturated"), "{error}");
         assert!(!folder.path().join("proof.json").exists());
 
-        let output = prove(folder.path(), &bright, &[]);
+        let output = prove(folder.path(), &bright, &["--allow-saturated"]);
         let warning = stderr(&output);
         assert!(warning.contains(&format!("warning: {expected}")), "{warning}");
         let proven = document(&output);
@@ -61,8 +61,29 @@ fn saturating_values_are_reported_or_rejected() {
         document(&proof(&["verify", text(&bundle)]));
 
         let black = json!(vec![0; 784]);
-        let output = prove(folder.path(), &black, &["--strict"]);
+        let output = prove(folder.path(), &black, &[]);
         assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
         assert_eq!(document(&output)["saturated"], json!([]));
     }
+}
+
+/// A prompt unlike the sample of a language model is rejected in the same way.
+#[test]
+fn saturating_prompt_is_rejected_unless_allowed() {
+    let folder = TempDir::new().unwrap();
+    let [circuit, bundle] = ["circuit", "answer.json"].map(|name| folder.path().join(name));
+    compile_facts(&circuit);
+    let prove = |extra_args: &[&str]| {
+        let (circuit, bundle) = (text(&circuit), text(&bundle));
+        let prove = ["prove", circuit, "--prompt", "Q9 !! xK", "--miner", BOB, "-o", bundle];
+        proof(&[&prove[..], extra_args].concat())
+    };
+    let error = refusal(&prove(&[]), 1);
+    assert!(
+        error.contains("saturate: LayerNormalization '") && error.contains("--allow-saturated"),
+        "{error}"
+    );
+    assert!(!bundle.exists());
+    document(&prove(&["--allow-saturated"]));
+    document(&proof(&["verify", text(&bundle)]));
 }

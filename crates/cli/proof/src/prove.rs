@@ -61,10 +61,10 @@ pub struct ProveArgs {
     /// circuits compiled with --hide-inputs. Whoever has it can see the inputs
     #[arg(long, value_name = "FILE")]
     opening: Option<PathBuf>,
-    /// Reject inputs with which a value is beyond the range of the model's sample and saturates
-    /// [default: warn of it]
+    /// Prove an input even if a value is beyond the range of the model's sample and saturates,
+    /// with a warning
     #[arg(long)]
-    strict: bool,
+    allow_saturated: bool,
     #[command(flatten)]
     external: ExternalArgs,
 }
@@ -137,7 +137,7 @@ fn prove_whole(
     context: &Context,
 ) -> anyhow::Result<Proven<Bundle>> {
     let path = args.opening_path(directory)?;
-    let saturated = saturated::check(&[directory], inputs, args.strict, context)?;
+    let saturated = saturated::check(&[directory], inputs, args.allow_saturated, context)?;
     let (bundle, opening) = Bundle::prove_with_opening(directory, inputs, nonce, args.miner)?;
     if let (Some(path), Some(opening)) = (path, opening) {
         // Before the bundle: without the opening, nobody can check which inputs it has.
@@ -216,7 +216,7 @@ fn prove_slices(
         .iter()
         .map(|id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing"))
         .collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
-    let saturated = saturated::check(&circuits, inputs, args.strict, context)?;
+    let saturated = saturated::check(&circuits, inputs, args.allow_saturated, context)?;
     Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
 }
 

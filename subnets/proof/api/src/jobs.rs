@@ -23,7 +23,8 @@ use file::{JobDirectory, JobFile, JobResult};
 
 /// Retention period of a finished proof.
 const RETENTION: Duration = Duration::from_hours(1);
-/// Maximum size of all finished bundles in memory, as JSON, in bytes.
+/// Maximum size of all finished bundles in memory, as JSON, in bytes. Only the newest one is kept
+/// regardless of its size.
 const MAX_BUNDLE_BYTES: usize = 128 << 20;
 /// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
 /// receive the final status.
@@ -319,18 +320,9 @@ impl Jobs {
     /// Removes expired proofs, then the oldest finished ones until there is room for one more.
     fn evict(&self, jobs: &mut BTreeMap<Digest, Arc<Job>>) {
         let finished = jobs.iter().filter_map(|(id, job)| Some((job.finish()?, *id)));
-        let mut finished: Vec<((Instant, usize), Digest)> = finished.collect();
-        finished.sort_unstable();
-        let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
-        for ((at, size), id) in finished {
-            if at.elapsed() >= RETENTION
-                || jobs.len() >= self.max_stored
-                || bytes > MAX_BUNDLE_BYTES
-            {
-                bytes -= size;
-                jobs.remove(&id);
-                self.remove_file(&id);
-            }
+        for id in evicted(finished.collect(), jobs.len(), self.max_stored, Instant::now()) {
+            jobs.remove(&id);
+            self.remove_file(&id);
         }
     }
 
@@ -343,6 +335,30 @@ impl Jobs {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Job>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns which finished proofs, each with its completion time and size, are removed from `stored`
+/// ones so that one more has room.
+fn evicted(
+    mut finished: Vec<((Instant, usize), Digest)>,
+    mut stored: usize,
+    max_stored: usize,
+    now: Instant,
+) -> Vec<Digest> {
+    finished.sort_unstable();
+    let newest = finished.last().map(|(_, id)| *id);
+    let mut bytes: usize = finished.iter().map(|((_, size), _)| size).sum();
+    let mut evicted = Vec::new();
+    for ((at, size), id) in finished {
+        let is_expired = now.saturating_duration_since(at) >= RETENTION;
+        let is_surplus = bytes > MAX_BUNDLE_BYTES && newest != Some(id);
+        if is_expired || is_surplus || stored >= max_stored {
+            bytes -= size;
+            stored -= 1;
+            evicted.push(id);
+        }
+    }
+    evicted
 }
 
 /// Message that users receive in place of the details of an internal error.
@@ -388,5 +404,35 @@ fn done(bundle: ProofBundle) -> Status {
             tracing::error!(error, "cannot encode a bundle, or read its answer");
             Status::Failed(INTERNAL.to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_proofs_are_limited_by_age_number_and_size() {
+        let start = Instant::now();
+        let ids: Vec<Digest> = (0..4_u8).map(|index| Digest::of(&[index])).collect();
+        // One finishes each minute.
+        let finished = |sizes: [usize; 4]| {
+            let times = (0..).map(|minutes| start + Duration::from_mins(minutes));
+            times.zip(sizes).zip(ids.iter().copied()).collect::<Vec<((Instant, usize), Digest)>>()
+        };
+        let small = || finished([1; 4]);
+        let now = start + Duration::from_mins(10);
+        assert!(evicted(small(), 6, 7, now).is_empty());
+        assert_eq!(evicted(small(), 6, 6, now), ids[..1]);
+        assert_eq!(evicted(small(), 6, 4, now), ids[..3]);
+        assert_eq!(evicted(small(), 6, 1, now), ids[..]);
+        let after_an_hour = start + RETENTION + Duration::from_mins(1);
+        assert_eq!(evicted(small(), 6, 7, after_an_hour), ids[..2]);
+        let half = MAX_BUNDLE_BYTES / 2;
+        assert!(evicted(finished([half, half, 0, 0]), 6, 7, now).is_empty());
+        assert_eq!(evicted(finished([half, half, 0, half]), 6, 7, now), ids[..1]);
+        // The newest bundle stays for its user, until others follow.
+        assert_eq!(evicted(finished([1, 1, 1, 4 * half]), 6, 7, now), ids[..3]);
+        assert_eq!(evicted(finished([1, 4 * half, 1, 1]), 6, 7, now), ids[..2]);
     }
 }

@@ -15,6 +15,12 @@ mod file;
 mod further;
 #[path = "peers/onnxruntime.rs"]
 mod onnxruntime;
+#[path = "operators/proven.rs"]
+mod proven;
+#[path = "operators/remaining.rs"]
+mod remaining;
+#[path = "operators/sliced.rs"]
+mod sliced;
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +40,6 @@ use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
 use taonet_proof_core::{Binding, Digest, Range};
 use taonet_proof_onnx as onnx;
-use taonet_testing::is_exhaustive;
 
 /// A model and the dimensions of its input.
 struct TestModel {
@@ -86,15 +91,15 @@ impl TestModel {
         (network.lower().unwrap(), f64::from(-network.output_scale()).exp2())
     }
 
-    fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
+    fn options(&self, backend: &str, backends: Backends) -> CompileOptions {
         let quantise = QuantiseOptions { input_range: self.range, ..QuantiseOptions::default() };
         let (name, backend, contributor) =
             (self.name.clone(), backend.to_owned(), "anonymous".to_owned());
-        compile(
-            &self.file,
-            &self.sample(),
-            &CompileOptions { name, backend, backends, quantise, max_error: None, contributor },
-        )
+        CompileOptions { name, backend, backends, quantise, max_error: None, contributor }
+    }
+
+    fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
+        compile(&self.file, &self.sample(), &self.options(backend, backends))
     }
 }
 
@@ -332,31 +337,6 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
     inputs.iter().map(prove).collect()
 }
 
-/// Each function is proven for one input, and with `TAONET_TEST_ALL` for both ends of the range,
-/// too.
-#[test]
-fn every_function_is_proven() {
-    for model in functions() {
-        if is_exhaustive() {
-            check_proofs(&model, "stark");
-        } else {
-            check_proofs_of(&model, "stark", &model.sample().inputs[..1]);
-        }
-    }
-}
-
-/// A model of `vectors/proof-models`, whose inputs are small integers.
-fn vectors(name: &str, elements: usize) -> TestModel {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../../../vectors/proof-models/{name}.onnx"));
-    TestModel {
-        name: name.to_owned(),
-        file: std::fs::read(path).unwrap(),
-        elements,
-        range: Range { low: 0, high: 7 },
-    }
-}
-
 /// The first and the last of 40 elements are equal, and the last one is larger by a unit of the
 /// integer network, as by rounding. Its position differs by 39 from the file's, which is tolerated
 /// because both elements can be equal. That of a much larger element is not. The last positions
@@ -412,51 +392,6 @@ fn position_of_an_equal_element_is_tolerated() {
         matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })),
         "{refused:?}"
     );
-}
-
-/// Trees need no tables, so both backends prove them; boosted ones have a softmax at the end or a
-/// sigmoid.
-#[test]
-fn trees_and_recurrent_cells_are_proven() {
-    for name in ["decision-tree", "random-forest-binary"] {
-        check_proofs(&vectors(name, 4), "stark");
-        check_proofs(&vectors(name, 4), "groth16");
-    }
-    for name in ["xgboost", "lightgbm-binary", "svc"] {
-        check_proofs(&vectors(name, 4), "stark");
-    }
-    for (name, elements) in [
-        ("lstm-bidirectional", 15),
-        ("gru", 15),
-        ("rnn", 15),
-        ("top-largest", 20),
-        ("top-positions", 12),
-        ("quantised", 50),
-    ] {
-        check_proofs(&vectors(name, elements), "stark");
-    }
-    for model in [vectors("linear-regression", 3), vectors("tree-branches", 3), transposed()] {
-        check_proofs(&model, "stark");
-        check_proofs(&model, "groth16");
-    }
-}
-
-#[test]
-fn transformer_and_selection_operators_are_proven() {
-    for model in [
-        transformer(),
-        choices(),
-        extrema(),
-        positions(),
-        tokens(),
-        chosen(),
-        products(),
-        windows(),
-    ] {
-        check_proofs(&model, "stark");
-    }
-    check_proofs(&extrema(), "groth16");
-    angles().compile("stark", Backends::default()).unwrap();
 }
 
 #[test]

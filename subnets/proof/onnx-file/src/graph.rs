@@ -7,8 +7,11 @@ use super::proto::{
     ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto,
 };
+use super::rules::MACHINE_LEARNING;
 
 const IR_VERSION: i64 = 8;
+/// Version of the operator set for machine learning.
+const LEARNING_OPSET: i64 = 3;
 
 /// An attribute of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,8 +22,12 @@ pub enum Attribute<'a> {
     Ints(&'a str, &'a [i64]),
     /// A floating-point number.
     Float(&'a str, f32),
+    /// A list of floating-point numbers.
+    Floats(&'a str, &'a [f32]),
     /// A text.
     Text(&'a str, &'a str),
+    /// A list of texts.
+    Texts(&'a str, &'a [&'a str]),
 }
 
 /// A graph under construction. Tensors have names, which the graph gives.
@@ -69,11 +76,32 @@ impl GraphWriter {
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
+        self.node_of("", operator, inputs, attributes)
+    }
+
+    /// Adds a node with an operator for machine learning, and returns the name of its output.
+    pub fn learned_node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[Attribute<'_>],
+    ) -> String {
+        self.node_of(MACHINE_LEARNING, operator, inputs, attributes)
+    }
+
+    fn node_of(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[Attribute<'_>],
+    ) -> String {
         let name = self.name();
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
             output: vec![name.clone()],
             op_type: operator.to_owned(),
+            domain: domain.to_owned(),
             attribute: attributes.iter().map(|attribute| attribute.proto()).collect(),
             ..NodeProto::default()
         });
@@ -89,11 +117,16 @@ impl GraphWriter {
         if let Some(node) = self.graph.node.last_mut() {
             node.output = vec![output.to_owned()];
         }
+        let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+        if self.graph.node.iter().any(|node| node.domain == MACHINE_LEARNING) {
+            let domain = MACHINE_LEARNING.to_owned();
+            opset_import.push(OperatorSetIdProto { domain, version: LEARNING_OPSET });
+        }
         let model = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "taonet".to_owned(),
             graph: Some(self.graph),
-            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+            opset_import,
             ..ModelProto::default()
         };
         model.encode_to_vec()
@@ -121,6 +154,18 @@ impl Attribute<'_> {
             Self::Float(name, f) => {
                 AttributeProto { name: name.into(), f, kind: AttributeKind::Float as i32, ..empty }
             }
+            Self::Floats(name, floats) => AttributeProto {
+                name: name.into(),
+                floats: floats.to_vec(),
+                kind: AttributeKind::Floats as i32,
+                ..empty
+            },
+            Self::Texts(name, texts) => AttributeProto {
+                name: name.into(),
+                strings: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+                kind: AttributeKind::Strings as i32,
+                ..empty
+            },
             Self::Text(name, text) => {
                 let s = text.as_bytes().to_vec();
                 AttributeProto { name: name.into(), s, kind: AttributeKind::String as i32, ..empty }

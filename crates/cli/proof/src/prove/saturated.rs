@@ -1,4 +1,4 @@
-//! Values beyond the range of the sample, of which `tao proof prove` warns.
+//! Values beyond the range of the sample, which `tao proof prove` refuses.
 
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
@@ -9,12 +9,12 @@ use taonet_proof_core::saturation::Saturation;
 /// Number of tensors that a message names.
 const MAX_NAMED_TENSORS: usize = 3;
 
-/// Executes a circuit, or the slices of a model, and warns of values that saturate. Returns their
-/// tensors.
+/// Executes a circuit, or the slices of a model, and refuses values that saturate, or warns of them
+/// if they are allowed. Returns their tensors.
 pub(super) fn check(
     circuits: &[&CircuitDirectory],
     inputs: &[i64],
-    is_strict: bool,
+    are_allowed: bool,
     context: &Context,
 ) -> anyhow::Result<Vec<Saturation>> {
     let (mut saturations, mut values) = (Vec::new(), inputs.to_vec());
@@ -25,8 +25,9 @@ pub(super) fn check(
     }
     if let Some(described) = describe(&saturations) {
         anyhow::ensure!(
-            !is_strict,
-            "{described}; hint: compile the model with a sample that has inputs like this one, or omit --strict"
+            are_allowed,
+            "{described}; hint: compile the model with a sample that has inputs like this one, or pass --allow-saturated \
+             for outputs that can be far from those of the model"
         );
         context.say(&format!(
             "warning: {described}. The proof is valid, but its outputs can be far from those of the model"

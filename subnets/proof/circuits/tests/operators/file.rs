@@ -40,6 +40,8 @@ pub(crate) enum Attribute {
     Ints(&'static [i64]),
     Float(f32),
     Text(&'static str),
+    /// A branch of an If.
+    Branch(Graph),
 }
 
 /// A graph from `x` to `y`.
@@ -47,25 +49,36 @@ pub(crate) enum Attribute {
 pub(crate) struct Graph {
     nodes: Vec<Message>,
     weights: Vec<Message>,
+    /// Version of the operator set, unless it is [`OPSET`].
+    opset: Option<i64>,
 }
 
+/// Version of the operator set of most graphs.
+const OPSET: i64 = 20;
+
 impl Graph {
-    /// Appends a node. Its inputs and its output are separated by spaces.
-    pub(crate) fn node(self, operator: &str, inputs: &str, output: &str) -> Self {
-        self.node_with(operator, inputs, output, &[])
+    /// Changes the version of the operator set.
+    pub(crate) fn version(self, opset: i64) -> Self {
+        Self { opset: Some(opset), ..self }
+    }
+
+    /// Appends a node. Its inputs and its outputs are separated by spaces.
+    pub(crate) fn node(self, operator: &str, inputs: &str, outputs: &str) -> Self {
+        self.node_with(operator, inputs, outputs, &[])
     }
 
     pub(crate) fn node_with(
         mut self,
         operator: &str,
         inputs: &str,
-        output: &str,
+        outputs: &str,
         attributes: &[(&str, Attribute)],
     ) -> Self {
-        let mut node = inputs
-            .split(' ')
-            .fold(Message::default(), |node, input| node.bytes(1, input.as_bytes()));
-        node = node.bytes(2, output.as_bytes()).bytes(4, operator.as_bytes());
+        let names = inputs.split(' ').filter(|_| !inputs.is_empty());
+        let mut node =
+            names.fold(Message::default(), |node, input| node.bytes(1, input.as_bytes()));
+        node = outputs.split(' ').fold(node, |node, output| node.bytes(2, output.as_bytes()));
+        node = node.bytes(4, operator.as_bytes());
         for (name, value) in attributes {
             let attribute = Message::default().bytes(1, name.as_bytes());
             let attribute = match value {
@@ -76,6 +89,7 @@ impl Graph {
                     .iter()
                     .fold(attribute, |attribute, &number| attribute.number(8, number))
                     .number(20, 7),
+                Attribute::Branch(graph) => attribute.bytes(6, &graph.branch().0).number(20, 5),
             };
             node = node.bytes(5, &attribute.0);
         }
@@ -111,6 +125,13 @@ impl Graph {
         self
     }
 
+    /// Returns the graph of a branch, whose output is "b".
+    fn branch(&self) -> Message {
+        let graph =
+            self.nodes.iter().fold(Message::default(), |graph, node| graph.bytes(1, &node.0));
+        graph.bytes(2, b"branch").bytes(12, &Message::default().bytes(1, b"b").0)
+    }
+
     /// Returns the file of a model whose input has floats with these dimensions.
     pub(crate) fn file(&self, dims: &[i64]) -> Vec<u8> {
         self.file_of(dims, 1)
@@ -139,7 +160,7 @@ impl Graph {
             .fold(graph.bytes(2, b"test"), |graph, weight| graph.bytes(5, &weight.0));
         let graph =
             graph.bytes(11, &value_info("x", Some(shape)).0).bytes(12, &value_info("y", None).0);
-        let opset = Message::default().number(2, 20);
+        let opset = Message::default().number(2, self.opset.unwrap_or(OPSET));
         Message::default().number(1, 9).bytes(7, &graph.0).bytes(8, &opset.0).0
     }
 }

@@ -340,7 +340,12 @@ impl<'a> Quantiser<'a> {
                 self.rescale(target.node + 1, sums, bits - headroom, positive)?;
             (Rescale { clamp, ..rescale }, scale)
         };
-        self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
+        let range = rescale.clamp.range();
+        let least = least_sum(inputs, &operation).map(|sum| rescale.apply(sum));
+        self.push(inputs, operation, Some(rescale), scale, range);
+        if let Some(low) = least {
+            self.narrow(Range { low, ..range });
+        }
         Ok(())
     }
 
@@ -509,6 +514,19 @@ fn channel_affine(factors: &[i32], offsets: &[i32], input: Tensor) -> Option<(Op
         Operation::Convolution { window, groups: factors.len(), weights: factors.to_vec(), bias },
         range,
     ))
+}
+
+/// Returns a limit below which no sum of positive values is, such as the argument of a logarithm;
+/// `None` for other sums.
+fn least_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
+    let Operation::Convolution { window, weights, bias, .. } = operation else { return None };
+    let low = inputs.first()?.values.low;
+    // The only output has a term for each weight.
+    let adds_all = operation.only_adds() && bias.len() == 1 && window.padding == [0; 4];
+    if !adds_all || low <= 0 {
+        return None;
+    }
+    low.checked_mul(i64::try_from(weights.len()).ok()?)
 }
 
 /// Returns a convolution of 1×1 that adds all channels.

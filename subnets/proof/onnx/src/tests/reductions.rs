@@ -133,6 +133,25 @@ fn sum_of_positive_numbers_is_not_negative() {
     }
 }
 
+/// A sum of numbers that are all positive has a logarithm, also with the lowest input.
+#[test]
+fn logarithm_of_sum_of_positive_numbers_is_quantised() {
+    let nodes = vec![
+        node("Abs", &["x"], "a", &[]),
+        node("Add", &["a", "half"], "p", &[]),
+        node("ReduceLogSum", &["p", "axes"], "y", &[]),
+    ];
+    let weights = vec![floats("half", &[], &[0.5]), integers("axes", &[2])];
+    let (_, network, error) = read_small(&[1, 2, 4], nodes, weights);
+    assert!(error < 0.01, "{error}");
+    let circuit = network.lower().unwrap();
+    let outputs = circuit.execute(&[0; 8]).unwrap().outputs(&circuit);
+    let unit = f64::from(-network.output_scale()).exp2();
+    for output in outputs {
+        assert!((output as f64 * unit - 2.0_f64.ln()).abs() < 0.02, "{output}");
+    }
+}
+
 /// Weights of two bits can be rounded to 1, which are then no exact sum.
 #[test]
 fn weights_rounded_to_one_have_an_error() {

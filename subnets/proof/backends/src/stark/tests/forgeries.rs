@@ -146,7 +146,7 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
         forger.prover.system.plan.polynomials.products.last().unwrap().inputs.last().unwrap();
     let end = last.row + last.length.div_ceil(COEFFICIENTS) - 1;
     let mut generator = testing::generator(6);
-    for column in 0..COEFFICIENTS {
+    for column in changed_columns::<S>(COEFFICIENTS) {
         for row in changed_rows(column, generator.random_range(0..=end)) {
             let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
                 coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
@@ -156,7 +156,7 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
         }
     }
     for (table, width) in [POLYNOMIAL_WIDTH, KERNEL_WIDTH].into_iter().enumerate() {
-        for column in 0..width {
+        for column in changed_columns::<S>(width) {
             // Factors are free where no polynomial of an input ends.
             let row = if table == 0 { end } else { generator.random_range(0..4) };
             let change = |traces: &mut [RowMajorMatrix<Val>]| {

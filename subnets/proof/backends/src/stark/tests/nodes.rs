@@ -21,19 +21,19 @@ test_with_both_schemes!(
 );
 
 /// Arguments of a table.
-const BYTES: Range = Range { low: 0, high: 255 };
+pub(super) const BYTES: Range = Range { low: 0, high: 255 };
 
-fn table_of(input: u32, arguments: Range, value: fn(i64) -> i64) -> Layer {
+pub(super) fn table_of(input: u32, arguments: Range, value: fn(i64) -> i64) -> Layer {
     let Range { low, high } = arguments;
     table(input, low, (low..=high).map(|argument| i32::try_from(value(argument)).unwrap()))
 }
 
-fn rescaled(layer: Layer, shift: u8, bits: u8) -> Layer {
+pub(super) fn rescaled(layer: Layer, shift: u8, bits: u8) -> Layer {
     Layer { rescale: Some(Rescale { shift, clamp: Clamp::Unsigned(bits) }), ..layer }
 }
 
 /// Creates the layers of the maximum of three numbers, which the first layer moves into a column.
-fn maximum(input: u32) -> [Layer; 2] {
+pub(super) fn maximum(input: u32) -> [Layer; 2] {
     let column = Operation::Move {
         shape: Shape::new(1, 3, 1).unwrap(),
         indices: vec![0, 1, 2],
@@ -78,7 +78,7 @@ fn softmax(power: fn(i64) -> i64, weights: [i32; 3], reciprocal: fn(i64) -> i64)
 }
 
 /// Returns 255 divided by two for each 32 below the maximum.
-fn halved(distance: i64) -> i64 {
+pub(super) fn halved(distance: i64) -> i64 {
     if distance > 0 { 255 } else { 255 >> (-distance / 32) }
 }
 
