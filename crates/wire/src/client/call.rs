@@ -5,11 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderMap, Method, StatusCode};
-use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
 use super::CallError;
-use super::transport::Incoming;
+use super::transport::ResponseBody;
 
 /// The default timeout of a call: that of Bittensor's dendrite.
 const DEADLINE: Duration = Duration::from_secs(12);
@@ -101,7 +100,7 @@ pub struct CallResponseStream {
     pub status: StatusCode,
     /// Headers of the response.
     pub headers: HeaderMap,
-    body: Option<Incoming>,
+    body: Option<ResponseBody>,
     deadline: Pin<Box<Sleep>>,
     after: Duration,
     limit: usize,
@@ -110,7 +109,7 @@ pub struct CallResponseStream {
 
 impl CallResponseStream {
     pub(super) fn new(
-        response: http::Response<Incoming>,
+        response: http::Response<ResponseBody>,
         deadline_at: Instant,
         after: Duration,
         limit: usize,
@@ -149,7 +148,7 @@ impl CallResponseStream {
             return Poll::Ready(Some(Err(CallError::Timeout { after: self.after })));
         }
         loop {
-            let frame = match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            let frame = match ready!(body.poll_frame(context)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Broken(error.into())))),
                 Some(Ok(frame)) => frame,
