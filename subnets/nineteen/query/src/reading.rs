@@ -23,7 +23,9 @@ pub(crate) struct ResponseReader {
 }
 
 impl ResponseReader {
-    pub(crate) fn new(answer: CallResponseStream, between: Duration, total: Duration) -> Self {
+    pub(crate) fn new(mut answer: CallResponseStream, between: Duration, total: Duration) -> Self {
+        // Nobody reads the headers, which would keep the connection's first read buffer allocated.
+        drop(std::mem::take(&mut answer.headers));
         Self { answer, between, total, timer: None }
     }
 
