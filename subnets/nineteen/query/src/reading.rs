@@ -38,6 +38,16 @@ impl ResponseReader {
         reported_timeout: Duration,
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
+        // Most chunks arrive with others: they are read without a look at the clock.
+        let arrived = std::future::poll_fn(|context| {
+            Poll::Ready(match self.answer.poll_next_unpin(context) {
+                Poll::Ready(chunk) => Some(chunk),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(chunk) = arrived.await {
+            return Ok(chunk.transpose()?);
+        }
         let remaining = self.total.saturating_sub(*waited);
         let start = Instant::now();
         let end = start + timeout.min(remaining);
