@@ -95,8 +95,8 @@ pub struct CallResponse {
 /// A streaming response: a stream of its body's chunks.
 ///
 /// The call's deadline covers the complete stream: when the deadline passes, the stream yields
-/// [`CallError::Timeout`] and ends, after at most 15 chunks that have already arrived. If the response exceeds its size limit, the stream yields
-/// [`CallError::TooLarge`] and ends.
+/// [`CallError::Timeout`] and ends, after at most 15 chunks that have already arrived. If the
+/// response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
 pub struct CallResponseStream {
     /// The HTTP status code.
