@@ -136,12 +136,15 @@ mod tests {
 
     /// Returns a chunk in vLLM's format.
     fn chunk(text: &str, logprobs: &Value) -> String {
-        let choice = json!({"index": 0, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": null});
+        let delta = json!({ "content": text });
+        let choice =
+            json!({"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null});
         json!({"id": "chatcmpl-\"content\":\"", "created": 7, "choices": [choice]}).to_string()
     }
 
     fn logprobs(tokens: usize) -> Value {
-        json!({"content": vec![json!({"token": "\"a\"", "logprob": -0.5, "top_logprobs": []}); tokens]})
+        let entry = json!({"token": "\"a\"", "logprob": -0.5, "top_logprobs": []});
+        json!({ "content": vec![entry; tokens] })
     }
 
     /// Returns a parser that knows the frame of a chunk.
