@@ -31,6 +31,10 @@ use serde_json::{Value, json};
 
 use load::{Load, Target};
 
+/// The allocator of `tao`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Maximum number of concurrent streams in the memory measurement.
 const IDLE: u64 = 10_000;
 /// Maximum number of the gateway's open files besides two connections for each stream.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tower::Layer as _;
 
 use taonet_service::Shutdown;
 
@@ -123,14 +124,15 @@ pub async fn serve_over<S, F>(
                         Extension(progress.clone()),
                         Extension(exchange.clone()),
                     );
-                    let router = router.clone().layer(connection_context);
+                    // The router itself is shared: `Router::layer` would copy all of its routes.
+                    let service = connection_context.layer(router.clone());
                     let stream = handshake(WriteDeadline::new(stream, progress.clone(), limits.write_timeout));
                     let stream = timeout(limits.header_timeout, stream);
                     let (http, watcher) = (http.clone(), graceful.watcher());
                     let connection = async move {
                         let Ok(Ok(stream)) = stream.await else { return };
                         let stream = HalfClose::new(Lingering::new(stream, unread, limits.linger), exchange);
-                        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+                        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
                         if let Err(error) = watcher.watch(connection).await {
                             tracing::debug!(%error, "connection ended");
                         }

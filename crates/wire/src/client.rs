@@ -1,6 +1,7 @@
 //! The client half: signs requests, sends them within a deadline and classifies the outcome.
 
 mod call;
+mod connections;
 mod error;
 mod fanout;
 mod response_memory;
@@ -17,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use taonet_primitives::Backoff;
 use tokio::time::Instant;
 
@@ -171,11 +172,18 @@ impl SignedClient {
             if self.signer.signs_body() {
                 let body = self.buffer(body).await?;
                 return self
-                    .attempt(peer, call, &body.clone(), full_body(body), call.deadline, deadline_at)
+                    .attempt(
+                        peer,
+                        call,
+                        &body.clone(),
+                        Body::Full(body),
+                        call.deadline,
+                        deadline_at,
+                    )
                     .await;
             }
             let frames = body.map_ok(Frame::data).map_err(Into::into);
-            let body = Either::Right(StreamBody::new(frames).boxed_unsync());
+            let body = Body::Streamed(StreamBody::new(frames).boxed_unsync());
             self.attempt(peer, call, &[], body, call.deadline, deadline_at).await
         };
         with_deadline(deadline_at, call.deadline, exchange).await
@@ -198,7 +206,8 @@ impl SignedClient {
         let deadline_at = instant_after(deadline);
         let limit = limit.min(self.config.max_response_bytes);
         let exchange = async {
-            let response = self.transport.send(Method::POST, url, headers, full_body(body)).await?;
+            let response =
+                self.transport.send(Method::POST, url, headers, Body::Full(body)).await?;
             self.read(CallResponseStream::new(response, deadline_at, deadline, limit)).await
         };
         let response = with_deadline(deadline_at, deadline, exchange).await?;
@@ -225,7 +234,7 @@ impl SignedClient {
                     peer,
                     call,
                     &call.body,
-                    full_body(call.body.clone()),
+                    Body::Full(call.body.clone()),
                     remaining,
                     deadline_at,
                 )
@@ -241,7 +250,7 @@ impl SignedClient {
             tokio::time::sleep(delay).await;
             remaining = deadline_at.saturating_duration_since(Instant::now());
         }
-        self.attempt(peer, call, &call.body, full_body(call.body.clone()), remaining, deadline_at)
+        self.attempt(peer, call, &call.body, Body::Full(call.body.clone()), remaining, deadline_at)
             .await
     }
 
@@ -309,10 +318,6 @@ impl SignedClient {
 
 fn instant_after(deadline: Duration) -> Instant {
     Instant::now() + deadline.min(MAX_TIMEOUT)
-}
-
-fn full_body(body: Bytes) -> Body {
-    Either::Left(Full::new(body))
 }
 
 async fn with_deadline<T>(

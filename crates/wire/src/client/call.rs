@@ -5,14 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderMap, Method, StatusCode};
-use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 
 use super::CallError;
-use super::transport::Incoming;
+use super::transport::ResponseBody;
 
 /// The default timeout of a call: that of Bittensor's dendrite.
 const DEADLINE: Duration = Duration::from_secs(12);
+
+/// Number of chunks after which the deadline of a stream is checked although none was awaited.
+const CHUNKS_PER_CHECK: u32 = 16;
 
 /// A request before it is addressed and signed.
 #[derive(Debug, Clone)]
@@ -93,16 +95,18 @@ pub struct CallResponse {
 /// A streaming response: a stream of its body's chunks.
 ///
 /// The call's deadline covers the complete stream: when the deadline passes, the stream yields
-/// [`CallError::Timeout`] and ends. If the response exceeds its size limit, the stream yields
-/// [`CallError::TooLarge`] and ends.
+/// [`CallError::Timeout`] and ends, after at most 15 chunks that have already arrived. If the
+/// response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
 pub struct CallResponseStream {
     /// The HTTP status code.
     pub status: StatusCode,
     /// Headers of the response.
     pub headers: HeaderMap,
-    body: Option<Incoming>,
+    body: Option<ResponseBody>,
     deadline: Pin<Box<Sleep>>,
+    /// Number of chunks since the last check of the deadline.
+    unchecked: u32,
     after: Duration,
     limit: usize,
     remaining: usize,
@@ -110,7 +114,7 @@ pub struct CallResponseStream {
 
 impl CallResponseStream {
     pub(super) fn new(
-        response: http::Response<Incoming>,
+        response: http::Response<ResponseBody>,
         deadline_at: Instant,
         after: Duration,
         limit: usize,
@@ -121,6 +125,7 @@ impl CallResponseStream {
             headers: head.headers,
             body: Some(body),
             deadline: Box::pin(tokio::time::sleep_until(deadline_at)),
+            unchecked: 0,
             after,
             limit,
             remaining: limit,
@@ -145,23 +150,35 @@ impl CallResponseStream {
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CallError>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
-        if self.deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Some(Err(CallError::Timeout { after: self.after })));
+        let chunk = loop {
+            match body.poll_frame(context) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(CallError::Broken(error.into()))));
+                }
+                // Trailers are discarded.
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        break Poll::Ready(chunk);
+                    }
+                }
+            }
+        };
+        // To poll the timer takes as long as to read a chunk.
+        self.unchecked = self.unchecked.saturating_add(1);
+        if chunk.is_pending() || self.unchecked >= CHUNKS_PER_CHECK {
+            self.unchecked = 0;
+            if self.deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(CallError::Timeout { after: self.after })));
+            }
         }
-        loop {
-            let frame = match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Broken(error.into())))),
-                Some(Ok(frame)) => frame,
-            };
-            // Trailers are discarded.
-            let Ok(chunk) = frame.into_data() else { continue };
-            let Some(remaining) = self.remaining.checked_sub(chunk.len()) else {
-                return Poll::Ready(Some(Err(CallError::TooLarge { limit: self.limit })));
-            };
-            self.remaining = remaining;
-            return Poll::Ready(Some(Ok(chunk)));
-        }
+        let chunk = ready!(chunk);
+        let Some(remaining) = self.remaining.checked_sub(chunk.len()) else {
+            return Poll::Ready(Some(Err(CallError::TooLarge { limit: self.limit })));
+        };
+        self.remaining = remaining;
+        Poll::Ready(Some(Ok(chunk)))
     }
 }
 

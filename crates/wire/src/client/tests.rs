@@ -1,4 +1,5 @@
 mod calls;
+mod connections;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,10 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::header::HOST;
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{Either, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
@@ -18,19 +22,59 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
 
 use super::CallError;
+use super::connections::{ConnectionError, Connections, Connector, DrivenBody};
 
-pub(super) use hyper::body::Incoming;
-
-/// A request body: in memory, or streamed.
-pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
+/// A streamed request body.
+pub(super) type StreamedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// The idle timeout of a pooled connection: shorter than that of our servers, so that no request is
 /// sent on a connection that the server is closing.
-const IDLE: Duration = Duration::from_secs(20);
+pub(super) const IDLE: Duration = Duration::from_secs(20);
 
 /// HTTP client with plain and TLS connections, pooled per host, without redirects or proxies.
 #[derive(Debug, Clone)]
-pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
+pub(super) struct Transport {
+    connections: Connections,
+    /// Client for streamed bodies, whose connections have tasks of their own: they send the body
+    /// even while nobody reads the response.
+    uploads: Client<Connector, StreamedBody>,
+}
+
+/// A request body.
+pub(super) enum Body {
+    /// In memory.
+    Full(Bytes),
+    /// A stream.
+    Streamed(StreamedBody),
+}
+
+/// Body of a response.
+#[derive(Debug)]
+pub(super) enum ResponseBody {
+    /// Its reader drives the connection.
+    Driven(DrivenBody),
+    /// A task drives the connection.
+    Relayed(Incoming),
+}
+
+impl ResponseBody {
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Driven(body) => body.poll_frame(context),
+            Self::Relayed(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Driven(body) => body.size_hint(),
+            Self::Relayed(body) => body.size_hint(),
+        }
+    }
+}
 
 impl Transport {
     pub(super) fn new(
@@ -45,12 +89,12 @@ impl Transport {
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
         let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
+        let uploads = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(idle_per_host)
-            .build(connector);
-        Ok(Self(client))
+            .build(connector.clone());
+        Ok(Self { connections: Connections::new(connector, idle_per_host), uploads })
     }
 
     /// Sends a request and returns the response as soon as its head arrives.
@@ -60,21 +104,56 @@ impl Transport {
         url: &str,
         headers: HeaderMap,
         body: Body,
-    ) -> Result<Response<Incoming>, CallError> {
-        let uri = Uri::try_from(url).map_err(|_| CallError::Address { url: url.to_owned() })?;
-        let peer =
-            uri.authority().ok_or_else(|| CallError::Address { url: url.to_owned() })?.clone();
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        self.0.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                CallError::Connect { peer: peer.to_string(), source: error.into() }
-            } else {
-                CallError::Broken(error.into())
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let malformed = || CallError::Address { url: url.to_owned() };
+        let uri = Uri::try_from(url).map_err(|_| malformed())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err(malformed());
+        };
+        let unreachable = |source| CallError::Connect { peer: authority.to_string(), source };
+        match body {
+            Body::Full(body) => {
+                let mut request = Request::new(Full::new(body));
+                *request.method_mut() = method;
+                *request.headers_mut() = headers;
+                *request.uri_mut() = origin_form(&uri);
+                let host = host_header(&uri).ok_or_else(malformed)?;
+                request.headers_mut().entry(HOST).or_insert(host);
+                let sent =
+                    self.connections.send(&uri, (scheme.clone(), authority.clone()), request).await;
+                match sent {
+                    Ok(response) => Ok(response.map(ResponseBody::Driven)),
+                    Err(ConnectionError::Open(source)) => Err(unreachable(source)),
+                    Err(ConnectionError::Lost(error)) => Err(CallError::Broken(error.into())),
+                }
             }
-        })
+            Body::Streamed(body) => {
+                let mut request = Request::new(body);
+                *request.method_mut() = method;
+                *request.headers_mut() = headers;
+                *request.uri_mut() = uri.clone();
+                match self.uploads.request(request).await {
+                    Ok(response) => Ok(response.map(ResponseBody::Relayed)),
+                    Err(error) if error.is_connect() => Err(unreachable(error.into())),
+                    Err(error) => Err(CallError::Broken(error.into())),
+                }
+            }
+        }
+    }
+}
+
+/// Returns the URI of a request line: only the path and the query.
+fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+/// Returns the header `Host`: without the port if it is the default one of the scheme.
+fn host_header(uri: &Uri) -> Option<HeaderValue> {
+    let host = uri.host()?;
+    let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    match uri.port_u16().filter(|port| *port != default) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")).ok(),
+        None => HeaderValue::from_str(host).ok(),
     }
 }
 

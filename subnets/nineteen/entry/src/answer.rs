@@ -169,6 +169,8 @@ struct Chunks {
     head: Head,
     /// Common start of all chunk events, up to the choice.
     start: String,
+    /// Start of the chunk events of the first choice, up to its fields.
+    first_start: String,
     /// Choices with function calls in place of tool calls; empty for other requests.
     functions: Vec<FunctionStream>,
 }
@@ -179,14 +181,20 @@ impl Chunks {
         if head.form == ChoiceForm::FunctionChat {
             functions.resize_with(head.choices, FunctionStream::default);
         }
-        Self { start: start(&head), head, functions }
+        let start = start(&head);
+        let first_start = format!("{start}{{\"index\":0,");
+        Self { start, first_start, head, functions }
     }
 
     /// Appends the beginning of a choice's event; returns its position.
     fn begin_event(&self, choice: usize, events: &mut String) -> usize {
         let start = events.len();
-        events.push_str(&self.start);
-        let _ = write!(events, "{{\"index\":{choice},");
+        if choice == 0 {
+            events.push_str(&self.first_start);
+        } else {
+            events.push_str(&self.start);
+            let _ = write!(events, "{{\"index\":{choice},");
+        }
         start
     }
 

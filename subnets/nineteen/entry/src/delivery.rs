@@ -21,9 +21,9 @@ const FLUSH_BYTES: usize = 16 * 1024;
 /// Models that write tokens one by one are slower.
 const BURST_WINDOW: Duration = Duration::from_millis(10);
 
-/// Turns of the runtime without a further event after which a burst has ended. In one turn, the
-/// miner's connection may wait for another worker thread.
-const IDLE_TURNS: usize = 4;
+/// Turns of the runtime without a further event after which a burst has ended. In each, the runtime
+/// looks for data of the miner's connection, which this task reads.
+const IDLE_TURNS: usize = 2;
 
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
@@ -87,8 +87,8 @@ impl<E: Events> Delivery<E> {
                 is_burst = self.sent.is_some_and(|sent| sent.elapsed() < BURST_WINDOW);
                 next
             } else if is_burst {
-                // The miner's connection is a separate task, which relays one piece at a time. Each
-                // piece wakes this task; a few turns of the runtime without a piece end the burst.
+                // A miner that sends a whole answer at once needs several writes, between which
+                // little time passes.
                 tokio::select! {
                     biased;
                     next = replies.next() => next,
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
     }
 
-    /// As a miner's connection does, the sender relays one chunk in each turn.
+    /// As the tasks of several choices do, the sender relays one chunk in each turn.
     #[tokio::test]
     async fn events_of_a_burst_are_sent_together() {
         let (sender, replies) = fed(1);

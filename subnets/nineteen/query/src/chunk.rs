@@ -1,5 +1,7 @@
 //! Chunks of a miner's answer.
 
+mod frame;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,6 +9,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::frame::TextChunks;
 use crate::tool_calls::write_arguments;
 
 /// A chunk of a miner's answer.
@@ -157,9 +160,13 @@ impl Chunk {
             (None, Some(text)) => text,
             _ => return None,
         };
+        Some(Self::of_text(text, logprobs.map_or(0, |TextLogprobs(entries)| entries)))
+    }
+
+    /// Creates a chunk with only a text, and log-probabilities for `entries` tokens.
+    fn of_text(text: String, entries: usize) -> Self {
         let (characters, is_content) = (text.chars().count(), !text.is_empty());
-        let entries = logprobs.map_or(0, |TextLogprobs(entries)| entries);
-        Some(Self { body: ChunkBody::Text(text), characters, entries, is_content })
+        Self { body: ChunkBody::Text(text), characters, entries, is_content }
     }
 
     /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no

@@ -5,6 +5,7 @@ use taonet_http::parse_object;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 use crate::Chunk;
+use crate::chunk::TextChunks;
 
 /// An event of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,7 @@ pub(crate) const MAX_DEPTH: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     stream: EventStream,
+    texts: TextChunks,
     /// Whether chunks with log-probabilities are parsed completely.
     keeps_logprobs: bool,
     /// JSON of all events, separated by commas, if they are recorded.
@@ -53,6 +55,7 @@ impl Events {
     pub(crate) fn new(keeps_logprobs: bool, keeps_events: bool) -> Self {
         Self {
             stream: EventStream::default(),
+            texts: TextChunks::default(),
             keeps_logprobs,
             recorded: keeps_events.then(String::new),
         }
@@ -64,9 +67,9 @@ impl Events {
         bytes: Option<&[u8]>,
         events: &mut impl Extend<Event>,
     ) -> Result<(), StreamFault> {
-        let Self { stream, keeps_logprobs, recorded } = self;
+        let Self { stream, texts, keeps_logprobs, recorded } = self;
         let take = |event: ServerEvent<'_>| {
-            events.extend([parse(&event, *keeps_logprobs, recorded.as_mut())?]);
+            events.extend([parse(&event, texts, *keeps_logprobs, recorded.as_mut())?]);
             Ok(())
         };
         match bytes {
@@ -85,6 +88,7 @@ impl Events {
 
 fn parse(
     event: &ServerEvent<'_>,
+    texts: &mut TextChunks,
     keeps_logprobs: bool,
     recorded: Option<&mut String>,
 ) -> Result<Event, StreamFault> {
@@ -96,7 +100,7 @@ fn parse(
     }
     let data = event.data.trim_ascii();
     let Some(recorded) = recorded else {
-        if let Some(chunk) = Chunk::text_only(data, keeps_logprobs) {
+        if let Some(chunk) = texts.parse(data, keeps_logprobs) {
             return Ok(Event::Text(chunk));
         }
         return object(data).map(Event::Object);

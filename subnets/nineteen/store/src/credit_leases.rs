@@ -19,6 +19,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) struct CreditLeases {
     state: Mutex<State>,
     /// Locked during a transaction.
     transaction_lock: tokio::sync::Mutex<()>,
+    /// ID of the transfer of the next charge, without its sign bit.
+    next_transfer: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +83,8 @@ pub(crate) struct Hold {
     /// Unix time in milliseconds of the request or, once an attempt to charge it has failed, of the
     /// latest attempt.
     pub(crate) created_ms: i64,
+    /// ID of the transfer that charges the request, by which a repeated charge is recognised.
+    pub(crate) transfer_id: i64,
     /// Whether an attempt to charge the request failed, possibly after its transaction was
     /// committed.
     pub(crate) is_retried: bool,
@@ -293,7 +298,15 @@ impl CreditLeases {
             process: Process::random(),
             state: Mutex::default(),
             transaction_lock: tokio::sync::Mutex::default(),
+            next_transfer: AtomicI64::new(rand::random()),
         }
+    }
+
+    /// Returns an ID for a transfer. The IDs of a process follow one another from a random one, so
+    /// that the rows of a transaction share pages of the database, and those of different processes
+    /// do not meet.
+    pub(crate) fn next_transfer_id(&self) -> i64 {
+        self.next_transfer.fetch_add(1, Ordering::Relaxed) & i64::MAX
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -518,7 +531,13 @@ mod tests {
     fn requests_of_two_days_are_in_two_plans() {
         let mut state = State::default();
         let pending_hold = |day: &str| {
-            let hold = Hold { key: "k".to_owned(), amount: 1, created_ms: 0, is_retried: false };
+            let hold = Hold {
+                key: "k".to_owned(),
+                amount: 1,
+                created_ms: 0,
+                transfer_id: 0,
+                is_retried: false,
+            };
             PendingHold {
                 request: day.to_owned(),
                 hold,
@@ -552,7 +571,13 @@ mod tests {
             let description = format!("{lease:?}");
             let mut state = State::default();
             state.leases.insert("k".to_owned(), lease);
-            let hold = Hold { key: "k".to_owned(), amount: 4, created_ms: 0, is_retried: false };
+            let hold = Hold {
+                key: "k".to_owned(),
+                amount: 4,
+                created_ms: 0,
+                transfer_id: 0,
+                is_retried: false,
+            };
             assert_eq!(state.take("r", hold, "2026-11-21").is_ok(), is_granted, "{description}");
         }
     }

@@ -14,8 +14,8 @@
 //! unknown is not charged.
 //!
 //! Each transaction locks the API key before it reads or changes a balance, so that transactions on
-//! one key run one after the other. Transfers have random IDs: with a counter, each would wait for
-//! all others.
+//! one key run one after the other. Transfers have random IDs, or IDs that follow a random one in
+//! their process: with a counter of all processes, each would wait for all others.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -149,6 +149,7 @@ impl Store {
             key: key.to_owned(),
             amount: amount.max(0),
             created_ms: now_ms,
+            transfer_id: self.leases.next_transfer_id(),
             is_retried: false,
         };
         self.leases.hold(&self.database, request, hold, day).await

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
-use super::PendingCharge;
 use super::plan::{KeyState, Plan, SettledKey};
 use super::teams::Teams;
+use super::{Hold, PendingCharge};
 use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
 
@@ -140,9 +140,9 @@ pub(super) async fn write(
         }
         let mut earlier = Vec::with_capacity(plan.pending_charges.len());
         for pending_charge in &plan.pending_charges {
-            let is_retried = pending_charge.hold.is_retried;
+            let Hold { transfer_id, is_retried, .. } = pending_charge.hold;
             earlier.push(if is_retried {
-                charged(&mut transaction, &pending_charge.request).await?
+                charged(&mut transaction, transfer_id).await?
             } else {
                 None
             });
@@ -198,19 +198,11 @@ async fn find(
     Ok(KeyState { available: row.get("available")?, lease, budgets })
 }
 
-/// Returns the credits that an earlier transaction charged for a request, if any.
-async fn charged(transaction: &mut Transaction, request: &str) -> Result<Option<i64>, StoreError> {
+/// Returns the credits that an earlier transaction charged by a transfer, if any.
+async fn charged(transaction: &mut Transaction, transfer: i64) -> Result<Option<i64>, StoreError> {
     let charge =
         statement("SELECT amount FROM posting WHERE transfer_id = $1 AND account = 'revenue'");
-    Ok(charge.bind(transfer_id(request)).value(transaction).await?)
-}
-
-/// Derives a transfer's ID from the request, so that a repeated charge is recognised.
-fn transfer_id(request: &str) -> i64 {
-    use sha2::{Digest as _, Sha256};
-    let digest = Sha256::digest(request);
-    let bytes = digest.first_chunk().copied().unwrap_or_default();
-    i64::from_le_bytes(bytes) & i64::MAX
+    Ok(charge.bind(transfer).value(transaction).await?)
 }
 
 /// Returns the requests that the transaction charges, with the charges; `None` if the request's
@@ -264,7 +256,7 @@ impl<'a> Rows<'a> {
                 *sum = sum.saturating_add(added);
             }
             self.transfer(
-                transfer_id(&pending_charge.request),
+                pending_charge.hold.transfer_id,
                 "charge",
                 &pending_charge.request,
                 pending_charge.now_ms,

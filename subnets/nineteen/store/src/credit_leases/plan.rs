@@ -211,7 +211,7 @@ mod tests {
     const DAY: &str = "2026-11-21";
 
     fn hold(amount: i64) -> Hold {
-        Hold { key: "k".to_owned(), amount, created_ms: 0, is_retried: false }
+        Hold { key: "k".to_owned(), amount, created_ms: 0, transfer_id: 0, is_retried: false }
     }
 
     fn pending_hold(amount: i64) -> PendingHold {

@@ -1,0 +1,249 @@
+//! Connections whose users drive them.
+//!
+//! A connection of hyper is a future that reads and writes. In a task of its own, it would relay
+//! one chunk of a response at a time, with two switches between the tasks for each. Here, the
+//! reader of the response polls it.
+
+use std::collections::{HashMap, VecDeque};
+use std::error::Error;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use super::transport::{IDLE, Resolver};
+
+/// Opens connections, plain or with TLS.
+pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
+
+/// Future that reads and writes a connection.
+type Driver = http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>;
+
+/// What determines whether two requests can use the same connection.
+type Host = (Scheme, Authority);
+
+/// Why a connection could not be used.
+pub(super) enum ConnectionError {
+    /// It could not be opened.
+    Open(Box<dyn Error + Send + Sync>),
+    /// It was lost, or the peer does not speak HTTP.
+    Lost(hyper::Error),
+}
+
+/// Connections, of which the idle ones are kept. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    connector: Connector,
+    idle: Arc<IdleConnections>,
+}
+
+impl Connections {
+    /// Creates an empty set, which keeps at most `idle_per_host` idle connections to each host.
+    pub(super) fn new(connector: Connector, idle_per_host: usize) -> Self {
+        let idle = IdleConnections { max_per_host: idle_per_host, state: Mutex::default() };
+        Self { connector, idle: Arc::new(idle) }
+    }
+
+    /// Sends a request, with a URI in origin form, to the host of `target`; returns the response
+    /// as soon as its head arrives. Dropping the future closes the connection.
+    pub(super) async fn send(
+        &self,
+        target: &Uri,
+        host: Host,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<DrivenBody>, ConnectionError> {
+        loop {
+            let (mut connection, is_reused) = match self.idle.take(&host) {
+                Some(connection) => (connection, true),
+                None => (Box::new(self.open(target).await?), false),
+            };
+            match connection.send(request).await {
+                Ok(response) => {
+                    return Ok(response.map(|incoming| DrivenBody {
+                        incoming: Some(incoming),
+                        lent: Some((connection, host)),
+                        idle: Arc::clone(&self.idle),
+                    }));
+                }
+                Err(mut error) => match error.take_message() {
+                    // The peer had closed the idle connection: nothing was sent.
+                    Some(unsent) if is_reused => request = unsent,
+                    _ => return Err(ConnectionError::Lost(error.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn open(&self, target: &Uri) -> Result<DrivenConnection, ConnectionError> {
+        let stream = self.connector.clone().oneshot(target.clone()).await;
+        let (sender, driver) = http1::handshake(stream.map_err(ConnectionError::Open)?)
+            .await
+            .map_err(|error| ConnectionError::Open(error.into()))?;
+        Ok(DrivenConnection { sender, driver: Some(driver) })
+    }
+}
+
+/// A connection that its user drives.
+#[derive(Debug)]
+struct DrivenConnection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// `None` once the connection is closed.
+    driver: Option<Driver>,
+}
+
+impl DrivenConnection {
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Box<TrySendError<Request<Full<Bytes>>>>> {
+        let Self { sender, driver } = self;
+        let mut response = pin!(sender.try_send_request(request));
+        std::future::poll_fn(|context| {
+            drive(driver, context);
+            response.as_mut().poll(context).map_err(Box::new)
+        })
+        .await
+    }
+
+    /// Whether another request can be sent.
+    fn is_idle(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Reads and writes as far as possible without waiting.
+fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
+    // An error is also that of the response.
+    if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(context).is_ready()) {
+        *driver = None;
+    }
+}
+
+/// Body of a response, whose reader drives the connection. Dropping it closes the connection,
+/// unless the rest of the response has arrived.
+#[derive(Debug)]
+pub(super) struct DrivenBody {
+    /// `None` only while it is dropped.
+    incoming: Option<Incoming>,
+    /// The connection and its host; `None` only while the body is dropped.
+    lent: Option<(Box<DrivenConnection>, Host)>,
+    idle: Arc<IdleConnections>,
+}
+
+impl DrivenBody {
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // The connection reads ahead one frame.
+        if let Some((connection, _)) = &mut self.lent {
+            drive(&mut connection.driver, context);
+        }
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for DrivenBody {
+    fn drop(&mut self) {
+        drop(self.incoming.take());
+        let Some((mut connection, host)) = self.lent.take() else { return };
+        // Reads the end of the response, if it has arrived.
+        drive(&mut connection.driver, &mut Context::from_waker(Waker::noop()));
+        if connection.is_idle() {
+            self.idle.keep(host, connection);
+        }
+    }
+}
+
+/// Connections without a request.
+#[derive(Debug)]
+struct IdleConnections {
+    max_per_host: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Connections by host, the oldest first.
+    hosts: HashMap<Host, VecDeque<IdleConnection>>,
+    /// Whether a task closes old connections.
+    is_swept: bool,
+}
+
+#[derive(Debug)]
+struct IdleConnection {
+    connection: Box<DrivenConnection>,
+    since: Instant,
+}
+
+impl IdleConnections {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the newest connection to a host.
+    fn take(&self, host: &Host) -> Option<Box<DrivenConnection>> {
+        let mut state = self.state();
+        let newest = state.hosts.get_mut(host)?.pop_back()?;
+        (newest.since.elapsed() < IDLE).then_some(newest.connection)
+    }
+
+    /// Keeps a connection, unless there are enough to its host.
+    fn keep(self: &Arc<Self>, host: Host, connection: Box<DrivenConnection>) {
+        let mut state = self.state();
+        let connections = state.hosts.entry(host).or_default();
+        if connections.len() >= self.max_per_host {
+            return;
+        }
+        connections.push_back(IdleConnection { connection, since: Instant::now() });
+        if !state.is_swept
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            state.is_swept = true;
+            runtime.spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes the connections that have been idle for `time`; returns whether others are left.
+    fn close_older(&self, time: Duration) -> bool {
+        let mut state = self.state();
+        for connections in state.hosts.values_mut() {
+            connections.retain(|idle| idle.since.elapsed() < time);
+        }
+        state.hosts.retain(|_, connections| !connections.is_empty());
+        state.is_swept = !state.hosts.is_empty();
+        state.is_swept
+    }
+}
+
+/// Closes idle connections when they are too old, as long as there are any.
+async fn sweep(idle: Weak<IdleConnections>) {
+    loop {
+        tokio::time::sleep(IDLE / 2).await;
+        let Some(idle) = idle.upgrade() else { return };
+        if !idle.close_older(IDLE) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Fast parser of the text chunks of one stream. They differ only in their texts and
+//! log-probabilities, so that the rest need not be parsed for each of them.
+
+use memchr::memchr2;
+use memchr::memmem;
+use serde::de::IgnoredAny;
+
+use super::{Chunk, TextLogprobs};
+
+/// Names of fields with the text, up to its first character.
+const TEXT_STARTS: [&[u8]; 4] =
+    [b"\"content\":\"", b"\"content\": \"", b"\"text\":\"", b"\"text\": \""];
+/// Name of the field with log-probabilities.
+const LOGPROBS: &[u8] = b"\"logprobs\":";
+/// Maximum number of chunks of a stream in which a frame is searched: those of some servers differ
+/// in more.
+const MAX_SEARCHES: u8 = 8;
+
+/// Parser of text chunks, which remembers what surrounds the texts of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct TextChunks {
+    frame: Option<Frame>,
+    searches: u8,
+}
+
+impl TextChunks {
+    /// Parses a chunk like [`Chunk::text_only`].
+    pub(crate) fn parse(&mut self, data: &[u8], keeps_logprobs: bool) -> Option<Chunk> {
+        if keeps_logprobs {
+            return Chunk::text_only(data, keeps_logprobs);
+        }
+        if let Some(chunk) = self.frame.as_ref().and_then(|frame| frame.parse(data)) {
+            return Some(chunk);
+        }
+        let chunk = Chunk::text_only(data, keeps_logprobs)?;
+        if self.searches < MAX_SEARCHES {
+            self.searches += 1;
+            if let Some(frame) = Frame::of(data) {
+                self.frame = Some(frame);
+            }
+        }
+        Some(chunk)
+    }
+}
+
+/// JSON of a text chunk without its text and its log-probabilities.
+#[derive(Debug)]
+struct Frame {
+    /// Bytes up to the first character of the text.
+    before: Vec<u8>,
+    /// Bytes from the end of the text to the log-probabilities, or to the end of the chunk.
+    between: Vec<u8>,
+    /// Bytes after the log-probabilities; `None` for chunks without that field.
+    after: Option<Vec<u8>>,
+}
+
+impl Frame {
+    /// Finds the frame of a text chunk; `None` for an unusual one.
+    fn of(data: &[u8]) -> Option<Self> {
+        let start = TEXT_STARTS.iter().find_map(|start| {
+            memmem::find(data, start).map(|position| position.saturating_add(start.len()))
+        })?;
+        let (before, text) = data.split_at_checked(start)?;
+        let (_, rest) = text.split_at_checked(plain_length(text)?)?;
+        let frame = match memmem::find(rest, LOGPROBS) {
+            None => Self { before: before.to_vec(), between: rest.to_vec(), after: None },
+            Some(name) => {
+                let (between, logprobs) =
+                    rest.split_at_checked(name.saturating_add(LOGPROBS.len()))?;
+                let mut values =
+                    serde_json::Deserializer::from_slice(logprobs).into_iter::<IgnoredAny>();
+                values.next()?.ok()?;
+                let after = logprobs.get(values.byte_offset()..)?;
+                Self {
+                    before: before.to_vec(),
+                    between: between.to_vec(),
+                    after: Some(after.to_vec()),
+                }
+            }
+        };
+        frame.is_valid().then_some(frame)
+    }
+
+    /// Whether the frame surrounds the text and the log-probabilities of a text chunk, and not
+    /// those of another field: then, any text and log-probabilities in it are a text chunk.
+    fn is_valid(&self) -> bool {
+        let is_parsed = |text: &str, logprobs: &str, entries: usize| {
+            Chunk::text_only(&self.filled(text, logprobs), false)
+                .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == entries)
+        };
+        let without = is_parsed("one text", "null", 0);
+        without && (self.after.is_none() || is_parsed("another", "{\"content\":[0,0]}", 2))
+    }
+
+    fn filled(&self, text: &str, logprobs: &str) -> Vec<u8> {
+        let mut data = [self.before.as_slice(), text.as_bytes(), &self.between].concat();
+        if let Some(after) = &self.after {
+            data.extend_from_slice(logprobs.as_bytes());
+            data.extend_from_slice(after);
+        }
+        data
+    }
+
+    /// Parses a chunk with this frame; `None` if it has another one, or an escape in its text.
+    fn parse(&self, data: &[u8]) -> Option<Chunk> {
+        let rest = data.strip_prefix(self.before.as_slice())?;
+        let (text, rest) = rest.split_at_checked(plain_length(rest)?)?;
+        let rest = rest.strip_prefix(self.between.as_slice())?;
+        let entries = match &self.after {
+            None if rest.is_empty() => 0,
+            None => return None,
+            Some(after) => {
+                let logprobs = rest.strip_suffix(after.as_slice())?;
+                let logprobs: Option<TextLogprobs> = serde_json::from_slice(logprobs).ok()?;
+                logprobs.map_or(0, |TextLogprobs(entries)| entries)
+            }
+        };
+        Some(Chunk::of_text(std::str::from_utf8(text).ok()?.to_owned(), entries))
+    }
+}
+
+/// Returns the length of the JSON string whose first character `bytes` begin with; `None` if it has
+/// escapes, or characters that must be escaped.
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    let length = memchr2(b'"', b'\\', bytes)?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    (rest.first() == Some(&b'"') && text.iter().all(|byte| *byte >= b' ')).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Returns a chunk in vLLM's format.
+    fn chunk(text: &str, logprobs: &Value) -> String {
+        let delta = json!({ "content": text });
+        let choice =
+            json!({"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null});
+        json!({"id": "chatcmpl-\"content\":\"", "created": 7, "choices": [choice]}).to_string()
+    }
+
+    fn logprobs(tokens: usize) -> Value {
+        let entry = json!({"token": "\"a\"", "logprob": -0.5, "top_logprobs": []});
+        json!({ "content": vec![entry; tokens] })
+    }
+
+    /// Returns a parser that knows the frame of a chunk.
+    fn parser(data: &str) -> TextChunks {
+        let mut parser = TextChunks::default();
+        assert!(parser.parse(data.as_bytes(), false).is_some(), "{data}");
+        parser
+    }
+
+    #[test]
+    fn chunks_with_the_frame_of_an_earlier_one_are_parsed_by_it() {
+        let completion =
+            |text: &str| format!("{{\"choices\": [{{\"text\": \"{text}\", \"index\": 0}}]}}");
+        for (first, second) in [
+            (chunk("one", &logprobs(1)), chunk("two \u{e9}", &logprobs(3))),
+            (chunk("one", &logprobs(1)), chunk("", &Value::Null)),
+            (chunk("one", &Value::Null), chunk("two", &logprobs(0))),
+            (completion("one"), completion("two")),
+        ] {
+            let parser = parser(&first);
+            let expected = Chunk::text_only(second.as_bytes(), false);
+            assert!(expected.is_some(), "{second}");
+            assert_eq!(parser.frame.unwrap().parse(second.as_bytes()), expected, "{second}");
+        }
+    }
+
+    #[test]
+    fn other_chunks_are_parsed_completely() {
+        let mut parser = parser(&chunk("one", &logprobs(1)));
+        let frame = format!("{:?}", parser.frame);
+        for data in [
+            chunk("a \"quote\"", &logprobs(1)),
+            chunk("a\nb", &logprobs(1)),
+            chunk("two", &json!(7)),
+            chunk("two", &json!({"content": 7})),
+            chunk("two", &logprobs(1))
+                .replace("\"finish_reason\":null", "\"finish_reason\":\"stop\""),
+            chunk("two", &logprobs(1)).replace("two", "t\u{1}wo"),
+            chunk("two", &logprobs(1)) + "x",
+            "{}".to_owned(),
+            String::new(),
+        ] {
+            let expected = Chunk::text_only(data.as_bytes(), false);
+            assert_eq!(parser.parse(data.as_bytes(), false), expected, "{data}");
+        }
+        assert_eq!(format!("{:?}", parser.frame), frame);
+        // Log-probabilities that are relayed are no text.
+        assert_eq!(parser.parse(chunk("two", &logprobs(1)).as_bytes(), true), None);
+    }
+
+    /// A miner must not be able to hide what it sends.
+    #[test]
+    fn text_of_another_field_is_no_frame() {
+        for data in [
+            r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"real"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"real"}}],"logprobs":{"content":[1]}}"#,
+            r#"{"choices":[{"delta":{"content":"real"}}],"x":{"logprobs":null}}"#,
+        ] {
+            let parser = parser(data);
+            assert!(parser.frame.is_none(), "{data}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frame_does_not_change_the_result(
+            characters in prop::collection::vec(any::<char>(), 0..6),
+            tokens in 0_usize..3,
+            position in any::<prop::sample::Index>(),
+            byte: u8,
+            is_changed: bool,
+        ) {
+            let mut parser = parser(&chunk("one", &logprobs(1)));
+            let text = String::from_iter(characters);
+            let mut data = chunk(&text, &logprobs(tokens)).into_bytes();
+            if is_changed {
+                *position.get_mut(&mut data) = byte;
+            }
+            let expected = Chunk::text_only(&data, false);
+            prop_assert_eq!(parser.parse(&data, false), expected);
+        }
+    }
+}
