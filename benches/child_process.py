@@ -10,15 +10,15 @@ import subprocess
 LIMIT = 2 * 3600
 
 
-def last_line(command, request=None):
-    """Runs a program, with a request as JSON on its standard input if there is one; returns the JSON document that it
-    prints last."""
+def output_of(command, request=None, limit=LIMIT):
+    """Runs a program for at most `limit` seconds, with a request as JSON on its standard input if there is one; returns
+    what it prints."""
     is_requested = request is not None
     # A process group of its own: what the program has started must not run beside the next one.
     with subprocess.Popen(command, stdin=subprocess.PIPE if is_requested else None, stdout=subprocess.PIPE,
                           start_new_session=True) as process:
         try:
-            output = process.communicate(json.dumps(request).encode() if is_requested else None, timeout=LIMIT)[0]
+            output = process.communicate(json.dumps(request).encode() if is_requested else None, timeout=limit)[0]
         except subprocess.TimeoutExpired as error:
             error.cmd = command[0]
             raise
@@ -27,4 +27,9 @@ def last_line(command, request=None):
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0 or not output:
         raise subprocess.CalledProcessError(process.returncode, command[0])
-    return json.loads(output.splitlines()[-1])
+    return output
+
+
+def last_line(command, request=None, limit=LIMIT):
+    """Like `output_of`; returns the JSON document in the last line."""
+    return json.loads(output_of(command, request, limit).splitlines()[-1])

@@ -1,0 +1,117 @@
+"""Plays the shipped challenges to our miner with `bb bench interpret`, and compares the figures with the goals. Started
+by `goals`."""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from child_process import output_of
+
+WHISPER, VOICE = "faster-whisper-base", "piper:en_US-joe-medium"
+ENGLISH = [str(number) for number in range(1, 9)]
+SPEAKERS = 16
+# Limit on the time of a challenge, in seconds; two cores need about two minutes, and ten for sixteen speakers.
+LIMIT = 1800
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/interpret/goals", allow_abbrev=False, description=(
+        "Measures our miner on the shipped challenges, and compares the figures with the goals of docs/benchmarks.md."))
+    parser.add_argument("--challenges", nargs="+", default=ENGLISH, metavar="NAME", help=(
+        "challenges to play; the goal of the score counts as not measured unless all English ones are (1 to 8)"))
+    parser.add_argument("--no-speakers", action="store_true", help="skip the measurement with sixteen speakers")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser.parse_args()
+
+
+def play(bb, challenge, *options):
+    """The report of a challenge; None if there is none."""
+    # Challenges in other languages have names such as fr-1.
+    mode = ["--stt", "whisper"] if challenge.isdecimal() else ["--task", "translate"]
+    command = [bb, "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
+    try:
+        return json.loads(output_of([*command, "--", *mode, "--voice", VOICE], limit=LIMIT))
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        print(f"challenge {challenge} failed: {error}", file=sys.stderr)
+        return None
+
+
+def reply(item):
+    """The score of a reply, with the reasons for lost points."""
+    reasons = item["failed_gates"] or ([item["error"]] if item["error"] else [])
+    accuracy = "" if item["accuracy"] is None else f", accuracy {item['accuracy']:.2f}"
+    return f"{item['score']:.2f}{accuracy}" + (f" ({', '.join(reasons)})" if reasons else "")
+
+
+def percentile(values, share):
+    """The smallest value that at least this share of the values does not exceed."""
+    return sorted(values)[math.ceil(share * len(values)) - 1] if values else None
+
+
+def late(report):
+    """Number of responses after their deadlines and of incomplete replies."""
+    return report["total"]["failed"] + sum(timing["late"] for timing in report["timings"])
+
+
+def goals(reports, crowd):
+    """The goals: what is measured, the value, the bound, and whether the goal is met; without a value, it is not
+    measured."""
+    def goal(what, value, kind, bound):
+        is_met = value is not None and (value >= bound if kind == "minimum" else value <= bound)
+        return {"what": what, "value": value, kind: bound, "is_met": is_met}
+
+    scores = [reports[name]["total"]["score"] for name in ENGLISH if reports.get(name)]
+    is_complete = len(scores) == len(ENGLISH)
+    items = [item for report in reports.values() if report for item in report["items"]]
+    complete = [item for item in items if item["wall_sec"] is not None]
+    source = sum(item["source_sec"] for item in complete)
+    return [
+        goal("mean score of the eight English challenges", sum(scores) / len(scores) if is_complete else None,
+             "minimum", 0.85),
+        goal("lowest score of the eight English challenges", min(scores) if is_complete else None, "minimum", 0.7),
+        goal("one speaker: real-time factor",
+             sum(item["wall_sec"] for item in complete) / source if complete else None, "maximum", 0.35),
+        goal("one speaker: response to the last frame in seconds, 95th percentile",
+             percentile([item["after_source_sec"] for item in complete], 0.95), "maximum", 0.3),
+        goal("sixteen speakers at the same time: late or missing responses", late(crowd) if crowd else None, "maximum",
+             0)]
+
+
+def show(reports, found):
+    for name, report in reports.items():
+        if report:
+            print(f"{name}: {report['total']['score']:.3f}: " + "; ".join(map(reply, report["items"])))
+    for goal in found:
+        kind = "minimum" if "minimum" in goal else "maximum"
+        outcome = "met" if goal["is_met"] else "NOT MEASURED" if goal["value"] is None else "MISSED"
+        value = "–" if goal["value"] is None else f"{goal['value']:.3g}"
+        print(f"{outcome}: {goal['what']}: {value}, {kind} {goal[kind]}")
+
+
+def main():
+    options = arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        # The program is `bb` by its name.
+        bb = os.path.join(folder, "bb")
+        os.symlink(os.environ["TAO"], bb)
+        reports = {}
+        for name in options.challenges:
+            print(f"challenge {name}", file=sys.stderr)
+            reports[name] = play(bb, name)
+        crowd = None if options.no_speakers else play(bb, "1", "--speakers", str(SPEAKERS))
+    found = goals(reports, crowd)
+    if options.json:
+        print(json.dumps({"challenges": reports, "speakers": crowd, "goals": found}))
+    else:
+        show(reports, found)
+    return 0 if all(goal["is_met"] for goal in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
