@@ -195,19 +195,15 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let router =
             miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
         let readiness = Readiness::starting();
-        match validators {
-            Some(validators) => {
-                let chain = Arc::new(args.key.connect(&args.network).await?);
-                preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-                let sync = ChainSync::new(chain, args.netuid, validators);
-                sync.start(REFRESH, &shutdown).await.map_err(failed)?;
-                readiness.set_ready();
-            }
-            None => {
-                preflight::spawn_network_clock_check(&shutdown);
-                readiness.set_ready();
-            }
+        if let Some(validators) = validators {
+            let chain = Arc::new(args.key.connect(&args.network).await?);
+            preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
+            let sync = ChainSync::new(chain, args.netuid, validators);
+            sync.start(REFRESH, &shutdown).await.map_err(failed)?;
+        } else {
+            preflight::spawn_network_clock_check(&shutdown);
         }
+        readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve_with(readiness, shutdown, "nineteen miner", router, context).await
     })
