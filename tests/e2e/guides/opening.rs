@@ -63,7 +63,7 @@ fn run_line(walkthrough: &mut Walkthrough, line: &str) {
             walkthrough.run(&format!("{line} --external-ip 203.0.113.7 --yes"));
         }
         ["bb", "config", "check"] | ["tao", "weights", "show", ..] | ["tao", "metagraph", ..] => {
-            walkthrough.run(line)
+            walkthrough.run(line);
         }
         _ => panic!("the test does not run this line: {line}"),
     }

@@ -148,7 +148,7 @@ impl Contest {
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         demonstrate(async |passing, shutdown| {
-            self.play_all(challenges, passing, page, shutdown, context).await
+            Box::pin(self.play_all(challenges, passing, page, shutdown, context)).await
         })
         .await
     }

@@ -69,7 +69,8 @@ impl Connections {
         loop {
             let (mut connection, is_reused) = match self.idle.take(&host) {
                 Some(connection) => (connection, true),
-                None => (Box::new(self.open(target).await?), false),
+                // Boxed: a future that opens a connection is large, and few requests need one.
+                None => (Box::new(Box::pin(self.open(target)).await?), false),
             };
             match connection.send(request).await {
                 Ok(response) => {

@@ -183,7 +183,7 @@ impl Chunks {
         }
         let start = start(&head);
         let first_start = format!("{start}{{\"index\":0,");
-        Self { start, first_start, head, functions }
+        Self { head, start, first_start, functions }
     }
 
     /// Appends the beginning of a choice's event; returns its position.
