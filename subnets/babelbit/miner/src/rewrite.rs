@@ -60,6 +60,13 @@ pub(crate) fn continues_number(previous: &str, word: &str) -> bool {
         && letters.next().is_some_and(char::is_numeric)
 }
 
+/// Returns how many words at the end of the phrase cannot end it.
+fn clinging(words: &[String]) -> usize {
+    let clings =
+        |word: &&String| UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str());
+    words.iter().rev().take_while(clings).count().min(MAX_WAIT)
+}
+
 /// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of
 /// each.
 #[derive(Debug, Clone)]
@@ -78,7 +85,7 @@ pub struct Rewriter {
 pub struct Context {
     /// End of the previous phrase.
     before: Vec<String>,
-    /// Deferred words: the start of a possible figure of speech.
+    /// Deferred words: the start of a possible figure of speech or repetition.
     waiting: Vec<String>,
     /// Whether the deferred words start a sentence.
     waiting_begins: bool,
@@ -113,8 +120,8 @@ impl Rewriter {
     /// Rewrites the lowercase phrase `heard`.
     ///
     /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
-    /// of speech, or that cannot end a phrase, are deferred to the next phrase, unless this phrase
-    /// is the `last` one.
+    /// of speech or a repetition, or that cannot end a phrase, are deferred to the next phrase,
+    /// unless this phrase is the `last` one.
     pub fn rewrite(
         &self,
         context: &mut Context,
@@ -135,9 +142,11 @@ impl Rewriter {
         let words = self.fillers.apply(&words, begins);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
-        let mut words = repetition::drop_repeated_across(&context.before, &words);
+        let words = repetition::drop_repeated_across(&context.before, &words);
+        let mut words = repetition::drop_resumptions(&context.before, &words);
         if !last {
-            context.waiting = words.split_off(words.len() - self.wait(&words));
+            let deferred = self.wait(&context.before, &words);
+            context.waiting = words.split_off(words.len() - deferred);
             context.waiting_begins = begins && words.is_empty();
         }
         if !words.is_empty() {
@@ -156,8 +165,20 @@ impl Rewriter {
         self.condense.apply(words, false)
     }
 
-    /// Returns how many words at the end of the phrase to defer.
-    fn wait(&self, words: &[String]) -> usize {
+    /// Returns how many words at the end of the phrase to defer; `before` is the end of the
+    /// previous phrase.
+    fn wait(&self, before: &[String], words: &[String]) -> usize {
+        let unfinished = self.unfinished(words);
+        let repeated = repetition::unfinished_repetition(before, words);
+        if repeated <= unfinished {
+            return unfinished;
+        }
+        repeated + clinging(words.get(..words.len() - repeated).unwrap_or_default())
+    }
+
+    /// Returns how many words at the end of the phrase may start a figure of speech, or cannot end
+    /// a phrase.
+    fn unfinished(&self, words: &[String]) -> usize {
         if words.iter().all(|word| JOINING.contains(&word.as_str())) {
             return words.len();
         }
@@ -176,10 +197,7 @@ impl Rewriter {
                 return length;
             }
         }
-        let clings = |word: &&String| {
-            UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str())
-        };
-        words.iter().rev().take_while(clings).count().min(MAX_WAIT)
+        clinging(words)
     }
 
     /// Restores words that the speaker omitted at the start of a sentence.

@@ -17,9 +17,10 @@ use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
 const BREATH_GAP_SAMPLES: usize = 2_880;
-/// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
-/// the validator's recogniser joins words across longer ones.
-const MAX_PAUSE_S: f64 = 0.16;
+/// Maximum silence in seconds sent while no phrase is ready: the time between two passes of a
+/// simultaneous policy. Validators measure the speaking rate of the reply's samples, so a reply
+/// without its pauses seems faster than it is.
+const MAX_PAUSE_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const FULL_SPEED_BACKLOG_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is condensed.
@@ -35,8 +36,9 @@ const MAX_WORDS_PER_SECOND: f64 = 3.2;
 const HURRIED_WORDS_PER_SECOND: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const MAX_END_SPEED: f64 = 1.5;
-/// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without
-/// the pauses between phrases.
+/// Minimum speed relative to the normal rate, which is always allowed: about 3.1 words per second,
+/// without the pauses between phrases. Each second of a phrase delays the next one, which is mostly
+/// ready before this one ends: slower speech would end the reply later.
 const STEADY_SPEED: f64 = 1.25;
 
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are
@@ -62,7 +64,8 @@ pub struct InterpreterVoice {
     /// Voice at its normal speaking rate.
     pub voice: Voice,
     /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at
-    /// least 1.
+    /// least 1. A reply that does not is spoken at 1.25 times the normal rate, or at this speed if
+    /// it is lower.
     pub fastest: f64,
 }
 
@@ -441,14 +444,13 @@ impl InterpreterSession {
             // After the end of the source, latency matters most.
             (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            (
-                1.0 + (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0) * (fastest - 1.0),
-                HURRIED_WORDS_PER_SECOND,
-            )
+            let steady = STEADY_SPEED.min(fastest);
+            let backlog = (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0);
+            (steady + backlog * (fastest - steady), HURRIED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        let time = (self.spoken_words + words) as f64 / rate - self.playback.length();
+        let time = (self.spoken_words + words) as f64 / rate - self.playback.duration();
         if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 
