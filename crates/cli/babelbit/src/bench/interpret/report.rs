@@ -15,6 +15,7 @@ use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, table, wrapped};
 use taonet_cli_base::tables::INTERPRET_BENCHMARK;
 use taonet_primitives::Hotkey;
+use taonet_speech::models::describe_recognizer;
 
 use super::super::measure::per;
 use super::items::Item;
@@ -231,7 +232,8 @@ impl Report {
     fn conditions(&self) -> String {
         format!(
             "scored without competitors, transcribed with {} and compared with {}; lags in seconds of the recording",
-            self.recognizer[0], self.embedder
+            describe_recognizer(&self.recognizer[0]),
+            self.embedder
         )
     }
 
