@@ -27,16 +27,18 @@ def arguments():
         "challenges to play; the goal of the score counts as not measured unless all English ones are (1 to 8)"))
     parser.add_argument("--no-speakers", action="store_true", help="skip the measurement with sixteen speakers")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("miner_options", nargs="*", metavar="-- MINER_OPTION", help=(
+        "further options of `bb miner`, such as -- --frame-threshold 15"))
     return parser.parse_args()
 
 
-def play(bb, challenge, *options):
+def play(bb, challenge, miner_options, *options):
     """The report of a challenge; None if there is none."""
     # Challenges in other languages have names such as fr-1.
     mode = ["--stt", "whisper"] if challenge.isdecimal() else ["--task", "translate"]
     command = [bb, "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
     try:
-        return json.loads(output_of([*command, "--", *mode, "--voice", VOICE], limit=LIMIT))
+        return json.loads(output_of([*command, "--", *mode, "--voice", VOICE, *miner_options], limit=LIMIT))
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         print(f"challenge {challenge} failed: {error}", file=sys.stderr)
         return None
@@ -103,8 +105,9 @@ def main():
         reports = {}
         for name in options.challenges:
             print(f"challenge {name}", file=sys.stderr)
-            reports[name] = play(bb, name)
-        crowd = None if options.no_speakers else play(bb, "1", "--speakers", str(SPEAKERS))
+            reports[name] = play(bb, name, options.miner_options)
+        crowd = None if options.no_speakers else play(
+            bb, "1", options.miner_options, "--speakers", str(SPEAKERS))
     found = goals(reports, crowd)
     if options.json:
         print(json.dumps({"challenges": reports, "speakers": crowd, "goals": found}))

@@ -15,8 +15,8 @@ use taonet_cli_base::table::table;
 use taonet_cli_base::tables::STT_BENCHMARK;
 use taonet_cli_models::engines;
 use taonet_primitives::SampleRate;
-use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 use taonet_speech::models::describe_recognizer;
+use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::measure::{Spread, Stopwatch, peak_memory, per};
 use super::sounds::{AudioKind, wav, wav_paths};
