@@ -156,3 +156,40 @@ fn endless_repetition_does_not_make_a_reply_much_longer_than_its_source() {
         assert!(spoken > 0.0 && spoken <= longest, "{spoken} s in {duration} s");
     }
 }
+
+/// Columns: number of words spoken · backlog in seconds · maximum speed · speed of 6 further words
+/// in percent of the normal rate, after a reply of 5 s
+#[test]
+fn speed_is_high_unless_the_voice_allows_none() {
+    for (spoken_words, ahead, fastest, expected) in [
+        (8, 0.0, 1.4, 125),
+        (8, FULL_SPEED_BACKLOG_S / 3.0, 1.4, 130),
+        (8, FULL_SPEED_BACKLOG_S, 1.4, 140),
+        (20, FULL_SPEED_BACKLOG_S, 1.4, 125),
+        (8, FULL_SPEED_BACKLOG_S, 1.0, 100),
+    ] {
+        let mut stages = interpreter(&[]).0.simultaneous(Arc::new(Endless));
+        stages.fastest = fastest;
+        let mut session = stages.open_session(1, None);
+        session.spoken_words = spoken_words;
+        session.playback.say(5 * 24_000);
+        session.playback.advance(((5.0 - ahead) * 24_000.0) as usize);
+        let speed = (session.speed(6, false) * 100.0).round() as u32;
+        assert_eq!(speed, expected, "{spoken_words} words, {ahead} s, at most {fastest}");
+    }
+}
+
+/// Validators measure the speaking rate of the samples, without the time between them.
+#[test]
+fn pause_up_to_the_time_between_two_passes_is_sent() {
+    let (stages, voicebox) = interpreter(&[]);
+    let stages = stages.simultaneous(Arc::new(Passes(vec!["we can leave now, and"; 6])));
+    let mut session = stages.open_session(1, None);
+    let mut sent = 0;
+    for frame in source(&[3_800]).chunks(1920) {
+        sent += session.push(frame, false).unwrap().samples.len();
+    }
+    assert_eq!(*voicebox.0.lock().unwrap(), [("we can leave now.".to_owned(), 188)]);
+    let pause = (sent - 4 * 60 * 24_000 / 188) as f64 / 24_000.0;
+    assert!((MAX_LIVE_PAUSE_S..MAX_LIVE_PAUSE_S + 0.1).contains(&pause), "{pause} s");
+}
