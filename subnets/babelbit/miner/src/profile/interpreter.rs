@@ -380,7 +380,7 @@ impl InterpreterSession {
         let starts_sentence = self.segmenter.starts_sentence();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
-        let index = match best_cut(&words, seconds) {
+        let index = match best_cut(&words, seconds, 1) {
             Some(index) => index,
             None if seconds < MAX_PHRASE_S => return Ok((Vec::new(), starts_sentence)),
             None => words.len(),
