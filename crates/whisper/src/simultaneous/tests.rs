@@ -195,7 +195,7 @@ fn ten_minutes_without_a_pause_keep_a_short_buffer() {
     let mut state = State::default();
     let steps = 600 * SAMPLE_RATE / STEP;
     for step in 0..steps {
-        state.samples.extend([0.3; STEP]);
+        state.samples.extend(std::iter::repeat_n(0.3, STEP));
         // A word of each step is ready and committed.
         let end = seconds(state.samples.len()) - 0.4;
         state.revise(vec![word(" word", step as u32, end - 0.4, end)], end);
