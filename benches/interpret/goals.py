@@ -45,10 +45,12 @@ def play(bb, challenge, miner_options, *options):
 
 
 def reply(item):
-    """The score of a reply, with the reasons for lost points."""
+    """The score of a reply, with its accuracy, its rate relative to the reference's, the seconds by which it ends after
+    the source, and the gates that it fails."""
     reasons = item["failed_gates"] or ([item["error"]] if item["error"] else [])
-    accuracy = "" if item["accuracy"] is None else f", accuracy {item['accuracy']:.2f}"
-    return f"{item['score']:.2f}{accuracy}" + (f" ({', '.join(reasons)})" if reasons else "")
+    figures = [("accuracy", item["accuracy"]), ("rate", item["rate_ratio"]), ("late by", item["overshoot_sec"])]
+    figures = [f"{name} {value:.2f}" for name, value in figures if value is not None]
+    return ", ".join([f"{item['score']:.2f}", *figures]) + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def percentile(values, share):
@@ -88,7 +90,9 @@ def goals(reports, crowd):
 def show(reports, found):
     for name, report in reports.items():
         if report:
-            print(f"{name}: {report['total']['score']:.3f}: " + "; ".join(map(reply, report["items"])))
+            print(f"challenge {name}: {report['total']['score']:.3f}")
+            for item in report["items"]:
+                print(f"  {item['name']}: {reply(item)}")
     for goal in found:
         kind = "minimum" if "minimum" in goal else "maximum"
         outcome = "met" if goal["is_met"] else "NOT MEASURED" if goal["value"] is None else "MISSED"
