@@ -8,7 +8,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from child_process import output_of
@@ -32,11 +31,11 @@ def arguments():
     return parser.parse_args()
 
 
-def play(bb, challenge, miner_options, *options):
+def play(challenge, miner_options, *options):
     """The report of a challenge; None if there is none."""
     # Challenges in other languages have names such as fr-1.
     mode = ["--stt", "whisper"] if challenge.isdecimal() else ["--task", "translate"]
-    command = [bb, "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
+    command = [os.environ["TAO"], "babelbit", "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
     try:
         return json.loads(output_of([*command, "--", *mode, "--voice", VOICE, *miner_options], limit=LIMIT))
     except (subprocess.SubprocessError, OSError, ValueError) as error:
@@ -102,16 +101,11 @@ def show(reports, found):
 
 def main():
     options = arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        # The program is `bb` by its name.
-        bb = os.path.join(folder, "bb")
-        os.symlink(os.environ["TAO"], bb)
-        reports = {}
-        for name in options.challenges:
-            print(f"challenge {name}", file=sys.stderr)
-            reports[name] = play(bb, name, options.miner_options)
-        crowd = None if options.no_speakers else play(
-            bb, "1", options.miner_options, "--speakers", str(SPEAKERS))
+    reports = {}
+    for name in options.challenges:
+        print(f"challenge {name}", file=sys.stderr)
+        reports[name] = play(name, options.miner_options)
+    crowd = None if options.no_speakers else play("1", options.miner_options, "--speakers", str(SPEAKERS))
     found = goals(reports, crowd)
     if options.json:
         print(json.dumps({"challenges": reports, "speakers": crowd, "goals": found}))
