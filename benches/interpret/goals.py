@@ -35,9 +35,10 @@ def play(challenge, miner_options, *options):
     """The report of a challenge; None if there is none."""
     # Challenges in other languages have names such as fr-1.
     mode = ["--stt", "whisper"] if challenge.isdecimal() else ["--task", "translate"]
-    command = [os.environ["TAO"], "babelbit", "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
+    command = [os.environ["TAO"], "babelbit", "bench", "interpret", challenge, "--json", "--stt-model", WHISPER,
+               *options, "--", *mode, "--voice", VOICE, *miner_options]
     try:
-        return json.loads(output_of([*command, "--", *mode, "--voice", VOICE, *miner_options], limit=LIMIT))
+        return json.loads(output_of(command, limit=LIMIT))
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         print(f"challenge {challenge} failed: {error}", file=sys.stderr)
         return None
@@ -69,9 +70,10 @@ def goals(reports, crowd):
         is_met = value is not None and (value >= bound if kind == "minimum" else value <= bound)
         return {"what": what, "value": value, kind: bound, "is_met": is_met}
 
-    scores = [reports[name]["total"]["score"] for name in ENGLISH if reports.get(name)]
+    english = [reports[name] for name in ENGLISH if reports.get(name)]
+    scores = [report["total"]["score"] for report in english]
     is_complete = len(scores) == len(ENGLISH)
-    items = [item for report in reports.values() if report for item in report["items"]]
+    items = [item for report in english for item in report["items"]]
     complete = [item for item in items if item["wall_sec"] is not None]
     source = sum(item["source_sec"] for item in complete)
     return [
