@@ -8,7 +8,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from child_process import output_of
@@ -27,26 +26,31 @@ def arguments():
         "challenges to play; the goal of the score counts as not measured unless all English ones are (1 to 8)"))
     parser.add_argument("--no-speakers", action="store_true", help="skip the measurement with sixteen speakers")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("miner_options", nargs="*", metavar="-- MINER_OPTION", help=(
+        "further options of `bb miner`, such as -- --frame-threshold 15"))
     return parser.parse_args()
 
 
-def play(bb, challenge, *options):
+def play(challenge, miner_options, *options):
     """The report of a challenge; None if there is none."""
     # Challenges in other languages have names such as fr-1.
     mode = ["--stt", "whisper"] if challenge.isdecimal() else ["--task", "translate"]
-    command = [bb, "bench", "interpret", challenge, "--json", "--stt-model", WHISPER, *options]
+    command = [os.environ["TAO"], "babelbit", "bench", "interpret", challenge, "--json", "--stt-model", WHISPER,
+               *options, "--", *mode, "--voice", VOICE, *miner_options]
     try:
-        return json.loads(output_of([*command, "--", *mode, "--voice", VOICE], limit=LIMIT))
+        return json.loads(output_of(command, limit=LIMIT))
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         print(f"challenge {challenge} failed: {error}", file=sys.stderr)
         return None
 
 
 def reply(item):
-    """The score of a reply, with the reasons for lost points."""
+    """The score of a reply, with its accuracy, its rate relative to the reference's, the seconds by which it ends after
+    the source, and the gates that it fails."""
     reasons = item["failed_gates"] or ([item["error"]] if item["error"] else [])
-    accuracy = "" if item["accuracy"] is None else f", accuracy {item['accuracy']:.2f}"
-    return f"{item['score']:.2f}{accuracy}" + (f" ({', '.join(reasons)})" if reasons else "")
+    figures = [("accuracy", item["accuracy"]), ("rate", item["rate_ratio"]), ("late by", item["overshoot_sec"])]
+    figures = [f"{name} {value:.2f}" for name, value in figures if value is not None]
+    return ", ".join([f"{item['score']:.2f}", *figures]) + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def percentile(values, share):
@@ -66,9 +70,10 @@ def goals(reports, crowd):
         is_met = value is not None and (value >= bound if kind == "minimum" else value <= bound)
         return {"what": what, "value": value, kind: bound, "is_met": is_met}
 
-    scores = [reports[name]["total"]["score"] for name in ENGLISH if reports.get(name)]
+    english = [reports[name] for name in ENGLISH if reports.get(name)]
+    scores = [report["total"]["score"] for report in english]
     is_complete = len(scores) == len(ENGLISH)
-    items = [item for report in reports.values() if report for item in report["items"]]
+    items = [item for report in english for item in report["items"]]
     complete = [item for item in items if item["wall_sec"] is not None]
     source = sum(item["source_sec"] for item in complete)
     return [
@@ -86,7 +91,9 @@ def goals(reports, crowd):
 def show(reports, found):
     for name, report in reports.items():
         if report:
-            print(f"{name}: {report['total']['score']:.3f}: " + "; ".join(map(reply, report["items"])))
+            print(f"challenge {name}: {report['total']['score']:.3f}")
+            for item in report["items"]:
+                print(f"  {item['name']}: {reply(item)}")
     for goal in found:
         kind = "minimum" if "minimum" in goal else "maximum"
         outcome = "met" if goal["is_met"] else "NOT MEASURED" if goal["value"] is None else "MISSED"
@@ -96,15 +103,11 @@ def show(reports, found):
 
 def main():
     options = arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        # The program is `bb` by its name.
-        bb = os.path.join(folder, "bb")
-        os.symlink(os.environ["TAO"], bb)
-        reports = {}
-        for name in options.challenges:
-            print(f"challenge {name}", file=sys.stderr)
-            reports[name] = play(bb, name)
-        crowd = None if options.no_speakers else play(bb, "1", "--speakers", str(SPEAKERS))
+    reports = {}
+    for name in options.challenges:
+        print(f"challenge {name}", file=sys.stderr)
+        reports[name] = play(name, options.miner_options)
+    crowd = None if options.no_speakers else play("1", options.miner_options, "--speakers", str(SPEAKERS))
     found = goals(reports, crowd)
     if options.json:
         print(json.dumps({"challenges": reports, "speakers": crowd, "goals": found}))

@@ -119,7 +119,7 @@ fn audit_of_a_demonstration_has_no_mismatches() {
     let output = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     assert!(output.contains("20 scores recomputed") && output.contains("0 mismatches"), "{output}");
-    assert!(output.contains("scored with tiny-ctc ("), "{output}");
+    assert!(output.contains("scored with the test double tiny-ctc ("), "{output}");
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn started_miner_is_measured_on_the_recordings_of_a_directory() {
             ["wall_sec", "source_sec", "real_time_factor"].map(|key| number(&item[key]));
         assert!(wall > 0.0 && (factor - wall / source).abs() < 1e-9, "{item:#}");
         assert!(number(&item["after_source_sec"]) <= wall, "{item:#}");
+        assert!(number(&item["overshoot_sec"]) >= 0.0, "{item:#}");
         assert!(number(&item["al_ms"]) <= number(&item["laal_ms"]) + 1e-9, "{item:#}");
     }
     let total = &report["total"];

@@ -338,3 +338,63 @@ fn missing_opencl_driver_is_installed_in_ci_and_reported_elsewhere() {
     assert_eq!(code, Some(0));
     assert!(stderr.ends_with(&format!("== skipped\n  {reported}all checks passed\n")), "{stderr}");
 }
+
+/// Columns: arguments of `benches/interpret/compare` · exit code · part of the error
+#[test]
+fn interpreter_comparison_checks_its_arguments() {
+    for (arguments, code, expected) in [
+        (&[][..], 0, ""),
+        (&["--neural", "--challenges", "1", "8"], 0, ""),
+        (&["--neural"], 2, "the neural voice speaks English only"),
+        (&["--challenges", "1", "fr-1"], 2, "English challenges are measured on their own"),
+        (&["--challenges", "9"], 1, "there is no challenge 9; the names are 1 to 8"),
+        (&["--utterances", "0"], 2, "--utterances: invalid positive value: '0'"),
+    ] {
+        let mut compare = Command::new("python3");
+        compare.arg(repository("benches/interpret/compare.py")).arg("--check").args(arguments);
+        let output = compare.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(expected) && error.is_empty() == (code == 0), "{error}");
+    }
+}
+
+#[test]
+fn interpreter_comparison_without_its_peers_compares_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut compare = Command::new(repository("benches/interpret/compare"));
+    compare.arg("--json").env("PYTHONDONTWRITEBYTECODE", "1");
+    compare.env("TAONET_PEERS_DIR", folder.path());
+    compare.env("SIMULSTREAMING", folder.path().join("missing"));
+    let output = compare.output().unwrap();
+    let error = stderr(&output);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{error}");
+    for part in ["cannot fetch ", "NOTHING WAS COMPARED", "SIMULSTREAMING=URL names another"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!folder.path().join("suites/SimulStreaming").exists());
+}
+
+/// The goals of translation and recognition that a comparison names, without the programs.
+#[test]
+fn goals_without_figures_are_not_measured() {
+    let script = "
+import compare
+figures = {'chrf': 60.0, 'laal_seconds': 2.0, 'cpu_per_second': 0.3, 'word_errors_percent': 4.0}
+peer = {**figures, 'chrf': 60.5, 'cpu_per_second': 2.0}
+whole = {**figures, 'chrf': 64.0}
+programs = {compare.OURS: figures, compare.SIMULSTREAMING: peer, compare.WHOLE: whole}
+for is_english in (True, False):
+    assert not any(goal['is_met'] for goal in compare.goals({}, is_english))
+    found = compare.goals(programs, is_english)
+    met = [True, True, True] + ([True, True] if is_english else [False, True])
+    assert [goal['is_met'] for goal in found] == met, found
+assert compare.plain('Um, we have, we have to go.') == ['we', 'have', 'to', 'go']
+assert compare.words([(' the ho', 1), ('use', 2), ('', 3), (' is', 3)]) == (['the', 'house', 'is'], [1000, 2000, 3000])
+assert compare.lagging([1000, 2000, 4000], 3000, 3) == 4000 / 3
+";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).env("PYTHONPATH", repository("benches/interpret"));
+    let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}

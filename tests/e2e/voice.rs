@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_speech::Wav;
 
 use crate::speech::word_errors;
-use crate::support::{are_installed, bb, document, refusal, tao};
+use crate::support::{are_installed, bb, document, refusal, repository, tao};
 
 /// The published neural voice.
 const NEURAL: &str = "en_US-joe-medium";
@@ -61,9 +61,24 @@ fn unusable_voices_and_texts_are_refused() {
     let file = folder.path().join("other.onnx");
     std::fs::write(&file, "not a model").unwrap();
     let other = format!("piper:{}", file.display());
+    // A network of another architecture, with the configuration of a voice.
+    let digits = folder.path().join("digits.onnx");
+    std::fs::copy(repository("models/digits-mlp/model.onnx"), &digits).unwrap();
+    let config = json!({
+        "audio": { "sample_rate": 22_050 }, "espeak": { "voice": "en-us" }, "num_symbols": 3,
+        "phoneme_id_map": { "_": [0], "^": [1], "$": [2] },
+    });
+    std::fs::write(folder.path().join("digits.onnx.json"), config.to_string()).unwrap();
+    let digits = format!("piper:{}", digits.display());
     for (text, options, code, expected) in [
         ("Hello.", &["--voice", "piper:none.onnx"][..], 2, "hint: a voice of Piper has two files"),
         ("Hello.", &["--voice", &*other], 2, "other.onnx.json: No such file"),
+        (
+            "Hello.",
+            &["--voice", &*digits],
+            2,
+            "is not a voice of Piper: its input \"input\" has another type\nhint: pass a VITS model",
+        ),
         (
             "Hello.",
             &["--voice", "piper:faster-whisper-base"],

@@ -12,6 +12,7 @@ mod store;
 mod voices;
 mod whisper;
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -118,6 +119,15 @@ pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     packages: &[],
     memory: None,
 };
+
+/// Describes a recogniser by its name for reports: the built-in one is called a test double.
+pub fn describe_recognizer(name: &str) -> Cow<'_, str> {
+    if name == TINY_CTC.name {
+        Cow::Owned(format!("the test double {name}"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
 
 /// All supported models, with their files and hashes.
 pub(crate) const CATALOGUE: &[ModelSpec] = &[
@@ -226,6 +236,12 @@ mod tests {
         let error = ModelSpec::find("all-minilm").unwrap_err().to_string();
         let expected = "unknown model `all-minilm`, expected one of all-MiniLM-L6-v2, tiny-ctc, faster-whisper-tiny, ";
         assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn description_says_which_recogniser_is_a_test_double() {
+        assert_eq!(describe_recognizer("tiny-ctc"), "the test double tiny-ctc");
+        assert_eq!(describe_recognizer("faster-whisper-base"), "faster-whisper-base");
     }
 
     #[test]

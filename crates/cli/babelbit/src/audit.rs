@@ -17,6 +17,7 @@ use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{table, wrapped};
 use taonet_cli_base::tables::{CONDITIONS, MISMATCHES};
 use taonet_cli_models::engines;
+use taonet_speech::models::describe_recognizer;
 
 use super::runner::run_paths;
 use crate::settings;
@@ -174,7 +175,7 @@ pub(crate) fn text(report: &AuditReport) -> String {
         let ScoringConditions { recognizer, embedder, options, program, machine, .. } = conditions;
         let line = format!(
             "scored with {} ({:.12}) and {} ({:.12}), {} rules, by {program} on {machine}",
-            recognizer.name,
+            describe_recognizer(&recognizer.name),
             recognizer.fingerprint,
             embedder.name,
             embedder.fingerprint,

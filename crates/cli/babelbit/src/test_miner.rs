@@ -29,6 +29,7 @@ use taonet_cli_base::tables::{CHALLENGES, RULES, TIMINGS};
 use taonet_cli_models::engines;
 use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
+use taonet_speech::models::describe_recognizer;
 use taonet_whisper::SpeechTask;
 
 use crate::challenge;
@@ -308,7 +309,8 @@ fn contest_table(contest: &ContestResults) -> String {
     let score = decimals(contest.score(), 3);
     let mut text = format!(
         "{rows}\nscore {score} without competitors, transcribed with {} and compared with {}",
-        contest.recognizer, contest.embedder
+        describe_recognizer(&contest.recognizer),
+        contest.embedder
     );
     for error in errors {
         let _ = write!(text, "\nerror: {}", printable(error));

@@ -1,4 +1,5 @@
-//! tiny-ctc: a small speech recogniser built into the program, for development networks.
+//! tiny-ctc: a test double of a Whisper model, built into the program for tests and development
+//! networks.
 
 use std::io;
 use std::path::{Path, PathBuf};

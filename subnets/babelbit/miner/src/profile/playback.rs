@@ -23,6 +23,8 @@ pub(super) struct Playback {
     began: Option<u64>,
     /// End of the last spoken word.
     spoken: u64,
+    /// Length of the reply from its first word.
+    sent: u64,
 }
 
 impl Playback {
@@ -37,11 +39,15 @@ impl Playback {
         self.began = self.began.or(Some(start));
         self.until = start + samples as u64;
         self.spoken = self.until;
+        self.sent += samples as u64;
     }
 
     /// Records `samples` of silence returned for the current frame.
     pub(super) fn pause(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
+        if self.began.is_some() {
+            self.sent += samples as u64;
+        }
     }
 
     /// Returns the backlog in seconds: earlier output that is still playing.
@@ -55,6 +61,12 @@ impl Playback {
         let next = self.until.max(self.now);
         self.began
             .map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
+    }
+
+    /// Returns the duration of the reply from its first word, in seconds: the time on which
+    /// validators base the speaking rate. Silence that was not sent is not in it.
+    pub(super) fn duration(&self) -> f64 {
+        self.sent as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
     /// Returns whether the reply, with this many more samples, does not outlast the source so far by
@@ -83,8 +95,9 @@ mod tests {
     #[test]
     fn speech_is_played_in_order() {
         let mut playback = Playback::default();
+        playback.pause(2_400);
         playback.advance(24_000);
-        assert!(playback.length().abs() < 1e-9);
+        assert!(playback.length().abs() < 1e-9 && playback.duration().abs() < 1e-9);
         assert!((playback.quiet() - 1.0).abs() < 1e-9);
         assert!((playback.excess(36_000) - 0.5).abs() < 1e-9);
         playback.say(48_000);
@@ -94,7 +107,9 @@ mod tests {
         playback.advance(72_000);
         assert!((playback.quiet() - 0.5).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
         assert!((playback.length() - 3.0).abs() < 1e-9);
+        assert!((playback.duration() - 2.5).abs() < 1e-9);
         playback.pause(2_400);
+        assert!((playback.duration() - 2.6).abs() < 1e-9);
         playback.advance(2_400);
         assert!((playback.quiet() - 0.6).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
     }

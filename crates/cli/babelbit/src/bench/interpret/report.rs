@@ -15,6 +15,7 @@ use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, table, wrapped};
 use taonet_cli_base::tables::INTERPRET_BENCHMARK;
 use taonet_primitives::Hotkey;
+use taonet_speech::models::describe_recognizer;
 
 use super::super::measure::per;
 use super::items::Item;
@@ -62,6 +63,10 @@ pub(super) struct ItemFigures {
     source_sec: f64,
     score: f64,
     accuracy: Option<f64>,
+    /// Speaking rate of the reply, divided by the reference's.
+    rate_ratio: Option<f64>,
+    /// Time from the end of the recording to the end of the reply on the virtual clock.
+    overshoot_sec: Option<f64>,
     #[serde(flatten)]
     metrics: UtteranceMetrics,
     /// Wall-clock time from the opening of the session to the end of the reply; null if the reply
@@ -131,6 +136,8 @@ impl ItemFigures {
             transcript,
             score: reply.map_or(0.0, |reply| reply.score),
             accuracy: reply.and_then(|reply| reply.accuracy),
+            rate_ratio: reply.and_then(|reply| reply.rate_ratio),
+            overshoot_sec: reply.and_then(|reply| reply.overshoot_sec),
             wall_sec,
             real_time_factor: wall_sec.map(|wall| per(wall, item.source_sec)),
             after_source_sec: reply.and_then(|reply| reply.wall_after_source_sec),
@@ -231,7 +238,8 @@ impl Report {
     fn conditions(&self) -> String {
         format!(
             "scored without competitors, transcribed with {} and compared with {}; lags in seconds of the recording",
-            self.recognizer[0], self.embedder
+            describe_recognizer(&self.recognizer[0]),
+            self.embedder
         )
     }
 
@@ -311,6 +319,8 @@ mod tests {
             source_sec: 4.0,
             score: if transcript.is_some() { 0.5 } else { 0.0 },
             accuracy: transcript.map(|_| 0.8),
+            rate_ratio: transcript.map(|_| 1.1),
+            overshoot_sec: transcript.map(|_| 1.5),
             metrics: UtteranceMetrics {
                 wer: word_error_rate([pair]),
                 bleu: sentence_bleu(pair),

@@ -2,12 +2,13 @@ use std::sync::Mutex;
 
 use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{
-    EmbedError, Embedding, Pcm, Recognition, RecognizeError, SentenceEmbedder,
-    SimultaneousRecognition, SynthesisError,
+    EmbedError, Embedding, Pcm, Recognition, RecognizeError, SentenceEmbedder, SynthesisError,
 };
 
 use super::*;
 use crate::shorten::{PhraseModel, ProposalError, ProposalLimits};
+
+mod live;
 
 /// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9
 /// s of speech; earlier audio is context.
@@ -53,67 +54,6 @@ impl Synthesizer for Voicebox {
         let samples = words * 60 * 24_000 / usize::from(voice.words_per_minute);
         Ok(Pcm::mono(vec![0.5; samples], SampleRate::HZ_24K))
     }
-}
-
-/// Length of the audio between two passes of [`Passes`], in samples at 16 kHz: 0.8 s.
-const PASS_SAMPLES: usize = 12_800;
-
-/// A simultaneous recogniser that recognises the next scripted text at each pass: all words of the
-/// speech so far, 0.4 s each, of which those that are not committed are ready.
-struct Passes(Vec<&'static str>);
-
-impl SimultaneousRecognizer for Passes {
-    fn name(&self) -> &'static str {
-        "passes"
-    }
-
-    fn open(&self, _: Option<&str>) -> Box<dyn SimultaneousRecognition> {
-        let texts = self.0.clone().into_iter();
-        Box::new(ScriptedSpeech { texts, new: 0, committed: 0, words: Vec::new() })
-    }
-}
-
-struct ScriptedSpeech {
-    texts: std::vec::IntoIter<&'static str>,
-    /// Number of samples since the last pass.
-    new: usize,
-    committed: usize,
-    words: Vec<Word>,
-}
-
-impl SimultaneousRecognition for ScriptedSpeech {
-    fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
-        self.new += samples.len();
-        if self.new >= PASS_SAMPLES || is_end {
-            self.new = 0;
-            let text = self.texts.next().expect("one more pass than in the script");
-            let words = (0..).zip(text.split_whitespace()).map(|(n, text)| Word {
-                text: text.to_owned(),
-                start: f64::from(n) * 0.4,
-                end: f64::from(n) * 0.4 + 0.35,
-            });
-            self.words = words.skip(self.committed).collect();
-        }
-        Ok(self.words.clone())
-    }
-
-    fn commit(&mut self, count: usize) {
-        self.committed += count;
-        self.words.drain(..count);
-    }
-
-    fn ready_until(&self) -> f64 {
-        self.words.last().map_or(0.0, |word| word.end)
-    }
-}
-
-/// Plays 0.8 s of speech for each text to an interpreter whose simultaneous recogniser recognises
-/// it then, and returns the spoken phrases.
-fn interpret_passes(texts: &[&'static str]) -> Vec<String> {
-    let (stages, voicebox) = interpreter(&[]);
-    let stages = stages.simultaneous(Arc::new(Passes(texts.to_vec())));
-    play(&stages, &source(&[800 * texts.len() - 200]));
-    self::texts(&voicebox)
 }
 
 /// A language model that leaves out the first word of every phrase.
@@ -301,6 +241,7 @@ fn end_of_a_reply_is_fast_unless_the_reply_was() {
         let mut session = interpreter(&[]).0.open_session(1, None);
         session.spoken_words = spoken_words;
         session.playback.say(seconds * 24_000);
+        session.playback.pause(pause * 24_000);
         session.playback.advance((seconds + pause) * 24_000);
         [true, false].map(|is_last| (session.speed(6, is_last) * 100.0).round() as u32)
     };
@@ -308,7 +249,7 @@ fn end_of_a_reply_is_fast_unless_the_reply_was() {
     // 16 words in 5 s are 3.2 words per second, and 6 more in 1.875 s, too.
     assert_eq!(speeds(16, 5, 0), [128, 100]);
     assert_eq!(speeds(20, 5, 0), [125, 100]);
-    // A pause leaves room for more words.
+    // A pause that is sent leaves room for more words.
     assert_eq!(speeds(20, 5, 2), [150, 100]);
     // The whole reply is spoken at the end.
     assert_eq!(speeds(0, 0, 0), [128, 100]);
@@ -353,40 +294,6 @@ fn unrecognised_speech_is_cut() {
         assert!(pending < MAX_PHRASE_S + 0.6, "{pending} s wait for a pause");
     }
     assert!(texts(&voicebox).is_empty());
-}
-
-#[test]
-fn words_of_simultaneous_recognition_are_revised_until_their_phrase_is_complete() {
-    let spoken = interpret_passes(&[
-        "the fairy",
-        "the ferry leave",
-        "the ferry leaves the harbour at",
-        // The spoken words remain as they are.
-        "the fairy leads a harbour at noon today",
-    ]);
-    assert_eq!(spoken, ["the ferry leaves the harbour.", "at noon today."]);
-}
-
-#[test]
-fn clause_is_interpreted_when_another_word_follows() {
-    let spoken = interpret_passes(&[
-        "we should leave, because",
-        "we should leave, because the train is late",
-    ]);
-    assert_eq!(spoken, ["we should leave.", "because the train is late."]);
-    // The sentence seemed to end with the audio.
-    let spoken = interpret_passes(&["we should leave.", "we should leave the house now"]);
-    assert_eq!(spoken, ["we should leave the house now."]);
-}
-
-#[test]
-fn withdrawn_words_are_not_spoken() {
-    let spoken =
-        interpret_passes(&["the old ferry", "the old ferry thank you", "the old ferry", ""]);
-    assert_eq!(spoken, Vec::<String>::new());
-    let spoken =
-        interpret_passes(&["the old ferry", "the old ferry thank you", "the old ferry leaves"]);
-    assert_eq!(spoken, ["the old ferry leaves."]);
 }
 
 #[test]
