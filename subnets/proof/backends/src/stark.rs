@@ -34,10 +34,10 @@
 //! A residual network of 9.7 million multiply-adds is proven in 0.47 s with 125 MB (392 kB,
 //! verified in 4.7 ms); with a column for each multiply-add, it took 2.95 s and 757 MB. Sum-check
 //! would commit to the activations only, and reduce a product to one evaluation of each operand in
-//! log(k) rounds. `p3-sumcheck` and `p3-whir` are release candidates of 0.9, which do not fit the
-//! other crates at 0.8, and all lookups would have to be proven again over multilinear polynomials.
-//! It pays where products dominate; in convolutional networks, lookups do. It is not implemented and
-//! has not been measured: all that is known of it here is from reading.
+//! log(k) rounds. An experiment with `p3-sumcheck` and `p3-whir` 0.9.0-rc.2 proves products alone
+//! fast and with short proofs. It is not used: all lookups would have to be proven over multilinear
+//! polynomials, too, and `p3-multi-stark`, which does that, hides no values. ARCHITECTURE.md has the
+//! figures.
 //!
 //! # Hidden values
 //!
