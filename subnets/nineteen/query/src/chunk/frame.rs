@@ -82,14 +82,19 @@ impl Frame {
     }
 
     /// Whether the frame surrounds the text and the log-probabilities of a text chunk, and not
-    /// those of another field: then, any text and log-probabilities in it are a text chunk.
+    /// those of another field: then, any text and log-probabilities in it are a text chunk. Two
+    /// texts are tried: that of another field would be the same both times.
     fn is_valid(&self) -> bool {
-        let is_parsed = |text: &str, logprobs: &str, entries: usize| {
+        let logprobs = if self.after.is_some() {
+            [("null", 0), ("{\"content\":[0,0]}", 2)]
+        } else {
+            [("", 0); 2]
+        };
+        let is_parsed = |(text, (logprobs, entries)): (&str, (&str, usize))| {
             Chunk::text_only(&self.filled(text, logprobs), false)
                 .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == entries)
         };
-        let without = is_parsed("one text", "null", 0);
-        without && (self.after.is_none() || is_parsed("another", "{\"content\":[0,0]}", 2))
+        ["one text", "another"].into_iter().zip(logprobs).all(is_parsed)
     }
 
     fn filled(&self, text: &str, logprobs: &str) -> Vec<u8> {
@@ -202,6 +207,10 @@ mod tests {
             r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"real"}}]}"#,
             r#"{"choices":[{"delta":{"content":"real"}}],"logprobs":{"content":[1]}}"#,
             r#"{"choices":[{"delta":{"content":"real"}}],"x":{"logprobs":null}}"#,
+            // The real text is one that the parser might insert.
+            r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"one text"}}]}"#,
+            r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"another"}}]}"#,
+            r#"{"x":{"text":"fake"},"choices":[{"text":"one text"}]}"#,
         ] {
             let parser = parser(data);
             assert!(parser.frame.is_none(), "{data}");
@@ -225,6 +234,67 @@ mod tests {
             }
             let expected = Chunk::text_only(&data, false);
             prop_assert_eq!(parser.parse(&data, false), expected);
+        }
+    }
+
+    /// Fields of a delta. `T` stands for a text.
+    const OF_DELTA: [&str; 4] =
+        [r#""content":"T""#, r#""content": "T""#, r#""cont\u0065nt":"T""#, r#""x":"T""#];
+    /// Other fields. `L` stands for log-probabilities.
+    const OF_OTHERS: [&str; 10] = [
+        r#""text":"T""#,
+        r#""logprobs":L"#,
+        r#""logpr\u006fbs":L"#,
+        r#""x\"logprobs":L"#,
+        r#""x":"\"logprobs\":null""#,
+        r#""x":{"content":"T"}"#,
+        r#""x":{"logprobs":L}"#,
+        r#""x\"content":"T""#,
+        r#""x":"\"content\":\"T""#,
+        r#""error":null"#,
+    ];
+    /// Texts as JSON; the first two are those that [`Frame::is_valid`] inserts.
+    const TEXTS: [&str; 4] = ["one text", "another", r#"\""#, "\u{e9}"];
+    const LISTS: [&str; 4] =
+        ["null", r#"{"content":[0,0]}"#, r#"{"token_logprobs":[0],"logprobs":null}"#, "[]"];
+
+    /// A field of both chunks, with the index of its text or log-probabilities in each of them.
+    type Field = (&'static str, [usize; 2]);
+
+    fn field(forms: &[&'static str]) -> impl Strategy<Value = Field> + use<> {
+        (prop::sample::select(forms.to_vec()), [0..TEXTS.len(), 0..TEXTS.len()])
+    }
+
+    /// Returns two chunks with the same fields, but with different texts and log-probabilities.
+    fn hostile_chunks(root: &[Field], choice: &[Field], delta: Option<&Field>) -> [String; 2] {
+        [0, 1].map(|chunk| {
+            let write = |(form, values): &Field| {
+                let value = values[chunk];
+                form.replace('T', TEXTS[value]).replace('L', LISTS[value])
+            };
+            let delta = delta.map(|field| format!("\"delta\":{{{}}}", write(field)));
+            let choice: Vec<_> = choice.iter().map(write).chain(delta).collect();
+            let choices = format!("\"choices\":[{{{}}}]", choice.join(","));
+            let root: Vec<_> = root.iter().map(write).chain([choices]).collect();
+            format!("{{{}}}", root.join(","))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        /// A miner chooses the chunk from which the frame is taken.
+        #[test]
+        fn frame_of_a_hostile_chunk_does_not_change_the_result(
+            root in prop::collection::vec(field(&OF_OTHERS), 0..3),
+            choice in prop::collection::vec(field(&OF_OTHERS), 0..3),
+            delta in prop::option::of(field(&OF_DELTA)),
+        ) {
+            let mut parser = TextChunks::default();
+            for data in hostile_chunks(&root, &choice, delta.as_ref()) {
+                let expected = Chunk::text_only(data.as_bytes(), false);
+                prop_assert_eq!(parser.parse(data.as_bytes(), false), expected, "{}", data);
+            }
         }
     }
 }
