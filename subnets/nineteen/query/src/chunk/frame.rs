@@ -15,6 +15,8 @@ const LOGPROBS: &[u8] = b"\"logprobs\":";
 /// Maximum number of chunks of a stream in which a frame is searched: those of some servers differ
 /// in more.
 const MAX_SEARCHES: u8 = 8;
+/// Maximum size of a frame, in bytes: it is kept as long as the stream lasts.
+const MAX_FRAME_BYTES: usize = 4 * 1024;
 
 /// Parser of text chunks, which remembers what surrounds the texts of a stream.
 #[derive(Debug, Default)]
@@ -78,7 +80,11 @@ impl Frame {
                 }
             }
         };
-        frame.is_valid().then_some(frame)
+        (frame.size() <= MAX_FRAME_BYTES && frame.is_valid()).then_some(frame)
+    }
+
+    fn size(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.as_ref().map_or(0, Vec::len)
     }
 
     /// Whether the frame surrounds the text and the log-probabilities of a text chunk, and not
@@ -215,6 +221,13 @@ mod tests {
             let parser = parser(data);
             assert!(parser.frame.is_none(), "{data}");
         }
+    }
+
+    #[test]
+    fn large_frame_is_not_kept() {
+        let data = |id: usize| chunk("one", &logprobs(1)).replace("chatcmpl", &"x".repeat(id));
+        assert!(parser(&data(MAX_FRAME_BYTES / 2)).frame.is_some());
+        assert!(parser(&data(MAX_FRAME_BYTES)).frame.is_none());
     }
 
     proptest! {
