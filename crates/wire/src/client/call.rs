@@ -1,10 +1,11 @@
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderMap, Method, StatusCode};
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 use super::CallError;
@@ -150,6 +151,9 @@ impl CallResponseStream {
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CallError>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+        // Chunks in the read buffer are ready at once. Many small ones must not keep the thread
+        // from other tasks.
+        let budget = ready!(coop::poll_proceed(context));
         let chunk = loop {
             match body.poll_frame(context) {
                 Poll::Pending => break Poll::Pending,
@@ -165,11 +169,16 @@ impl CallResponseStream {
                 }
             }
         };
+        if chunk.is_ready() {
+            budget.made_progress();
+        }
+        drop(budget);
         // To poll the timer takes as long as to read a chunk.
         self.unchecked = self.unchecked.saturating_add(1);
         if chunk.is_pending() || self.unchecked >= CHUNKS_PER_CHECK {
             self.unchecked = 0;
-            if self.deadline.as_mut().poll(context).is_ready() {
+            // Also if the chunks have used up the task's budget.
+            if pin!(coop::unconstrained(self.deadline.as_mut())).poll(context).is_ready() {
                 return Poll::Ready(Some(Err(CallError::Timeout { after: self.after })));
             }
         }

@@ -27,9 +27,10 @@ use super::connections::{ConnectionError, Connections, Connector, DrivenBody};
 /// A streamed request body.
 pub(super) type StreamedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request is
-/// sent on a connection that the server is closing.
-pub(super) const IDLE: Duration = Duration::from_secs(20);
+/// The idle timeout of a pooled connection: shorter than that of our servers (10 s) and of uvicorn
+/// (5 s), with which many neurons serve, so that no request is sent on a connection that the server
+/// is closing.
+pub(super) const IDLE: Duration = Duration::from_secs(4);
 
 /// HTTP client with plain and TLS connections, pooled per host, without redirects or proxies.
 #[derive(Debug, Clone)]

@@ -103,6 +103,7 @@ on_both! {
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
     leases::charge_is_retried_after_database_recovery
+    leases::committed_charge_is_not_repeated
     leases::running_requests_are_not_abandoned
     leases::a_reserve_serves_further_requests_and_is_returned
     leases::a_busy_key_needs_few_leases

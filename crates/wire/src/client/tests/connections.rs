@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -14,6 +14,29 @@ const COMPLETE: &str =
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n";
 /// Response in chunks, which does not end.
 const ENDLESS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+
+/// Starts a server that runs `serve` with each connection.
+async fn serving<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = peer(listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    peer
+}
+
+/// Reads a request, which is one packet; returns `false` at the end of the connection.
+async fn read_request(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0; 4_096]).await, Ok(1..))
+}
+
+fn predict() -> Call {
+    Call::new(Method::POST, "/v1/predict", "{}")
+}
 
 /// A server that sends the same response to each request.
 struct RawServer {
@@ -113,4 +136,171 @@ async fn idle_connections_are_limited() {
     server.ended.recv().await.unwrap();
     server.read_first(&client).await;
     assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn connection_is_kept_after_each_form_of_response() {
+    for (response, body) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst", "first"),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n\
+            HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst",
+            "first",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x\r\n\r\n\
+            5\r\nfirst\r\n0\r\nx: y\r\n\r\n",
+            "first",
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ""),
+        ("HTTP/1.1 204 No Content\r\n\r\n", ""),
+    ] {
+        let (client, server) = (client(), RawServer::start(response, usize::MAX).await);
+        for _ in 0..3 {
+            assert_eq!(client.call(&server.peer, &predict()).await.unwrap().body, body);
+        }
+        assert_eq!(server.accepted(), 1, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn connection_is_closed_after_its_last_response() {
+    for response in [
+        "HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nfirst",
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nfirst",
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\nfirst\r\n0\r\n\r\n",
+        // Without a length, the end of the connection would be that of the body.
+        "HTTP/1.1 200 OK\r\n\r\nfirst",
+        // The bytes after the response are not the next one.
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst\
+        HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged",
+    ] {
+        let (client, mut server) = (client(), RawServer::start(response, usize::MAX).await);
+        for expected in 1..3 {
+            server.read_first(&client).await;
+            server.ended.recv().await.unwrap();
+            assert_eq!(server.accepted(), expected, "{response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_on_an_idle_connection_are_no_response() {
+    let (sends, mut sent) = mpsc::unbounded_channel();
+    let peer = serving(move |mut stream| {
+        let sends = sends.clone();
+        async move {
+            while read_request(&mut stream).await {
+                stream.write_all(COMPLETE.as_bytes()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let forged = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
+                let _ = stream.write_all(forged).await;
+                let _ = sends.send(());
+            }
+        }
+    })
+    .await;
+    let client = client();
+    for _ in 0..3 {
+        assert_eq!(client.call(&peer, &predict()).await.unwrap().body, "first");
+        sent.recv().await.unwrap();
+        // The runtime must notice the bytes.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The peer may have executed it.
+#[tokio::test]
+async fn request_that_the_peer_has_read_is_not_sent_again() {
+    let requests = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&requests);
+    let peer = serving(move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            assert!(read_request(&mut stream).await);
+            count.fetch_add(1, Ordering::SeqCst);
+            stream.write_all(COMPLETE.as_bytes()).await.unwrap();
+            if read_request(&mut stream).await {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let client = client();
+    client.call(&peer, &predict()).await.unwrap();
+    let error = client.call(&peer, &predict()).await.unwrap_err();
+    assert!(matches!(error, CallError::Broken(_)), "{error}");
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn all_connections_that_the_peer_has_closed_are_replaced() {
+    let (client, mut server) = (client(), RawServer::start(COMPLETE, 1).await);
+    futures::future::join_all((0..4).map(|_| server.read_first(&client))).await;
+    for _ in 0..4 {
+        server.ended.recv().await.unwrap();
+    }
+    // The runtime must notice the ends.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    server.read_first(&client).await;
+    assert_eq!(server.accepted(), 5);
+}
+
+#[tokio::test]
+async fn timeout_closes_the_connection() {
+    let (ends, mut ended) = mpsc::unbounded_channel();
+    let peer = serving(move |mut stream| {
+        let ends = ends.clone();
+        async move {
+            assert!(read_request(&mut stream).await);
+            stream.write_all(COMPLETE.as_bytes()).await.unwrap();
+            // Further requests get no response.
+            while read_request(&mut stream).await {}
+            let _ = ends.send(());
+        }
+    })
+    .await;
+    let client = client();
+    for _ in 0..2 {
+        client.call(&peer, &predict()).await.unwrap();
+        let call = Call { deadline: Duration::from_millis(50), ..predict() };
+        assert!(client.call(&peer, &call).await.unwrap_err().is_timeout());
+        ended.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn old_idle_connections_are_closed() {
+    let (client, mut server) = (client(), RawServer::start(COMPLETE, usize::MAX).await);
+    server.read_first(&client).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::resume();
+    server.ended.recv().await.unwrap();
+    server.read_first(&client).await;
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn small_chunks_leave_time_to_other_tasks() {
+    let chunks = "1\r\nx\r\n".repeat(5_000);
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let response = format!("{head}{chunks}0\r\n\r\n").leak();
+    let (client, server) = (client(), RawServer::start(response, usize::MAX).await);
+    let mut answer = client.stream(&server.peer, &predict()).await.unwrap();
+    // All chunks must arrive, so that none is awaited.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (mut length, mut turns) = (0, 0);
+    loop {
+        let next = std::future::poll_fn(|context| {
+            let next = answer.poll_next_unpin(context);
+            turns += u32::from(next.is_pending());
+            next
+        });
+        let Some(chunk) = next.await else { break };
+        length += chunk.unwrap().len();
+    }
+    assert_eq!(length, 5_000);
+    assert!(turns > 20, "{turns}");
 }

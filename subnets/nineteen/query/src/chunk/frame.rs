@@ -15,6 +15,8 @@ const LOGPROBS: &[u8] = b"\"logprobs\":";
 /// Maximum number of chunks of a stream in which a frame is searched: those of some servers differ
 /// in more.
 const MAX_SEARCHES: u8 = 8;
+/// Maximum size of a frame, in bytes: it is kept as long as the stream lasts.
+const MAX_FRAME_BYTES: usize = 4 * 1024;
 
 /// Parser of text chunks, which remembers what surrounds the texts of a stream.
 #[derive(Debug, Default)]
@@ -78,18 +80,27 @@ impl Frame {
                 }
             }
         };
-        frame.is_valid().then_some(frame)
+        (frame.size() <= MAX_FRAME_BYTES && frame.is_valid()).then_some(frame)
+    }
+
+    fn size(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.as_ref().map_or(0, Vec::len)
     }
 
     /// Whether the frame surrounds the text and the log-probabilities of a text chunk, and not
-    /// those of another field: then, any text and log-probabilities in it are a text chunk.
+    /// those of another field: then, any text and log-probabilities in it are a text chunk. Two
+    /// texts are tried: that of another field would be the same both times.
     fn is_valid(&self) -> bool {
-        let is_parsed = |text: &str, logprobs: &str, entries: usize| {
+        let logprobs = if self.after.is_some() {
+            [("null", 0), ("{\"content\":[0,0]}", 2)]
+        } else {
+            [("", 0); 2]
+        };
+        let is_parsed = |(text, (logprobs, entries)): (&str, (&str, usize))| {
             Chunk::text_only(&self.filled(text, logprobs), false)
                 .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == entries)
         };
-        let without = is_parsed("one text", "null", 0);
-        without && (self.after.is_none() || is_parsed("another", "{\"content\":[0,0]}", 2))
+        ["one text", "another"].into_iter().zip(logprobs).all(is_parsed)
     }
 
     fn filled(&self, text: &str, logprobs: &str) -> Vec<u8> {
@@ -202,10 +213,21 @@ mod tests {
             r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"real"}}]}"#,
             r#"{"choices":[{"delta":{"content":"real"}}],"logprobs":{"content":[1]}}"#,
             r#"{"choices":[{"delta":{"content":"real"}}],"x":{"logprobs":null}}"#,
+            // The real text is one that the parser might insert.
+            r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"one text"}}]}"#,
+            r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"another"}}]}"#,
+            r#"{"x":{"text":"fake"},"choices":[{"text":"one text"}]}"#,
         ] {
             let parser = parser(data);
             assert!(parser.frame.is_none(), "{data}");
         }
+    }
+
+    #[test]
+    fn large_frame_is_not_kept() {
+        let data = |id: usize| chunk("one", &logprobs(1)).replace("chatcmpl", &"x".repeat(id));
+        assert!(parser(&data(MAX_FRAME_BYTES / 2)).frame.is_some());
+        assert!(parser(&data(MAX_FRAME_BYTES)).frame.is_none());
     }
 
     proptest! {
@@ -225,6 +247,67 @@ mod tests {
             }
             let expected = Chunk::text_only(&data, false);
             prop_assert_eq!(parser.parse(&data, false), expected);
+        }
+    }
+
+    /// Fields of a delta. `T` stands for a text.
+    const OF_DELTA: [&str; 4] =
+        [r#""content":"T""#, r#""content": "T""#, r#""cont\u0065nt":"T""#, r#""x":"T""#];
+    /// Other fields. `L` stands for log-probabilities.
+    const OF_OTHERS: [&str; 10] = [
+        r#""text":"T""#,
+        r#""logprobs":L"#,
+        r#""logpr\u006fbs":L"#,
+        r#""x\"logprobs":L"#,
+        r#""x":"\"logprobs\":null""#,
+        r#""x":{"content":"T"}"#,
+        r#""x":{"logprobs":L}"#,
+        r#""x\"content":"T""#,
+        r#""x":"\"content\":\"T""#,
+        r#""error":null"#,
+    ];
+    /// Texts as JSON; the first two are those that [`Frame::is_valid`] inserts.
+    const TEXTS: [&str; 4] = ["one text", "another", r#"\""#, "\u{e9}"];
+    const LISTS: [&str; 4] =
+        ["null", r#"{"content":[0,0]}"#, r#"{"token_logprobs":[0],"logprobs":null}"#, "[]"];
+
+    /// A field of both chunks, with the index of its text or log-probabilities in each of them.
+    type Field = (&'static str, [usize; 2]);
+
+    fn field(forms: &[&'static str]) -> impl Strategy<Value = Field> + use<> {
+        (prop::sample::select(forms.to_vec()), [0..TEXTS.len(), 0..TEXTS.len()])
+    }
+
+    /// Returns two chunks with the same fields, but with different texts and log-probabilities.
+    fn hostile_chunks(root: &[Field], choice: &[Field], delta: Option<&Field>) -> [String; 2] {
+        [0, 1].map(|chunk| {
+            let write = |(form, values): &Field| {
+                let value = values[chunk];
+                form.replace('T', TEXTS[value]).replace('L', LISTS[value])
+            };
+            let delta = delta.map(|field| format!("\"delta\":{{{}}}", write(field)));
+            let choice: Vec<_> = choice.iter().map(write).chain(delta).collect();
+            let choices = format!("\"choices\":[{{{}}}]", choice.join(","));
+            let root: Vec<_> = root.iter().map(write).chain([choices]).collect();
+            format!("{{{}}}", root.join(","))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        /// A miner chooses the chunk from which the frame is taken.
+        #[test]
+        fn frame_of_a_hostile_chunk_does_not_change_the_result(
+            root in prop::collection::vec(field(&OF_OTHERS), 0..3),
+            choice in prop::collection::vec(field(&OF_OTHERS), 0..3),
+            delta in prop::option::of(field(&OF_DELTA)),
+        ) {
+            let mut parser = TextChunks::default();
+            for data in hostile_chunks(&root, &choice, delta.as_ref()) {
+                let expected = Chunk::text_only(data.as_bytes(), false);
+                prop_assert_eq!(parser.parse(data.as_bytes(), false), expected, "{}", data);
+            }
         }
     }
 }

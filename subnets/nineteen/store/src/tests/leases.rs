@@ -115,6 +115,28 @@ pub(super) async fn charge_is_retried_after_database_recovery(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
+/// The transaction is committed, but the response to its commit is lost.
+pub(super) async fn committed_charge_is_not_repeated(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 100).await;
+    for request in ["a", "b"] {
+        store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
+    }
+    store.leases.charge_without_response(&store.database, "a", &usage(DAY, 7), 1).await;
+    // The retry reports what was charged, even if it would charge another price.
+    let (one, other) =
+        tokio::join!(store.charge("a", &usage(DAY, 6), 2), store.charge("b", &usage(DAY, 4), 2));
+    assert_eq!((one.unwrap(), other.unwrap()), (Some(7), Some(4)));
+    assert_eq!(store.charge("a", &usage(DAY, 7), 3).await.unwrap(), None);
+    store.close_leases().await;
+    assert_eq!(accounts(&store, &key).await, (89, 0));
+    let charges = store.charges().await.unwrap();
+    let charges: Vec<_> =
+        charges.iter().map(|charge| (charge.request.as_str(), charge.credits)).collect();
+    assert_eq!(charges, [("a", 7), ("b", 4)]);
+    assert!(store.is_balanced().await.unwrap());
+}
+
 /// Otherwise, an answer that takes long would be free.
 pub(super) async fn running_requests_are_not_abandoned(home: Home) {
     let store = home.open().await;
