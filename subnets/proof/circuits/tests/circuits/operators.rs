@@ -7,28 +7,20 @@
     reason = "a test helper panics as a test does"
 )]
 
-#[path = "operators/blocks.rs"]
 mod blocks;
-#[path = "operators/file.rs"]
 mod file;
-#[path = "operators/further.rs"]
 mod further;
-#[path = "peers/onnxruntime.rs"]
-mod onnxruntime;
-#[path = "operators/proven.rs"]
 mod proven;
-#[path = "operators/remaining.rs"]
 mod remaining;
-#[path = "operators/sliced.rs"]
 mod sliced;
 
 use std::path::Path;
 use std::time::Duration;
 
+use crate::onnxruntime::{Question, python, run_onnx};
 use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
 use further::{angles, chosen, products, windows};
-use onnxruntime::{Question, python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::external::External;
 use taonet_proof_backends::{Capabilities, Statement};
