@@ -121,6 +121,13 @@ fn kernels() -> Vec<Gemm> {
     std::iter::once(own).chain(others).collect()
 }
 
+/// Like [`kernels`], for models with which a comparison takes many seconds: only those of this CPU,
+/// except under `TAONET_TEST_ALL`. All kernels compute the same integers, and smaller models compare
+/// their floats.
+fn sampled_kernels() -> Vec<Gemm> {
+    if is_exhaustive() { kernels() } else { vec![Gemm::default()] }
+}
+
 /// Opens a model once for each of the [`kernels`].
 fn models(folder: &Path) -> Vec<Model> {
     kernels().iter().map(|gemm| Model::open_with(folder, gemm).unwrap()).collect()
@@ -180,9 +187,7 @@ fn sound(seed: u32, seconds: f32) -> Vec<f32> {
 fn encoder_tokens_and_alignment_equal_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let [aligned, repeating, distinct] = if is_exhaustive() { [4, 10, 5] } else { [2, 3, 2] };
-    let all = kernels();
-    // All kernels compute the same integers, and the other models compare their floats.
-    let deep = if is_exhaustive() { kernels() } else { vec![Gemm::default()] };
+    let (all, deep) = (kernels(), sampled_kernels());
     let one_layer = ["--layers", "1"];
 
     for quantization in ["float32", "int8"] {
