@@ -32,6 +32,7 @@ use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
 use taonet_proof_core::{Binding, Digest, Range};
 use taonet_proof_onnx as onnx;
+use taonet_testing::is_exhaustive;
 
 /// A model and the dimensions of its input.
 struct TestModel {
@@ -294,7 +295,8 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
     check_proofs_of(model, backend, &[&model.sample().inputs[..1], &ends].concat())
 }
 
-/// Proves a model for inputs, and checks that no other input or output is accepted.
+/// Proves a model for inputs, and checks that no other input or output is accepted. Each output is
+/// changed with one of the inputs, and with all of them under `TAONET_TEST_ALL`.
 fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec<Bundle> {
     let compiled = model
         .compile(backend, Backends::default())
@@ -309,13 +311,15 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
     };
     // Loaded once for all inputs, since that computes the key again.
     let prover = directory.prover().unwrap();
-    let prove = |inputs: &Vec<i64>| {
+    let count = inputs.len();
+    let prove = |(number, inputs): (usize, &Vec<i64>)| {
         let proven = prover.prove(inputs, &binding).unwrap();
         let statement =
             Statement { binding: binding.clone(), inputs: inputs.clone(), outputs: proven.outputs };
         let bundle = Bundle::new(&directory, &statement, &proven.proof).unwrap();
         bundle.verify().unwrap();
-        for output in 0..bundle.outputs.len() {
+        let step = if is_exhaustive() { 1 } else { count };
+        for output in (number % step..bundle.outputs.len()).step_by(step) {
             let mut changed = bundle.clone();
             changed.outputs[output] += 1;
             assert!(changed.verify().is_err(), "{}, output {output}", model.name);
@@ -326,7 +330,7 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
         assert!(changed.verify().is_err(), "{}, another input", model.name);
         bundle
     };
-    inputs.iter().map(prove).collect()
+    inputs.iter().enumerate().map(prove).collect()
 }
 
 /// The first and the last of 40 elements are equal, and the last one is larger by a unit of the
