@@ -10,8 +10,8 @@ use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
 
 use crate::axon::BOB;
 use crate::support::{
-    Daemon, are_installed, document, is_exhaustive, local_bb, refusal, repository, require_models,
-    tao,
+    Daemon, are_installed, document, first_utterances, is_exhaustive, local_bb, refusal,
+    require_models, tao,
 };
 
 /// Recogniser of the translating miner, of its replies and of the offline translation.
@@ -135,12 +135,7 @@ fn spanish_challenge(folder: &Path) -> PathBuf {
     if is_exhaustive() {
         return PathBuf::from("es-1");
     }
-    let shipped = std::fs::read(repository("subnets/babelbit/challenges/es-1.json")).unwrap();
-    let mut challenge: Value = serde_json::from_slice(&shipped).unwrap();
-    challenge["utterances"].as_array_mut().unwrap().truncate(PLAYED);
-    let file = folder.join("es-1.json");
-    std::fs::write(&file, challenge.to_string()).unwrap();
-    file
+    first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED, folder)
 }
 
 #[test]
