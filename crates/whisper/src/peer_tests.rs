@@ -195,23 +195,32 @@ fn encoder_tokens_and_alignment_equal_the_reference() {
         let model = EncodedModel::random(&peer, "micro", &extra, &all, 2);
         numbers::check_encoder(&peer, &model, 2e-3);
     }
-
-    let model = EncodedModel::random(&peer, "tiny", &one_layer, &all, aligned);
-    decoding::check_alignment(&peer, &model, aligned);
-    let model = EncodedModel::random(&peer, "tiny", &[], &all, 4);
-    numbers::check_steps(&peer, &model, 4, 100, Repetition::Forbidden);
-    decoding::check_alignment_of_layers(&peer, &model, aligned, 60);
-
-    let model = EncodedModel::random(&peer, "large-v3-turbo", &one_layer, &all, 2);
-    numbers::check_encoder(&peer, &model, 6e-3);
-    numbers::check_steps(&peer, &model, 2, 50, Repetition::Forbidden);
-
-    let model = EncodedModel::random(&peer, "small", &one_layer, &all, aligned);
-    numbers::check_encoder(&peer, &model, 3e-3);
-    decoding::check_alignment(&peer, &model, aligned);
-    let model = EncodedModel::random(&peer, "small", &["--residual", "0.2"], &deep, aligned);
-    numbers::check_encoder(&peer, &model, 1e-2);
-    decoding::check_alignment_of_layers(&peer, &model, aligned, 60);
+    // In blocks, so that one model at a time is in memory.
+    {
+        let model = EncodedModel::random(&peer, "tiny", &one_layer, &all, aligned);
+        decoding::check_alignment(&peer, &model, aligned);
+    }
+    {
+        let model = EncodedModel::random(&peer, "tiny", &[], &all, 4);
+        numbers::check_steps(&peer, &model, 4, 100, Repetition::Forbidden);
+        decoding::check_alignment_of_layers(&peer, &model, aligned, 60);
+    }
+    {
+        let model = EncodedModel::random(&peer, "large-v3-turbo", &one_layer, &all, 2);
+        numbers::check_encoder(&peer, &model, 6e-3);
+        numbers::check_steps(&peer, &model, 2, 50, Repetition::Forbidden);
+    }
+    {
+        let model = EncodedModel::random(&peer, "small", &one_layer, &all, aligned);
+        numbers::check_encoder(&peer, &model, 3e-3);
+        decoding::check_alignment(&peer, &model, aligned);
+    }
+    {
+        let extra = ["--residual", "0.2"];
+        let model = EncodedModel::random(&peer, "small", &extra, &deep, aligned);
+        numbers::check_encoder(&peer, &model, 1e-2);
+        decoding::check_alignment_of_layers(&peer, &model, aligned, 60);
+    }
     let model = EncodedModel::random(&peer, "small", &[], &deep, repeating);
     numbers::check_encoder(&peer, &model, 2e-2);
     numbers::check_steps(&peer, &model, repeating, 200, Repetition::Allowed);
