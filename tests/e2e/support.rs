@@ -368,8 +368,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 8
+/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 5
 /// times.
 pub(crate) fn kill_count() -> u32 {
-    if is_exhaustive() { 50 } else { 8 }
+    if is_exhaustive() { 50 } else { 5 }
 }
