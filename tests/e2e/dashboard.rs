@@ -14,27 +14,26 @@ use taonet_babelbit_core::scoring::losses;
 use taonet_dashboard::{duration, number, percent};
 use taonet_wallet::Keypair;
 
+use crate::demo::short_ferry;
 use crate::support::{
-    Daemon, document, first_utterances, free_address, local_bb, refusal, repository,
-    require_models, tao,
+    Daemon, document, free_address, local_bb, refusal, repository, require_models, tao,
 };
-
-const FERRY: &str = "tests/e2e/data/ferry.json";
 
 /// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc hears
 /// the contest and the visitors.
 fn demo(arguments: &[&str]) -> Command {
-    demo_of(&repository(FERRY), &[&["--stt", "tiny"][..], arguments].concat())
+    let ferry = repository("tests/e2e/data/ferry.json");
+    demo_of(&ferry, &[&["--stt", "tiny"][..], arguments].concat())
 }
 
-/// Like [`demo`], with the first utterance only, for tests to which the contest does not matter.
+/// Like [`demo`], with the challenge of [`short_ferry`].
 fn short_demo(folder: &Path, arguments: &[&str]) -> Command {
-    demo_of(&first_utterances(FERRY, 1, folder), &[&["--stt", "tiny"][..], arguments].concat())
+    demo_of(&short_ferry(folder), &[&["--stt", "tiny"][..], arguments].concat())
 }
 
 /// Like [`short_demo`], but with Whisper base if it is installed.
 fn short_demo_with_whisper(folder: &Path) -> Command {
-    demo_of(&first_utterances(FERRY, 1, folder), &[])
+    demo_of(&short_ferry(folder), &[])
 }
 
 fn demo_of(challenge: &Path, arguments: &[&str]) -> Command {

@@ -8,9 +8,7 @@ use taonet_speech::{Wav, resample_endpoints};
 
 use super::without_wall_times;
 use crate::speech::word_errors;
-use crate::support::{
-    are_installed, document, first_utterances, repository, require_models, stderr, tao,
-};
+use crate::support::{are_installed, document, repository, require_models, stderr, tao};
 use crate::translation::with_long_deadlines;
 
 /// Recogniser of the validator and of the miners.
@@ -110,7 +108,7 @@ fn check_voice(keep: &Path, mumbler: &Value) {
 #[test]
 fn missing_whisper_falls_back_to_the_test_double() {
     let folder = tempfile::tempdir().unwrap();
-    let challenge = first_utterances("tests/e2e/data/ferry.json", 1, folder.path());
+    let challenge = super::short_ferry(folder.path());
     let arguments = ["--challenge", challenge.to_str().unwrap()];
     let expected = document(&super::demo(&arguments));
     let models = folder.path().join("models");
