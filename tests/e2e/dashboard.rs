@@ -14,6 +14,7 @@ use taonet_babelbit_core::scoring::losses;
 use taonet_dashboard::{duration, number, percent};
 use taonet_wallet::Keypair;
 
+use crate::demo::short_ferry;
 use crate::support::{
     Daemon, document, free_address, local_bb, refusal, repository, require_models, tao,
 };
@@ -21,16 +22,24 @@ use crate::support::{
 /// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc hears
 /// the contest and the visitors.
 fn demo(arguments: &[&str]) -> Command {
-    let mut demo = demo_with_whisper(arguments);
-    demo.args(["--stt", "tiny"]);
-    demo
+    let ferry = repository("tests/e2e/data/ferry.json");
+    demo_of(&ferry, &[&["--stt", "tiny"][..], arguments].concat())
 }
 
-/// Like [`demo`], but with Whisper base if it is installed.
-fn demo_with_whisper(arguments: &[&str]) -> Command {
+/// Like [`demo`], with the challenge of [`short_ferry`].
+fn short_demo(folder: &Path, arguments: &[&str]) -> Command {
+    demo_of(&short_ferry(folder), &[&["--stt", "tiny"][..], arguments].concat())
+}
+
+/// Like [`short_demo`], but with Whisper base if it is installed.
+fn short_demo_with_whisper(folder: &Path) -> Command {
+    demo_of(&short_ferry(folder), &[])
+}
+
+fn demo_of(challenge: &Path, arguments: &[&str]) -> Command {
     require_models();
     let mut demo = tao();
-    demo.args(["demo", "--challenge"]).arg(repository("tests/e2e/data/ferry.json")).args(arguments);
+    demo.args(["demo", "--challenge"]).arg(challenge).args(arguments);
     demo
 }
 
@@ -328,7 +337,8 @@ fn dashboard_of_saved_market_matches_its_report() {
 
 #[test]
 fn demo_serves_its_page() {
-    let demo = demo(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let demo = short_demo(folder.path(), &[]);
     let tmux = Tmux::start();
     tmux.run(&demo);
     let is_served = "The page is served at ";
@@ -343,7 +353,8 @@ fn demo_serves_its_page() {
 
 #[test]
 fn page_without_terminal_ends_with_the_contest() {
-    let output = demo(&[]).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = short_demo(folder.path(), &[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("The contest is shown at http://127.0.0.1:"), "{text}");
@@ -352,7 +363,8 @@ fn page_without_terminal_ends_with_the_contest() {
 
 #[test]
 fn the_demonstration_runs_without_its_page() {
-    let output = demo(&["--no-page"]).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = short_demo(folder.path(), &["--no-page"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(

@@ -2,13 +2,15 @@
 
 mod whisper;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{RunFiles, document, refusal, repository, require_models, tao};
+use crate::support::{
+    RunFiles, document, first_utterances, is_exhaustive, refusal, repository, require_models, tao,
+};
 
 const MINERS: [&str; 5] = ["interpreter", "patient", "parrot", "mumbler", "silent"];
 /// Utterances of `data/ferry.json`.
@@ -191,8 +193,15 @@ fn unplayable_challenge_is_refused() {
     }
 }
 
-fn ferry() -> std::path::PathBuf {
+fn ferry() -> PathBuf {
     repository("tests/e2e/data/ferry.json")
+}
+
+/// Returns the file of a challenge with the first utterance of `ferry`, or with all of them if
+/// `TAONET_TEST_ALL` is set: for tests to which the contest does not matter.
+pub(crate) fn short_ferry(folder: &Path) -> PathBuf {
+    let count = if is_exhaustive() { UTTERANCES } else { 1 };
+    first_utterances("tests/e2e/data/ferry.json", count, folder)
 }
 
 #[test]

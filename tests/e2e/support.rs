@@ -131,6 +131,17 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
+/// Writes a challenge that has the first utterances of a challenge of the repository. Returns the
+/// path of its file.
+pub(crate) fn first_utterances(challenge: &str, count: usize, folder: &Path) -> PathBuf {
+    let file = std::fs::read(repository(challenge)).unwrap();
+    let mut challenge: Value = serde_json::from_slice(&file).unwrap();
+    challenge["utterances"].as_array_mut().unwrap().truncate(count);
+    let path = folder.join("challenge.json");
+    std::fs::write(&path, challenge.to_string()).unwrap();
+    path
+}
+
 /// Parses the only JSON document in a command's output.
 #[track_caller]
 pub(crate) fn document(output: &Output) -> Value {
@@ -357,8 +368,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 8
+/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 5
 /// times.
 pub(crate) fn kill_count() -> u32 {
-    if is_exhaustive() { 50 } else { 8 }
+    if is_exhaustive() { 50 } else { 5 }
 }

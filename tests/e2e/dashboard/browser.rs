@@ -13,7 +13,7 @@ use taonet_proof_core::scoring::{Event, Fault, Outcome};
 use taonet_proof_validator::Book;
 
 use super::explorer::Explored;
-use super::{dashboard, demo, interpreted, page, played_market, wait_for};
+use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
 use crate::peers::Peer;
 use crate::support::{
     Daemon, Running, Terminal, document, free_address, repository, require_models, tao,
@@ -336,8 +336,9 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
 #[test]
 fn a_visitor_speaks_to_a_miner() {
     let Some(browser) = Peer::find("browser") else { return };
+    let folder = tempfile::tempdir().unwrap();
     // On a terminal, page and miners stay after the contest.
-    let mut terminal = Terminal::start(demo(&[]));
+    let mut terminal = Terminal::start(short_demo(folder.path(), &[]));
     terminal.expect("The contest is shown at ");
     let url = terminal.rest_of_line();
     terminal.expect("The page is served at ");

@@ -9,7 +9,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
 
 use super::browser::report;
-use super::{demo_with_whisper, page};
+use super::{page, short_demo_with_whisper};
 use crate::peers::Peer;
 use crate::speech::word_errors;
 use crate::support::{Terminal, are_installed};
@@ -91,7 +91,7 @@ fn visitors_voices_become_text_in_their_language() {
     }
     let recordings = recordings.packages().join("pytest_audioeval/samples/audio");
     let folder = tempfile::tempdir().unwrap();
-    let mut terminal = Terminal::start(demo_with_whisper(&[]));
+    let mut terminal = Terminal::start(short_demo_with_whisper(folder.path()));
     terminal.expect("The contest is shown at ");
     let url = terminal.rest_of_line();
     terminal.expect("hears any speaker with faster-whisper-base");

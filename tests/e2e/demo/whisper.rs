@@ -107,10 +107,10 @@ fn check_voice(keep: &Path, mumbler: &Value) {
 
 #[test]
 fn missing_whisper_falls_back_to_the_test_double() {
-    let ferry = super::ferry();
-    let arguments = ["--challenge", ferry.to_str().unwrap()];
-    let expected = document(&super::demo(&arguments));
     let folder = tempfile::tempdir().unwrap();
+    let challenge = super::short_ferry(folder.path());
+    let arguments = ["--challenge", challenge.to_str().unwrap()];
+    let expected = document(&super::demo(&arguments));
     let models = folder.path().join("models");
     std::fs::create_dir(&models).unwrap();
     std::os::unix::fs::symlink(sentence_model(), models.join(EMBEDDER)).unwrap();

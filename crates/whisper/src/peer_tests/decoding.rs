@@ -1,5 +1,6 @@
 //! Comparison of alignment and beam search.
 
+use super::encoded::OpenedModel;
 use super::*;
 use crate::decoder::Memory;
 use crate::options::Options;
@@ -16,30 +17,25 @@ struct Aligned {
     own: usize,
 }
 
-/// Aligns the same tokens with both engines, whose probabilities may differ by the relative
-/// `tolerance`.
-fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
-    let folder = peer.model(size, extra);
-    let models = models(&folder);
-    let vocabulary = &models[0].vocabulary;
+/// Aligns the same tokens with both engines in the first `count` windows. Their probabilities may
+/// differ by the relative `tolerance`.
+fn aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> Aligned {
+    let EncodedModel { name, folder, paths, opened } = model;
+    let vocabulary = &opened[0].model.vocabulary;
     let special = vocabulary.special();
     let start = [
         special.start_of_transcript,
         vocabulary.language_token("en").unwrap(),
         special.transcribe.unwrap(),
     ];
-    let (mut close, mut total, mut own) = (vec![0; models.len()], 0, 0);
-    let count = if is_exhaustive() { 4 } else { 2 };
-    let windows = windows(count, models[0].encoder.mels());
-    let paths: Vec<PathBuf> =
-        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let (mut close, mut total, mut own) = (vec![0; opened.len()], 0, 0);
     let texts: Vec<Vec<u32>> =
         (0..count).map(|i| (0..60).map(|t| (t * 7919 + i * 31) % 50_000).collect()).collect();
-    let frames = [3000, 500, 2999, 1234];
+    let frames = &[3000, 500, 2999, 1234][..texts.len()];
     let answers = peer.ask(json!({
-        "do": "align", "model": folder, "mel": paths, "start": start, "texts": texts, "frames": frames[..windows.len()]
+        "do": "align", "model": folder, "mel": paths[..texts.len()], "start": start, "texts": texts, "frames": frames
     }));
-    for (i, (window, text)) in windows.iter().zip(&texts).enumerate() {
+    for (i, text) in texts.iter().enumerate() {
         let (answer, frames) = (&answers[i], frames[i]);
         let path = |name: &str| -> Vec<(usize, usize)> {
             serde_json::from_value(answer[name].clone()).unwrap()
@@ -54,11 +50,11 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
         own += (0..=text.len()).filter(|token| is_close(&again, *token)).count();
         let probabilities: Vec<f32> =
             serde_json::from_value(answer["probabilities"].clone()).unwrap();
-        for (model, close) in models.iter().zip(&mut close) {
+        for (OpenedModel { model, windows }, close) in opened.iter().zip(&mut close) {
             let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
-            let memory = model.listen(&mut buffers, window).unwrap();
+            let memory = &windows[i].memory;
             let alignment =
-                model.align(&mut buffers, &mut cache, &memory, &start, text, frames).unwrap();
+                model.align(&mut buffers, &mut cache, memory, &start, text, frames).unwrap();
             *close += (0..=text.len()).filter(|token| is_close(&alignment.path, *token)).count();
             for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
                 assert!((ours - theirs).abs() <= tolerance * theirs.max(1e-6), "{ours} {theirs}");
@@ -66,41 +62,40 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
             assert_eq!(alignment.probabilities.len(), probabilities.len());
         }
     }
-    for (model, close) in models.iter().zip(&close) {
+    for (opened, close) in opened.iter().zip(&close) {
         let _ = writeln!(
             std::io::stderr(),
-            "{size} {extra:?}, {}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own",
-            model.kernels()
+            "{name}, {}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own",
+            opened.model.kernels()
         );
     }
     Aligned { close, total, own }
 }
 
-/// Random weights have flat attention, so rounding decides the position of a token. With many
-/// layers, the reference does not reproduce its own positions either.
-pub(super) fn check_alignments(peer: &Peer) {
-    for size in ["tiny", "small"] {
-        let Aligned { close, total, .. } = aligned(peer, size, &["--layers", "1"], 0.1);
-        for close in close {
-            assert!(
-                close * 100 >= total * 98,
-                "{size}: {close} of {total} tokens begin within 20 ms"
-            );
-        }
+/// Checks the alignment of a model with one layer.
+pub(super) fn check_alignment(peer: &Peer, model: &EncodedModel, count: u32) {
+    let name = &model.name;
+    let Aligned { close, total, .. } = aligned(peer, model, count, 0.1);
+    for close in close {
+        assert!(close * 100 >= total * 98, "{name}: {close} of {total} tokens begin within 20 ms");
     }
-    // Columns: size · options of the weights · least share of the reference's own, in percent.
-    // Unscaled weights of `small` amplify rounding most: fewer than half of the reference's own
-    // tokens stay.
-    for (size, extra, least) in
-        [("tiny", [].as_slice(), 60), ("small", &["--residual", "0.2"], 60), ("small", &[], 40)]
-    {
-        let Aligned { close, total, own } = aligned(peer, size, extra, 0.3);
-        for close in close {
-            let message = format!(
-                "{size}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own"
-            );
-            assert!(close * 100 >= own * least, "{message}");
-        }
+}
+
+/// Checks the alignment of a model with many layers. At least `least` percent as many tokens as the
+/// reference's own are aligned.
+pub(super) fn check_alignment_of_layers(
+    peer: &Peer,
+    model: &EncodedModel,
+    count: u32,
+    least: usize,
+) {
+    let Aligned { close, total, own } = aligned(peer, model, count, 0.3);
+    for close in close {
+        let message = format!(
+            "{}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own",
+            model.name
+        );
+        assert!(close * 100 >= own * least, "{message}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Comparison of features, encoder output and logits.
 
+use super::encoded::OpenedModel;
 use super::*;
+use crate::decoder::Memory;
 
 #[test]
 fn features_equal_the_reference() {
@@ -44,31 +46,22 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
     (difference / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
 }
 
-/// Encodes windows with both engines. Returns the relative difference of each output of each of the
-/// [`kernels`], and that of the reference's own output when its features change by 1e-7.
-fn encoder_differences(
-    peer: &Peer,
-    name: &str,
-    folder: &Path,
-    models: &[Model],
-    windows: &[Vec<f32>],
-) -> Vec<(f64, f64)> {
-    let paths: Vec<PathBuf> =
-        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
-    let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths}));
+/// Compares the outputs of the encoder for the first `count` windows. Returns the relative
+/// difference of each output of each of the kernels, and that of the reference's own output when
+/// its features change by 1e-7.
+fn encoder_differences(peer: &Peer, model: &EncodedModel, count: usize) -> Vec<(f64, f64)> {
+    let EncodedModel { name, folder, paths, opened } = model;
+    let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths[..count]}));
     let mut differences = Vec::new();
-    for (i, window) in windows.iter().enumerate() {
+    for (i, sensitivity) in sensitivities.as_array().unwrap().iter().enumerate() {
         let theirs = peer.get(&format!("encode{i}.f32"));
-        let sensitivity = sensitivities[i].as_f64().unwrap();
-        for model in models {
-            let mut buffers = model.buffers();
-            let gemm = buffers.gemm.clone();
-            model.encoder.forward(&gemm, &mut buffers, window).unwrap();
-            let difference = relative_difference(&buffers.encoded, &theirs);
+        let sensitivity = sensitivity.as_f64().unwrap();
+        for OpenedModel { model, windows } in opened {
+            let difference = relative_difference(&windows[i].output, &theirs);
             let _ = writeln!(
                 std::io::stderr(),
                 "{name}, {}: encoder output {difference:.5} apart, reference from itself {sensitivity:.5}",
-                gemm.kernel_name()
+                model.kernels()
             );
             differences.push((difference, sensitivity));
         }
@@ -76,35 +69,18 @@ fn encoder_differences(
     differences
 }
 
-fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
-    let folder = peer.model(size, extra);
-    let models = models(&folder);
-    let (name, windows) = (format!("{size} {extra:?}"), windows(2, models[0].encoder.mels()));
-    for (difference, sensitivity) in encoder_differences(peer, &name, &folder, &models, &windows) {
+pub(super) fn check_encoder(peer: &Peer, model: &EncodedModel, limit: f64) {
+    let name = &model.name;
+    for (difference, sensitivity) in encoder_differences(peer, model, 2) {
         assert!(difference < (1.25 * sensitivity).max(limit), "{name}: {difference} {sensitivity}");
     }
-}
-
-/// A difference in the last bit of one activation moves some integers of the next layer by one.
-/// After a dozen layers of unscaled random weights no common bits remain, and two engines differ as
-/// much as two runs of the reference on perturbed features: 1.6 %. A one-layer model verifies the
-/// arithmetic; residual weights scaled as after training verify the complete encoder. The limits
-/// leave room for other orders of the sums, on CPUs with and without AMX.
-pub(super) fn check_encoders(peer: &Peer) {
-    check_encoder(peer, "micro", &["--quantization", "float32"], 2e-3);
-    check_encoder(peer, "micro", &["--quantization", "int8"], 2e-3);
-    check_encoder(peer, "small", &["--layers", "1"], 3e-3);
-    check_encoder(peer, "large-v3-turbo", &["--layers", "1"], 6e-3);
-    check_encoder(peer, "small", &["--residual", "0.2"], 1e-2);
-    check_encoder(peer, "small", &[], 2e-2);
 }
 
 #[test]
 fn the_trained_encoder_equals_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
-    let (folder, windows) = (trained_model(), speech_windows(4));
-    let differences = encoder_differences(&peer, "trained", &folder, &models(&folder), &windows);
-    for (difference, sensitivity) in differences {
+    let model = encoded_speech(&peer, 4);
+    for (difference, sensitivity) in encoder_differences(&peer, &model, model.paths.len()) {
         assert!(difference < 1e-2, "{difference} {sensitivity}");
     }
 }
@@ -126,9 +102,8 @@ fn safetensors_give_the_same_model() {
 }
 
 /// Computes the logits of every step after the prompt, given the tokens that follow the prompt.
-fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) -> Vec<f32> {
+fn forced_logits(model: &Model, memory: &Memory, prompt: &[u32], tokens: &[u32]) -> Vec<f32> {
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
-    let memory = model.listen(&mut buffers, window).unwrap();
     let all: Vec<u32> = prompt.iter().chain(tokens).copied().collect();
     let slots: Vec<_> = all.iter().map(|_| cache.take()).collect();
     let row = |(position, &token): (usize, &u32)| Row {
@@ -145,7 +120,7 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     for rows in std::iter::once(first).chain(remaining.chunks(1)) {
         let states = model
             .decoder
-            .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None)
+            .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[memory], rows, None)
             .unwrap();
         model
             .decoder
@@ -162,59 +137,57 @@ const CLEAR: f32 = 0.1;
 
 /// Whether the reference's tokens may be equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repetition {
+pub(super) enum Repetition {
     /// With random weights, nearly all tokens are then the same.
     Allowed,
     Forbidden,
 }
 
-/// Compares the logits of every step after the same prefix, with which the reference continues
-/// greedily.
-fn check_steps(
+/// Compares the logits of every step in the first `count` windows after the same prefix, with which
+/// the reference continues greedily.
+pub(super) fn check_steps(
     peer: &Peer,
-    name: &str,
-    folder: &Path,
-    models: &[Model],
-    windows: &[Vec<f32>],
+    model: &EncodedModel,
+    count: u32,
     steps: usize,
     repetition: Repetition,
 ) {
-    let vocabulary = &models[0].vocabulary;
+    let vocabulary = &model.opened[0].model.vocabulary;
     let special = vocabulary.special();
     let english = vocabulary.language_token("en").unwrap();
     let prompt =
         [special.start_of_transcript, english, special.transcribe.unwrap(), special.no_timestamps];
-    let paths: Vec<PathBuf> =
-        windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let count = count as usize;
     let answers = peer.ask(json!({
-        "do": "steps", "model": folder, "mel": paths, "prompt": prompt, "steps": steps, "suppress": [special.end_of_text],
-        "distinct": repetition == Repetition::Forbidden
+        "do": "steps", "model": model.folder, "mel": model.paths[..count], "prompt": prompt, "steps": steps,
+        "suppress": [special.end_of_text], "distinct": repetition == Repetition::Forbidden
     }));
-    for model in models {
-        let name = format!("{name}, {}", model.kernels());
-        let total = compare_steps(peer, &name, model, &prompt, windows, &answers, repetition);
-        assert_eq!(total, windows.len() * steps, "{name}: steps");
+    for opened in &model.opened {
+        let kernels = opened.model.kernels();
+        let name = format!("{}, repetition {repetition:?}, {kernels}", model.name);
+        let total = compare_steps(peer, &name, opened, &prompt, &answers, repetition);
+        assert_eq!(total, count * steps, "{name}: steps");
     }
 }
 
-/// Compares our logits with those that the reference wrote for its own `answers`; returns the
-/// number of steps.
+/// Compares our logits with those that the reference wrote for its own `answers`, one for each of
+/// the first windows; returns the number of steps.
 fn compare_steps(
     peer: &Peer,
     name: &str,
-    model: &Model,
+    opened: &OpenedModel,
     prompt: &[u32],
-    windows: &[Vec<f32>],
     answers: &Value,
     repetition: Repetition,
 ) -> usize {
+    let OpenedModel { model, windows } = opened;
     let end_of_text = model.vocabulary.special().end_of_text as usize;
     let vocabulary = model.decoder.tokens();
     let (mut total, mut equal, mut clear, mut clear_and_equal) = (0, 0, 0, 0);
     let (mut difference, mut values) = (0.0f64, 0u64);
-    for (i, window) in windows.iter().enumerate() {
-        let tokens: Vec<u32> = serde_json::from_value(answers[i]["tokens"].clone()).unwrap();
-        let ours = forced_logits(model, window, prompt, &tokens[..tokens.len() - 1]);
+    for (i, (answer, window)) in answers.as_array().unwrap().iter().zip(windows).enumerate() {
+        let tokens: Vec<u32> = serde_json::from_value(answer["tokens"].clone()).unwrap();
+        let ours = forced_logits(model, &window.memory, prompt, &tokens[..tokens.len() - 1]);
         let theirs = peer.get(&format!("steps{i}.f32"));
         let mut is_allowed = vec![true; vocabulary];
         is_allowed[end_of_text] = false;
@@ -262,46 +235,21 @@ fn compare_steps(
     total
 }
 
-/// Checks a random model in several runs. Columns: number of windows · steps of each · whether the
-/// reference's tokens may be equal.
-fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], runs: &[(u32, usize, Repetition)]) {
-    let folder = peer.model(size, extra);
-    let models = models(&folder);
-    for &(count, steps, repetition) in runs {
-        let name = format!("{size} {extra:?}, repetition {repetition:?}");
-        let windows = windows(count, models[0].encoder.mels());
-        check_steps(peer, &name, &folder, &models, &windows, steps, repetition);
-    }
-}
-
-pub(super) fn check_next_tokens(peer: &Peer) {
-    check_random_steps(peer, "tiny", &[], &[(4, 100, Repetition::Forbidden)]);
-    check_random_steps(
-        peer,
-        "large-v3-turbo",
-        &["--layers", "1"],
-        &[(2, 50, Repetition::Forbidden)],
-    );
-    // Encoding a window takes most of the time.
-    let [repeating, distinct] = if is_exhaustive() { [10, 5] } else { [3, 2] };
-    let runs = [(repeating, 200, Repetition::Allowed), (distinct, 200, Repetition::Forbidden)];
-    check_random_steps(peer, "small", &[], &runs);
-}
-
 #[test]
 fn next_tokens_of_the_trained_model_equal_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
-    let (folder, windows) = (trained_model(), speech_windows(1));
-    let models = models(&folder);
-    check_steps(&peer, "trained", &folder, &models, &windows, 25, Repetition::Forbidden);
+    let model = encoded_speech(&peer, 1);
+    check_steps(&peer, &model, model.paths.len() as u32, 25, Repetition::Forbidden);
 }
 
-/// Computes the feature windows of every `step`th recording of vectors/speech.
-fn speech_windows(step: usize) -> Vec<Vec<f32>> {
-    let log_mel = LogMel::new(80);
-    recordings()
-        .iter()
-        .step_by(step)
-        .map(|samples| log_mel.features(samples).window(0, WINDOW_FRAMES))
-        .collect()
+/// Encodes every `step`th recording of vectors/speech with the trained model.
+fn encoded_speech(peer: &Peer, step: usize) -> EncodedModel {
+    EncodedModel::open(peer, "trained".to_owned(), trained_model(), &kernels(), |mels| {
+        let log_mel = LogMel::new(mels);
+        recordings()
+            .iter()
+            .step_by(step)
+            .map(|samples| log_mel.features(samples).window(0, WINDOW_FRAMES))
+            .collect()
+    })
 }

@@ -359,8 +359,8 @@ mod tests {
         let mut expected = BTreeSet::new();
         listed(&example(), "", &mut expected);
         // These compare with the guide, kill the programs, and fill the subnet.
-        for test in ["tests/guide.rs", "tests/programs.rs", "tests/registrations.rs"] {
-            assert!(expected.remove(test), "{test}");
+        for test in ["guide", "main", "programs", "registrations"] {
+            assert!(expected.remove(&format!("tests/repository/{test}.rs")), "{test}");
         }
         assert_eq!(files.into_iter().map(|(path, _)| path).collect::<BTreeSet<_>>(), expected);
     }

@@ -8,9 +8,9 @@ use taonet_testing::is_exhaustive;
 
 use super::blocks::{choices, extrema, positions, tokens, transformer};
 use super::further::{angles, chosen, products, windows};
-use super::onnxruntime::{Question, python, run_onnx};
 use super::remaining::{folded, groups, layout, logic, recurrent, reductions, steps, upsampled};
 use super::{TestModel, attention, check_proofs, check_proofs_of, functions, heads, transposed};
+use crate::onnxruntime::{Question, python, run_onnx};
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.
 fn vectors(name: &str, elements: usize) -> TestModel {

@@ -5,7 +5,6 @@
     clippy::indexing_slicing,
     reason = "helpers of tests fail as tests do"
 )]
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod proxy;
 

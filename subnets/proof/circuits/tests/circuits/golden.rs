@@ -86,7 +86,7 @@ fn opening_of_released_format_is_valid() {
 }
 
 /// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new
-/// format: `cargo test -p taonet-proof-circuits --test golden -- --ignored`.
+/// format: `cargo test -p taonet-proof-circuits --test circuits golden -- --ignored`.
 #[test]
 #[ignore = "writes to vectors/proof"]
 fn create_missing_bundles() {

@@ -1,10 +1,8 @@
 //! Tests of the client against the localnet.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{client, key, localnet};
+use crate::common::{client, key, localnet};
 use serde_json::json;
 use taonet_chain::calls::CommitmentText;
 use taonet_chain::{

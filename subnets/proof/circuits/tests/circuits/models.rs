@@ -6,10 +6,7 @@
     reason = "a test helper panics as a test does"
 )]
 
-#[path = "peers/onnxruntime.rs"]
-mod onnxruntime;
-
-use onnxruntime::{python, run_onnx};
+use crate::onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::Seed;
 use taonet_proof_circuits::{

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-const GUIDE: &str = include_str!("../../../docs/write-a-subnet.md");
-const LIBRARY: &str = include_str!("../src/lib.rs");
-const PROGRAM: &str = include_str!("../src/main.rs");
-const PACKAGE: &str = include_str!("../Cargo.toml");
+const GUIDE: &str = include_str!("../../../../docs/write-a-subnet.md");
+const LIBRARY: &str = include_str!("../../src/lib.rs");
+const PROGRAM: &str = include_str!("../../src/main.rs");
+const PACKAGE: &str = include_str!("../../Cargo.toml");
 
 /// Returns the guide's blocks of code in a language.
 fn blocks(language: &str) -> Vec<&'static str> {

@@ -1,11 +1,9 @@
 //! Tests of the client on failing networks.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::proxy::{Mode, Proxy};
-use common::{BLOCK, client, key, localnet};
+use crate::common::proxy::{Mode, Proxy};
+use crate::common::{BLOCK, client, key, localnet};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrinsic, calls};

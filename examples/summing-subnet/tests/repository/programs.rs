@@ -25,7 +25,7 @@ use taonet_wallet::{Keyfile, Keypair};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-const GUIDE: &str = include_str!("../../../docs/write-a-subnet.md");
+const GUIDE: &str = include_str!("../../../../docs/write-a-subnet.md");
 /// Log message of a completed step.
 const COMPLETE: &str = "step complete";
 /// Log message of a validator that makes no step at its start.

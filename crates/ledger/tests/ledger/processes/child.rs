@@ -13,8 +13,8 @@ use taonet_ledger::{Ledger, LedgerError, NewWeights, Step, StepProgress, Submitt
 use taonet_primitives::{MechId, Uid};
 use taonet_wallet::Keypair;
 
-use crate::NETUID;
-use crate::remote::RemoteChain;
+use super::NETUID;
+use super::remote::RemoteChain;
 
 /// The environment variable that contains a [`Task`], and the marker of the output line with the
 /// [`ChildResult`].
@@ -57,7 +57,7 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<ChildResult>) {
     let kill = kill.map(|moment| format!("{moment:?}"));
     let text = Text { port: *port, directory: directory.clone(), tasks: *tasks, kill };
     let child = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child::child_process_entry", "--nocapture"])
+        .args(["--exact", "processes::child::child_process_entry", "--nocapture"])
         .env(TASK, serde_json::to_string(&text).unwrap())
         .stdout(Stdio::piped())
         .spawn()
