@@ -24,6 +24,9 @@ const MAX_TOKENS: usize = 1 << 12;
 /// Maximum size of a file of weights, in bytes: 32 bits for each weight of the largest circuit, and
 /// a vocabulary.
 const MAX_WEIGHTS: u64 = 4 * MAX_PARAMETERS + (64 << 20);
+/// Bits of the sums of layers in a large model. The product of a sum and a factor of a norm, which has
+/// up to 14 bits, fits the field of `stark`.
+const RESIDUAL_BITS: u8 = 14;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
 
@@ -56,6 +59,7 @@ pub fn compile(
     let decoder = model.decoder(tokens)?;
     let size = decoder.embeddings.outputs;
     let graph = graph::onnx(&decoder, tokens);
+    let residual_bits = graph::is_large(&decoder).then_some(RESIDUAL_BITS);
     drop(decoder);
     // A model that is too large is rejected before it writes texts, which would take minutes.
     let parsed = ParsedModel::read(&graph)?;
@@ -71,7 +75,8 @@ pub fn compile(
     let description = LanguageModel::new(tokens, vocabulary, size);
     let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
     let input_range = Range { low: 0, high };
-    let quantise = QuantiseOptions { input_range, input_scale: 0, ..options.quantise.clone() };
+    let quantise =
+        QuantiseOptions { input_range, input_scale: 0, residual_bits, ..options.quantise.clone() };
     let sample = Sample { inputs: texts, ..Sample::default() };
     let options = CompileOptions { quantise, ..options.clone() };
     let (mut compiled, circuit) = parsed.compile(&sample, &options)?;

@@ -1,6 +1,7 @@
 mod conditions;
 mod elements;
 mod integers;
+mod residual;
 
 pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
@@ -50,6 +51,8 @@ pub(super) struct Quantiser<'a> {
     /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
     /// not be rounded.
     is_deciding: Vec<bool>,
+    /// Whether each float tensor is in a residual stream; all are false without bits for these.
+    is_residual: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
     /// The node of each layer, and the arguments of its table whose values saturate.
@@ -79,6 +82,10 @@ impl<'a> Quantiser<'a> {
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine_grained) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
+        let is_residual = match options.residual_bits {
+            Some(_) => residual::residual_tensors(network),
+            None => Vec::new(),
+        };
         Self {
             network,
             options,
@@ -87,6 +94,7 @@ impl<'a> Quantiser<'a> {
             readers,
             is_fine: is_fine_grained,
             is_deciding,
+            is_residual,
             tensors,
             layers: Vec::new(),
             descriptions: Vec::new(),

@@ -33,6 +33,8 @@ impl Quantiser<'_> {
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
         };
+        let summed_bits = if self.is_summed(tensor) { MAX_BITS } else { 0 };
+        let default_bits = default_bits.max(self.residual_bits(tensor)).max(summed_bits);
         (self.with_extra(tensor, default_bits), headroom)
     }
 
@@ -225,7 +227,8 @@ impl Quantiser<'_> {
             .and_then(|node| node.inputs.first())
             .copied()
             .unwrap_or_default();
-        let bits = self.with_extra(tensor, self.fine_bits());
+        let argument_bits = self.fine_bits().max(self.residual_bits(tensor));
+        let bits = self.with_extra(tensor, argument_bits);
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
         let is_exact =
