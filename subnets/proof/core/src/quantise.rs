@@ -7,9 +7,11 @@
 mod layers;
 mod precision;
 mod report;
+mod tensors;
 
 pub use precision::{NodeError, Precision, quantise_within};
 pub use report::{QuantisationReport, Sample};
+pub use tensors::{TensorError, quantise_measured};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

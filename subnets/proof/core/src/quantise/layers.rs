@@ -24,6 +24,9 @@ const MAX_SCALE: i32 = 40;
 /// Interval of sums that are not rescaled: that of every sum.
 const SUMS: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
 
+/// A network, the descriptions of its layers, and the index and the scale of each float tensor.
+type Located = (Network, Vec<LayerDescription>, Vec<(u32, i32)>);
+
 /// Integer counterpart of a float tensor.
 #[derive(Clone, Copy)]
 struct Tensor {
@@ -107,7 +110,13 @@ impl<'a> Quantiser<'a> {
         Self { extra_bits, ..self }
     }
 
-    pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
+    pub(super) fn run(self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
+        self.run_with_tensors().map(|(network, descriptions, _)| (network, descriptions))
+    }
+
+    /// Returns the network, the descriptions of its layers and, for each float tensor, its index in
+    /// the network and its scale.
+    pub(super) fn run_with_tensors(mut self) -> Result<Located, QuantiseError> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
@@ -132,7 +141,8 @@ impl<'a> Quantiser<'a> {
         };
         let mut network = Network { format: CHOICES_FORMAT, input, layers: self.layers };
         network.format = network.smallest_format()?;
-        Ok((network, self.descriptions))
+        let tensors = self.tensors.iter().map(|tensor| (tensor.index, tensor.scale)).collect();
+        Ok((network, self.descriptions, tensors))
     }
 
     /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
