@@ -26,7 +26,7 @@ const MAX_TOKENS: usize = 1 << 12;
 const MAX_WEIGHTS: u64 = 4 * MAX_PARAMETERS + (64 << 20);
 /// Bits of the sums of layers in a large model. The product of a sum and a factor of a norm, which has
 /// up to 14 bits, fits the field of `stark`.
-const RESIDUAL_BITS: u8 = 14;
+const RESIDUAL_BITS: u8 = 15;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
 

@@ -6,6 +6,7 @@ mod residual;
 pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
 pub(super) use self::integers::deciding_tensors;
+use self::residual::Stream;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{CHOICES_FORMAT, Input, Layer, MAX_SUM, Network, Operation};
@@ -54,8 +55,8 @@ pub(super) struct Quantiser<'a> {
     /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
     /// not be rounded.
     is_deciding: Vec<bool>,
-    /// Whether each float tensor is in a residual stream; all are false without bits for these.
-    is_residual: Vec<bool>,
+    /// How each float tensor belongs to a residual stream; empty without bits for one.
+    streams: Vec<Stream>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
     /// The node of each layer, and the arguments of its table whose values saturate.
@@ -85,8 +86,8 @@ impl<'a> Quantiser<'a> {
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine_grained) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
-        let is_residual = match options.residual_bits {
-            Some(_) => residual::residual_tensors(network),
+        let streams = match options.residual_bits {
+            Some(_) => residual::streams(network),
             None => Vec::new(),
         };
         Self {
@@ -97,7 +98,7 @@ impl<'a> Quantiser<'a> {
             readers,
             is_fine: is_fine_grained,
             is_deciding,
-            is_residual,
+            streams,
             tensors,
             layers: Vec::new(),
             descriptions: Vec::new(),
@@ -295,7 +296,8 @@ impl<'a> Quantiser<'a> {
         input: Tensor,
     ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        let limit = self.largest_weight(input, weights, bias, largest);
+        let provable = self.provable_weight(input.range.magnitude(), weights, bias.len(), largest);
+        let limit = self.largest_weight(input, weights, bias, largest).min(provable);
         let scale =
             if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
         let sums = input.scale + scale;

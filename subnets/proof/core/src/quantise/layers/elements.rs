@@ -33,8 +33,7 @@ impl Quantiser<'_> {
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
         };
-        let summed_bits = if self.is_summed(tensor) { MAX_BITS } else { 0 };
-        let default_bits = default_bits.max(self.residual_bits(tensor)).max(summed_bits);
+        let default_bits = default_bits.max(self.min_bits(tensor));
         (self.with_extra(tensor, default_bits), headroom)
     }
 
@@ -139,7 +138,11 @@ impl Quantiser<'_> {
             return Err(QuantiseError::Rounded { node: index });
         }
         // The values of the last layer cost nothing more if they are finer.
-        let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
+        let bits = if self.is_output(index + 1) {
+            MAX_BITS
+        } else {
+            self.summed_bits(index + 1).unwrap_or(self.bits(index + 1).0)
+        };
         let integer_bits = match function.table_magnitude() {
             // The columns of a table get one scale, and other inputs can choose other rows.
             Some(magnitude) => integer_bits(magnitude),
@@ -227,7 +230,7 @@ impl Quantiser<'_> {
             .and_then(|node| node.inputs.first())
             .copied()
             .unwrap_or_default();
-        let argument_bits = self.fine_bits().max(self.residual_bits(tensor));
+        let argument_bits = self.fine_bits().max(self.min_bits(tensor));
         let bits = self.with_extra(tensor, argument_bits);
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.

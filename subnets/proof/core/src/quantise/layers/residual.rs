@@ -1,71 +1,146 @@
 //! Residual streams: chains of additions, as those of the layers of a transformer.
 //!
 //! What each layer adds is small compared with the sum of all layers before, and rounding errors of
-//! the sum reach all layers after it. So the sums, and what is added, can have more bits than other
-//! activations.
+//! the sum reach all layers after it. So the sums, what is added, and what the layers read that
+//! compute it can have more bits than other activations.
 
 use super::Quantiser;
+use super::elements::MAX_BITS;
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
 
+/// Bits that the inputs of linear layers whose results are added have less than these results.
+const FEWER_INPUT_BITS: u8 = 2;
+/// Maximum bits of a sum, without the sign, that fit the field of `stark` together with the bias:
+/// almost 30.
+const MAX_SUM: f64 = 1.04e9;
+/// Maximum number of bits of a value that is only summed.
+const MAX_SUMMED_BITS: u8 = 19;
+/// Bits of a sum of channels, without the sign.
+const TOTAL_BITS: u32 = 29;
+
 impl Quantiser<'_> {
-    /// Returns the minimum number of bits of a tensor in a residual stream; 0 for other tensors, or
-    /// if the options have none.
-    pub(super) fn residual_bits(&self, tensor: usize) -> u8 {
-        let is_residual = self.is_residual.get(tensor) == Some(&true);
-        if is_residual { self.options.residual_bits.unwrap_or_default() } else { 0 }
+    /// Returns the minimum number of bits of a tensor: more than 0 in a residual stream, if the
+    /// options have bits for it, and for values that are only summed.
+    pub(super) fn min_bits(&self, tensor: usize) -> u8 {
+        let Some(residual_bits) = self.options.residual_bits else { return 0 };
+        let bits = match self.streams.get(tensor) {
+            Some(Stream::Sum) => residual_bits,
+            Some(Stream::Input) => residual_bits.saturating_sub(FEWER_INPUT_BITS),
+            _ => 0,
+        };
+        bits.min(MAX_BITS)
     }
 
-    /// Returns whether a tensor has values of a function that only sums of channels read, such as
-    /// the squares of a norm: the largest ones must not round all others to 0.
-    pub(super) fn is_summed(&self, tensor: usize) -> bool {
-        let nodes = &self.network.nodes;
-        let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
-        let is_function =
-            producer.is_some_and(|node| matches!(node.operation, FloatOperation::Function(_)));
-        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
-        self.options.residual_bits.is_some()
-            && is_function
-            && readers.peek().is_some()
-            && readers.all(|node| matches!(node.operation, FloatOperation::ChannelSum { .. }))
+    /// Returns the number of bits of a function's values, if only sums of channels read them, such
+    /// as the squares of a norm: the largest ones must not round all others to 0.
+    pub(super) fn summed_bits(&self, tensor: usize) -> Option<u8> {
+        let width = self.summed_width(tensor).filter(|_| self.options.residual_bits.is_some())?;
+        let bits = TOTAL_BITS.saturating_sub(width.next_power_of_two().ilog2());
+        Some(MAX_SUMMED_BITS.min(bits as u8))
+    }
+
+    /// Returns the largest number of channels that a sum adds, if only sums of channels read a
+    /// tensor, directly or after moves.
+    fn summed_width(&self, tensor: usize) -> Option<usize> {
+        let readers = self.network.nodes.iter().enumerate();
+        let readers = readers.filter(|(_, node)| node.inputs.contains(&tensor));
+        let widths = readers.map(|(index, node)| match node.operation {
+            FloatOperation::ChannelSum { .. } => {
+                self.network.shape(tensor).map(|shape| shape.channels)
+            }
+            FloatOperation::Move { .. } => self.summed_width(index + 1),
+            _ => None,
+        });
+        widths.collect::<Option<Vec<usize>>>()?.into_iter().max()
+    }
+
+    /// Returns the largest integer weight with which no sum of a layer exceeds the field of
+    /// `stark`, if the options have bits for a residual stream. Without them, finer inputs are not
+    /// worth coarser weights.
+    pub(super) fn provable_weight(
+        &self,
+        magnitude: u64,
+        weights: &[f32],
+        outputs: usize,
+        largest: f32,
+    ) -> f64 {
+        if self.options.residual_bits.is_none() {
+            return f64::INFINITY;
+        }
+        let width = weights.len().checked_div(outputs).unwrap_or_default().max(1);
+        let rows = weights.chunks(width);
+        let totals = rows.map(|row| row.iter().map(|weight| f64::from(weight.abs())).sum::<f64>());
+        let total = totals.fold(0.0, f64::max);
+        // Each weight is rounded by up to half a unit.
+        let available = MAX_SUM / magnitude.max(1) as f64 - 0.5 * width as f64;
+        (available * f64::from(largest) / total).max(1.0)
     }
 }
 
-/// Returns whether each tensor is in a residual stream: a sum of a sum, a sum that another one
-/// reads, or what such sums add.
-pub(super) fn residual_tensors(network: &FloatNetwork) -> Vec<bool> {
+/// How a tensor belongs to a residual stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// Not at all.
+    #[default]
+    None,
+    /// A linear layer reads it whose results are added to the stream.
+    Input,
+    /// It is a sum of the stream, or added to one.
+    Sum,
+}
+
+/// Returns how each tensor belongs to a residual stream: a sum of a sum, a sum that another one
+/// reads, and what such sums add.
+pub(super) fn streams(network: &FloatNetwork) -> Vec<Stream> {
     let count = network.nodes.len() + 1;
     let is_add = |node: &FloatNode| matches!(node.operation, FloatOperation::Add);
     let is_move = |node: &FloatNode| matches!(node.operation, FloatOperation::Move { .. });
-    let any = |marked: &[bool], inputs: &[usize]| {
+    let is_any = |marked: &[bool], inputs: &[usize]| {
         inputs.iter().any(|&input| marked.get(input) == Some(&true))
-    };
-    let mark = |marked: &mut Vec<bool>, inputs: &[usize]| {
-        for &input in inputs {
-            if let Some(marked) = marked.get_mut(input) {
-                *marked = true;
-            }
-        }
     };
     let mut is_sum = vec![false];
     for node in &network.nodes {
-        is_sum.push(is_add(node) || (is_move(node) && any(&is_sum, &node.inputs)));
+        is_sum.push(is_add(node) || (is_move(node) && is_any(&is_sum, &node.inputs)));
     }
+    let (mut is_added, mut streams) = (vec![false; count], vec![Stream::None; count]);
     // All readers of a tensor come later.
-    let (mut is_added, mut is_residual) = (vec![false; count], vec![false; count]);
     for (index, node) in network.nodes.iter().enumerate().rev() {
-        let output = [index + 1];
-        if is_add(node) && (any(&is_sum, &node.inputs) || any(&is_added, &output)) {
-            mark(&mut is_residual, &output);
-            mark(&mut is_residual, &node.inputs);
+        let (output, mut inherited) = ([index + 1], Stream::None);
+        if is_add(node) && (is_any(&is_sum, &node.inputs) || is_any(&is_added, &output)) {
+            inherited = Stream::Sum;
+            if let Some(stream) = streams.get_mut(index + 1) {
+                *stream = Stream::Sum;
+            }
+        } else if is_move(node) {
+            inherited = streams.get(index + 1).copied().unwrap_or_default();
+        } else if node.operation.has_weights() && streams.get(index + 1) == Some(&Stream::Sum) {
+            inherited = Stream::Input;
         }
-        if is_move(node) && any(&is_residual, &output) {
-            mark(&mut is_residual, &node.inputs);
-        }
-        if is_add(node) || (is_move(node) && any(&is_added, &output)) {
-            mark(&mut is_added, &node.inputs);
+        let adds = is_add(node) || (is_move(node) && is_any(&is_added, &output));
+        for &input in &node.inputs {
+            if let (Some(added), Some(stream)) = (is_added.get_mut(input), streams.get_mut(input)) {
+                *added |= adds;
+                *stream = stream.larger(inherited);
+            }
         }
     }
-    is_residual
+    streams
+}
+
+impl Stream {
+    fn larger(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Sum, _) | (_, Self::Sum) => Self::Sum,
+            (Self::Input, _) | (_, Self::Input) => Self::Input,
+            _ => Self::None,
+        }
+    }
+}
+
+impl FloatOperation {
+    fn has_weights(&self) -> bool {
+        matches!(self, Self::Dense { .. } | Self::Convolution { .. })
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +149,7 @@ mod tests {
     use crate::Shape;
 
     #[test]
-    fn residual_tensors_are_those_of_chained_additions() {
+    fn streams_are_chained_additions_and_their_layers() {
         let shape = Shape::vector(2).unwrap();
         let node = |inputs: &[usize], operation: FloatOperation| FloatNode {
             inputs: inputs.to_vec(),
@@ -82,22 +157,25 @@ mod tests {
             operation,
         };
         let moved = || FloatOperation::Move { indices: vec![1, 0], constant: 0.0 };
+        let dense = FloatOperation::Dense { weights: vec![1.0; 4], bias: vec![0.0; 2] };
         let nodes = vec![
             node(&[0], FloatOperation::Negate),
-            node(&[1], moved()),
+            node(&[1], dense),
+            node(&[2], moved()),
             // A sum that another one reads, of a moved tensor.
-            node(&[0, 2], FloatOperation::Add),
-            node(&[3], FloatOperation::Relu),
+            node(&[0, 3], FloatOperation::Add),
+            node(&[4], FloatOperation::Relu),
             // The last sum.
-            node(&[3, 4], FloatOperation::Add),
+            node(&[4, 5], FloatOperation::Add),
             // A sum that no other one reads, and that reads none.
-            node(&[4, 4], FloatOperation::Multiply),
-            node(&[6, 1], FloatOperation::Multiply),
-            node(&[6, 7], FloatOperation::Add),
-            node(&[5, 8], FloatOperation::Multiply),
+            node(&[5, 5], FloatOperation::Multiply),
+            node(&[7, 1], FloatOperation::Multiply),
+            node(&[7, 8], FloatOperation::Add),
+            node(&[6, 9], FloatOperation::Multiply),
         ];
-        let residual = residual_tensors(&FloatNetwork::new(shape, nodes));
-        let expected = [true, true, true, true, true, true, false, false, false, false];
-        assert_eq!(residual, expected);
+        let found = streams(&FloatNetwork::new(shape, nodes));
+        let (none, sum) = (Stream::None, Stream::Sum);
+        let expected = [sum, Stream::Input, sum, sum, sum, sum, sum, none, none, none, none];
+        assert_eq!(found, expected);
     }
 }
