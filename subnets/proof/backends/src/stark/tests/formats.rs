@@ -205,6 +205,7 @@ fn values_far_beyond_a_bounded_clamp_have_no_proof() {
     for (inputs, output) in [([3, 5], 4), ([10, 25], 15)] {
         let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
         assert_eq!(outputs, [output]);
+        let binding = binding.clone();
         let statement = Statement { binding, inputs: inputs.to_vec(), outputs };
         assert_eq!(Stark.verifier(&key).unwrap().verify(&statement, &proof), Ok(()));
     }
