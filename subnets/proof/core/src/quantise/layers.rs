@@ -422,6 +422,7 @@ impl<'a> Quantiser<'a> {
         signs: [i32; 2],
         target: Target,
     ) -> Result<(), QuantiseError> {
+        let inputs = &self.addends(index, inputs)?[..];
         let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
         let factors = inputs.iter().zip(signs).map(|(tensor, sign)| {
             1_i32

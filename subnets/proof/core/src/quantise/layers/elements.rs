@@ -327,7 +327,7 @@ impl Quantiser<'_> {
     }
 
     /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
-    fn scaled(
+    pub(super) fn scaled(
         &mut self,
         index: usize,
         tensor: Tensor,

@@ -4,15 +4,18 @@
 //! the sum reach all layers after it. So the sums, what is added, and what the layers read that
 //! compute it can have more bits than other activations.
 
-use super::Quantiser;
 use super::elements::MAX_BITS;
+use super::{Quantiser, Tensor};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
+use crate::quantise::QuantiseError;
 
 /// Bits that the inputs of linear layers whose results are added have less than these results.
 const FEWER_INPUT_BITS: u8 = 2;
-/// Maximum bits of a sum, without the sign, that fit the field of `stark` together with the bias:
-/// almost 30.
-const MAX_SUM: f64 = 1.04e9;
+/// Maximum magnitude of the products of a sum: with its bias, it is below half of the field of
+/// `stark`.
+const MAX_PRODUCTS: f64 = 1.04e9;
+/// Base-two logarithm of the maximum factor of an addend of up to 16 bits.
+const MAX_FACTOR_BITS: i32 = 12;
 /// Maximum number of bits of a value that is only summed.
 const MAX_SUMMED_BITS: u8 = 19;
 /// Bits of a sum of channels, without the sign.
@@ -54,6 +57,26 @@ impl Quantiser<'_> {
         widths.collect::<Option<Vec<usize>>>()?.into_iter().max()
     }
 
+    /// Returns the addends of a sum. In a residual stream, one can be so much finer than the other
+    /// that the other one, times the difference of their scales, would exceed the field of `stark`:
+    /// the finer one is rounded first.
+    pub(super) fn addends(
+        &mut self,
+        index: usize,
+        inputs: &[Tensor],
+    ) -> Result<Vec<Tensor>, QuantiseError> {
+        if self.options.residual_bits.is_none() {
+            return Ok(inputs.to_vec());
+        }
+        let coarsest = inputs.iter().map(|tensor| tensor.scale).min().unwrap_or_default();
+        let limit = coarsest + MAX_FACTOR_BITS;
+        let addends = inputs.iter().map(|&tensor| match tensor.scale {
+            scale if scale > limit => self.scaled(index, tensor, limit),
+            _ => Ok(tensor),
+        });
+        addends.collect()
+    }
+
     /// Returns the largest integer weight with which no sum of a layer exceeds the field of
     /// `stark`, if the options have bits for a residual stream. Without them, finer inputs are not
     /// worth coarser weights.
@@ -72,7 +95,7 @@ impl Quantiser<'_> {
         let totals = rows.map(|row| row.iter().map(|weight| f64::from(weight.abs())).sum::<f64>());
         let total = totals.fold(0.0, f64::max);
         // Each weight is rounded by up to half a unit.
-        let available = MAX_SUM / magnitude.max(1) as f64 - 0.5 * width as f64;
+        let available = MAX_PRODUCTS / magnitude.max(1) as f64 - 0.5 * width as f64;
         (available * f64::from(largest) / total).max(1.0)
     }
 }
