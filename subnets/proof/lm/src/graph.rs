@@ -330,7 +330,8 @@ mod tests {
         });
     }
 
-    /// As those of SmolLM2 are, which have too many numbers for a table.
+    /// As those of SmolLM2 are, which have too many numbers for a table. The first position has
+    /// tensors of its own.
     #[test]
     fn embeddings_are_multiplied_with_one_hot_tokens() {
         let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
@@ -382,11 +383,13 @@ mod tests {
                 norm_eps: 1e-5,
             };
             let model = Llama::random(config, 7).unwrap();
-            let mut cache = KvCache::default();
-            let graph = onnx(&model.decoder(6).unwrap(), 6);
-            assert_same(&graph, &[3, 1, 10, 4, 4, 0], |token| {
-                model.next(&[token], &mut cache).unwrap()
-            });
+            let decoder = model.decoder(6).unwrap();
+            for is_large in [false, true] {
+                let mut cache = KvCache::default();
+                assert_same(&written(&decoder, 6, is_large), &[3, 1, 10, 4, 4, 0], |token| {
+                    model.next(&[token], &mut cache).unwrap()
+                });
+            }
         }
     }
 }

@@ -170,6 +170,7 @@ impl FloatOperation {
 mod tests {
     use super::*;
     use crate::Shape;
+    use crate::quantise::{QuantiseOptions, power, quantise};
 
     #[test]
     fn streams_are_chained_additions_and_their_layers() {
@@ -200,5 +201,58 @@ mod tests {
         let (none, sum) = (Stream::None, Stream::Sum);
         let expected = [sum, Stream::Input, sum, sum, sum, sum, sum, none, none, none, none];
         assert_eq!(found, expected);
+    }
+
+    /// Returns a dense layer that multiplies both elements by a factor.
+    fn scaled(input: usize, factor: f32) -> FloatNode {
+        let weights = vec![factor, 0.0, 0.0, factor];
+        let operation = FloatOperation::Dense { weights, bias: vec![0.0; 2] };
+        FloatNode { inputs: vec![input], shape: Shape::vector(2).unwrap(), operation }
+    }
+
+    /// Returns two sums in a stream, of which the second one adds the input times a factor.
+    fn stream(factor: f32) -> FloatNetwork {
+        let shape = Shape::vector(2).unwrap();
+        let add = |one, other| FloatNode {
+            inputs: vec![one, other],
+            shape,
+            operation: FloatOperation::Add,
+        };
+        let nodes = vec![scaled(0, 1.0), add(0, 1), scaled(1, factor), add(2, 3), scaled(4, 1.0)];
+        FloatNetwork::new(shape, nodes)
+    }
+
+    #[test]
+    fn streams_get_their_bits_and_layers_that_add_to_them_two_fewer() {
+        let options = QuantiseOptions { residual_bits: Some(15), ..QuantiseOptions::default() };
+        let network = quantise(&stream(1.0), &options, &[vec![255, 128]]).unwrap();
+        let bits: Vec<u8> = network
+            .layers
+            .iter()
+            .filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp.bits()))
+            .collect();
+        // The first tensor is both read by such a layer and added.
+        assert_eq!(bits, [15, 15, 15, 15]);
+        let usual = quantise(&stream(1.0), &QuantiseOptions::default(), &[vec![255, 128]]).unwrap();
+        let bits = usual.layers.iter().filter_map(|layer| layer.rescale);
+        assert!(bits.into_iter().all(|rescale| rescale.clamp.bits() <= 11), "{usual:?}");
+    }
+
+    /// Sums of terms whose scales differ by 20 bits stay in the field, and so do the products of
+    /// finer inputs.
+    #[test]
+    fn sums_of_unequal_terms_fit_the_field() {
+        let options = QuantiseOptions { residual_bits: Some(15), ..QuantiseOptions::default() };
+        for exponent in [-20, -4, 0, 4, 20] {
+            let float = stream((exponent as f32).exp2());
+            let network = quantise(&float, &options, &[vec![255, 128]]).unwrap();
+            let circuit = network.lower().unwrap();
+            assert!(circuit.magnitude() < 1 << 30, "{exponent}: {}", circuit.magnitude());
+            let unit = power(-network.output_scale());
+            let outputs = circuit.execute(&[200, 100]).unwrap().outputs(&circuit);
+            let expected = 400.0 + 200.0 * f64::from(exponent).exp2();
+            let actual = outputs[0] as f64 * unit;
+            assert!((actual / expected - 1.0).abs() < 0.01, "{exponent}: {actual} {expected}");
+        }
     }
 }
