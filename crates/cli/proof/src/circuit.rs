@@ -207,6 +207,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
             weight_bits: args.weight_bits,
             input_range,
             input_scale: args.input_scale,
+            ..QuantiseOptions::default()
         },
         max_error: args.max_error,
         contributor: args.contributor.clone(),

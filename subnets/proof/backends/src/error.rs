@@ -83,6 +83,18 @@ pub enum BackendError {
         /// Digest of the prover's key.
         actual: Digest,
     },
+    /// A value of an execution is so far beyond the sample of the model that the verification key
+    /// has no entry for it.
+    #[error(
+        "a value of layer {layer} is {value} units, which is too far beyond the sample to be proven; hint: compile the \
+         model with a sample that has inputs like this one"
+    )]
+    Unprovable {
+        /// Index of the layer.
+        layer: usize,
+        /// The value before it saturates.
+        value: i64,
+    },
     /// The inputs do not fit the circuit.
     #[error(transparent)]
     Execution(#[from] ExecutionError),

@@ -76,7 +76,8 @@ impl Bundle {
             verification_key: Digest::of(&keys.verification),
         };
         let seed = Seed::random().map_err(BackendError::from)?;
-        let proven = directory.prover()?.prove_with(inputs, &binding, &seed)?;
+        let proven = directory.prover()?.prove_with(inputs, &binding, &seed);
+        let proven = proven.map_err(|error| directory.named(error))?;
         let is_hidden = check::hides_inputs(&directory.metadata().backend, &keys.verification)?;
         let public = if is_hidden { Vec::new() } else { inputs.to_vec() };
         let statement = Statement { binding, inputs: public, outputs: proven.outputs };

@@ -7,7 +7,7 @@ use taonet_proof_backends::groth16::{
     self,
     ceremony::{self, Transcript},
 };
-use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
+use taonet_proof_backends::{Backend, BackendError, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::metadata::{
@@ -196,12 +196,25 @@ impl CircuitDirectory {
     /// # Errors
     /// When the descriptions of the layers are missing, too large, modified or malformed.
     pub fn saturations(&self, execution: &Execution) -> Result<Vec<Saturation>, CircuitError> {
-        let mut layers: Vec<LayerDescription> = Vec::new();
-        if self.metadata.files.contains_key(saturation::FILE) {
-            layers = serde_json::from_slice(&self.file(saturation::FILE)?)
-                .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+        Ok(saturations(&self.circuit, execution, &self.layers()?))
+    }
+
+    /// Returns the descriptions of the layers; none for circuits that earlier versions compiled.
+    fn layers(&self) -> Result<Vec<LayerDescription>, CircuitError> {
+        if !self.metadata.files.contains_key(saturation::FILE) {
+            return Ok(Vec::new());
         }
-        Ok(saturations(&self.circuit, execution, &layers))
+        serde_json::from_slice(&self.file(saturation::FILE)?)
+            .map_err(|source| CircuitError::Json { what: saturation::FILE, source })
+    }
+
+    /// Names the tensor of a value that cannot be proven.
+    pub(crate) fn named(&self, error: BackendError) -> CircuitError {
+        let BackendError::Unprovable { layer, value } = error else { return error.into() };
+        let layers = self.layers().unwrap_or_default();
+        let node = layers.get(layer).map(|layer| &layer.node).filter(|node| !node.is_empty());
+        let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
+        CircuitError::Unprovable { tensor, value }
     }
 
     /// Compares the verification key, and the transcript of a trusted setup, with the network and

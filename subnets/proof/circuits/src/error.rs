@@ -88,6 +88,17 @@ pub enum CircuitError {
     /// The metadata is invalid, or a file does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// A value is so far beyond the range of the sample that it cannot be proven.
+    #[error(
+        "a value of {tensor} is {value} units, which is too far beyond the sample to be proven; hint: compile the model \
+         with a sample that has inputs like this one"
+    )]
+    Unprovable {
+        /// The node of the model that computes the value, or the layer if the node is unknown.
+        tensor: String,
+        /// The value before it saturates.
+        value: i64,
+    },
     /// The backend failed.
     #[error(transparent)]
     Prover(#[from] BackendError),

@@ -18,7 +18,7 @@ pub const CHOICES_FORMAT: u32 = 2;
 /// All supported versions.
 const FORMATS: [u32; 2] = [FORMAT, CHOICES_FORMAT];
 /// Maximum size of a network file, in bytes.
-pub const MAX_BYTES: usize = 256 << 20;
+pub const MAX_BYTES: usize = 320 << 20;
 /// Maximum number of layers of a network.
 pub const MAX_LAYERS: usize = 4096;
 /// Maximum number of multiply-adds of one execution.

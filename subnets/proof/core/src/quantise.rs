@@ -7,9 +7,11 @@
 mod layers;
 mod precision;
 mod report;
+mod tensors;
 
 pub use precision::{NodeError, Precision, quantise_within};
 pub use report::{QuantisationReport, Sample};
+pub use tensors::{TensorError, quantise_measured};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -31,6 +33,10 @@ pub struct QuantiseOptions {
     pub activation_bits: u8,
     /// Bits of a weight, including the sign: `2..=16`.
     pub weight_bits: u8,
+    /// Bits of sums that are added to further sums, such as those of the layers of a transformer, and
+    /// of what is added to them, excluding the sign: `2..=16`. Absent if they have no more bits than
+    /// other activations.
+    pub residual_bits: Option<u8>,
     /// Interval of the input integers. Without 0, it may be one for which functions such as the
     /// logarithm have no value.
     pub input_range: Range,
@@ -44,6 +50,7 @@ impl Default for QuantiseOptions {
         Self {
             activation_bits: 8,
             weight_bits: 8,
+            residual_bits: None,
             input_range: Range { low: 0, high: 255 },
             input_scale: 0,
         }
@@ -215,7 +222,7 @@ impl QuantiseOptions {
     }
 
     fn check(&self) -> Result<(), QuantiseError> {
-        for bits in [self.activation_bits, self.weight_bits] {
+        for bits in [self.activation_bits, self.weight_bits].into_iter().chain(self.residual_bits) {
             if !(2..=16).contains(&bits) {
                 return Err(QuantiseError::Bits(bits));
             }

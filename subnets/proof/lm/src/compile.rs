@@ -24,6 +24,9 @@ const MAX_TOKENS: usize = 1 << 12;
 /// Maximum size of a file of weights, in bytes: 32 bits for each weight of the largest circuit, and
 /// a vocabulary.
 const MAX_WEIGHTS: u64 = 4 * MAX_PARAMETERS + (64 << 20);
+/// Bits of the sums of layers in a large model. The product of a sum and a factor of a norm, which has
+/// up to 14 bits, fits the field of `stark`.
+const RESIDUAL_BITS: u8 = 15;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
 
@@ -47,32 +50,8 @@ pub fn compile(
     options: &CompileOptions,
     lm: LmOptions<'_>,
 ) -> Result<Compiled, LmError> {
-    check_size(path)?;
-    let model = CausalModel::open(path, LoadOptions::default())?;
-    let (tokens, limit) = (lm.tokens, model.context().min(MAX_TOKENS));
-    if !(2..=limit).contains(&tokens) {
-        return Err(LmError::Tokens { tokens, limit });
-    }
-    let decoder = model.decoder(tokens)?;
-    let size = decoder.embeddings.outputs;
-    let graph = graph::onnx(&decoder, tokens);
-    drop(decoder);
-    // A model that is too large is rejected before it writes texts, which would take minutes.
-    let parsed = ParsedModel::read(&graph)?;
-    drop(graph);
-    let vocabulary = model.vocabulary();
-    let tokenizer = vocabulary.to_json().ok_or(LmError::Input(
-        "the model has no tokenizer; hint: use a model with a tokenizer.json",
-    ))?;
-    let texts = match lm.sample {
-        Some(text) => texts_of(vocabulary, text, tokens)?,
-        None => written_texts(&model, tokens)?,
-    };
-    let description = LanguageModel::new(tokens, vocabulary, size);
-    let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
-    let input_range = Range { low: 0, high };
-    let quantise = QuantiseOptions { input_range, input_scale: 0, ..options.quantise.clone() };
-    let sample = Sample { inputs: texts, ..Sample::default() };
+    let prepared = Prepared::new(path, &options.quantise, lm)?;
+    let Prepared { parsed, description, tokenizer, sample, options: quantise } = prepared;
     let options = CompileOptions { quantise, ..options.clone() };
     let (mut compiled, circuit) = parsed.compile(&sample, &options)?;
     let (_, test) = sample.split();
@@ -83,6 +62,64 @@ pub fn compile(
         compiled.files.insert(name.to_owned(), contents);
     }
     Ok(compiled)
+}
+
+/// A language model before it is quantised.
+pub(crate) struct Prepared {
+    pub(crate) parsed: ParsedModel,
+    pub(crate) description: LanguageModel,
+    /// The model's tokenizer, a file of the circuit.
+    pub(crate) tokenizer: String,
+    /// Texts for calibration and tests.
+    pub(crate) sample: Sample,
+    /// Options with the model's own input range.
+    pub(crate) options: QuantiseOptions,
+}
+
+impl Prepared {
+    /// Reads a model. The input range of `options` is replaced by that of the model's tokens.
+    pub(crate) fn new(
+        path: &Path,
+        options: &QuantiseOptions,
+        lm: LmOptions<'_>,
+    ) -> Result<Self, LmError> {
+        check_size(path)?;
+        let model = CausalModel::open(path, LoadOptions::default())?;
+        let (tokens, limit) = (lm.tokens, model.context().min(MAX_TOKENS));
+        if !(2..=limit).contains(&tokens) {
+            return Err(LmError::Tokens { tokens, limit });
+        }
+        let decoder = model.decoder(tokens)?;
+        let size = decoder.embeddings.outputs;
+        let graph = graph::onnx(&decoder, tokens);
+        let residual_bits = graph::is_large(&decoder).then_some(RESIDUAL_BITS);
+        drop(decoder);
+        // A model that is too large is rejected before it writes texts, which would take minutes.
+        let parsed = ParsedModel::read(&graph)?;
+        drop(graph);
+        let vocabulary = model.vocabulary();
+        let tokenizer = vocabulary.to_json().ok_or(LmError::Input(
+            "the model has no tokenizer; hint: use a model with a tokenizer.json",
+        ))?;
+        let texts = match lm.sample {
+            Some(text) => texts_of(vocabulary, text, tokens)?,
+            None => written_texts(&model, tokens)?,
+        };
+        let description = LanguageModel::new(tokens, vocabulary, size);
+        let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
+        let input_range = Range { low: 0, high };
+        let options =
+            QuantiseOptions { input_range, input_scale: 0, residual_bits, ..options.clone() };
+        let sample = Sample { inputs: texts, ..Sample::default() };
+        Ok(Self { parsed, description, tokenizer, sample, options })
+    }
+
+    /// Returns all lines of a text as inputs.
+    pub(crate) fn lines_of(&self, text: &str) -> Result<Vec<Vec<i64>>, LmError> {
+        let vocabulary = self.description.parse_tokenizer(self.tokenizer.as_bytes())?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        lines.map(|line| line_of(&vocabulary, line, self.description.tokens)).collect()
+    }
 }
 
 /// Rejects files of weights that are too large for any circuit, before they are read.
@@ -144,13 +181,14 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
     }
     // Evenly spread over the file.
     let step = lines.len().div_ceil(TEXTS);
-    let encoded = lines.into_iter().step_by(step).map(|line| {
-        let line = vocabulary.encode(line)?;
-        let line =
-            vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
-        Ok::<_, LmError>(filled(line, tokens))
-    });
-    encoded.collect()
+    lines.into_iter().step_by(step).map(|line| line_of(vocabulary, line, tokens)).collect()
+}
+
+/// Returns a line of a text as an input.
+fn line_of(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
+    let line = vocabulary.encode(line)?;
+    let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
+    Ok(filled(line, tokens))
 }
 
 /// Returns the first tokens of a text, and zeros after it.

@@ -17,21 +17,30 @@ const INPUT: &str = "tokens";
 /// the choice of a token, and cost a weight each.
 const MAX_EMBEDDING_NUMBERS: usize = 1 << 20;
 
+// Large models have few tokens whose values are a thousand times as large as those of all others: a
+// text's first token, to which all heads attend that have nothing else to attend to. So in their
+// graphs, the first position has tensors of its own, which get scales of their own.
+
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
 /// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
-    let embeddings = &decoder.embeddings;
-    let is_looked_up = embeddings.outputs * embeddings.inputs <= MAX_EMBEDDING_NUMBERS;
-    written(decoder, tokens, is_looked_up)
+    written(decoder, tokens, is_large(decoder))
 }
 
-/// Returns the ONNX file of a decoder. Embeddings are looked up, or multiplied with the choice of a
-/// token.
-fn written(decoder: &Decoder, tokens: usize, is_looked_up: bool) -> Vec<u8> {
+/// Returns whether a model is large: it has more embeddings than are looked up.
+pub(crate) fn is_large(decoder: &Decoder) -> bool {
+    let embeddings = &decoder.embeddings;
+    embeddings.outputs * embeddings.inputs > MAX_EMBEDDING_NUMBERS
+}
+
+/// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied with
+/// the choice of a token.
+fn written(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
     let graph = GraphWriter::new(INPUT, &[1, tokens]);
-    let mut writer = Writer { graph, decoder, tokens };
-    writer.logits(is_looked_up);
+    let parts = if is_large && tokens > 1 { vec![0..1, 1..tokens] } else { vec![0..tokens] };
+    let mut writer = Writer { graph, decoder, tokens, parts };
+    writer.logits(is_large);
     writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)
 }
 
@@ -39,6 +48,8 @@ struct Writer<'a> {
     graph: GraphWriter,
     decoder: &'a Decoder,
     tokens: usize,
+    /// The positions, in parts of which each has scales of its own where values add up.
+    parts: Vec<Range<usize>>,
 }
 
 /// Constants that all layers share.
@@ -50,9 +61,9 @@ struct Shared {
 }
 
 impl Writer<'_> {
-    fn logits(&mut self, is_looked_up: bool) {
+    fn logits(&mut self, is_large: bool) {
         let Decoder { positions, layers, norm, head, .. } = self.decoder;
-        let mut hidden = self.embedded(is_looked_up);
+        let mut hidden = self.embedded(is_large);
         let rotation = match positions {
             Positions::Learned(positions) => {
                 let positions = self
@@ -68,24 +79,26 @@ impl Writer<'_> {
         let mask = rows.map(|(row, column)| if column > row { HIDDEN } else { 0.0 });
         let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
         let shared = Shared { mask, rotation };
+        let mut hidden = self.parts_of(&hidden);
         for layer in layers {
             let normed = self.normalised(&hidden, &layer.attention_norm);
             let attended = self.attention(&normed, layer, &shared);
-            hidden = self.node("Add", &[&hidden, &attended]);
+            let attended = self.parts_of(&attended);
+            hidden = self.added(&hidden, &attended);
             let normed = self.normalised(&hidden, &layer.feed_forward_norm);
             let fed = self.feed_forward(&normed, layer);
-            hidden = self.node("Add", &[&hidden, &fed]);
+            hidden = self.added(&hidden, &fed);
         }
         let normed = self.normalised(&hidden, norm);
         self.linear(&normed, &folded(head, norm));
     }
 
     /// Adds the embeddings of the tokens.
-    fn embedded(&mut self, is_looked_up: bool) -> String {
+    fn embedded(&mut self, is_large: bool) -> String {
         let Decoder { embeddings, .. } = self.decoder;
         let dims = [embeddings.outputs, embeddings.inputs];
         let table = self.graph.floats(&dims, embeddings.values.iter().copied());
-        if is_looked_up {
+        if !is_large {
             return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
         }
         let depth = self.dims([embeddings.outputs]);
@@ -98,10 +111,30 @@ impl Writer<'_> {
         self.graph.node(operator, inputs, &[])
     }
 
-    /// Adds a norm without its scale and shift, which are part of the projections after it.
-    fn normalised(&mut self, values: &str, norm: &Norm) -> String {
+    /// Splits a row per token into parts.
+    fn parts_of(&mut self, rows: &str) -> Vec<String> {
+        match &self.parts.clone()[..] {
+            [_] => vec![rows.to_owned()],
+            parts => parts.iter().map(|part| self.slice(rows, part.clone(), 1)).collect(),
+        }
+    }
+
+    /// Adds the parts of two tensors.
+    fn added(&mut self, one: &[String], other: &[String]) -> Vec<String> {
+        one.iter().zip(other).map(|(one, other)| self.node("Add", &[one, other])).collect()
+    }
+
+    /// Adds norms of all parts without their scale and shift, which are part of the projections
+    /// after them. Joins the parts, whose values are about equally large now.
+    fn normalised(&mut self, parts: &[String], norm: &Norm) -> String {
         let shift = norm.shift.as_ref().map(|shift| vec![0.0; shift.len()]);
-        self.norm(values, &Norm { scale: vec![1.0; norm.scale.len()], shift })
+        let norm = Norm { scale: vec![1.0; norm.scale.len()], shift };
+        let normed: Vec<String> = parts.iter().map(|part| self.norm(part, &norm)).collect();
+        if let [normed] = &normed[..] {
+            return normed.clone();
+        }
+        let normed: Vec<&str> = normed.iter().map(String::as_str).collect();
+        self.graph.node("Concat", &normed, &[Attribute::Int("axis", 1)])
     }
 
     fn norm(&mut self, values: &str, norm: &Norm) -> String {
@@ -118,11 +151,21 @@ impl Writer<'_> {
     }
 
     fn linear(&mut self, values: &str, layer: &Projection) -> String {
+        let matrix = self.matrix(layer);
+        self.projected(values, &matrix, layer)
+    }
+
+    /// Adds the weights of a projection as a constant.
+    fn matrix(&mut self, layer: &Projection) -> String {
         let weights = &layer.weights;
         let columns = (0..weights.inputs)
             .flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
-        let matrix = self.graph.floats(&[weights.inputs, weights.outputs], columns.copied());
-        let product = self.node("MatMul", &[values, &matrix]);
+        self.graph.floats(&[weights.inputs, weights.outputs], columns.copied())
+    }
+
+    /// Adds a projection whose weights are the constant `matrix`.
+    fn projected(&mut self, values: &str, matrix: &str, layer: &Projection) -> String {
+        let product = self.node("MatMul", &[values, matrix]);
         let Some(bias) = &layer.bias else { return product };
         let bias = self.graph.floats(&[bias.len()], bias.iter().copied());
         self.node("Add", &[&product, &bias])
@@ -166,9 +209,14 @@ impl Writer<'_> {
 
     /// Returns some of the columns of a tensor.
     fn columns(&mut self, values: &str, columns: Range<usize>) -> String {
-        let limits = [columns.start, columns.end].map(|limit| limit.cast_signed() as i64);
+        self.slice(values, columns, -1)
+    }
+
+    /// Returns the part of a tensor in these limits of an axis.
+    fn slice(&mut self, values: &str, limits: Range<usize>, axis: i64) -> String {
+        let limits = [limits.start, limits.end].map(|limit| limit.cast_signed() as i64);
         let [start, end, axis] =
-            [limits[0], limits[1], -1].map(|value| self.graph.integers(&[1], [value]));
+            [limits[0], limits[1], axis].map(|value| self.graph.integers(&[1], [value]));
         self.node("Slice", &[values, &start, &end, &axis])
     }
 
@@ -215,22 +263,29 @@ impl Writer<'_> {
         self.node("Add", &[&unrotated, &rotated_half])
     }
 
-    fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> String {
+    /// Adds a feed-forward layer; returns its parts. The last projection has the weights once for
+    /// each part: the values that it reads are as unequal as those to which its results are added.
+    fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> Vec<String> {
         let norm = &layer.feed_forward_norm;
         let (inner, down) = match &layer.feed_forward {
             FeedForward::Gelu { up, down } => {
                 let up = self.linear(values, &folded(up, norm));
-                (self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]), down)
+                let inner =
+                    self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]);
+                (self.parts_of(&inner), down)
             }
             FeedForward::Gated { gate, up, down } => {
                 let gate = self.linear(values, &folded(gate, norm));
                 let share = self.node("Sigmoid", &[&gate]);
                 let gate = self.node("Mul", &[&gate, &share]);
                 let up = self.linear(values, &folded(up, norm));
-                (self.node("Mul", &[&gate, &up]), down)
+                let (gate, up) = (self.parts_of(&gate), self.parts_of(&up));
+                let parts = gate.iter().zip(&up);
+                (parts.map(|(gate, up)| self.node("Mul", &[gate, up])).collect(), down)
             }
         };
-        self.linear(&inner, down)
+        let matrix = self.matrix(down);
+        inner.iter().map(|part| self.projected(part, &matrix, down)).collect()
     }
 }
 
@@ -275,15 +330,16 @@ mod tests {
         });
     }
 
-    /// As those of SmolLM2 are, which have too many numbers for a table.
+    /// As those of SmolLM2 are, which have too many numbers for a table. The first position has
+    /// tensors of its own.
     #[test]
     fn embeddings_are_multiplied_with_one_hot_tokens() {
         let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
         let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
         let (decoder, tokens) = (model.decoder(8).unwrap(), [0, 20, 31, 28, 1, 26, 24, 52]);
-        assert_eq!(onnx(&decoder, 8), written(&decoder, 8, true));
+        assert_eq!(onnx(&decoder, 8), written(&decoder, 8, false));
         let mut cache = KvCache::default();
-        assert_same(&written(&decoder, 8, false), &tokens, |token| {
+        assert_same(&written(&decoder, 8, true), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
     }
@@ -327,11 +383,13 @@ mod tests {
                 norm_eps: 1e-5,
             };
             let model = Llama::random(config, 7).unwrap();
-            let mut cache = KvCache::default();
-            let graph = onnx(&model.decoder(6).unwrap(), 6);
-            assert_same(&graph, &[3, 1, 10, 4, 4, 0], |token| {
-                model.next(&[token], &mut cache).unwrap()
-            });
+            let decoder = model.decoder(6).unwrap();
+            for is_large in [false, true] {
+                let mut cache = KvCache::default();
+                assert_same(&written(&decoder, 6, is_large), &[3, 1, 10, 4, 4, 0], |token| {
+                    model.next(&[token], &mut cache).unwrap()
+                });
+            }
         }
     }
 }

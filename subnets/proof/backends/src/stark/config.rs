@@ -98,7 +98,7 @@ struct Grinding {
 
 /// Parameters of every released key format, oldest first. A row never changes, so that old proofs
 /// still verify.
-static RELEASED: [Parameters; 5] = [TILES, POLYNOMIALS, HIDING, LARGE, HIDING_INPUTS];
+static RELEASED: [Parameters; 6] = [TILES, POLYNOMIALS, HIDING, LARGE, HIDING_INPUTS, BOUNDED];
 
 /// Parameters of keys of circuits that multiply in tiles only.
 pub(super) const TILES: Parameters = Parameters {
@@ -166,8 +166,12 @@ pub(super) const HIDING_INPUTS: Parameters = Parameters {
     ..HIDING
 };
 
+/// Parameters of keys of [`LARGE`] circuits whose clamps have a limited interval of quotients.
+pub(super) const BOUNDED: Parameters =
+    Parameters { format: 8, domain: b"taonet proof of inference, stark, 8", ..LARGE };
+
 /// The newest format of a key.
-pub(super) const NEWEST: u32 = HIDING_INPUTS.format;
+pub(super) const NEWEST: u32 = BOUNDED.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.

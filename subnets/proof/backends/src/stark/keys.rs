@@ -2,7 +2,7 @@
 //! 60 bytes and is a function of the network. Circuits without products of polynomials have keys of
 //! format 3, the others of format 4. Keys whose proofs hide the values between inputs and outputs
 //! have format 5, those whose proofs hide the inputs, too, format 7. Keys of circuits with the most
-//! weights have format 6 ([`KeyFormat`]).
+//! weights have format 8, earlier ones format 6 ([`KeyFormat`]).
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
 use super::config::{
-    Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters, Prepared,
-    Root, Scheme,
+    BOUNDED, Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters,
+    Prepared, Root, Scheme,
 };
 use super::plan::{KeyFormat, MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -183,6 +183,8 @@ impl VerificationKeyFile {
             KeyFormat::Hiding { has_polynomials }
         } else if self.format == LARGE.format {
             KeyFormat::Large
+        } else if self.format == BOUNDED.format {
+            KeyFormat::Bounded
         } else if has_polynomials {
             KeyFormat::Polynomials
         } else {

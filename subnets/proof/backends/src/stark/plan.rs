@@ -169,7 +169,7 @@ impl Layout {
             stages: 0,
             maxima: Vec::new(),
             multiplications: Vec::new(),
-            functions: Functions::new(circuit, method.format.is_large())?,
+            functions: Functions::new(circuit, method.format)?,
             memory: circuit.memory.clone(),
             values: 0,
         })

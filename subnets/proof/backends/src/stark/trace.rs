@@ -163,7 +163,8 @@ fn activations(
     {
         let (quotient, remainder, value) =
             activation(circuit, execution, stage as usize, output as usize)?;
-        count(plan, counts, fixed[3].as_canonical_u32(), quotient)?;
+        count(plan, counts, fixed[3].as_canonical_u32(), quotient)
+            .map_err(|_| BackendError::Unprovable { layer: stage as usize, value: quotient })?;
         count(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
         values.extend([quotient, remainder, value].map(Val::from_i64));
     }

@@ -16,7 +16,8 @@ use taonet_proof_circuits::{
 use taonet_proof_core::Digest;
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
-/// the bundle. None has a key of format 6: its network would have more than 134 million weights.
+/// the bundle. None has a key of format 6 or 8: its network would have more than 134
+/// million weights.
 const BUNDLES: [&str; 7] = [
     "groth16-1.json",
     "sliced-groth16-1.json",

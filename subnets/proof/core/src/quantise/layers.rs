@@ -1,10 +1,12 @@
 mod conditions;
 mod elements;
 mod integers;
+mod residual;
 
 pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
 pub(super) use self::integers::deciding_tensors;
+use self::residual::Stream;
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{CHOICES_FORMAT, Input, Layer, MAX_SUM, Network, Operation};
@@ -22,6 +24,9 @@ const EXACT_AREA: usize = 16;
 const MAX_SCALE: i32 = 40;
 /// Interval of sums that are not rescaled: that of every sum.
 const SUMS: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
+
+/// A network, the descriptions of its layers, and the index and the scale of each float tensor.
+type Located = (Network, Vec<LayerDescription>, Vec<(u32, i32)>);
 
 /// Integer counterpart of a float tensor.
 #[derive(Clone, Copy)]
@@ -50,6 +55,8 @@ pub(super) struct Quantiser<'a> {
     /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
     /// not be rounded.
     is_deciding: Vec<bool>,
+    /// How each float tensor belongs to a residual stream; empty without bits for one.
+    streams: Vec<Stream>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
     /// The node of each layer, and the arguments of its table whose values saturate.
@@ -79,6 +86,10 @@ impl<'a> Quantiser<'a> {
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine_grained) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
+        let streams = match options.residual_bits {
+            Some(_) => residual::streams(network),
+            None => Vec::new(),
+        };
         Self {
             network,
             options,
@@ -87,6 +98,7 @@ impl<'a> Quantiser<'a> {
             readers,
             is_fine: is_fine_grained,
             is_deciding,
+            streams,
             tensors,
             layers: Vec::new(),
             descriptions: Vec::new(),
@@ -99,7 +111,13 @@ impl<'a> Quantiser<'a> {
         Self { extra_bits, ..self }
     }
 
-    pub(super) fn run(mut self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
+    pub(super) fn run(self) -> Result<(Network, Vec<LayerDescription>), QuantiseError> {
+        self.run_with_tensors().map(|(network, descriptions, _)| (network, descriptions))
+    }
+
+    /// Returns the network, the descriptions of its layers and, for each float tensor, its index in
+    /// the network and its scale.
+    pub(super) fn run_with_tensors(mut self) -> Result<Located, QuantiseError> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
@@ -124,7 +142,8 @@ impl<'a> Quantiser<'a> {
         };
         let mut network = Network { format: CHOICES_FORMAT, input, layers: self.layers };
         network.format = network.smallest_format()?;
-        Ok((network, self.descriptions))
+        let tensors = self.tensors.iter().map(|tensor| (tensor.index, tensor.scale)).collect();
+        Ok((network, self.descriptions, tensors))
     }
 
     /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
@@ -277,7 +296,8 @@ impl<'a> Quantiser<'a> {
         input: Tensor,
     ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        let limit = self.largest_weight(input, weights, bias, largest);
+        let provable = self.provable_weight(input.range.magnitude(), weights, bias.len(), largest);
+        let limit = self.largest_weight(input, weights, bias, largest).min(provable);
         let scale =
             if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
         let sums = input.scale + scale;
@@ -407,6 +427,7 @@ impl<'a> Quantiser<'a> {
         signs: [i32; 2],
         target: Target,
     ) -> Result<(), QuantiseError> {
+        let inputs = &self.addends(index, inputs)?[..];
         let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
         let factors = inputs.iter().zip(signs).map(|(tensor, sign)| {
             1_i32

@@ -49,7 +49,13 @@ impl Case {
     fn options(&self) -> QuantiseOptions {
         let input_range = Range { low: self.low, high: self.high };
         let (activation_bits, weight_bits) = (self.bits, self.bits);
-        QuantiseOptions { activation_bits, weight_bits, input_range, input_scale: self.scale }
+        QuantiseOptions {
+            activation_bits,
+            weight_bits,
+            input_range,
+            input_scale: self.scale,
+            ..QuantiseOptions::default()
+        }
     }
 
     fn quantised(&self, model: &Model) -> Network {

@@ -2,7 +2,7 @@
 
 use taonet_proof_core::network::{Matrices, Network};
 
-use super::super::config::{HIDING, LARGE, MAX_LOG_ROWS, MIN_LOG_ROWS, TILES};
+use super::super::config::{BOUNDED, HIDING, LARGE, MAX_LOG_ROWS, MIN_LOG_ROWS, TILES};
 use super::super::{Stark, StarkHiding, StarkHidingInputs};
 use super::*;
 use crate::{Backend as _, testing};
@@ -44,16 +44,18 @@ fn malformed_keys_with_polynomials_are_rejected() {
 
 #[test]
 fn malformed_keys_of_large_circuits_are_rejected() {
-    let is_valid = |change: Change| {
-        let mut file = VerificationKeyFile::from_bytes(&key(&matrices())).unwrap();
-        file.format = LARGE.format;
-        change(&mut file);
-        VerificationKeyFile::from_bytes(&file.to_bytes().unwrap()).is_ok()
-    };
-    assert!(is_valid(|_| ()));
-    assert!(is_valid(|file| file.log_rows[7] = 23));
-    assert!(!is_valid(|file| file.log_rows[7] = 24));
-    assert!(!is_valid(|file| file.log_rows[7] = 0));
+    for parameters in [LARGE, BOUNDED] {
+        let is_valid = |change: Change| {
+            let mut file = VerificationKeyFile::from_bytes(&key(&matrices())).unwrap();
+            file.format = parameters.format;
+            change(&mut file);
+            VerificationKeyFile::from_bytes(&file.to_bytes().unwrap()).is_ok()
+        };
+        assert!(is_valid(|_| ()));
+        assert!(is_valid(|file| file.log_rows[7] = 23));
+        assert!(!is_valid(|file| file.log_rows[7] = 24));
+        assert!(!is_valid(|file| file.log_rows[7] = 0));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
 use super::super::config::{MAX_LOG_ROWS, Val};
+use super::KeyFormat;
 use crate::BackendError;
 
 /// Maximum number of entries of the function table.
@@ -14,6 +15,10 @@ const MAX_ENTRIES: u64 = 1 << 21;
 /// that of its embeddings has an entry for each value that their sum could have if several tokens
 /// were chosen at once. As many as a table has rows.
 const MAX_LARGE_ENTRIES: u64 = 1 << (MAX_LOG_ROWS + 1);
+
+/// Largest bounded quotient of a clamp, divided by the largest value that the clamp keeps. Values
+/// beyond the sample saturate, so quotients somewhat beyond the clamp are usual.
+const BOUND: i64 = 4;
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +65,8 @@ pub(super) struct Functions {
     tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
     /// Maximum number of entries.
     limit: u64,
+    /// Whether clamps have a limited interval of quotients.
+    is_bounded: bool,
 }
 
 /// All entries of all functions, one row each.
@@ -72,7 +79,7 @@ pub(in super::super) struct FunctionTable {
 }
 
 impl Functions {
-    pub(super) fn new(circuit: &Circuit, is_large: bool) -> Result<Self, BackendError> {
+    pub(super) fn new(circuit: &Circuit, format: KeyFormat) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
             StageKind::Linear(_)
@@ -86,8 +93,9 @@ impl Functions {
             (Function::Zero, (ZERO, zero)),
             (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
         ]);
-        let limit = if is_large { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
-        let functions = Self { known, tables: BTreeMap::new(), limit };
+        let limit = if format.is_large() { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
+        let is_bounded = format.is_bounded();
+        let functions = Self { known, tables: BTreeMap::new(), limit, is_bounded };
         functions.check()?;
         Ok(functions)
     }
@@ -107,8 +115,15 @@ impl Functions {
             Clamp::Signed(bits) => (false, bits),
         };
         let shift = rescale.shift;
+        let mut quotients = rescale.quotients(sums);
+        if self.is_bounded {
+            // A sum with another quotient has no proof.
+            let bound = BOUND << bits;
+            let bounded = |quotient: i64| quotient.clamp(-bound, bound - 1);
+            quotients = Range { low: bounded(quotients.low), high: bounded(quotients.high) };
+        }
         let (quotient, quotients) =
-            self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
+            self.add(Function::Clamp { shift, unsigned, bits }, quotients)?;
         let divisor = 1_i64 << shift;
         // All pairs of quotient and remainder give distinct field elements, so a sum has only one.
         // This follows from the limit on the sums' magnitude and the order of the field; soundness

@@ -4,7 +4,8 @@ use taonet_proof_core::circuit::{Circuit, StageKind};
 
 use super::super::air::Tile;
 use super::super::config::{
-    HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters, TILES,
+    BOUNDED, HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters,
+    TILES,
 };
 use super::equations::saving;
 use super::polynomials::Polynomials;
@@ -32,8 +33,12 @@ pub(in super::super) enum KeyFormat {
         has_polynomials: bool,
     },
     /// Like [`Self::Polynomials`], but tables may have as many rows as those of [`LARGE`]: format
-    /// 6.
+    /// 6, which no new key has.
     Large,
+    /// Like [`Self::Large`], but a clamp has no entry for quotients far beyond its interval: format
+    /// 8. Most circuits never compute such values, for which the worst weights would need the worst
+    /// inputs, and the function table of a language model would have no room for them.
+    Bounded,
     /// Proofs hide the value columns, the inputs among them: format 7.
     HidingInputs {
         /// Whether stages are products of polynomials where that is cheaper than tiles.
@@ -46,7 +51,7 @@ impl KeyFormat {
     pub(in super::super) const fn has_polynomials(self) -> bool {
         match self {
             Self::Tiles => false,
-            Self::Polynomials | Self::Large => true,
+            Self::Polynomials | Self::Large | Self::Bounded => true,
             Self::Hiding { has_polynomials } | Self::HidingInputs { has_polynomials } => {
                 has_polynomials
             }
@@ -65,7 +70,12 @@ impl KeyFormat {
 
     /// Whether tables may have as many rows as those of [`LARGE`].
     pub(in super::super) const fn is_large(self) -> bool {
-        matches!(self, Self::Large)
+        matches!(self, Self::Large | Self::Bounded)
+    }
+
+    /// Whether clamps have a limited interval of quotients.
+    pub(super) const fn is_bounded(self) -> bool {
+        matches!(self, Self::Bounded)
     }
 
     /// Returns the format of a finished layout. `has_polynomials` is whether any stage has become a
@@ -86,6 +96,7 @@ impl KeyFormat {
             Self::Polynomials => &POLYNOMIALS,
             Self::Hiding { .. } => &HIDING,
             Self::Large => &LARGE,
+            Self::Bounded => &BOUNDED,
             Self::HidingInputs { .. } => &HIDING_INPUTS,
         }
     }
@@ -150,7 +161,7 @@ impl Method {
             size = LinearSize::new(circuit, tile);
         }
         let is_large = size.kernel_rows > 1 << MAX_LOG_ROWS;
-        let format = if is_large { KeyFormat::Large } else { KeyFormat::Polynomials };
+        let format = if is_large { KeyFormat::Bounded } else { KeyFormat::Polynomials };
         Self { tile, format }
     }
 

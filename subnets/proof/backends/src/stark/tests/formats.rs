@@ -1,11 +1,11 @@
-//! Keys of format 4, which no later version changes, and of format 6.
+//! Keys of format 4, which no later version changes, and of formats 6 and 8.
 
 use taonet_proof_core::network::Matrices;
 use taonet_testing::is_exhaustive;
 
-use super::super::config::{LARGE, POLYNOMIALS};
+use super::super::config::{BOUNDED, LARGE, POLYNOMIALS};
 use super::*;
-use crate::testing::{moved, small, table};
+use crate::testing::{matrices, moved, small, table};
 
 const fn rescale(shift: u8) -> Rescale {
     Rescale { shift, clamp: Clamp::Signed(8) }
@@ -161,6 +161,58 @@ fn keys_of_large_circuits_have_a_format_of_their_own() {
     }
 }
 
+/// The key of a product of two inputs whose quotients are bounded.
+fn bounded_product() -> (Network, Vec<u8>) {
+    let rescale = Rescale { shift: 2, clamp: Clamp::Signed(4) };
+    let sizes = Matrices { count: 1, rows: 1, inner: 1, columns: 1 };
+    let network = matrices(sizes, Some(rescale));
+    let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
+    (network, key)
+}
+
+/// A clamp to -16..=15 has quotients in -64..=63, of up to 16 256 that the inputs could have.
+#[test]
+fn bounded_clamps_have_few_entries() {
+    let (network, key) = bounded_product();
+    assert_eq!(u32::from(key[0]), BOUNDED.format);
+    let circuit = network.lower().unwrap();
+    let used = |format| {
+        let plan = Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
+        plan.functions.used()
+    };
+    let removed = used(KeyFormat::Large) - used(KeyFormat::Bounded);
+    // No product is negative.
+    assert_eq!(removed, (255 * 255 + 2) / 4 - 63);
+    Stark.check_key(&circuit, &key).unwrap();
+    let mut key_of_format_6 = key.clone();
+    key_of_format_6[0] = LARGE.format as u8;
+    assert!(Stark.check_key(&circuit, &key_of_format_6).is_err());
+}
+
+#[test]
+fn values_far_beyond_a_bounded_clamp_have_no_proof() {
+    let (network, key) = bounded_product();
+    let circuit = Arc::new(network.lower().unwrap());
+    let keys = Keys { proving: Vec::new(), verification: key.clone() };
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: Hotkey::from_bytes([1; 32]),
+        circuit: network.digest().unwrap(),
+        verification_key: Digest::of(&key),
+    };
+    let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
+    // The last one saturates.
+    for (inputs, output) in [([3, 5], 4), ([10, 25], 15)] {
+        let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+        assert_eq!(outputs, [output]);
+        let binding = binding.clone();
+        let statement = Statement { binding, inputs: inputs.to_vec(), outputs };
+        assert_eq!(Stark.verifier(&key).unwrap().verify(&statement, &proof), Ok(()));
+    }
+    let error = prover.prove(&[16, 16], &binding).map(|_| ()).unwrap_err();
+    assert!(matches!(error, BackendError::Unprovable { layer: 2, value: 64 }), "{error}");
+}
+
 /// 151 million weights, for which `TAONET_TEST_ALL` needs 5 GB of memory: those of nine matrices,
 /// and 16 positions. 2^22 rows have room for 134 million.
 #[test]
@@ -180,7 +232,7 @@ fn networks_with_more_weights_than_other_formats_permit_are_large() {
     drop(network);
     let plan = Plan::new(&circuit).unwrap();
     let method = plan.method;
-    assert!(method.format.is_large());
+    assert_eq!(method.format, KeyFormat::Bounded);
     assert_eq!(plan.log_rows.iter().max(), Some(&23));
     drop(plan);
     let Err(error) =

@@ -33,6 +33,7 @@ impl Quantiser<'_> {
             Some(true) => (self.fine_bits(), 0),
             _ => (self.options.activation_bits, 0),
         };
+        let default_bits = default_bits.max(self.min_bits(tensor));
         (self.with_extra(tensor, default_bits), headroom)
     }
 
@@ -137,7 +138,11 @@ impl Quantiser<'_> {
             return Err(QuantiseError::Rounded { node: index });
         }
         // The values of the last layer cost nothing more if they are finer.
-        let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
+        let bits = if self.is_output(index + 1) {
+            MAX_BITS
+        } else {
+            self.summed_bits(index + 1).unwrap_or(self.bits(index + 1).0)
+        };
         let integer_bits = match function.table_magnitude() {
             // The columns of a table get one scale, and other inputs can choose other rows.
             Some(magnitude) => integer_bits(magnitude),
@@ -225,7 +230,8 @@ impl Quantiser<'_> {
             .and_then(|node| node.inputs.first())
             .copied()
             .unwrap_or_default();
-        let bits = self.with_extra(tensor, self.fine_bits());
+        let argument_bits = self.fine_bits().max(self.min_bits(tensor));
+        let bits = self.with_extra(tensor, argument_bits);
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
         let is_exact =
@@ -321,7 +327,7 @@ impl Quantiser<'_> {
     }
 
     /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
-    fn scaled(
+    pub(super) fn scaled(
         &mut self,
         index: usize,
         tensor: Tensor,
