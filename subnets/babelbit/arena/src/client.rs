@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, PeerError, SignedClient, Signer};
@@ -38,7 +37,8 @@ pub use registry::RegistryError;
 use crate::ArenaSettings;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerAddress, MinerConnection, MinerEntry,
+    AddressPolicy, ArenaUnavailable, ListArenaMiners, Miner, MinerAddress, MinerConnection,
+    MinerEntry,
 };
 use taonet_service::Sleeper;
 use taonet_service::{MonotonicClock, monotonic_clock};
@@ -198,6 +198,18 @@ impl Arena {
         Ok(connected.collect())
     }
 
+    /// Returns the function that lists the miners in a runner.
+    pub fn into_list(self) -> ListArenaMiners {
+        Arc::new(move |registered| {
+            let arena = self.clone();
+            async move {
+                let miners = arena.miners(&registered).await;
+                miners.map_err(|error| ArenaUnavailable(Box::new(error)))
+            }
+            .boxed()
+        })
+    }
+
     /// Polls until all miners are ready or the timeout expires.
     async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
         let settings = &self.config.settings;
@@ -334,18 +346,6 @@ impl Arena {
             &self.config.predict_path,
             pod,
         ))
-    }
-}
-
-impl ArenaMiners for Arena {
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
-        async {
-            Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error)))
-        }
-        .boxed()
     }
 }
 

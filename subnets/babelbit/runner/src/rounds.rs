@@ -64,15 +64,11 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// Pause after any other authentication failure.
 const PAUSE_AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
-/// Source of the arena's miners.
-pub trait ArenaMiners: Send + Sync {
-    /// Lists the arena miners that are ready, restricted to the `registered` miners of the
-    /// metagraph.
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
-}
+/// Function that lists the arena miners that are ready, restricted to those registered miners of
+/// the metagraph that it gets. `M` is the kind of miner of the contest.
+pub type ListArenaMiners<M = Miner> = Arc<
+    dyn Fn(Vec<MinerEntry>) -> BoxFuture<'static, Result<Vec<M>, ArenaUnavailable>> + Send + Sync,
+>;
 
 /// The arena's list of miners is unavailable.
 #[derive(Debug, thiserror::Error)]
@@ -171,8 +167,8 @@ pub struct RoundsParts {
     pub miners: MinerSource,
     /// Function that creates connections to miners.
     pub connect: ConnectMiner,
-    /// Source of the arena's miners; `None` disables arena rounds.
-    pub arena: Option<Arc<dyn ArenaMiners>>,
+    /// Function that lists the arena's miners; `None` disables arena rounds.
+    pub arena: Option<ListArenaMiners>,
     /// Function that orders the miners; a round selects the first ones, up to its maximum.
     pub shuffle: Shuffle,
     /// Observer of a round's events.

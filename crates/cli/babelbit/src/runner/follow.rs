@@ -8,7 +8,7 @@ use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
-    ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
+    RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
 };
 use taonet_babelbit_workers::Workers;
 use taonet_cli_base::context::Context;
@@ -106,7 +106,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         chain,
         miners,
         connect,
-        arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
+        arena: arena.map(Arena::into_list),
         shuffle: random_order(),
         observer: Arc::new(()),
         on_round: round_printer(context),

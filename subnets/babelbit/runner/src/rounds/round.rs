@@ -14,8 +14,8 @@ use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
 use super::schedule::{DueRound, Retry};
 use super::{
-    ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle,
-    auth_pause,
+    ArenaUnavailable, ConnectMiner, ListArenaMiners, MinerSource, PlayedRound, RoundPlayer,
+    Shuffle, auth_pause,
 };
 use crate::events::RunObserver;
 use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
@@ -164,7 +164,7 @@ pub(super) struct SpeechRounds {
     pub(super) chain: Arc<ChainView>,
     pub(super) miners: MinerSource,
     pub(super) connect: ConnectMiner,
-    pub(super) arena: Option<Arc<dyn ArenaMiners>>,
+    pub(super) arena: Option<ListArenaMiners>,
     pub(super) shuffle: Shuffle,
     pub(super) observer: Arc<dyn RunObserver>,
     /// Play settings of arena rounds.
@@ -226,7 +226,7 @@ impl SpeechRounds {
         let mut entries = self.miners.registered(&self.chain).await?;
         if contest == ChallengeType::Arena {
             return match &self.arena {
-                Some(arena) => Ok(arena.miners(&entries).await?),
+                Some(list) => Ok(list(entries).await?),
                 None => Ok(Vec::new()),
             };
         }

@@ -189,7 +189,7 @@ struct World {
     max_miners: usize,
     shuffle: Shuffle,
     listed: Option<Vec<MinerEntry>>,
-    arena: Option<Arc<dyn ArenaMiners>>,
+    arena: Option<ListArenaMiners>,
     connect_chain: Option<ConnectChain>,
 }
 

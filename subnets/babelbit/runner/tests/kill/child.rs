@@ -18,10 +18,9 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner,
-    MinerConnection, MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport,
-    Rounds, RoundsParts, RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings,
-    random_order,
+    AddressPolicy, ArenaSchedule, CallError, ChainView, ListArenaMiners, Miner, MinerConnection,
+    MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport, Rounds,
+    RoundsParts, RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings, random_order,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::{NetUid, Uid};
@@ -102,7 +101,7 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
         chain: ChainView::new(GatewayClient::new(gateway, None, LONG).unwrap(), NetUid(59), None),
         miners: MinerSource::Listed((0..MINERS).map(entry).collect()),
         connect: Arc::new(move |entry| Ok(main.connection(entry.uid))),
-        arena: Some(Arc::new(Contest { name: ChallengeType::Arena, directory })),
+        arena: Some(list_all(Contest { name: ChallengeType::Arena, directory })),
         shuffle: random_order(),
         observer: Arc::new(()),
         on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
@@ -159,19 +158,17 @@ impl Contest {
     }
 }
 
-impl ArenaMiners for Contest {
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+/// Lists all registered miners.
+fn list_all(arena: Contest) -> ListArenaMiners {
+    Arc::new(move |registered| {
         let miner = |entry: &MinerEntry| Miner {
             key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
             name: None,
-            connection: self.connection(entry.uid),
+            connection: arena.connection(entry.uid),
         };
-        let miners = registered.iter().map(miner).collect();
+        let miners: Vec<Miner> = registered.iter().map(miner).collect();
         async move { Ok(miners) }.boxed()
-    }
+    })
 }
 
 /// A miner that returns every frame after a delay and records each session. The last miner refuses
