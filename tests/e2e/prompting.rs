@@ -3,6 +3,8 @@
 // The published address of its miner exists on Linux only.
 #[cfg(target_os = "linux")]
 mod evidence;
+#[cfg(target_os = "linux")]
+mod kills;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
