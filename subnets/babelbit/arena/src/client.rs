@@ -40,8 +40,7 @@ use taonet_babelbit_runner::{
     AddressPolicy, ArenaUnavailable, ListArenaMiners, Miner, MinerAddress, MinerConnection,
     MinerEntry,
 };
-use taonet_service::Sleeper;
-use taonet_service::{MonotonicClock, monotonic_clock};
+use taonet_service::{MonotonicClock, Sleeper, monotonic_clock, sleeper};
 
 use auth::Tokens;
 #[cfg(test)]
@@ -88,10 +87,7 @@ pub struct ArenaTime {
 
 impl Default for ArenaTime {
     fn default() -> Self {
-        Self {
-            now: monotonic_clock(),
-            sleeper: Arc::new(|pause| Box::pin(tokio::time::sleep(pause))),
-        }
+        Self { now: monotonic_clock(), sleeper: sleeper() }
     }
 }
 

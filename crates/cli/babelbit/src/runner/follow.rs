@@ -16,9 +16,7 @@ use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
-use taonet_service::Shutdown;
-use taonet_service::Sleeper;
-use taonet_service::system_clock;
+use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_wallet::Keypair;
 
 use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy, run_paths};
@@ -88,7 +86,6 @@ pub(super) async fn run_rounds(
 
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
-    let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
     let predict = (config.predict_endpoint.as_str(), config.play.max_response_bytes(MAX_CHANNELS));
     let arena = config
         .rounds
@@ -111,7 +108,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         observer: Arc::new(()),
         on_round: round_printer(context),
         clock: system_clock(),
-        sleeper,
+        sleeper: sleeper(),
     };
     Ok(Rounds::new(parts, settings).await?)
 }
