@@ -19,6 +19,7 @@
 mod guard;
 mod model;
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -157,10 +158,7 @@ impl Shortener {
             Ok(shorter) => shorter,
             Err(rejection) => {
                 if rejection.is_failure() {
-                    tracing::warn!(
-                        error = &rejection as &dyn std::error::Error,
-                        "language model failed"
-                    );
+                    tracing::warn!(error = &rejection as &dyn Error, "language model failed");
                 } else {
                     tracing::debug!(reason = %rejection, phrase = phrase.join(" "), "phrase not shortened");
                 }

@@ -401,12 +401,6 @@ impl Rounds {
     }
 }
 
-impl std::fmt::Debug for Rounds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rounds").field("schedule", &self.schedule).finish_non_exhaustive()
-    }
-}
-
 /// Returns the pause after an authentication failure.
 fn auth_pause(error: &EngineError) -> Duration {
     if error.is_permanent_auth() { PAUSE_AFTER_REFUSAL } else { PAUSE_AFTER_AUTH_FAILURE }

@@ -322,12 +322,6 @@ impl Outbox {
     }
 }
 
-impl std::fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 /// Why an attempt failed.
 enum AttemptFailure {
     Submit(SubmitError),
