@@ -127,7 +127,7 @@ impl Recorder {
                 // does.
                 Ok(keeps_samples) => task_miners.set_keeps_samples(keeps_samples),
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn Error, "failed to store an answer")
+                    tracing::error!(error = &error as &dyn Error, "failed to store an answer");
                 }
             }
         }
