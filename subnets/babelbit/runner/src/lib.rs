@@ -78,8 +78,8 @@ pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport
 pub use rounds::{
     ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner,
     DueRound, ListArenaMiners, LoopParts, MinerSource, PlayedRound, RoundError, RoundObserver,
-    RoundPlayer, RoundReport, Rounds, RoundsParts, RoundsSettings, ScheduleSettings, Shuffle,
-    announced_miners, random_order, registered_miners,
+    RoundPlayer, RoundReport, Rounds, ScheduleSettings, Shuffle, SpeechRounds, announced_miners,
+    random_order, registered_miners,
 };
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};

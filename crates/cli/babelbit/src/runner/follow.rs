@@ -8,7 +8,7 @@ use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
-    RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
+    LoopParts, RoundObserver, Rounds, Runner, SpeechRounds, random_order,
 };
 use taonet_babelbit_workers::Workers;
 use taonet_cli_base::context::Context;
@@ -93,24 +93,28 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         .enabled
         .then(|| arena(&config, &keypair, external_ip, predict))
         .transpose()?;
-    let settings = RoundsSettings {
-        schedule: config.rounds.schedule(),
-        arena_play: config.rounds.arena_play(&config.play),
-    };
-    let parts = RoundsParts {
+    let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
+    let player = SpeechRounds {
         runner,
-        engine,
-        chain,
+        engine: engine.clone(),
+        chain: Arc::clone(&chain),
         miners,
         connect,
         arena: arena.map(Arena::into_list),
         shuffle: random_order(),
         observer: Arc::new(()),
+        arena_play: config.rounds.arena_play(&config.play),
+    };
+    let parts = LoopParts {
+        player: Arc::new(player),
+        ledger,
+        engine,
+        chain,
         on_round: round_printer(context),
         clock: system_clock(),
         sleeper: sleeper(),
     };
-    Ok(Rounds::new(parts, settings).await?)
+    Ok(Rounds::new(parts, config.rounds.schedule()).await?)
 }
 
 /// Creates a client of the arena, whose miners have this predict route and maximum size of a

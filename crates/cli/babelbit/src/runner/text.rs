@@ -218,7 +218,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
             clock: system_clock(),
             sleeper: sleeper(),
         };
-        run_rounds(Rounds::with_player(parts, schedule).await?, outbox, readiness, &shutdown).await
+        run_rounds(Rounds::new(parts, schedule).await?, outbox, readiness, &shutdown).await
     })
 }
 

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::*;
 use crate::testing::{RecordedRequest, ScriptedMiner, Step, TextScorer};
-use crate::{ChallengeState, RunPaths, RunnerSettings};
+use crate::{ChallengeState, PlaySettings, RunPaths, Runner, RunnerSettings};
 use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_engine::client::EngineOptions;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
@@ -185,12 +185,18 @@ struct World {
     /// Seconds since the Unix epoch.
     time: watch::Sender<u64>,
     waits: Arc<Mutex<Vec<u64>>>,
-    settings: RoundsSettings,
+    settings: Settings,
     max_miners: usize,
     shuffle: Shuffle,
     listed: Option<Vec<MinerEntry>>,
     arena: Option<ListArenaMiners>,
     connect_chain: Option<ConnectChain>,
+}
+
+/// Settings of the loop, and of its player.
+struct Settings {
+    schedule: ScheduleSettings,
+    arena_play: PlaySettings,
 }
 
 /// A running round loop, and the channel on which it reports its rounds.
@@ -270,7 +276,7 @@ impl World {
             miner: parrot(),
             time: watch::channel(1_000_000).0,
             waits: Arc::default(),
-            settings: RoundsSettings { schedule, arena_play: PlaySettings::default() },
+            settings: Settings { schedule, arena_play: PlaySettings::default() },
             max_miners: 256,
             shuffle: Arc::new(<[MinerEntry]>::reverse),
             listed: None,
@@ -288,7 +294,7 @@ impl World {
         })
     }
 
-    async fn parts(&self) -> (RoundsParts, mpsc::UnboundedReceiver<RoundReport>) {
+    async fn parts(&self) -> (LoopParts, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
         let options = EngineOptions {
             sleeper: self.sleeper(),
@@ -302,11 +308,15 @@ impl World {
         let [engine, gateway] = &self.urls;
         let gateway = GatewayClient::new(gateway, None, Duration::from_secs(2)).unwrap();
         let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
-        let parts = RoundsParts {
-            runner: Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap(),
-            engine: EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options)
-                .unwrap(),
-            chain: ChainView::new(gateway, NETUID, self.connect_chain.clone()),
+        let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+        let engine =
+            EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options).unwrap();
+        let chain = Arc::new(ChainView::new(gateway, NETUID, self.connect_chain.clone()));
+        let ledger = Arc::clone(runner.ledger());
+        let player = SpeechRounds {
+            runner,
+            engine: engine.clone(),
+            chain: Arc::clone(&chain),
             miners: match &self.listed {
                 Some(listed) => MinerSource::Listed(listed.clone()),
                 None => MinerSource::Metagraph(AddressPolicy::default()),
@@ -315,6 +325,13 @@ impl World {
             arena: self.arena.clone(),
             shuffle: Arc::clone(&self.shuffle),
             observer: Arc::new(()),
+            arena_play: self.settings.arena_play.clone(),
+        };
+        let parts = LoopParts {
+            player: Arc::new(player),
+            ledger,
+            engine,
+            chain,
             on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
             sleeper: self.sleeper(),
@@ -324,7 +341,7 @@ impl World {
 
     async fn start(&self) -> Running {
         let (parts, reports) = self.parts().await;
-        let mut rounds = Rounds::new(parts, self.settings.clone()).await.unwrap();
+        let mut rounds = Rounds::new(parts, self.settings.schedule.clone()).await.unwrap();
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         shutdown.spawn("rounds", async move { rounds.run(&stop).await });
@@ -403,7 +420,7 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     running.stop().await;
 
     let (parts, _) = world.parts().await;
-    let ledger = parts.runner.ledger();
+    let ledger = parts.ledger;
     let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
     assert_eq!(
         (solo.main_challenge_uid.as_deref(), solo.state),
