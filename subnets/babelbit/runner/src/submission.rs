@@ -104,12 +104,6 @@ impl Outbox {
         Ok(Self { ledger, api, storage, settings, clock: system_clock() })
     }
 
-    /// Replaces the clock.
-    #[must_use]
-    pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
-    }
-
     /// Submits queued files until shutdown. Requeues refused files at startup and every hour, since
     /// the cause may be gone: for example, a clock has been corrected or a validator admitted. A
     /// restart repeats in-flight submissions.
