@@ -27,8 +27,8 @@ use super::judge::JudgeArgs;
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
 pub struct ValidatorArgs {
-    /// Questions: a .jsonl, .parquet, .txt or .md file, a directory of such files, the URL of a file,
-    /// such as at an IPFS gateway, or hub:OWNER/NAME/FILE of the Hugging Face hub
+    /// Questions: a .jsonl, .parquet, .txt or .md file, a directory of such files, the URL of a
+    /// file, such as at an IPFS gateway, or hub:OWNER/NAME/FILE of the Hugging Face hub
     #[arg(long, value_name = "PATH|URL")]
     questions: String,
     /// SHA-256 of the file at the URL in --questions [default: that of the CID in the URL]

@@ -1,14 +1,11 @@
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Json, Response};
+use axum::response::{IntoResponse as _, Json};
 use axum::routing::post;
-use axum::{Router, body::Body};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
@@ -31,6 +28,9 @@ mod chain_faults;
 mod engine_faults;
 mod miners;
 mod resumed;
+mod script;
+
+use script::{Fault, Script};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);
@@ -41,80 +41,6 @@ struct Beeper;
 impl Synthesizer for Beeper {
     fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
-    }
-}
-
-/// Scripted fault of a service.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Status(u16),
-    Text(&'static str),
-    /// Rate limit, with a retry hint.
-    Wait(u32),
-    /// Truncates the body.
-    Truncated,
-    /// Never responds.
-    Silent,
-}
-
-impl Fault {
-    async fn answer(self) -> Response {
-        match self {
-            Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-            Self::Text(text) => ([("content-type", "application/json")], text).into_response(),
-            Self::Wait(seconds) => {
-                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())])
-                    .into_response()
-            }
-            Self::Truncated => {
-                let parts = [Ok("{\"block\": "), Err(std::io::Error::other("cut"))];
-                Response::builder()
-                    .header("content-length", 100)
-                    .body(Body::from_stream(futures::stream::iter(parts)))
-                    .unwrap()
-            }
-            Self::Silent => std::future::pending().await,
-        }
-    }
-}
-
-/// Queued faults per route.
-type Faults = Vec<(&'static str, VecDeque<Fault>)>;
-
-/// Queued faults and received requests of a service.
-#[derive(Clone, Default)]
-struct Script {
-    faults: Arc<Mutex<Faults>>,
-    requested_paths: Arc<Mutex<Vec<String>>>,
-}
-
-impl Script {
-    /// Queues faults for the next requests of a route.
-    fn fail(&self, path: &'static str, faults: &[Fault]) {
-        self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));
-    }
-
-    fn asked(&self, path: &str) -> usize {
-        self.requested_paths.lock().unwrap().iter().filter(|requested| *requested == path).count()
-    }
-
-    fn take(&self, path: &str) -> Option<Fault> {
-        self.requested_paths.lock().unwrap().push(path.to_owned());
-        let mut faults = self.faults.lock().unwrap();
-        faults
-            .iter_mut()
-            .filter(|(fault_path, _)| *fault_path == path)
-            .find_map(|(_, faults)| faults.pop_front())
-    }
-
-    fn with_faults(&self, routes: Router) -> Router {
-        let intercept = |State(script): State<Self>, request: Request, next: Next| async move {
-            match script.take(request.uri().path()) {
-                Some(fault) => fault.answer().await,
-                None => next.run(request).await,
-            }
-        };
-        routes.layer(middleware::from_fn_with_state(self.clone(), intercept))
     }
 }
 
