@@ -3,6 +3,8 @@
 // The published address of its miner exists on Linux only.
 #[cfg(target_os = "linux")]
 mod evidence;
+#[cfg(target_os = "linux")]
+mod kills;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::chain::{ALICE, BABELBIT, BOB, Chain};
-use crate::support::{Daemon, document, refusal, stderr, tao, write_checkpoint};
+use crate::support::{Daemon, Terminal, document, refusal, stderr, tao, write_checkpoint};
 
 const QUESTION: &str = "What is the capital of Texas?";
 
@@ -282,13 +284,40 @@ fn tokens_of_a_model_are_streamed() {
     let streamed = prompt(&chain, address, &["--stream"]);
     assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), complete, "{}", stderr(&streamed));
 
-    // A busy machine is slower at times: the fastest run counts.
-    let fastest = (0..5).map(|_| first_token(&chain, address)).min().unwrap();
-    println!("first token {fastest:?} after the start of the program");
-    // A debug build can be many times slower.
-    if !cfg!(debug_assertions) {
-        assert!(fastest < Duration::from_millis(300), "first token after {fastest:?}");
+    // Other tests keep the machine busy at times, so that some runs are slower.
+    let times: Vec<Duration> = (0..20).map(|_| first_token(&chain, address)).collect();
+    assert!(
+        times.iter().any(|time| *time < Duration::from_millis(300)),
+        "first tokens after {times:?}"
+    );
+}
+
+/// Without a terminal or with `--limit`, the best completion of all miners is printed.
+#[test]
+fn completion_is_streamed_to_a_terminal() {
+    let chain = chain_with_permit();
+    let answers = chain.path("answers.jsonl");
+    let answer = "The capital of Texas is Austin.";
+    let line = format!("{{\"question\": \"{QUESTION}\", \"answer\": \"{answer}\"}}\n");
+    std::fs::write(&answers, line).unwrap();
+    let miner = start_miner(&chain, "--canned", &answers);
+    let address = miner.url().split_once("://").unwrap().1;
+    // The miner twice.
+    let line = format!("{BOB}@{address}\n");
+    for (extra_args, miners) in [(&[][..], 1), (&["--limit", "2"], 2)] {
+        let mut command = prompt_command(&chain, address);
+        std::fs::write(chain.path("miners.txt"), line.repeat(2)).unwrap();
+        command.args(extra_args);
+        let mut terminal = Terminal::start(command);
+        terminal.expect(answer);
+        terminal.expect(&format!("the best of {miners},"));
+        let (status, screen) = terminal.finish();
+        assert!(status.success(), "{screen}");
     }
+    let mut command = prompt_command(&chain, address);
+    std::fs::write(chain.path("miners.txt"), line.repeat(2)).unwrap();
+    let piped = command.output().unwrap();
+    assert!(stderr(&piped).contains("the best of 2,"), "{}", stderr(&piped));
 }
 
 /// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.

@@ -11,6 +11,7 @@
 //!   time between two blocks of the chain.
 //! - [`atomic_write`]: replaces a file atomically: readers find the old bytes or the new ones, even
 //!   after a power cut. [`Access::Owner`] restricts the file to its owner, for keys and tokens.
+//! - [`read_bounded`]: reads a file up to a maximum size.
 //! - [`lock_file`]: an exclusive lock that ends with the process, so that two daemons do not share
 //!   a state directory.
 //!
@@ -39,11 +40,13 @@
 //! `taonet-http`, and by most crates that keep state in files or read the time.
 
 mod atomic;
+mod bounded;
 mod clock;
 mod lock;
 mod shutdown;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
+pub use bounded::read_bounded;
 pub use clock::{
     BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, sleeper, system_clock, unix_time,
 };

@@ -10,7 +10,7 @@
 //! | `policy` | decision of an epoch: whether it is due, and which weights are submitted without scores |
 //!
 //! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them),
-//! and with a signer also [`signer::SigningPolicy`] (which texts of its protocols are signed);
+//! and with a signer passes a [`signer::SigningPolicy`] (which texts of its protocols are signed);
 //! everything else is here:
 //!
 //! ```

@@ -41,7 +41,7 @@ pub struct SignerConfig {
     /// Delay between two attempts.
     pub retry_delay: Duration,
     /// Policy that decides which texts are signed.
-    pub policy: Box<dyn SigningPolicy>,
+    pub policy: SigningPolicy,
     /// Audit log of signed texts and requested weight submissions.
     pub audit: AuditLog,
 }

@@ -142,7 +142,8 @@ fn guide_of_text_prompting_works() {
             ["tao", "prompt", ..] => guide.run(&line, &own),
             ["tao", "prompting", "explain" | "state", ..] => guide.run(&line, &[]),
             // Tests of the crate download questions.
-            ["tao", "prompting", "validator", ..] if line.contains("https://") => {}
+            ["tao", "prompting", "validator", ..]
+                if ["https://", " hub:"].iter().any(|origin| line.contains(origin)) => {}
             ["tao", "prompting", "validator", ..] => {
                 validators += 1;
                 guide.validate(

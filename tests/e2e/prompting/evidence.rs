@@ -12,10 +12,10 @@ use crate::chain::{BABELBIT, BOB, Chain};
 use crate::outputs::check_keys;
 use crate::support::{Daemon, Running, document, free_address, refusal, stderr, tao};
 
-const ANSWER: &str = "The capital of Texas is Austin.";
+pub(super) const ANSWER: &str = "The capital of Texas is Austin.";
 
 /// Starts Bob's miner at a published address: not 127.0.0.1, which the chain rejects.
-fn start_miner(chain: &Chain) -> Daemon {
+pub(super) fn start_miner(chain: &Chain) -> Daemon {
     let (answers, log) = (chain.path("answers.jsonl"), chain.path("replay.log"));
     fs::write(
         &answers,
@@ -29,7 +29,7 @@ fn start_miner(chain: &Chain) -> Daemon {
 }
 
 /// Starts Alice's validator, with a step each second.
-fn start_validator(chain: &Chain, state: &Path) -> Running {
+pub(super) fn start_validator(chain: &Chain, state: &Path) -> Running {
     let questions = chain.path("questions.jsonl");
     fs::write(&questions, "{\"question\": \"What is the capital of Texas?\"}\n").unwrap();
     let mut validator = neuron(chain, "validator", "//Alice");
@@ -56,7 +56,7 @@ fn printed(output: &Output) -> String {
 }
 
 /// Waits until a miner has completed so many questions, and returns its explained score.
-fn explained(miner: &str, state: &Path, questions: usize) -> Value {
+pub(super) fn explained(miner: &str, state: &Path, questions: usize) -> Value {
     let start = Instant::now();
     loop {
         // Before the first step there is no score.

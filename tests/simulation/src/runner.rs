@@ -12,9 +12,9 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, CallError, ChainView, MinerConnection, MinerEntry, MinerSource, PlaySettings,
-    PredictCall, ReplyScorer, Rounds, RoundsParts, RoundsSettings, RunPaths, Runner,
-    RunnerSettings, ScheduleSettings,
+    AddressPolicy, CallError, ChainView, LoopParts, MinerConnection, MinerEntry, MinerSource,
+    PlaySettings, PredictCall, ReplyScorer, Rounds, RunPaths, Runner, RunnerSettings,
+    ScheduleSettings, SpeechRounds,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::Uid;
@@ -35,15 +35,25 @@ pub(crate) async fn runner(incarnation: Incarnation, services: Services) -> anyh
     let outbox =
         Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&keypair), None, outbox_settings)?;
     let gateway = GatewayClient::new(&services.gateway, None, Duration::from_secs(30))?;
-    let parts = RoundsParts {
+    let engine = EngineClient::new(services.engine.as_str(), keypair, EngineOptions::default())?;
+    let (ledger, chain) =
+        (Arc::clone(runner.ledger()), Arc::new(ChainView::new(gateway, NETUID, None)));
+    let player = SpeechRounds {
         runner,
-        engine: EngineClient::new(services.engine.as_str(), keypair, EngineOptions::default())?,
-        chain: ChainView::new(gateway, NETUID, None),
+        engine: engine.clone(),
+        chain: Arc::clone(&chain),
         miners: MinerSource::Listed((1..=MINERS).map(entry).collect::<anyhow::Result<_>>()?),
         connect: Arc::new(|_| Ok(Arc::new(Echo) as Arc<dyn MinerConnection>)),
         arena: None,
         shuffle: Arc::new(|_| {}),
         observer: Arc::new(()),
+        arena_play: PlaySettings::default(),
+    };
+    let parts = LoopParts {
+        player: Arc::new(player),
+        ledger,
+        engine,
+        chain,
         on_round: Arc::new(|report| {
             crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome));
         }),
@@ -52,9 +62,7 @@ pub(crate) async fn runner(incarnation: Incarnation, services: Services) -> anyh
     };
     let schedule =
         ScheduleSettings { tempo: TEMPO, on_startup: true, solo: false, arena: None, attempts: 3 };
-    let mut rounds =
-        Rounds::new(parts, RoundsSettings { schedule, arena_play: PlaySettings::default() })
-            .await?;
+    let mut rounds = Rounds::new(parts, schedule).await?;
     let shutdown = Shutdown::new();
     tokio::join!(outbox.run(&shutdown), rounds.run(&shutdown));
     Ok(())

@@ -108,7 +108,7 @@ pub(crate) async fn gateway(incarnation: Incarnation, node: Node) -> anyhow::Res
 /// Runs the signer, like `bb signer`.
 pub(crate) async fn signer(incarnation: Incarnation, gateway: Url) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
-    let policy = Box::new(PayloadPolicy::new(keypair.hotkey()));
+    let policy = PayloadPolicy::new(keypair.hotkey()).into_signing_policy();
     let signer = Signer::new(SignerConfig {
         keypair,
         netuid: NETUID,

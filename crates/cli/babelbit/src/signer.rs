@@ -67,11 +67,12 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         )?,
         retries: services.signer_retries,
         retry_delay: services.signer_retry_delay,
-        policy: Box::new(PayloadPolicy {
+        policy: PayloadPolicy {
             prefixes: args.allow_prefix.clone(),
             any: args.sign_anything,
             ..PayloadPolicy::new(hotkey)
-        }),
+        }
+        .into_signing_policy(),
         audit: AuditLog::open(&path).with_context(|| audit_log_failed(&path))?,
     });
     context.block_on(async {

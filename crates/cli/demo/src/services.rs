@@ -145,7 +145,7 @@ async fn start_signer(
         gateway,
         retries,
         retry_delay,
-        policy: Box::new(PayloadPolicy::new(validator.hotkey())),
+        policy: PayloadPolicy::new(validator.hotkey()).into_signing_policy(),
         audit: AuditLog::open(audit)?,
     });
     let url = serve_shown(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown)

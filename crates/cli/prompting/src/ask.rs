@@ -1,6 +1,6 @@
 //! The `tao prompt` command.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ use taonet_wallet::Keypair;
 
 use super::judge::JudgeArgs;
 
+/// Default maximum number of miners.
+const MINERS: u16 = 16;
 /// Error when there is no miner.
 const NO_MINER: &str = "there is no miner to ask";
 
@@ -56,10 +58,11 @@ pub struct PromptArgs {
     /// Ask the miners in this file instead, one HOTKEY@HOST:PORT a line
     #[arg(long, value_name = "FILE", conflicts_with = "netuid")]
     miners: Option<PathBuf>,
-    /// Maximum number of miners to ask
-    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    limit: u16,
-    /// Ask one miner, and print its completion as it arrives
+    /// Maximum number of miners to ask [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    limit: Option<u16>,
+    /// Ask one miner, and print its completion as it arrives; the default on a terminal, unless
+    /// --limit or --json is given
     #[arg(long, conflicts_with = "limit")]
     stream: bool,
     /// Ask the miners that the gate of this validator prefers, by its state directory [default:
@@ -205,14 +208,16 @@ fn parse_miner(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Resul
 
 pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     let conversation = args.conversation()?;
-    if args.stream {
+    let is_for_reader = args.limit.is_none() && !context.json && std::io::stdout().is_terminal();
+    if args.stream || is_for_reader {
         return run_streaming(args, conversation, context);
     }
     let keypair = args.key.load(Some(&args.network))?;
     let judge = Arc::new(args.judge.open(context)?);
     let answers = context.block_on(async {
         let candidates = args.candidates(keypair.hotkey()).await?;
-        let miners = args.choose(candidates, usize::from(args.limit), Some(&judge))?;
+        let miners =
+            args.choose(candidates, usize::from(args.limit.unwrap_or(MINERS)), Some(&judge))?;
         let client = client(keypair, &args.addresses(), args.limits())?;
         Ok(ask(&client, &miners, conversation, args.limits(), judge).await?)
     })?;

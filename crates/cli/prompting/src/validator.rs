@@ -27,8 +27,8 @@ use super::judge::JudgeArgs;
 /// Run a validator: ask questions, reward completions, set weights
 #[derive(Debug, Args)]
 pub struct ValidatorArgs {
-    /// Questions: a .jsonl, .parquet, .txt or .md file, a directory of such files, or the URL of a
-    /// file on a hub of datasets or at an IPFS gateway
+    /// Questions: a .jsonl, .parquet, .txt or .md file, a directory of such files, the URL of a
+    /// file, such as at an IPFS gateway, or hub:OWNER/NAME/FILE of the Hugging Face hub
     #[arg(long, value_name = "PATH|URL")]
     questions: String,
     /// SHA-256 of the file at the URL in --questions [default: that of the CID in the URL]
@@ -128,7 +128,7 @@ impl ValidatorArgs {
 
     /// Opens the questions. Those at a URL are downloaded to the state directory first.
     fn dataset(&self, directory: &Path, context: &Context) -> anyhow::Result<Dataset> {
-        if !self.questions.contains("://") {
+        if !self.questions.contains("://") && !self.questions.starts_with("hub:") {
             if self.questions_sha256.is_some() {
                 let message = "--questions-sha256 is for a URL in --questions\nhint: omit it for a file or directory";
                 return Err(Classified::usage(message));

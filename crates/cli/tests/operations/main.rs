@@ -1,5 +1,5 @@
 //! Checks the deployment files against the program: env.example, compose.yml, systemd units,
-//! packages, Prometheus, Grafana.
+//! packages, Prometheus, Grafana, and those of one's own subnet.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +11,7 @@
 mod compose;
 mod env_example;
 mod monitoring;
+mod own_subnet;
 mod packaging;
 mod units;
 mod versions;

@@ -1,13 +1,8 @@
 use std::error::Error;
 
-/// A policy for the texts that a signer signs. Each subnet permits the texts of its protocols.
-pub trait SigningPolicy: Send + Sync {
-    /// Returns the kind of a permitted text, as used by metrics and the audit log.
-    ///
-    /// # Errors
-    /// [`PayloadRefusal`] when the text must not be signed.
-    fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal>;
-}
+/// A policy for the texts that a signer signs: returns the kind of a permitted text, as used by
+/// metrics and the audit log. Each subnet permits the texts of its protocols.
+pub type SigningPolicy = Box<dyn Fn(&str) -> Result<&'static str, PayloadRefusal> + Send + Sync>;
 
 /// Why a [`SigningPolicy`] refused to sign a text.
 #[derive(Debug, thiserror::Error)]

@@ -48,7 +48,7 @@ async fn sign(
     let config = &signer.config;
     let texts = payloads(&body)?;
     let kinds = texts.iter().enumerate().map(|(index, text)| {
-        config.policy.check(text).map_err(|problem| ApiError::Payload { index, problem })
+        (config.policy)(text).map_err(|problem| ApiError::Payload { index, problem })
     });
     let kinds: Vec<&'static str> = kinds.collect::<Result<_, _>>()?;
     let entries: Vec<Value> = texts

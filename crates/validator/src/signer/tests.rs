@@ -22,7 +22,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let keypair = Arc::new(key("//validator"));
         let mut config = SignerConfig {
-            policy: Box::new(Submissions),
+            policy: Box::new(permit_submissions),
             keypair,
             netuid: NETUID,
             gateway: GatewayClient::new(gateway, None, Duration::from_secs(30)).unwrap(),
@@ -45,20 +45,16 @@ impl World {
     }
 }
 
-/// A policy that permits texts that begin with `submission:`.
-struct Submissions;
-
 #[derive(Debug, thiserror::Error)]
 #[error("the text is not a submission")]
 struct NoSubmission;
 
-impl SigningPolicy for Submissions {
-    fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal> {
-        if text.starts_with("submission:") {
-            Ok("submission")
-        } else {
-            Err(PayloadRefusal::new(NoSubmission))
-        }
+/// A policy that permits texts that begin with `submission:`.
+fn permit_submissions(text: &str) -> Result<&'static str, PayloadRefusal> {
+    if text.starts_with("submission:") {
+        Ok("submission")
+    } else {
+        Err(PayloadRefusal::new(NoSubmission))
     }
 }
 

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, PeerError, SignedClient, Signer};
@@ -38,10 +37,10 @@ pub use registry::RegistryError;
 use crate::ArenaSettings;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerAddress, MinerConnection, MinerEntry,
+    AddressPolicy, ArenaUnavailable, ListArenaMiners, Miner, MinerAddress, MinerConnection,
+    MinerEntry,
 };
-use taonet_service::Sleeper;
-use taonet_service::{MonotonicClock, monotonic_clock};
+use taonet_service::{MonotonicClock, Sleeper, monotonic_clock, sleeper};
 
 use auth::Tokens;
 #[cfg(test)]
@@ -88,10 +87,7 @@ pub struct ArenaTime {
 
 impl Default for ArenaTime {
     fn default() -> Self {
-        Self {
-            now: monotonic_clock(),
-            sleeper: Arc::new(|pause| Box::pin(tokio::time::sleep(pause))),
-        }
+        Self { now: monotonic_clock(), sleeper: sleeper() }
     }
 }
 
@@ -196,6 +192,18 @@ impl Arena {
             self.connect(route).inspect_err(|error| log_skipped(uid, error)).ok()
         });
         Ok(connected.collect())
+    }
+
+    /// Returns the function that lists the miners in a runner.
+    pub fn into_list(self) -> ListArenaMiners {
+        Arc::new(move |registered| {
+            let arena = self.clone();
+            async move {
+                let miners = arena.miners(&registered).await;
+                miners.map_err(|error| ArenaUnavailable(Box::new(error)))
+            }
+            .boxed()
+        })
     }
 
     /// Polls until all miners are ready or the timeout expires.
@@ -334,18 +342,6 @@ impl Arena {
             &self.config.predict_path,
             pod,
         ))
-    }
-}
-
-impl ArenaMiners for Arena {
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
-        async {
-            Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error)))
-        }
-        .boxed()
     }
 }
 

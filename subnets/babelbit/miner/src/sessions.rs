@@ -141,11 +141,6 @@ impl Sessions {
         metrics::sessions(entries.values().filter(|entry| !entry.finished).count());
     }
 
-    /// Returns the number of sessions with an incomplete reply.
-    pub fn live(&self) -> usize {
-        self.lock().values().filter(|entry| !entry.finished).count()
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
         // No code can panic during an update of the table.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)

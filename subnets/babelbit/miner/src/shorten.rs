@@ -19,6 +19,7 @@
 mod guard;
 mod model;
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,17 +36,10 @@ pub use self::model::ChatPhraseModel;
 /// Minimum number of words of a phrase for the model: shorter phrases have little to leave out.
 const FEWEST_WORDS: usize = 4;
 
-/// A model that proposes a shorter phrase with the same meaning.
-///
-/// Calls block while the model computes.
-pub trait PhraseModel: Send + Sync {
-    /// Proposes a shorter version of an English phrase of lowercase words without punctuation.
-    /// Other letter case and punctuation in the proposal are ignored.
-    ///
-    /// # Errors
-    /// [`ProposalError`] when there is no proposal within the limits, or the model fails.
-    fn propose(&self, phrase: &str, limits: ProposalLimits) -> Result<String, ProposalError>;
-}
+/// A model's proposal of a shorter version of an English phrase of lowercase words without
+/// punctuation. Other letter case and punctuation in the proposal are ignored. Blocks while the
+/// model computes.
+pub type Propose = Box<dyn Fn(&str, ProposalLimits) -> Result<String, ProposalError> + Send + Sync>;
 
 /// Limits of a proposal.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +107,7 @@ impl Rejection {
 /// The shortening stage of an interpreter: a language model and the guard of its proposals. All
 /// utterances share it.
 pub struct Shortener {
-    model: Box<dyn PhraseModel>,
+    propose: Propose,
     guard: Guard,
     limit: Duration,
     state: Mutex<State>,
@@ -142,12 +136,8 @@ impl Shortener {
 
     /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of
     /// phrases and proposals.
-    pub fn new(
-        model: Box<dyn PhraseModel>,
-        embedder: Arc<dyn SentenceEmbedder>,
-        limit: Duration,
-    ) -> Self {
-        Self { model, guard: Guard::new(embedder), limit, state: Mutex::default() }
+    pub fn new(propose: Propose, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
+        Self { propose, guard: Guard::new(embedder), limit, state: Mutex::default() }
     }
 
     /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard
@@ -168,10 +158,7 @@ impl Shortener {
             Ok(shorter) => shorter,
             Err(rejection) => {
                 if rejection.is_failure() {
-                    tracing::warn!(
-                        error = &rejection as &dyn std::error::Error,
-                        "language model failed"
-                    );
+                    tracing::warn!(error = &rejection as &dyn Error, "language model failed");
                 } else {
                     tracing::debug!(reason = %rejection, phrase = phrase.join(" "), "phrase not shortened");
                 }
@@ -198,7 +185,7 @@ impl Shortener {
 
     fn accepted(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
         let limits = ProposalLimits { most_words: phrase.len(), deadline };
-        let proposal = spoken(&self.model.propose(&phrase.join(" "), limits)?);
+        let proposal = spoken(&(self.propose)(&phrase.join(" "), limits)?);
         self.guard.check(phrase, &proposal)?;
         if Instant::now() > deadline {
             return Err(ProposalError::TooSlow.into());

@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, MinerKey, ScoreFileHead};
+use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, MinerKey};
+use taonet_service::read_bounded;
 
-use super::past_scores::read_bounded;
+use super::past_scores::{MAX_FILE_BYTES, subject};
 use super::settings::RunPaths;
 
 /// The result files in the directories of a runner.
@@ -117,7 +118,7 @@ impl Survey {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let text = read_bounded(&path).unwrap_or_default();
+            let text = read_bounded(&path, MAX_FILE_BYTES).unwrap_or_default();
             match serde_json::from_slice::<ChallengeStatus>(&text) {
                 Ok(status) => {
                     let files = self
@@ -134,19 +135,11 @@ impl Survey {
 
     /// Returns the challenge and the miner of a result file.
     fn result(&mut self, path: &Path) -> Option<(&mut Found, MinerKey)> {
-        let head = read_bounded(path).ok().and_then(|text| ScoreFileHead::parse(&text));
-        let Some(ScoreFileHead {
-            challenge_uid,
-            challenge_type: Some(kind),
-            miner_uid,
-            miner_hotkey,
-        }) = head
-        else {
+        let Some((challenge_uid, kind, miner)) = subject(path) else {
             self.unreadable.push(path.to_owned());
             return None;
         };
-        let files = self.challenges.entry((challenge_uid, kind)).or_default();
-        Some((files, MinerKey { uid: miner_uid, hotkey: miner_hotkey }))
+        Some((self.challenges.entry((challenge_uid, kind)).or_default(), miner))
     }
 }
 

@@ -1,6 +1,5 @@
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::Value;
@@ -12,6 +11,7 @@ use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
 use super::settings::RunnerSettings;
 use super::source::read_source;
 use taonet_babelbit_engine::client::PrefetchedChallenge;
+use taonet_service::read_bounded;
 
 /// Maximum size of a reference document in bytes.
 const MAX_REFERENCE_BYTES: u64 = 16 << 20;
@@ -139,16 +139,14 @@ fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>,
 }
 
 fn read_reference(path: &Path) -> io::Result<Value> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_REFERENCE_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_REFERENCE_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
+    let text = read_bounded(path, MAX_REFERENCE_BYTES)?;
     Ok(serde_json::from_slice(bytes_without_bom(&text))?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use serde_json::json;
 
     use super::*;

@@ -76,10 +76,10 @@ pub use reply::ReplyError;
 pub use reply_scorer::{References, ReplyScorer};
 pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport};
 pub use rounds::{
-    ArenaMiners, ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain,
-    ConnectMiner, DueRound, LoopParts, MinerSource, PlayedRound, RoundError, RoundObserver,
-    RoundPlayer, RoundReport, Rounds, RoundsParts, RoundsSettings, ScheduleSettings, Shuffle,
-    announced_miners, random_order, registered_miners,
+    ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner,
+    DueRound, ListArenaMiners, LoopParts, MinerSource, PlayedRound, RoundError, RoundObserver,
+    RoundPlayer, RoundReport, Rounds, ScheduleSettings, Shuffle, SpeechRounds, announced_miners,
+    random_order, registered_miners,
 };
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};

@@ -1,12 +1,12 @@
 //! Display names of miners, stored beside the ledger so that pages of the directory show them.
 
 use std::collections::HashMap;
-use std::fs::{File, metadata};
-use std::io::{self, Read as _};
+use std::fs::metadata;
+use std::io;
 use std::path::Path;
 
 use taonet_primitives::{Hotkey, bytes_without_bom};
-use taonet_service::{Access, WriteError, atomic_write};
+use taonet_service::{Access, WriteError, atomic_write, read_bounded};
 
 use super::run::Miner;
 
@@ -29,14 +29,7 @@ pub fn read_names(state: &Path) -> io::Result<HashMap<Hotkey, String>> {
         Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("not a regular file")),
         Ok(_) => {}
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("larger than {MAX_BYTES} bytes"),
-        ));
-    }
+    let bytes = read_bounded(&path, MAX_BYTES)?;
     serde_json::from_slice(bytes_without_bom(&bytes)).map_err(io::Error::from)
 }
 

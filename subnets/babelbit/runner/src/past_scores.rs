@@ -1,14 +1,12 @@
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
-use taonet_babelbit_core::records::{ChallengeType, ScoreFileHead};
-
-use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey, ScoreFileHead};
+use taonet_service::read_bounded;
 
 /// Maximum size of a score file in bytes.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Scores that already exist in the scores directory, from any program.
 #[derive(Debug, Default)]
@@ -32,21 +30,7 @@ impl PastScores {
             if !name.ends_with(".json") || !starts.iter().any(|start| name.starts_with(start)) {
                 continue;
             }
-            let head =
-                read_bounded(&entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
-            if let Some(ScoreFileHead {
-                challenge_uid,
-                challenge_type: Some(kind),
-                miner_uid,
-                miner_hotkey,
-            }) = head
-            {
-                scored.insert((
-                    challenge_uid,
-                    kind,
-                    MinerKey { uid: miner_uid, hotkey: miner_hotkey },
-                ));
-            }
+            scored.extend(subject(&entry.path()));
         }
         Ok(Self(scored))
     }
@@ -62,14 +46,11 @@ impl PastScores {
     }
 }
 
-pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        Err(io::ErrorKind::FileTooLarge.into())
-    } else {
-        Ok(text)
-    }
+/// Reads which challenge, contest and miner a result file is about; `None` if it has no such head.
+pub(super) fn subject(path: &Path) -> Option<(String, ChallengeType, MinerKey)> {
+    let head = ScoreFileHead::parse(&read_bounded(path, MAX_FILE_BYTES).ok()?)?;
+    let miner = MinerKey { uid: head.miner_uid, hotkey: head.miner_hotkey };
+    Some((head.challenge_uid, head.challenge_type?, miner))
 }
 
 #[cfg(test)]

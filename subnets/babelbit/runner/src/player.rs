@@ -121,32 +121,19 @@ pub(super) async fn play_utterance(
     spool: &Path,
 ) -> Result<PlayedReply, PlayFailure> {
     let started = Instant::now();
-    let mut session_id = None;
-    let played = open(miner, challenge_uid, source, settings).await;
-    let result = match played {
-        Ok(opened) => {
-            session_id = Some(opened.to_string());
-            let reply =
-                ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool);
-            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }
-                .run(source)
-                .await
-        }
-        Err(error) => Err(error),
+    let failure = |error, session_id| PlayFailure { error, session_id, wall: started.elapsed() };
+    let opened = open(miner, challenge_uid, source, settings).await;
+    let session_id = opened.map_err(|error| failure(error, None))?;
+    let stream = Stream {
+        miner,
+        session_id: Arc::clone(&session_id),
+        settings,
+        reply: ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool),
+        arrivals: Vec::new(),
+        started,
     };
-    match result {
-        Ok(CompletedReply { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
-            session_id: session_id.unwrap_or_default(),
-            pcm,
-            frames_in,
-            timeline,
-            wall: WallClock {
-                after_source_sec: last_sent.elapsed().as_secs_f64(),
-                total_sec: started.elapsed().as_secs_f64(),
-            },
-        }),
-        Err(error) => Err(PlayFailure { error, session_id, wall: started.elapsed() }),
-    }
+    let played = stream.run(source).await;
+    played.map_err(|error| failure(error, Some(session_id.to_string())))
 }
 
 async fn open(
@@ -246,19 +233,13 @@ struct Stream<'a> {
     reply: ReplyAudio,
     /// Frame number and size in bytes of each response with audio.
     arrivals: Vec<(u64, u64)>,
-}
-
-/// A complete reply, with its timeline.
-struct CompletedReply {
-    pcm: SpooledTempFile,
-    frames_in: u32,
-    timeline: Timeline,
-    last_sent: Instant,
+    /// Time of the request that opened the session.
+    started: Instant,
 }
 
 impl Stream<'_> {
     /// Sends all frames and receives the complete reply.
-    async fn run(mut self, source: &Source) -> Result<CompletedReply, PlayError> {
+    async fn run(mut self, source: &Source) -> Result<PlayedReply, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
@@ -352,9 +333,17 @@ impl Stream<'_> {
         frames_in: u32,
         eos_frame: u64,
         last_sent: Instant,
-    ) -> Result<CompletedReply, PlayError> {
-        let timeline = Timeline::new(self.arrivals, eos_frame);
-        Ok(CompletedReply { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
+    ) -> Result<PlayedReply, PlayError> {
+        Ok(PlayedReply {
+            session_id: self.session_id.to_string(),
+            pcm: self.reply.finish()?,
+            frames_in,
+            timeline: Timeline::new(self.arrivals, eos_frame),
+            wall: WallClock {
+                after_source_sec: last_sent.elapsed().as_secs_f64(),
+                total_sec: self.started.elapsed().as_secs_f64(),
+            },
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceErr
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
-use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
+use super::ledger::{ChallengeRow, ResultRow};
 use taonet_babelbit_scorer::{
     Audio, AudioHash, BatchScorer, Candidate, ScoringConditions, Transcription,
 };
@@ -78,24 +78,8 @@ impl References {
         )
     }
 
-    /// Loads the references of a challenge that is not in the ledger yet. If there is no reference
-    /// document, errors name its expected path below the directory `root`.
-    pub(crate) fn for_new_challenge(
-        challenge: &NewChallenge,
-        target_language: &str,
-        root: Option<&Path>,
-    ) -> Self {
-        let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
-        Self::new(
-            challenge_uid,
-            reference.as_ref(),
-            reference_source.as_deref(),
-            target_language,
-            root,
-        )
-    }
-
-    fn new(
+    /// Loads the references of a challenge; see [`Self::of`].
+    pub(crate) fn new(
         challenge_uid: &str,
         reference: Option<&Value>,
         source: Option<&str>,

@@ -18,8 +18,7 @@
 //! limited number of times. Without an engine token, the loop requests no challenge and contacts no
 //! miner.
 //!
-//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds. [`Rounds::new`] builds the
-//! speech contest's.
+//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds, such as [`SpeechRounds`].
 
 mod chain_view;
 mod measure;
@@ -36,20 +35,17 @@ use taonet_service::Shutdown;
 use taonet_wire::PeerError;
 
 use super::connection::MinerConnection;
-use super::events::RunObserver;
 use super::ledger::{Ledger, LedgerError, RoundRow};
-use super::run::{Miner, Runner};
-use super::settings::PlaySettings;
+use super::run::Miner;
 use taonet_babelbit_engine::client::{EngineClient, EngineError};
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_service::Clock;
 use taonet_service::Sleeper;
 
 pub use chain_view::{ChainView, ChainViewError, ConnectChain};
-pub use round::{RoundError, RoundReport, announced_miners, registered_miners};
+pub use round::{RoundError, RoundReport, SpeechRounds, announced_miners, registered_miners};
 pub use schedule::{ArenaSchedule, DueRound, ScheduleSettings};
 
-use round::SpeechRounds;
 use schedule::{LastRounds, Schedule};
 use taonet_babelbit_core::records::ChallengeType;
 
@@ -64,15 +60,11 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// Pause after any other authentication failure.
 const PAUSE_AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
-/// Source of the arena's miners.
-pub trait ArenaMiners: Send + Sync {
-    /// Lists the arena miners that are ready, restricted to the `registered` miners of the
-    /// metagraph.
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
-}
+/// Function that lists the arena miners that are ready, restricted to those registered miners of
+/// the metagraph that it gets. `M` is the kind of miner of the contest.
+pub type ListArenaMiners<M = Miner> = Arc<
+    dyn Fn(Vec<MinerEntry>) -> BoxFuture<'static, Result<Vec<M>, ArenaUnavailable>> + Send + Sync,
+>;
 
 /// The arena's list of miners is unavailable.
 #[derive(Debug, thiserror::Error)]
@@ -114,16 +106,6 @@ pub fn random_order() -> Shuffle {
     Arc::new(|miners| miners.shuffle(&mut rand::rng()))
 }
 
-/// Settings of [`Rounds`]. The maximum number of miners in a main or solo round is part of the
-/// [runner's settings](super::RunnerSettings::max_miners).
-#[derive(Debug, Clone)]
-pub struct RoundsSettings {
-    /// Schedule of rounds.
-    pub schedule: ScheduleSettings,
-    /// Play settings of arena rounds; other rounds use the runner's settings.
-    pub arena_play: PlaySettings,
-}
-
 /// Player of due rounds, one at a time. Dropping the future cancels a round.
 pub trait RoundPlayer: Send + Sync {
     /// Plays a round to its end.
@@ -141,7 +123,7 @@ pub struct PlayedRound {
     pub is_known: bool,
 }
 
-/// Dependencies of [`Rounds`] in any contest.
+/// Dependencies of [`Rounds`].
 pub struct LoopParts {
     /// Player of the rounds.
     pub player: Arc<dyn RoundPlayer>,
@@ -151,32 +133,6 @@ pub struct LoopParts {
     pub engine: EngineClient,
     /// Source of blocks.
     pub chain: Arc<ChainView>,
-    /// Called after each round with its report.
-    pub on_round: RoundObserver,
-    /// Source of the current time.
-    pub clock: Clock,
-    /// Function that sleeps for a given duration.
-    pub sleeper: Sleeper,
-}
-
-/// Dependencies of [`Rounds`] in the speech contest.
-pub struct RoundsParts {
-    /// Runner that plays the challenges.
-    pub runner: Runner,
-    /// Client of the engine, which serves the challenges.
-    pub engine: EngineClient,
-    /// Source of blocks and neurons.
-    pub chain: ChainView,
-    /// Source of the miners for main and solo rounds.
-    pub miners: MinerSource,
-    /// Function that creates connections to miners.
-    pub connect: ConnectMiner,
-    /// Source of the arena's miners; `None` disables arena rounds.
-    pub arena: Option<Arc<dyn ArenaMiners>>,
-    /// Function that orders the miners; a round selects the first ones, up to its maximum.
-    pub shuffle: Shuffle,
-    /// Observer of a round's events.
-    pub observer: Arc<dyn RunObserver>,
     /// Called after each round with its report.
     pub on_round: RoundObserver,
     /// Source of the current time.
@@ -195,57 +151,11 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Creates a loop of the speech contest, which resumes from the runner's ledger.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn new(
-        parts: RoundsParts,
-        mut settings: RoundsSettings,
-    ) -> Result<Self, LedgerError> {
-        if parts.arena.is_none() {
-            settings.schedule.arena = None;
-        }
-        let RoundsParts {
-            runner,
-            engine,
-            chain,
-            miners,
-            connect,
-            arena,
-            shuffle,
-            observer,
-            on_round,
-            clock,
-            sleeper,
-        } = parts;
-        let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
-        let player = Arc::new(SpeechRounds {
-            runner,
-            engine: engine.clone(),
-            chain: Arc::clone(&chain),
-            miners,
-            connect,
-            arena,
-            shuffle,
-            observer,
-            arena_play: settings.arena_play,
-        });
-        Self::with_player(
-            LoopParts { player, ledger, engine, chain, on_round, clock, sleeper },
-            settings.schedule,
-        )
-        .await
-    }
-
     /// Creates a loop whose rounds `parts.player` plays, and which resumes from the ledger.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn with_player(
-        parts: LoopParts,
-        settings: ScheduleSettings,
-    ) -> Result<Self, LedgerError> {
+    pub async fn new(parts: LoopParts, settings: ScheduleSettings) -> Result<Self, LedgerError> {
         let ledger = &parts.ledger;
         let last_rounds = LastRounds {
             main: ledger.last_round(ChallengeType::Main).await?,
@@ -402,12 +312,6 @@ impl Rounds {
 
     fn now(&self) -> std::time::SystemTime {
         (self.parts.clock)()
-    }
-}
-
-impl std::fmt::Debug for Rounds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rounds").field("schedule", &self.schedule).finish_non_exhaustive()
     }
 }
 

@@ -254,7 +254,9 @@ impl Runner {
     ) -> Result<(), RunError> {
         let root = self.settings.metadata_root.as_deref();
         let old = References::of(before, &self.target_language, root);
-        let new = References::for_new_challenge(new, &self.target_language, root);
+        let NewChallenge { challenge_uid, reference, reference_source: source, .. } = new;
+        let (reference, source) = (reference.as_ref(), source.as_deref());
+        let new = References::new(challenge_uid, reference, source, &self.target_language, root);
         for utterance in &before.utterances {
             if old.find(&utterance.utterance_id).is_err()
                 && new.find(&utterance.utterance_id).is_ok()

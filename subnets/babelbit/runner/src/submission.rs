@@ -104,12 +104,6 @@ impl Outbox {
         Ok(Self { ledger, api, storage, settings, clock: system_clock() })
     }
 
-    /// Replaces the clock.
-    #[must_use]
-    pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
-    }
-
     /// Submits queued files until shutdown. Requeues refused files at startup and every hour, since
     /// the cause may be gone: for example, a clock has been corrected or a validator admitted. A
     /// restart repeats in-flight submissions.
@@ -319,12 +313,6 @@ impl Outbox {
             metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str())
                 .increment(0);
         }
-    }
-}
-
-impl std::fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,7 @@ use taonet_wire::sorted_json;
 use url::Url;
 
 use taonet_http::{JsonCallError, JsonClient, fields};
-use taonet_service::Sleeper;
-use taonet_service::{Clock, system_clock, unix_time};
+use taonet_service::{Clock, Sleeper, sleeper, system_clock, unix_time};
 
 /// Timeout of one call, as in the reference.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,12 +41,11 @@ impl ScoresClient {
     /// # Errors
     /// [`reqwest::Error`] when TLS initialisation fails.
     pub fn new(base: &Url, keypair: Arc<Keypair>) -> Result<Self, reqwest::Error> {
-        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
         Ok(Self {
             http: JsonClient::new(base, None, MAX_BODY)?,
             keypair,
             clock: system_clock(),
-            sleeper,
+            sleeper: sleeper(),
         })
     }
 

@@ -72,7 +72,7 @@ pub use run::{
     open_ledger,
 };
 pub use score::{ScoringError, score_logs};
-pub use startup::{ArenaTextMiners, Startup, TextArena};
+pub use startup::{Startup, TextArena};
 pub use steps::{BlockSteps, ReadHeight, Stalled};
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use taonet_babelbit_core::text_api::PredictedUtterance;
-use taonet_babelbit_runner::{
-    ArenaUnavailable, CallError, ChainView, MinerEntry, MinerSource, RoundError,
-};
+use taonet_babelbit_runner::{CallError, ChainView, ListArenaMiners, MinerSource, RoundError};
 use taonet_service::{MonotonicClock, Sleeper, monotonic_clock, sleeper};
 
 use super::{TextConnection, TextMiner, TextMiners};
@@ -21,16 +19,6 @@ const PING: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Statuses that end the attempts at a first prediction.
 const FINAL_STATUSES: [u16; 5] = [400, 401, 403, 404, 422];
-
-/// Source of the arena's text miners.
-pub trait ArenaTextMiners: Send + Sync {
-    /// Lists the arena miners that are ready, restricted to the `registered` miners of the
-    /// metagraph.
-    fn text_miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<TextMiner>, ArenaUnavailable>>;
-}
 
 /// Time that arena miners have to start.
 #[derive(Clone)]
@@ -103,8 +91,8 @@ impl std::fmt::Debug for Startup {
 
 /// Source of an arena round's miners: those of the arena that become healthy.
 pub struct TextArena {
-    /// Source of the arena's miners.
-    pub arena: Arc<dyn ArenaTextMiners>,
+    /// Function that lists the arena's miners.
+    pub arena: ListArenaMiners<TextMiner>,
     /// Source of the registered miners.
     pub source: MinerSource,
     /// Source of the metagraph.
@@ -117,7 +105,7 @@ impl TextMiners for TextArena {
     fn miners(&self) -> BoxFuture<'_, Result<Vec<TextMiner>, RoundError>> {
         async {
             let registered = self.source.registered(&self.chain).await?;
-            let miners = self.arena.text_miners(&registered).await?;
+            let miners = (self.arena)(registered).await?;
             let healthy = self.startup.healthy(miners).await;
             Ok(healthy.into_iter().map(|miner| self.startup.starting(miner)).collect())
         }

@@ -16,15 +16,14 @@
 //! [`taonet_validator::signer::Signer`]:
 //!
 //! ```
-//! use taonet_babelbit_validator::PayloadPolicy;
+//! use taonet_babelbit_validator::{PayloadKind, PayloadPolicy};
 //! use taonet_primitives::Hotkey;
-//! use taonet_validator::signer::SigningPolicy as _;
 //!
 //! let (me, miner) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
 //! let policy = PayloadPolicy::new(me);
 //! let request = format!("1700000000000000000.{me}.{miner}.67e55044-10b1-426f-9247-bb680e5fe0c8.");
-//! assert_eq!(policy.check(&request).ok(), Some("miner_request"));
-//! assert!(policy.check("any other text").is_err());
+//! assert_eq!(policy.kind_of(&request), Ok(PayloadKind::MinerRequest));
+//! assert!(policy.kind_of("any other text").is_err());
 //! ```
 //!
 //! A challenge without scores is not an error: the validator's policy then decides on fallback

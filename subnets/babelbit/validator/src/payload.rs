@@ -72,11 +72,18 @@ impl PayloadPolicy {
         Self { hotkey, prefixes: Vec::new(), any: false }
     }
 
+    /// Returns the policy of a signer.
+    pub fn into_signing_policy(self) -> SigningPolicy {
+        Box::new(move |text| {
+            self.kind_of(text).map(PayloadKind::as_str).map_err(PayloadRefusal::new)
+        })
+    }
+
     /// Determines the kind of a text.
     ///
     /// # Errors
     /// [`PayloadProblem`] when the text must not be signed.
-    pub(crate) fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+    pub fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
@@ -152,12 +159,6 @@ impl PayloadPolicy {
             Ok(_) if fits => Err(PayloadProblem::OtherHotkey),
             _ => Err(PayloadProblem::Unknown),
         }
-    }
-}
-
-impl SigningPolicy for PayloadPolicy {
-    fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal> {
-        self.kind_of(text).map(PayloadKind::as_str).map_err(PayloadRefusal::new)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Life cycle of scoring periods.
 
 use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,10 +146,7 @@ impl Controller {
                     self.settings.pause
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "failed to run a period"
-                    );
+                    tracing::error!(error = &error as &dyn Error, "failed to run a period");
                     self.settings.pause
                 }
             };
@@ -157,10 +155,7 @@ impl Controller {
             }
         }
         if let Err(error) = self.recorder.flush().await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "failed to store the final counters"
-            );
+            tracing::error!(error = &error as &dyn Error, "failed to store the final counters");
         }
     }
 
@@ -273,10 +268,7 @@ impl Controller {
         loop {
             tokio::time::sleep(self.settings.retry).await;
             if let Err(error) = self.admit_late_miners_once(period, end, config).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "failed to admit further miners"
-                );
+                tracing::warn!(error = &error as &dyn Error, "failed to admit further miners");
             }
         }
     }
@@ -377,10 +369,7 @@ impl Controller {
             Ok(neurons) => neurons,
             // Keep the last list while the chain is unreachable.
             Err(error) if age.is_some() => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "list of miners not refreshed"
-                );
+                tracing::warn!(error = &error as &dyn Error, "list of miners not refreshed");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),

@@ -1,5 +1,6 @@
 //! Configuration file of the market.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
@@ -149,10 +150,7 @@ impl MarketFile {
                 state.file = config;
             }
             Some((_, Err(error))) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "market configuration not reloaded"
-                );
+                tracing::warn!(error = &error as &dyn Error, "market configuration not reloaded");
             }
             _ => {}
         }

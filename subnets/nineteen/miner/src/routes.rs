@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
+use taonet_http::client::read_capped;
 use taonet_http::parse_object;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
@@ -249,9 +250,9 @@ async fn work(
             [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body = timeout_at(first, whole(answer, MAX_RESPONSE_BYTES))
-        .await
-        .map_err(|_| Refused::Timeout)??;
+    let body = timeout_at(first, read_capped(answer, MAX_RESPONSE_BYTES)).await;
+    let body = body.map_err(|_| Refused::Timeout)?;
+    let body = body.map_err(|fault| Refused::Backend(format!("backend's response: {fault}")))?;
     drop(running);
     if let Some(fault) = error_in(&body) {
         return Err(miner.refused(fault.status(), &fault));
@@ -280,7 +281,7 @@ async fn rejected(
     is_openai_image: bool,
 ) -> Result<Response, Refused> {
     let status = answer.status();
-    let body = timeout_at(first, whole(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
+    let body = timeout_at(first, read_capped(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
     let body = body.unwrap_or_default();
     if let Some(withheld) =
         Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body))
@@ -324,19 +325,6 @@ fn error_in(body: &[u8]) -> Option<StreamFault> {
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let has_error = document.get("error").is_some_and(|error| !error.is_null());
     has_error.then(|| reported(&Value::Object(document).to_string()))
-}
-
-async fn whole(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Refused> {
-    let mut body = Vec::new();
-    while let Some(piece) =
-        answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))?
-    {
-        if body.len() + piece.len() > limit {
-            return Err(Refused::Backend("backend's response is too large".to_owned()));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
 }
 
 #[cfg(test)]

@@ -159,16 +159,6 @@ impl MinerLoad {
         self.state().limit.get()
     }
 
-    #[cfg(test)]
-    pub(crate) fn has_waiting_test(&self) -> bool {
-        self.state().waiting_tests > 0
-    }
-
-    #[cfg(test)]
-    pub(crate) fn has_repeated_test(&self) -> bool {
-        self.state().repeated_tests > 0
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -227,6 +217,16 @@ fn initial(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
 mod tests {
     use super::*;
     use crate::Division;
+
+    impl MinerLoad {
+        pub(crate) fn has_waiting_test(&self) -> bool {
+            self.state().waiting_tests > 0
+        }
+
+        pub(crate) fn has_repeated_test(&self) -> bool {
+            self.state().repeated_tests > 0
+        }
+    }
 
     #[test]
     fn slots_are_limited_by_announcement_and_ceiling() {

@@ -108,11 +108,6 @@ impl Market {
         self.read().divisions.queue_share(total)
     }
 
-    #[cfg(test)]
-    pub(crate) fn divisions(&self) -> Divisions {
-        self.read().divisions.clone()
-    }
-
     /// Counts a buyer's request.
     pub(crate) fn count_buyers_request(&self) {
         self.0.buyers_requests.fetch_add(1, Ordering::Relaxed);
@@ -136,6 +131,12 @@ impl Market {
 mod tests {
     use super::*;
     use crate::Division;
+
+    impl Market {
+        pub(crate) fn divisions(&self) -> Divisions {
+            self.read().divisions.clone()
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn rejections_do_not_count_while_the_division_is_not_renewed() {

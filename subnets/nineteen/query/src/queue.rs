@@ -22,6 +22,8 @@
 
 mod frame;
 mod remote;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 mod worker;
 
 use std::time::Duration;
@@ -197,25 +199,6 @@ impl Order {
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
     tokio::time::timeout(WAIT, work).await.map_err(|_| QueueError::NoAnswer(WAIT))
-}
-
-/// Decodes a message between an entry and a worker, and encodes it again.
-#[cfg(feature = "testing")]
-pub fn encoded_again(message: &bytes::Bytes) -> Option<bytes::Bytes> {
-    let (number, frame) = frame::Frame::decode(message)?;
-    Some(frame.encode(number))
-}
-
-/// Decodes the messages of one sender; returns the documents, up to the first message that is
-/// missing or too large.
-#[cfg(feature = "testing")]
-pub fn documents(messages: &[bytes::Bytes]) -> Vec<bytes::Bytes> {
-    let mut assembly = frame::Assembly::default();
-    let frames = messages.iter().filter_map(frame::Frame::decode);
-    let complete = frames.map_while(|(number, frame)| assembly.take(number, frame).ok()).flatten();
-    complete
-        .filter_map(|frame| if let frame::Frame::Last(body) = frame { Some(body) } else { None })
-        .collect()
 }
 
 #[cfg(test)]

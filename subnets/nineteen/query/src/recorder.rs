@@ -2,6 +2,7 @@
 //! other processes.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ impl Recorder {
         self.market.unsettle();
         if let Err(error) = self.store.forget_process(&self.process).await {
             tracing::debug!(
-                error = &error as &dyn std::error::Error,
+                error = &error as &dyn Error,
                 "other processes wait until this one counts as dead"
             );
         }
@@ -101,10 +102,7 @@ impl Recorder {
                 read = Instant::now();
             }
             if let Err(error) = result {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "failed to store counters"
-                );
+                tracing::error!(error = &error as &dyn Error, "failed to store counters");
             }
         }
     }
@@ -128,10 +126,9 @@ impl Recorder {
                 // The scorer enables sampling again; in processes without a scorer, the next period
                 // does.
                 Ok(keeps_samples) => task_miners.set_keeps_samples(keeps_samples),
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "failed to store an answer"
-                ),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn Error, "failed to store an answer");
+                }
             }
         }
     }
@@ -203,10 +200,7 @@ impl Recorder {
                 searched = Instant::now();
             }
             if let Err(error) = done {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "failed to read the open period"
-                );
+                tracing::error!(error = &error as &dyn Error, "failed to read the open period");
             }
             if !shutdown.sleep(FLUSH).await {
                 return;

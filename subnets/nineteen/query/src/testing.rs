@@ -3,7 +3,7 @@
 use crate::Chunk;
 use crate::sse::{Event, Events};
 
-pub use crate::queue::{documents, encoded_again};
+pub use crate::queue::testing::{documents, encoded_again};
 
 /// A parsed stream of a miner.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,6 +16,8 @@ use crate::lines::MAX_BYTES;
 
 pub use cid::CidError;
 
+/// Data sets of the hub that `hub:` names.
+const HUB: &str = "https://huggingface.co/datasets";
 /// A download without data for this long is resumed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
@@ -32,6 +34,11 @@ pub enum RemoteError {
     /// The text is not an `http` or `https` URL.
     #[error("`{0}` is not an http or https URL")]
     Url(String),
+    /// The text names no file of the hub.
+    #[error(
+        "`{0}` names no file of the hub; hint: expected hub:OWNER/NAME/FILE or hub:OWNER/NAME@REVISION/FILE"
+    )]
+    Hub(String),
     /// The URL names no content that can be verified.
     #[error("the content of {0} cannot be verified; hint: state its SHA-256")]
     Unverified(String),
@@ -95,13 +102,20 @@ pub struct RemoteFile {
 impl RemoteFile {
     /// Creates a file with a stated SHA-256, or with that of the CID in the URL of an IPFS gateway
     /// (`https://GATEWAY/ipfs/CID` or `https://CID.ipfs.GATEWAY`). Only the CID of a raw block
-    /// states it: version 1, codec raw, sha2-256, in base32.
+    /// states it: version 1, codec raw, sha2-256, in base32. `hub:OWNER/NAME/FILE` and
+    /// `hub:OWNER/NAME@REVISION/FILE` name a file of a data set on the Hugging Face hub.
     ///
     /// # Errors
     /// [`RemoteError`] when the URL is malformed, or the content cannot be verified.
     pub fn new(url: &str, sha256: Option<[u8; 32]>) -> Result<Self, RemoteError> {
-        let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = parsed.ok_or_else(|| RemoteError::Url(url.to_owned()))?;
+        let url = if let Some(name) = url.strip_prefix("hub:") {
+            hub_url(name).ok_or_else(|| RemoteError::Hub(url.to_owned()))?
+        } else {
+            let parsed = Url::parse(url).ok();
+            parsed
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .ok_or_else(|| RemoteError::Url(url.to_owned()))?
+        };
         let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
         let sha256 = match (sha256, cid_digest) {
             (Some(given), Some(Ok(cid_digest))) if given != cid_digest => {
@@ -189,6 +203,21 @@ impl Origin for UrlOrigin<'_> {
 /// Returns a function that adds the path of a file to an I/O error.
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> RemoteError {
     move |source| RemoteError::File { path: path.to_owned(), source }
+}
+
+/// Returns the URL of a file on the hub: `OWNER/NAME/FILE` of the branch `main`, or
+/// `OWNER/NAME@REVISION/FILE`.
+fn hub_url(name: &str) -> Option<Url> {
+    let mut parts = name.split('/');
+    let (owner, dataset) = (parts.next()?, parts.next()?);
+    let (dataset, revision) = dataset.split_once('@').unwrap_or((dataset, "main"));
+    let file: Vec<&str> = parts.collect();
+    let segments = [&[owner, dataset, "resolve", revision][..], &file].concat();
+    let is_complete =
+        !file.is_empty() && segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));
+    let mut url = Url::parse(HUB).ok().filter(|_| is_complete)?;
+    url.path_segments_mut().ok()?.extend(segments);
+    Some(url)
 }
 
 /// Returns the CID in the URL of an IPFS gateway. Below a CID, a path names an entry of a

@@ -274,11 +274,5 @@ fn server_config() -> Result<(ServerConfig, String), QuicError> {
     Ok((config, fingerprint))
 }
 
-impl std::fmt::Debug for QuicServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("QuicServer").field(&self.endpoint.local_addr().ok()).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -292,11 +292,5 @@ fn keep(
     Ok(())
 }
 
-impl std::fmt::Debug for Examiner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Examiner").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests;

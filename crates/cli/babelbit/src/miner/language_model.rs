@@ -10,7 +10,7 @@ use clap::Args;
 use taonet_babelbit_chutes::{ChutesSettings, HubApi, HubModel, HubProgress};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_miner::profile::ProfileName;
-use taonet_babelbit_miner::shorten::{ChatPhraseModel, Shortener};
+use taonet_babelbit_miner::shorten::{ChatPhraseModel, Propose, Shortener};
 use taonet_babelbit_text_miner::causal::{Causal, Limits};
 use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
@@ -244,7 +244,8 @@ impl LanguageModelArgs {
             seconds = start.elapsed().as_secs_f64(),
             "language model loaded"
         );
-        Ok(Some(Arc::new(Shortener::new(Box::new(model), Arc::new(embedder), limit))))
+        let propose: Propose = Box::new(move |phrase, limits| model.propose(phrase, limits));
+        Ok(Some(Arc::new(Shortener::new(propose, Arc::new(embedder), limit))))
     }
 }
 

@@ -8,7 +8,7 @@ use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
-    ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
+    LoopParts, RoundObserver, Rounds, Runner, SpeechRounds, random_order,
 };
 use taonet_babelbit_workers::Workers;
 use taonet_cli_base::context::Context;
@@ -16,9 +16,7 @@ use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
-use taonet_service::Shutdown;
-use taonet_service::Sleeper;
-use taonet_service::system_clock;
+use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_wallet::Keypair;
 
 use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy, run_paths};
@@ -88,7 +86,6 @@ pub(super) async fn run_rounds(
 
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
-    let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
     let predict = (config.predict_endpoint.as_str(), config.play.max_response_bytes(MAX_CHANNELS));
     let arena = config
         .rounds
@@ -96,24 +93,28 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         .enabled
         .then(|| arena(&config, &keypair, external_ip, predict))
         .transpose()?;
-    let settings = RoundsSettings {
-        schedule: config.rounds.schedule(),
-        arena_play: config.rounds.arena_play(&config.play),
-    };
-    let parts = RoundsParts {
+    let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
+    let player = SpeechRounds {
         runner,
-        engine,
-        chain,
+        engine: engine.clone(),
+        chain: Arc::clone(&chain),
         miners,
         connect,
-        arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
+        arena: arena.map(Arena::into_list),
         shuffle: random_order(),
         observer: Arc::new(()),
+        arena_play: config.rounds.arena_play(&config.play),
+    };
+    let parts = LoopParts {
+        player: Arc::new(player),
+        ledger,
+        engine,
+        chain,
         on_round: round_printer(context),
         clock: system_clock(),
-        sleeper,
+        sleeper: sleeper(),
     };
-    Ok(Rounds::new(parts, settings).await?)
+    Ok(Rounds::new(parts, config.rounds.schedule()).await?)
 }
 
 /// Creates a client of the arena, whose miners have this predict route and maximum size of a

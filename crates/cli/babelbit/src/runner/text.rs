@@ -112,7 +112,7 @@ impl TextSetup {
             config.rounds.arena.startup_request_timeout,
         );
         let (source, chain) = (self.source.clone(), Arc::clone(&self.chain));
-        let miners = TextArena { arena: Arc::new(client), source, chain, startup };
+        let miners = TextArena { arena: client.into_text_list(), source, chain, startup };
         Ok(Some(TextArenaRounds {
             miners: Arc::new(miners),
             step_timeout: config.rounds.arena.miner_timeout,
@@ -218,7 +218,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
             clock: system_clock(),
             sleeper: sleeper(),
         };
-        run_rounds(Rounds::with_player(parts, schedule).await?, outbox, readiness, &shutdown).await
+        run_rounds(Rounds::new(parts, schedule).await?, outbox, readiness, &shutdown).await
     })
 }
 

@@ -7,10 +7,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
-use taonet_babelbit_runner::{ArenaUnavailable, CallError, MinerEntry};
-use taonet_babelbit_text_runner::{
-    ArenaTextMiners, MAX_PREDICTION_BYTES, TextConnection, TextMiner,
-};
+use taonet_babelbit_runner::{ArenaUnavailable, CallError, ListArenaMiners, MinerEntry};
+use taonet_babelbit_text_runner::{MAX_PREDICTION_BYTES, TextConnection, TextMiner};
 use taonet_http::client::join_path;
 use taonet_wire::PeerError;
 use url::Url;
@@ -38,6 +36,18 @@ impl Arena {
         Ok(connected.collect())
     }
 
+    /// Returns the function that lists the miners in a runner of the text contest.
+    pub fn into_text_list(self) -> ListArenaMiners<TextMiner> {
+        Arc::new(move |registered| {
+            let arena = self.clone();
+            async move {
+                let miners = arena.text_miners(&registered).await;
+                miners.map_err(|error| ArenaUnavailable(Box::new(error)))
+            }
+            .boxed()
+        })
+    }
+
     fn connect_text(&self, route: Route) -> Result<TextMiner, PeerError> {
         let Route { miner, target, .. } = route;
         let connection: Arc<dyn TextConnection> = match target {
@@ -51,20 +61,6 @@ impl Arena {
         };
         let key = MinerKey { uid: miner.uid, hotkey: miner.hotkey };
         Ok(TextMiner { key, name: miner.name, connection })
-    }
-}
-
-impl ArenaTextMiners for Arena {
-    fn text_miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<TextMiner>, ArenaUnavailable>> {
-        async {
-            Self::text_miners(self, registered)
-                .await
-                .map_err(|error| ArenaUnavailable(Box::new(error)))
-        }
-        .boxed()
     }
 }
 

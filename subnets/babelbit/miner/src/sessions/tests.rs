@@ -14,6 +14,13 @@ const LIMITS: Limits = Limits {
     body_bytes: 1 << 16,
 };
 
+impl Sessions {
+    /// Returns the number of sessions with an incomplete reply.
+    pub(crate) fn live(&self) -> usize {
+        self.lock().values().filter(|entry| !entry.finished).count()
+    }
+}
+
 fn utterance(number: u32) -> InitRequest {
     InitRequest::new("c1", format!("c1:{number}"), None, 1)
 }

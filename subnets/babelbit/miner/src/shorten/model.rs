@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use taonet_lm::{KvCache, LanguageModel, Message, ModelError, greedy_token};
 
-use super::{PhraseModel, ProposalError, ProposalLimits};
+use super::{ProposalError, ProposalLimits};
 
 /// Instructions for the model.
 const INSTRUCTIONS: &str = "You make spoken sentences shorter. Leave out needless words. Keep the meaning and every \
@@ -135,10 +135,12 @@ impl ChatPhraseModel {
         let logits = self.model.llama().next(tokens, cache)?;
         Ok((logits, began.elapsed()))
     }
-}
 
-impl PhraseModel for ChatPhraseModel {
-    fn propose(&self, phrase: &str, limits: ProposalLimits) -> Result<String, ProposalError> {
+    /// Proposes a shorter version of a phrase; see [`Propose`](super::Propose).
+    ///
+    /// # Errors
+    /// [`ProposalError`] when there is no proposal within the limits, or the model fails.
+    pub fn propose(&self, phrase: &str, limits: ProposalLimits) -> Result<String, ProposalError> {
         let prompt = self.model.direct_prompt(&messages(phrase, self.has_system))?;
         let (mut logits, mut cache) = self.read(&prompt, limits.deadline)?;
         let vocabulary = self.model.vocabulary();

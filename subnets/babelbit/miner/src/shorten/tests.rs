@@ -5,19 +5,6 @@ use taonet_speech::Embedding;
 
 use super::*;
 
-/// A model that makes the same proposal for every phrase.
-struct Scripted {
-    proposal: fn(ProposalLimits) -> Result<String, ProposalError>,
-    calls: Arc<AtomicUsize>,
-}
-
-impl PhraseModel for Scripted {
-    fn propose(&self, _: &str, limits: ProposalLimits) -> Result<String, ProposalError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        (self.proposal)(limits)
-    }
-}
-
 /// An embedder that counts the words of a text in 256 classes: texts with the same words have the
 /// same meaning.
 struct WordCounts;
@@ -72,14 +59,19 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Creates a stage with a scripted model; also returns the number of its calls.
+/// Creates a stage whose model makes the same proposal for every phrase; also returns the number
+/// of its calls.
 fn scripted(
     proposal: fn(ProposalLimits) -> Result<String, ProposalError>,
     limit: Duration,
 ) -> (Shortener, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
-    let model = Scripted { proposal, calls: Arc::clone(&calls) };
-    (Shortener::new(Box::new(model), Arc::new(WordCounts), limit), calls)
+    let counted = Arc::clone(&calls);
+    let propose: Propose = Box::new(move |_, limits| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        proposal(limits)
+    });
+    (Shortener::new(propose, Arc::new(WordCounts), limit), calls)
 }
 
 /// Waits until the deadline, as a model without an answer in time.

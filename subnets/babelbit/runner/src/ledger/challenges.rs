@@ -309,15 +309,12 @@ pub(super) async fn read_challenge(
             .bind(id)
             .fetch_all(connection)
             .await?;
-    let kind: String = row.try_get("challenge_type")?;
     let reference: Option<String> = row.try_get("reference")?;
     Ok(ChallengeRow {
         id,
         challenge_uid: row.try_get("challenge_uid")?,
         title: row.try_get("title")?,
-        challenge_type: kind
-            .parse()
-            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        challenge_type: read_contest(&row)?,
         run_timestamp: row.try_get("run_timestamp")?,
         state: row.try_get::<String, _>("state")?.parse()?,
         error: row.try_get("error")?,
@@ -326,6 +323,12 @@ pub(super) async fn read_challenge(
         reference_source: row.try_get("reference_source")?,
         utterances: utterances.iter().map(read_utterance).collect::<Result<_, _>>()?,
     })
+}
+
+pub(super) fn read_contest(row: &SqliteRow) -> Result<ChallengeType, LedgerError> {
+    let value: String = row.try_get("challenge_type")?;
+    let contest = value.parse();
+    contest.map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value })
 }
 
 fn read_utterance(row: &SqliteRow) -> Result<UtteranceRow, LedgerError> {

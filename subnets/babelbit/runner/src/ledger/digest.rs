@@ -4,7 +4,7 @@ use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::Gate;
 use taonet_database::DatabaseError;
 
-use super::challenges::read_challenge;
+use super::challenges::{read_challenge, read_contest};
 use super::results::{read_key, read_result};
 use super::{ChallengeRow, ChallengeState, Ledger, LedgerError, ResultRow, from_json};
 
@@ -159,14 +159,11 @@ impl Ledger {
 }
 
 fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
-    let kind: String = row.try_get("challenge_type")?;
     Ok(ChallengeHead {
         id: row.try_get("id")?,
         challenge_uid: row.try_get("challenge_uid")?,
         title: row.try_get("title")?,
-        challenge_type: kind
-            .parse()
-            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        challenge_type: read_contest(row)?,
         started_unix: row.try_get("started_unix")?,
         state: row.try_get::<String, _>("state")?.parse()?,
         error: row.try_get("error")?,

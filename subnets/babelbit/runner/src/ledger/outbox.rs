@@ -3,7 +3,8 @@ use sqlx::{Acquire, Row};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 
-use super::results::read_key;
+use super::challenges::read_contest;
+use super::results::{insert_finished, read_key};
 use super::{ChallengeRow, Ledger, LedgerError};
 use taonet_babelbit_core::records::MinerKey;
 
@@ -102,15 +103,7 @@ impl Ledger {
             .await?;
         }
         if is_finished {
-            sqlx::query(
-                "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?)
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(challenge.id)
-            .bind(miner.uid.0)
-            .bind(miner.hotkey.to_string())
-            .execute(&mut *transaction)
-            .await?;
+            insert_finished(&mut transaction, challenge, miner).await?;
         }
         transaction.commit().await?;
         self.announce_files();
@@ -283,15 +276,12 @@ impl Ledger {
 
 fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
     let file: String = row.try_get("file")?;
-    let kind: String = row.try_get("challenge_type")?;
     let name: String = row.try_get("name")?;
     let dialogue_uid = row.try_get("dialogue_uid")?;
     Ok(OutboxEntry {
         id: row.try_get("id")?,
         challenge_uid: row.try_get("challenge_uid")?,
-        challenge_type: kind
-            .parse()
-            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        challenge_type: read_contest(row)?,
         run_timestamp: row.try_get("run_timestamp")?,
         main_challenge_uid: row.try_get("main_challenge_uid")?,
         miner: read_key(row)?,

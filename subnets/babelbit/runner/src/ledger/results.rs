@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Acquire, Row};
+use sqlx::{Acquire, Row, SqliteConnection};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::scoring::{Gate, ScoreResult, Timeline};
 use taonet_primitives::Uid;
@@ -285,16 +285,24 @@ impl Ledger {
         challenge: &ChallengeRow,
         miner: MinerKey,
     ) -> Result<(), LedgerError> {
-        sqlx::query(
-            "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(challenge.id)
-        .bind(miner.uid.0)
-        .bind(miner.hotkey.to_string())
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(())
+        insert_finished(&mut *self.connection.lock().await, challenge, miner).await
     }
+}
+
+pub(super) async fn insert_finished(
+    connection: &mut SqliteConnection,
+    challenge: &ChallengeRow,
+    miner: MinerKey,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(challenge.id)
+    .bind(miner.uid.0)
+    .bind(miner.hotkey.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {

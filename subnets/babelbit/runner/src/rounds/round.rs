@@ -14,8 +14,8 @@ use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
 use super::schedule::{DueRound, Retry};
 use super::{
-    ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle,
-    auth_pause,
+    ArenaUnavailable, ConnectMiner, ListArenaMiners, MinerSource, PlayedRound, RoundPlayer,
+    Shuffle, auth_pause,
 };
 use crate::events::RunObserver;
 use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
@@ -158,17 +158,26 @@ pub fn announced_miners(neurons: &Neurons, policy: &AddressPolicy) -> Vec<MinerE
 }
 
 /// Player of the speech contest's rounds.
-pub(super) struct SpeechRounds {
-    pub(super) runner: Runner,
-    pub(super) engine: EngineClient,
-    pub(super) chain: Arc<ChainView>,
-    pub(super) miners: MinerSource,
-    pub(super) connect: ConnectMiner,
-    pub(super) arena: Option<Arc<dyn ArenaMiners>>,
-    pub(super) shuffle: Shuffle,
-    pub(super) observer: Arc<dyn RunObserver>,
-    /// Play settings of arena rounds.
-    pub(super) arena_play: PlaySettings,
+pub struct SpeechRounds {
+    /// Runner that plays the challenges. Its settings have the maximum number of miners in a main
+    /// or solo round.
+    pub runner: Runner,
+    /// Client of the engine, which serves the challenges.
+    pub engine: EngineClient,
+    /// Source of neurons.
+    pub chain: Arc<ChainView>,
+    /// Source of the miners for main and solo rounds.
+    pub miners: MinerSource,
+    /// Function that creates connections to miners.
+    pub connect: ConnectMiner,
+    /// Function that lists the arena's miners; `None` without arena rounds.
+    pub arena: Option<ListArenaMiners>,
+    /// Function that orders the miners; a round selects the first ones, up to its maximum.
+    pub shuffle: Shuffle,
+    /// Observer of a round's events.
+    pub observer: Arc<dyn RunObserver>,
+    /// Play settings of arena rounds; other rounds use the runner's settings.
+    pub arena_play: PlaySettings,
 }
 
 impl RoundPlayer for SpeechRounds {
@@ -226,7 +235,7 @@ impl SpeechRounds {
         let mut entries = self.miners.registered(&self.chain).await?;
         if contest == ChallengeType::Arena {
             return match &self.arena {
-                Some(arena) => Ok(arena.miners(&entries).await?),
+                Some(list) => Ok(list(entries).await?),
                 None => Ok(Vec::new()),
             };
         }

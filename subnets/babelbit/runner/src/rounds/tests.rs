@@ -1,14 +1,11 @@
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Json, Response};
+use axum::response::{IntoResponse as _, Json};
 use axum::routing::post;
-use axum::{Router, body::Body};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
@@ -19,7 +16,7 @@ use url::Url;
 
 use super::*;
 use crate::testing::{RecordedRequest, ScriptedMiner, Step, TextScorer};
-use crate::{ChallengeState, RunPaths, RunnerSettings};
+use crate::{ChallengeState, PlaySettings, RunPaths, Runner, RunnerSettings};
 use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_engine::client::EngineOptions;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
@@ -31,6 +28,9 @@ mod chain_faults;
 mod engine_faults;
 mod miners;
 mod resumed;
+mod script;
+
+use script::{Fault, Script};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);
@@ -41,80 +41,6 @@ struct Beeper;
 impl Synthesizer for Beeper {
     fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
-    }
-}
-
-/// Scripted fault of a service.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Status(u16),
-    Text(&'static str),
-    /// Rate limit, with a retry hint.
-    Wait(u32),
-    /// Truncates the body.
-    Truncated,
-    /// Never responds.
-    Silent,
-}
-
-impl Fault {
-    async fn answer(self) -> Response {
-        match self {
-            Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-            Self::Text(text) => ([("content-type", "application/json")], text).into_response(),
-            Self::Wait(seconds) => {
-                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())])
-                    .into_response()
-            }
-            Self::Truncated => {
-                let parts = [Ok("{\"block\": "), Err(std::io::Error::other("cut"))];
-                Response::builder()
-                    .header("content-length", 100)
-                    .body(Body::from_stream(futures::stream::iter(parts)))
-                    .unwrap()
-            }
-            Self::Silent => std::future::pending().await,
-        }
-    }
-}
-
-/// Queued faults per route.
-type Faults = Vec<(&'static str, VecDeque<Fault>)>;
-
-/// Queued faults and received requests of a service.
-#[derive(Clone, Default)]
-struct Script {
-    faults: Arc<Mutex<Faults>>,
-    requested_paths: Arc<Mutex<Vec<String>>>,
-}
-
-impl Script {
-    /// Queues faults for the next requests of a route.
-    fn fail(&self, path: &'static str, faults: &[Fault]) {
-        self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));
-    }
-
-    fn asked(&self, path: &str) -> usize {
-        self.requested_paths.lock().unwrap().iter().filter(|requested| *requested == path).count()
-    }
-
-    fn take(&self, path: &str) -> Option<Fault> {
-        self.requested_paths.lock().unwrap().push(path.to_owned());
-        let mut faults = self.faults.lock().unwrap();
-        faults
-            .iter_mut()
-            .filter(|(fault_path, _)| *fault_path == path)
-            .find_map(|(_, faults)| faults.pop_front())
-    }
-
-    fn with_faults(&self, routes: Router) -> Router {
-        let intercept = |State(script): State<Self>, request: Request, next: Next| async move {
-            match script.take(request.uri().path()) {
-                Some(fault) => fault.answer().await,
-                None => next.run(request).await,
-            }
-        };
-        routes.layer(middleware::from_fn_with_state(self.clone(), intercept))
     }
 }
 
@@ -185,12 +111,18 @@ struct World {
     /// Seconds since the Unix epoch.
     time: watch::Sender<u64>,
     waits: Arc<Mutex<Vec<u64>>>,
-    settings: RoundsSettings,
+    settings: Settings,
     max_miners: usize,
     shuffle: Shuffle,
     listed: Option<Vec<MinerEntry>>,
-    arena: Option<Arc<dyn ArenaMiners>>,
+    arena: Option<ListArenaMiners>,
     connect_chain: Option<ConnectChain>,
+}
+
+/// Settings of the loop, and of its player.
+struct Settings {
+    schedule: ScheduleSettings,
+    arena_play: PlaySettings,
 }
 
 /// A running round loop, and the channel on which it reports its rounds.
@@ -270,7 +202,7 @@ impl World {
             miner: parrot(),
             time: watch::channel(1_000_000).0,
             waits: Arc::default(),
-            settings: RoundsSettings { schedule, arena_play: PlaySettings::default() },
+            settings: Settings { schedule, arena_play: PlaySettings::default() },
             max_miners: 256,
             shuffle: Arc::new(<[MinerEntry]>::reverse),
             listed: None,
@@ -288,7 +220,7 @@ impl World {
         })
     }
 
-    async fn parts(&self) -> (RoundsParts, mpsc::UnboundedReceiver<RoundReport>) {
+    async fn parts(&self) -> (LoopParts, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
         let options = EngineOptions {
             sleeper: self.sleeper(),
@@ -302,11 +234,15 @@ impl World {
         let [engine, gateway] = &self.urls;
         let gateway = GatewayClient::new(gateway, None, Duration::from_secs(2)).unwrap();
         let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
-        let parts = RoundsParts {
-            runner: Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap(),
-            engine: EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options)
-                .unwrap(),
-            chain: ChainView::new(gateway, NETUID, self.connect_chain.clone()),
+        let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+        let engine =
+            EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options).unwrap();
+        let chain = Arc::new(ChainView::new(gateway, NETUID, self.connect_chain.clone()));
+        let ledger = Arc::clone(runner.ledger());
+        let player = SpeechRounds {
+            runner,
+            engine: engine.clone(),
+            chain: Arc::clone(&chain),
             miners: match &self.listed {
                 Some(listed) => MinerSource::Listed(listed.clone()),
                 None => MinerSource::Metagraph(AddressPolicy::default()),
@@ -315,6 +251,13 @@ impl World {
             arena: self.arena.clone(),
             shuffle: Arc::clone(&self.shuffle),
             observer: Arc::new(()),
+            arena_play: self.settings.arena_play.clone(),
+        };
+        let parts = LoopParts {
+            player: Arc::new(player),
+            ledger,
+            engine,
+            chain,
             on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
             sleeper: self.sleeper(),
@@ -324,7 +267,7 @@ impl World {
 
     async fn start(&self) -> Running {
         let (parts, reports) = self.parts().await;
-        let mut rounds = Rounds::new(parts, self.settings.clone()).await.unwrap();
+        let mut rounds = Rounds::new(parts, self.settings.schedule.clone()).await.unwrap();
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         shutdown.spawn("rounds", async move { rounds.run(&stop).await });
@@ -403,7 +346,7 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     running.stop().await;
 
     let (parts, _) = world.parts().await;
-    let ledger = parts.runner.ledger();
+    let ledger = parts.ledger;
     let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
     assert_eq!(
         (solo.main_challenge_uid.as_deref(), solo.state),

@@ -20,6 +20,13 @@ use taonet_validator::testing::key;
 mod bucket;
 mod faults;
 
+impl Outbox {
+    /// Replaces the clock.
+    fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+}
+
 async fn accepting_server() -> (MockServer, Url) {
     let server = MockServer::start().await;
     Mock::given(method("POST"))

@@ -18,15 +18,13 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner,
+    AddressPolicy, ArenaSchedule, CallError, ChainView, ListArenaMiners, LoopParts, Miner,
     MinerConnection, MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport,
-    Rounds, RoundsParts, RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings,
-    random_order,
+    Rounds, RunPaths, Runner, RunnerSettings, ScheduleSettings, SpeechRounds, random_order,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::{NetUid, Uid};
-use taonet_service::Shutdown;
-use taonet_service::system_clock;
+use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
 use tokio::sync::mpsc;
@@ -97,25 +95,36 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
         Outbox::new(Arc::clone(&ledger), Arc::clone(&keypair), None, outbox_settings).unwrap();
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let main = Contest { name: ChallengeType::Main, directory: directory.clone() };
-    let parts = RoundsParts {
-        engine: EngineClient::new(engine.as_str(), keypair, EngineOptions::default()).unwrap(),
-        chain: ChainView::new(GatewayClient::new(gateway, None, LONG).unwrap(), NetUid(59), None),
+    let engine = EngineClient::new(engine.as_str(), keypair, EngineOptions::default()).unwrap();
+    let gateway = GatewayClient::new(gateway, None, LONG).unwrap();
+    let chain = Arc::new(ChainView::new(gateway, NetUid(59), None));
+    let player = SpeechRounds {
+        engine: engine.clone(),
+        chain: Arc::clone(&chain),
         miners: MinerSource::Listed((0..MINERS).map(entry).collect()),
         connect: Arc::new(move |entry| Ok(main.connection(entry.uid))),
-        arena: Some(Arc::new(Contest { name: ChallengeType::Arena, directory })),
+        arena: Some(list_all(Contest { name: ChallengeType::Arena, directory })),
         shuffle: random_order(),
         observer: Arc::new(()),
+        arena_play: PlaySettings {
+            drop_after_failures: ARENA_DROPS_AFTER,
+            ..PlaySettings::default()
+        },
+        runner,
+    };
+    let parts = LoopParts {
+        player: Arc::new(player),
+        ledger: Arc::clone(&ledger),
+        engine,
+        chain,
         on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
         clock: system_clock(),
-        sleeper: Arc::new(|pause| tokio::time::sleep(pause).boxed()),
-        runner,
+        sleeper: sleeper(),
     };
     let arena = Some(ArenaSchedule { cadence: 100, on_startup: true });
     let schedule =
         ScheduleSettings { tempo: 100, on_startup: true, solo: false, arena, attempts: 1 };
-    let arena_play =
-        PlaySettings { drop_after_failures: ARENA_DROPS_AFTER, ..PlaySettings::default() };
-    let mut rounds = Rounds::new(parts, RoundsSettings { schedule, arena_play }).await.unwrap();
+    let mut rounds = Rounds::new(parts, schedule).await.unwrap();
 
     let shutdown = Shutdown::new();
     let (stop, stop_too) = (shutdown.clone(), shutdown.clone());
@@ -159,19 +168,17 @@ impl Contest {
     }
 }
 
-impl ArenaMiners for Contest {
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+/// Lists all registered miners.
+fn list_all(arena: Contest) -> ListArenaMiners {
+    Arc::new(move |registered| {
         let miner = |entry: &MinerEntry| Miner {
             key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
             name: None,
-            connection: self.connection(entry.uid),
+            connection: arena.connection(entry.uid),
         };
-        let miners = registered.iter().map(miner).collect();
+        let miners: Vec<Miner> = registered.iter().map(miner).collect();
         async move { Ok(miners) }.boxed()
-    }
+    })
 }
 
 /// A miner that returns every frame after a delay and records each session. The last miner refuses

@@ -72,7 +72,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     };
     let schedule =
         ScheduleSettings { tempo: 10, on_startup: true, solo: true, arena: None, attempts: 1 };
-    let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
+    let mut rounds = Rounds::new(parts, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     shutdown.spawn("rounds", async move { rounds.run(&stop).await });
@@ -148,7 +148,7 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     };
     let schedule =
         ScheduleSettings { tempo: 10, on_startup: true, solo: false, arena: None, attempts: 1 };
-    let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
+    let mut rounds = Rounds::new(parts, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     shutdown.spawn("rounds", async move { rounds.run(&stop).await });

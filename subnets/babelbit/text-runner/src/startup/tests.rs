@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use taonet_babelbit_runner::AddressPolicy;
+use taonet_babelbit_runner::{AddressPolicy, MinerEntry};
 use taonet_primitives::NetUid;
 use taonet_validator::subtensor_gateway::GatewayClient;
 
@@ -181,19 +181,6 @@ async fn a_round_waits_until_its_miners_are_healthy() {
     }
 }
 
-/// An arena with one miner.
-struct Listed(Arc<SlowStartMiner>);
-
-impl ArenaTextMiners for Listed {
-    fn text_miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<TextMiner>, ArenaUnavailable>> {
-        assert_eq!(registered.len(), 1);
-        std::future::ready(Ok(vec![miner_with_connection(&self.0)])).boxed()
-    }
-}
-
 #[tokio::test]
 async fn each_round_has_its_own_startup_budget() {
     let clock = VirtualClock::default();
@@ -215,8 +202,13 @@ async fn each_round_has_its_own_startup_budget() {
     let gateway =
         GatewayClient::new(&"http://127.0.0.1:9".parse().unwrap(), None, Duration::from_secs(1))
             .unwrap();
+    let connection = Arc::clone(&slow_miner);
+    let list: ListArenaMiners<TextMiner> = Arc::new(move |registered| {
+        assert_eq!(registered.len(), 1);
+        std::future::ready(Ok(vec![miner_with_connection(&connection)])).boxed()
+    });
     let arena = TextArena {
-        arena: Arc::new(Listed(Arc::clone(&slow_miner))),
+        arena: list,
         source: MinerSource::Listed(vec![entry]),
         chain: Arc::new(ChainView::new(gateway, NetUid(59), None)),
         startup: clock.startup(300),

@@ -149,7 +149,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
         gateway: gateway_client.clone(),
         retries: 20,
         retry_delay: Duration::from_secs(2),
-        policy: Box::new(PayloadPolicy::new(keypair.hotkey())),
+        policy: PayloadPolicy::new(keypair.hotkey()).into_signing_policy(),
         audit: AuditLog::open(&directory.path().join("audit.jsonl")).unwrap(),
     });
     let signer_url = listen(signer.router(OperatorLimits::new(None))).await;

@@ -6,6 +6,7 @@
 //! of requests in flight, it takes only jobs that no other worker waits for. A worker that has just
 //! started takes none until it knows its share of the miners' slots.
 
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,10 +67,7 @@ impl Worker {
                 result = self.take_jobs(&mut running, &on_ready) => result,
             };
             if let Err(error) = result {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot receive requests; retrying"
-                );
+                tracing::warn!(error = &error as &dyn Error, "cannot receive requests; retrying");
                 sleep(RETRY).await;
             }
         }

@@ -38,6 +38,13 @@ fn unverifiable_dataset_url_is_refused() {
         ("https://gateway.example/ipfs/CID/q.jsonl", false, Err("cannot be verified; hint: state")),
         ("https://gateway.example/ipns/CID", false, Err("cannot be verified; hint: state")),
         ("https://gateway.example/ipfs/other", false, Err("not a CID of version 1")),
+        ("hub:al/questions/train.jsonl", true, Ok("jsonl")),
+        ("hub:al/questions/train.jsonl", false, Err("cannot be verified; hint: state")),
+        ("hub:al/questions", true, Err("names no file of the hub")),
+        ("hub:al/questions/", true, Err("names no file of the hub")),
+        ("hub:al/questions@/train.jsonl", true, Err("names no file of the hub")),
+        ("hub:al/../train.jsonl", true, Err("names no file of the hub")),
+        ("hub://al/questions/train.jsonl", true, Err("names no file of the hub")),
         ("ipfs://CID", true, Err("is not an http or https URL")),
         ("questions.jsonl", true, Err("is not an http or https URL")),
     ] {
@@ -56,6 +63,21 @@ fn unverifiable_dataset_url_is_refused() {
     let secret =
         RemoteFile::new("https://ada:secret@hub.example/q.txt?token=secret", Some(hash())).unwrap();
     assert_eq!(secret.shown_url(), "https://hub.example/q.txt");
+}
+
+/// Columns: name · URL
+#[test]
+fn file_of_the_hub_is_named_by_its_data_set() {
+    for (name, url) in [
+        ("hub:al/questions/train.jsonl", "al/questions/resolve/main/train.jsonl"),
+        (
+            "hub:al/questions@v1.0/data/a b?.parquet",
+            "al/questions/resolve/v1.0/data/a%20b%3F.parquet",
+        ),
+    ] {
+        let file = RemoteFile::new(name, Some(hash())).unwrap();
+        assert_eq!(file.shown_url(), format!("https://huggingface.co/datasets/{url}"));
+    }
 }
 
 #[tokio::test]

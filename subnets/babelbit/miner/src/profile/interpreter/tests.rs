@@ -6,7 +6,7 @@ use taonet_speech::{
 };
 
 use super::*;
-use crate::shorten::{PhraseModel, ProposalError, ProposalLimits};
+use crate::shorten::{ProposalError, ProposalLimits};
 
 mod live;
 
@@ -56,13 +56,9 @@ impl Synthesizer for Voicebox {
     }
 }
 
-/// A language model that leaves out the first word of every phrase.
-struct DropFirstWord;
-
-impl PhraseModel for DropFirstWord {
-    fn propose(&self, phrase: &str, _: ProposalLimits) -> Result<String, ProposalError> {
-        Ok(phrase.split_once(' ').map_or(phrase, |(_, others)| others).to_owned())
-    }
+/// Leaves out the first word of every phrase, in place of a language model.
+fn drop_first_word(phrase: &str, _: ProposalLimits) -> Result<String, ProposalError> {
+    Ok(phrase.split_once(' ').map_or(phrase, |(_, others)| others).to_owned())
 }
 
 /// An embedder that gives all texts the same meaning.
@@ -142,8 +138,11 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
         (Duration::ZERO, ["that is not fair.", "it was very easy."]),
     ] {
         let (stages, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
-        let shortener =
-            Shortener::new(Box::new(DropFirstWord), Arc::new(SameMeaning), Duration::from_mins(1));
+        let shortener = Shortener::new(
+            Box::new(drop_first_word),
+            Arc::new(SameMeaning),
+            Duration::from_mins(1),
+        );
         let stages = stages.with_shortener(Arc::new(shortener)).with_call_time(call_time);
         play(&stages, &source(&[1500, 1500]));
         assert_eq!(texts(&voicebox), expected, "{call_time:?}");

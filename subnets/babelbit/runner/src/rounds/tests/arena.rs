@@ -4,21 +4,16 @@ use super::*;
 use taonet_babelbit_core::records::MinerKey;
 
 /// Lists all miners of the metagraph except the first, with one shared connection.
-pub(super) struct Arena(pub(super) Arc<ScriptedMiner>);
-
-impl ArenaMiners for Arena {
-    fn miners<'a>(
-        &'a self,
-        registered: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+pub(super) fn arena(connection: Arc<ScriptedMiner>) -> ListArenaMiners {
+    Arc::new(move |registered| {
         let miner = |entry: &MinerEntry| Miner {
             key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
             name: None,
-            connection: Arc::clone(&self.0) as Arc<dyn MinerConnection>,
+            connection: Arc::clone(&connection) as Arc<dyn MinerConnection>,
         };
-        let miners = registered.iter().skip(1).map(miner).collect();
+        let miners: Vec<Miner> = registered.iter().skip(1).map(miner).collect();
         async move { Ok(miners) }.boxed()
-    }
+    })
 }
 
 #[tokio::test]
@@ -27,7 +22,7 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     // A miner that opens its sessions after the usual timeout.
     let slow = parrot_after(Duration::from_millis(300));
-    world.arena = Some(Arc::new(Arena(Arc::clone(&slow))));
+    world.arena = Some(arena(Arc::clone(&slow)));
     let strict =
         PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
     world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
@@ -52,22 +47,13 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     running.stop().await;
 }
 
-struct NoArena;
-
-impl ArenaMiners for NoArena {
-    fn miners<'a>(
-        &'a self,
-        _: &'a [MinerEntry],
-    ) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
-        async { Err(ArenaUnavailable("the registry is down".into())) }.boxed()
-    }
-}
-
 #[tokio::test]
 async fn unreachable_arena_does_not_affect_the_main_round() {
     let mut world = World::new().await;
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
-    world.arena = Some(Arc::new(NoArena));
+    let list: ListArenaMiners =
+        Arc::new(|_| async { Err(ArenaUnavailable("the registry is down".into())) }.boxed());
+    world.arena = Some(list);
     let mut running = world.start().await;
     world.block(100).await;
     let reports = [running.report().await, running.report().await, running.report().await];

@@ -4,7 +4,7 @@
 use taonet_chain::Chain;
 use taonet_primitives::Uid;
 
-use super::arena::Arena;
+use super::arena::arena;
 use super::*;
 use taonet_validator::testing::{LocalChain, nowhere};
 
@@ -131,7 +131,7 @@ fn null_axon() -> Value {
 async fn schedule_falls_back_to_time_without_blocks() {
     let mut world = World::new().await;
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
-    world.arena = Some(Arc::new(Arena(parrot())));
+    world.arena = Some(arena(parrot()));
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
     let listed = |uid: u16| {
         let hotkey = key(&format!("//listed//{uid}")).hotkey();
