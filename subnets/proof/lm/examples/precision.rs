@@ -10,6 +10,7 @@ use std::{env, fs};
 use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_lm::{LmOptions, measure};
 
+#[allow(clippy::print_stdout, reason = "the output of a development tool")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let ([model, tokens, scale, weight_bits, sample], text) = match &arguments[..] {

@@ -38,7 +38,10 @@ pub(crate) fn is_large(decoder: &Decoder) -> bool {
 /// the choice of a token.
 fn written(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
     let graph = GraphWriter::new(INPUT, &[1, tokens]);
-    let parts = if is_large && tokens > 1 { vec![0..1, 1..tokens] } else { vec![0..tokens] };
+    // The first position of a large model has values far beyond those of the others.
+    let first_part = if is_large && tokens > 1 { 1 } else { tokens };
+    let parts =
+        [0..first_part, first_part..tokens].into_iter().filter(|part| !part.is_empty()).collect();
     let mut writer = Writer { graph, decoder, tokens, parts };
     writer.logits(is_large);
     writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)

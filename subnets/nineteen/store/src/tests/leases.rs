@@ -124,8 +124,9 @@ pub(super) async fn committed_charge_is_not_repeated(home: Home) {
     }
     store.leases.charge_without_response(&store.database, "a", &usage(DAY, 7), 1).await;
     // The retry reports what was charged, even if it would charge another price.
+    let (first_usage, other_usage) = (usage(DAY, 6), usage(DAY, 4));
     let (one, other) =
-        tokio::join!(store.charge("a", &usage(DAY, 6), 2), store.charge("b", &usage(DAY, 4), 2));
+        tokio::join!(store.charge("a", &first_usage, 2), store.charge("b", &other_usage, 2));
     assert_eq!((one.unwrap(), other.unwrap()), (Some(7), Some(4)));
     assert_eq!(store.charge("a", &usage(DAY, 7), 3).await.unwrap(), None);
     store.close_leases().await;
