@@ -165,7 +165,7 @@ impl Layout {
             inner,
             method,
             products: Products::new(method.tile),
-            polynomials: Polynomials::new(method.format.min_rows()),
+            polynomials: Polynomials::new(method.format),
             activations: Vec::new(),
             sources: Vec::new(),
             stages: 0,

@@ -255,6 +255,31 @@ fn bounded_circuits_share_clamps_and_shift_arguments() {
     assert!(verifier.verify(&statement, &proof).is_err());
 }
 
+/// A dense layer is a product of polynomials in a circuit whose kernels take most rows.
+#[test]
+fn bounded_circuits_multiply_dense_layers_as_polynomials() {
+    let sizes = Matrices { count: 1, rows: 16, inner: 1, columns: 32 };
+    let mut network = matrices(sizes, Some(rescale(8)));
+    let mut generator = testing::generator(3);
+    let weights = (0..512 * 300).map(|_| generator.random_range(-9..=9)).collect();
+    let operation = Operation::Dense { weights, bias: (0..300).collect() };
+    network.layers.push(Layer { inputs: vec![3], operation, rescale: None, scale: 0 });
+    let circuit = Arc::new(network.lower().unwrap());
+    let rows = |format| {
+        let plan = Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
+        plan.tables.iter().zip(plan.log_rows).find_map(|(table, log_rows)| {
+            matches!(table.kind, Kind::Products(_)).then_some(log_rows)
+        })
+    };
+    assert_eq!([rows(KeyFormat::Large), rows(KeyFormat::Bounded)], [Some(12), Some(4)]);
+    let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
+    let (mut statement, proof) = proven(&network, &circuit, &key);
+    let verifier = Stark.verifier(&key).unwrap();
+    assert_eq!(verifier.verify(&statement, &proof), Ok(()));
+    statement.outputs[299] += 1;
+    assert!(verifier.verify(&statement, &proof).is_err());
+}
+
 /// 151 million weights, for which `TAONET_TEST_ALL` needs 5 GB of memory: those of nine matrices,
 /// and 16 positions. 2^22 rows have room for 134 million.
 #[test]
