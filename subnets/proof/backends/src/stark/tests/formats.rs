@@ -233,9 +233,9 @@ fn bounded_circuits_share_clamps_and_shift_arguments() {
     let plan = |format| Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
     let [large, bounded] = [plan(KeyFormat::Large), plan(KeyFormat::Bounded)];
     assert_eq!(bounded.activations.len() + 1, large.activations.len());
-    let shared = bounded.functions.used() - 80;
-    // The quotients of all three divisors, three remainders, and 0.
-    assert!((128 + 4 + 32 + 512..=128 + 4 + 32 + 512 + 60).contains(&shared), "{shared}");
+    // The quotients of all three divisors, the remainders of each, the table for the arguments that
+    // it can have, and the two functions of every circuit.
+    assert_eq!(bounded.functions.used(), 128 + (4 + 32 + 512) + 16 + 2);
     let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
     let keys = Keys { proving: Vec::new(), verification: key.clone() };
     let binding = Binding {
