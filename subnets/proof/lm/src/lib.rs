@@ -37,6 +37,9 @@
 //! weights must fit into one circuit: language models are not sliced. The crate trains and
 //! downloads no models.
 //!
+//! [`measure`] compares the integer network with the model without creating keys, to choose the bits
+//! of activations and weights.
+//!
 //! Compiling and proving are CPU-bound and block.
 //!
 //! Uses `taonet-lm`, `taonet-proof-onnx`, `taonet-proof-core`, `taonet-proof-circuits` and

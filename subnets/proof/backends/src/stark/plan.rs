@@ -145,6 +145,8 @@ impl Layout {
                     linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell));
                 }
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
+                // Those of bounded formats add the bias of a cell themselves.
+                StageKind::Table(_) if method.format.is_bounded() => {}
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
                 StageKind::Product(product) => {
                     product.pairs.iter().flatten().for_each(|&cell| mark(cell));
@@ -163,7 +165,7 @@ impl Layout {
             inner,
             method,
             products: Products::new(method.tile),
-            polynomials: Polynomials::new(method.format.min_rows()),
+            polynomials: Polynomials::new(method.format),
             activations: Vec::new(),
             sources: Vec::new(),
             stages: 0,
@@ -199,6 +201,14 @@ impl Layout {
         match self.locations.get(cell as usize) {
             Some(CellLocation { address, bias: 0 }) => Ok(*address),
             _ => Err(BackendError::Internal(format!("cell {cell} has no address"))),
+        }
+    }
+
+    /// Returns the location of a cell that a table reads.
+    fn argument(&self, cell: u32) -> Result<CellLocation, BackendError> {
+        match self.locations.get(cell as usize) {
+            Some(&location) if self.method.format.is_bounded() => Ok(location),
+            _ => Ok(CellLocation { address: self.address(cell)?, bias: 0 }),
         }
     }
 
@@ -293,8 +303,9 @@ impl Layout {
         let function = self.functions.table(table)?;
         for (index, &cell) in table.cells.iter().enumerate() {
             self.spend(ACTIVATION_FIXED)?;
-            let argument = self.address(cell)?;
-            let location = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
+            let CellLocation { address, bias } = self.argument(cell)?;
+            let functions = [bias, 1, function.into(), ZERO.into()];
+            let location = self.activation(index, address, functions);
             self.locations.push(location);
         }
         Ok(())

@@ -5,8 +5,11 @@
 //! equations, taps and gaps. A change of any of them needs another format. A test compares the keys
 //! of some networks with their digests.
 
+use std::borrow::Cow;
+
 use taonet_proof_core::circuit::{Cell, Convolution, Linear, MatrixProduct};
 use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{Shape, Window};
 
 use super::super::air::Tile;
 use super::super::projection::{COEFFICIENTS, WEIGHTS, is_bounded};
@@ -23,7 +26,7 @@ pub(in super::super) struct Tap {
 
 /// A linear stage as products of polynomials.
 pub(super) enum Form<'a> {
-    Convolution(&'a Convolution, Geometry),
+    Convolution(Cow<'a, Convolution>, Geometry),
     /// A weighted sum of tensors: each is a polynomial, and its factor the only tap of its kernel.
     Sum,
 }
@@ -75,7 +78,7 @@ impl<'a> Form<'a> {
             let geometry = Geometry::new(convolution)?;
             let [_, outputs] = channels(linear, convolution);
             return is_bounded(geometry.length, outputs)
-                .then_some(Form::Convolution(convolution, geometry));
+                .then_some(Form::Convolution(Cow::Borrowed(convolution), geometry));
         }
         let [kernel] = &linear.kernels[..] else { return None };
         let is_sum = linear.jobs.len() == linear.bias.len()
@@ -84,6 +87,17 @@ impl<'a> Form<'a> {
                 job.outputs == [index] && slots.eq(0..kernel.slots as u32)
             });
         (is_sum && is_bounded(linear.bias.len(), 1)).then_some(Form::Sum)
+    }
+
+    /// Returns the form of a stage like [`Self::of`]. A dense layer has one, too: that of a
+    /// convolution with one position.
+    pub(super) fn of_any(linear: &'a Linear) -> Option<Self> {
+        Self::of(linear).or_else(|| {
+            let dense = dense(linear)?;
+            let geometry = Geometry::new(&dense)?;
+            is_bounded(geometry.length, linear.bias.len())
+                .then_some(Form::Convolution(Cow::Owned(dense), geometry))
+        })
     }
 
     pub(super) fn size(&self, linear: &Linear) -> Size {
@@ -132,6 +146,23 @@ impl<'a> Form<'a> {
 pub(super) fn gaps(powers: impl Iterator<Item = usize> + Clone) -> Vec<u32> {
     let next = powers.clone().skip(1).chain([0]);
     powers.zip(next).map(|(power, next)| (power - next) as u32).collect()
+}
+
+/// Returns a dense layer as a convolution; `None` for other stages.
+fn dense(linear: &Linear) -> Option<Convolution> {
+    let (None, [kernel], [job]) = (&linear.convolution, &linear.kernels[..], &linear.jobs[..])
+    else {
+        return None;
+    };
+    let is_dense = job.taps.iter().map(|tap| tap.slot).eq(0..kernel.slots as u32)
+        && job.outputs.iter().copied().eq(0..linear.bias.len() as u32);
+    let input = Shape::vector(kernel.slots).ok().filter(|_| is_dense)?;
+    Some(Convolution {
+        input,
+        cells: job.taps.iter().map(|tap| tap.cell).collect(),
+        window: Window { kernel: [1; 2], stride: [1; 2], padding: [0; 4] },
+        output: [1; 2],
+    })
 }
 
 /// Returns the numbers of input and of output channels of each group of a convolution.
@@ -252,9 +283,16 @@ pub(super) fn matrix_rows(product: &MatrixProduct) -> [usize; 2] {
     ]
 }
 
-/// Returns what a stage costs as a product of polynomials, if that is less than in tiles, and how
-/// much less.
+/// Returns how much less a stage costs as a product of polynomials than in tiles, if it does.
 pub(super) fn saving(linear: &Linear, tile: Tile) -> Option<usize> {
     let size = Form::of(linear)?.size(linear);
     tile_cost(linear, tile).checked_sub(size.cost()).filter(|&saving| saving > 0)
+}
+
+/// Returns the form of a stage that is cheaper than tiles in a circuit whose kernels take more rows
+/// than all else: the rows of further ones cost nothing.
+pub(super) fn form_beside_kernels(linear: &Linear, tile: Tile) -> Option<Form<'_>> {
+    let form = Form::of_any(linear)?;
+    let size = Size { kernels: 0, ..form.size(linear) };
+    (size.cost() < tile_cost(linear, tile)).then_some(form)
 }

@@ -18,7 +18,7 @@ const MAX_LARGE_ENTRIES: u64 = 1 << (MAX_LOG_ROWS + 1);
 
 /// Largest bounded quotient of a clamp, divided by the largest value that the clamp keeps. Values
 /// beyond the sample saturate, so quotients somewhat beyond the clamp are usual.
-const BOUND: i64 = 4;
+const BOUND: i64 = 8;
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ enum Function {
     /// Keeps positive arguments and maps others to 0.
     Positive,
     /// Saturates quotients. Those of different divisors have different intervals, so each divisor
-    /// has its own function.
+    /// has its own function. Bounded ones of small divisors share that of the divisor 1.
     Clamp { shift: u8, unsigned: bool, bits: u8 },
     /// Keeps a sum that is not rescaled.
     Identity,
@@ -116,14 +116,19 @@ impl Functions {
         };
         let shift = rescale.shift;
         let mut quotients = rescale.quotients(sums);
+        let mut clamp = Function::Clamp { shift, unsigned, bits };
         if self.is_bounded {
             // A sum with another quotient has no proof.
             let bound = BOUND << bits;
             let bounded = |quotient: i64| quotient.clamp(-bound, bound - 1);
             quotients = Range { low: bounded(quotients.low), high: bounded(quotients.high) };
+            // All bounded quotients with all remainders of this divisor are distinct field
+            // elements, so the interval may be that of any other divisor.
+            if 2 * bound <= i64::from(Val::ORDER_U32) >> shift {
+                clamp = Function::Clamp { shift: 0, unsigned, bits };
+            }
         }
-        let (quotient, quotients) =
-            self.add(Function::Clamp { shift, unsigned, bits }, quotients)?;
+        let (quotient, quotients) = self.add(clamp, quotients)?;
         let divisor = 1_i64 << shift;
         // All pairs of quotient and remainder give distinct field elements, so a sum has only one.
         // This follows from the limit on the sums' magnitude and the order of the field; soundness

@@ -154,14 +154,22 @@ impl Method {
             return Self { tile: usual, format: KeyFormat::Tiles };
         }
         let mut tile = smallest;
-        let mut size = LinearSize::new(circuit, tile);
+        let mut size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
         if size.multiply_adds_in_tiles >= FEW {
             // The cost of tiles decides on the products, so these are others now.
             tile = usual;
-            size = LinearSize::new(circuit, tile);
+            size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
         }
-        let is_large = size.kernel_rows > 1 << MAX_LOG_ROWS;
-        let format = if is_large { KeyFormat::Bounded } else { KeyFormat::Polynomials };
+        if size.kernel_rows <= 1 << MAX_LOG_ROWS {
+            return Self { tile, format: KeyFormat::Polynomials };
+        }
+        let format = KeyFormat::Bounded;
+        let in_tiles = LinearSize::new(circuit, large, format).multiply_adds_in_tiles;
+        let tile = match in_tiles {
+            0..FEW => smallest,
+            FEW..MIN_LARGE_TILE => small,
+            MIN_LARGE_TILE.. => large,
+        };
         Self { tile, format }
     }
 
@@ -189,8 +197,8 @@ struct LinearSize {
 
 impl LinearSize {
     /// Computes the size if tiles have the size `tile`.
-    fn new(circuit: &Circuit, tile: Tile) -> Self {
-        let mut polynomials = Polynomials::default();
+    fn new(circuit: &Circuit, tile: Tile, format: KeyFormat) -> Self {
+        let mut polynomials = Polynomials::new(format);
         let mut size = Self { multiply_adds_in_tiles: 0, kernel_rows: 0 };
         for stage in &circuit.stages {
             let StageKind::Linear(linear) = &stage.kind else { continue };

@@ -7,10 +7,11 @@ use taonet_proof_core::circuit::{Cell, Linear, MatrixProduct, Stage};
 use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED, Tile};
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
-use super::Layout;
 use super::equations::{
-    Equation, EquationInput, Form, Tap, Weights, gaps, matrix_equations, matrix_rows, saving,
+    Equation, EquationInput, Form, Tap, Weights, form_beside_kernels, gaps, matrix_equations,
+    matrix_rows, saving,
 };
+use super::{KeyFormat, Layout};
 use crate::BackendError;
 
 /// Products of polynomials, as the prover needs them to fill the value columns.
@@ -104,6 +105,8 @@ struct OperandRow {
 pub(super) struct Polynomials {
     /// Minimum number of rows of a table.
     min_rows: usize,
+    /// Whether the kernels take more rows than all else.
+    has_most_rows: bool,
     rows: Vec<Row>,
     kernels: Vec<KernelRow>,
     operands: Vec<OperandRow>,
@@ -112,8 +115,9 @@ pub(super) struct Polynomials {
 }
 
 impl Polynomials {
-    pub(super) fn new(min_rows: usize) -> Self {
-        Self { min_rows, ..Self::default() }
+    pub(super) fn new(format: KeyFormat) -> Self {
+        let (min_rows, has_most_rows) = (format.min_rows(), format.is_bounded());
+        Self { min_rows, has_most_rows, ..Self::default() }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -204,8 +208,12 @@ impl Polynomials {
     /// Returns the form of a stage, whose gaps are added; `None` if the stage is cheaper in tiles,
     /// or has more gaps than the kernels table has room for.
     pub(super) fn form<'a>(&mut self, linear: &'a Linear, tile: Tile) -> Option<Form<'a>> {
-        saving(linear, tile)?;
-        Form::of(linear).filter(|form| self.add_gaps(&form.gaps()))
+        let form = if self.has_most_rows {
+            form_beside_kernels(linear, tile)
+        } else {
+            saving(linear, tile).and_then(|_| Form::of(linear))
+        };
+        form.filter(|form| self.add_gaps(&form.gaps()))
     }
 
     /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their

@@ -170,7 +170,7 @@ fn bounded_product() -> (Network, Vec<u8>) {
     (network, key)
 }
 
-/// A clamp to -16..=15 has quotients in -64..=63, of up to 16 256 that the inputs could have.
+/// A clamp to -16..=15 has quotients in -128..=127, of up to 16 256 that the inputs could have.
 #[test]
 fn bounded_clamps_have_few_entries() {
     let (network, key) = bounded_product();
@@ -182,7 +182,7 @@ fn bounded_clamps_have_few_entries() {
     };
     let removed = used(KeyFormat::Large) - used(KeyFormat::Bounded);
     // No product is negative.
-    assert_eq!(removed, (255 * 255 + 2) / 4 - 63);
+    assert_eq!(removed, (255 * 255 + 2) / 4 - 127);
     Stark.check_key(&circuit, &key).unwrap();
     let mut key_of_format_6 = key.clone();
     key_of_format_6[0] = LARGE.format as u8;
@@ -209,8 +209,75 @@ fn values_far_beyond_a_bounded_clamp_have_no_proof() {
         let statement = Statement { binding, inputs: inputs.to_vec(), outputs };
         assert_eq!(Stark.verifier(&key).unwrap().verify(&statement, &proof), Ok(()));
     }
-    let error = prover.prove(&[16, 16], &binding).map(|_| ()).unwrap_err();
-    assert!(matches!(error, BackendError::Unprovable { layer: 2, value: 64 }), "{error}");
+    let error = prover.prove(&[16, 32], &binding).map(|_| ()).unwrap_err();
+    assert!(matches!(error, BackendError::Unprovable { layer: 2, value: 128 }), "{error}");
+}
+
+/// Clamps with the same bits share their entries, unless quotients and remainders would not be
+/// distinct field elements. A table reads a sum with a bias without an activation of its own.
+#[test]
+fn bounded_circuits_share_clamps_and_shift_arguments() {
+    let sizes = Matrices { count: 1, rows: 1, inner: 1, columns: 1 };
+    let clamped = |shift| Layer {
+        inputs: vec![3],
+        operation: Operation::Sum { factors: vec![1] },
+        rescale: Some(Rescale { shift, clamp: Clamp::Signed(4) }),
+        scale: 0,
+    };
+    let mut network = matrices(sizes, None);
+    network.layers.extend([clamped(2), clamped(5), clamped(9)]);
+    let dense = Operation::Dense { weights: vec![1], bias: vec![-7] };
+    network.layers.push(Layer { inputs: vec![6], operation: dense, rescale: None, scale: 0 });
+    network.layers.push(table(7, -40, (-40..40).map(|argument| argument * 2)));
+    let circuit = Arc::new(network.lower().unwrap());
+    let plan = |format| Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
+    let [large, bounded] = [plan(KeyFormat::Large), plan(KeyFormat::Bounded)];
+    assert_eq!(bounded.activations.len() + 1, large.activations.len());
+    // The quotients of all three divisors, the remainders of each, the table for the arguments that
+    // it can have, and the two functions of every circuit.
+    assert_eq!(bounded.functions.used(), 128 + (4 + 32 + 512) + 16 + 2);
+    let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
+    let keys = Keys { proving: Vec::new(), verification: key.clone() };
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: Hotkey::from_bytes([1; 32]),
+        circuit: network.digest().unwrap(),
+        verification_key: Digest::of(&key),
+    };
+    let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
+    let Proven { proof, outputs } = prover.prove(&[20, 20], &binding).unwrap();
+    // 400 is 1 in units of 512.
+    assert_eq!(outputs, [-12]);
+    let mut statement = Statement { binding, inputs: vec![20, 20], outputs };
+    let verifier = Stark.verifier(&key).unwrap();
+    assert_eq!(verifier.verify(&statement, &proof), Ok(()));
+    statement.outputs[0] += 2;
+    assert!(verifier.verify(&statement, &proof).is_err());
+}
+
+/// A dense layer is a product of polynomials in a circuit whose kernels take most rows.
+#[test]
+fn bounded_circuits_multiply_dense_layers_as_polynomials() {
+    let sizes = Matrices { count: 1, rows: 16, inner: 1, columns: 32 };
+    let mut network = matrices(sizes, Some(rescale(8)));
+    let mut generator = testing::generator(3);
+    let weights = (0..512 * 300).map(|_| generator.random_range(-9..=9)).collect();
+    let operation = Operation::Dense { weights, bias: (0..300).collect() };
+    network.layers.push(Layer { inputs: vec![3], operation, rescale: None, scale: 0 });
+    let circuit = Arc::new(network.lower().unwrap());
+    let rows = |format| {
+        let plan = Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
+        plan.tables.iter().zip(plan.log_rows).find_map(|(table, log_rows)| {
+            matches!(table.kind, Kind::Products(_)).then_some(log_rows)
+        })
+    };
+    assert_eq!([rows(KeyFormat::Large), rows(KeyFormat::Bounded)], [Some(12), Some(4)]);
+    let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
+    let (mut statement, proof) = proven(&network, &circuit, &key);
+    let verifier = Stark.verifier(&key).unwrap();
+    assert_eq!(verifier.verify(&statement, &proof), Ok(()));
+    statement.outputs[299] += 1;
+    assert!(verifier.verify(&statement, &proof).is_err());
 }
 
 /// 151 million weights, for which `TAONET_TEST_ALL` needs 5 GB of memory: those of nine matrices,
