@@ -110,8 +110,8 @@ impl Phrasebook {
     }
 
     /// Lets a phrase match, where no phrase is exact, although one of its words was misheard as a
-    /// similar one, and one function word as another, if at least three other words are its own.
-    /// The first word must be exact.
+    /// similar one, and one function word as another, if at least three other words, apart from
+    /// function words, were understood. The first word must be exact.
     #[must_use]
     pub fn tolerating_errors(self) -> Self {
         Self { tolerates_errors: true, ..self }
