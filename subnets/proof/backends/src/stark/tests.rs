@@ -38,6 +38,7 @@ macro_rules! test_with_both_schemes {
     };
 }
 
+mod bounded;
 mod choices;
 mod composed;
 mod constraints;
@@ -223,6 +224,11 @@ impl<S: Scheme> Forger<S> {
     }
 
     fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
+        let inputs = testing::inputs(&circuit, 1);
+        Self::with_inputs(network, circuit, plan, &inputs)
+    }
+
+    fn with_inputs(network: &Network, circuit: Arc<Circuit>, plan: Plan, inputs: &[i64]) -> Self {
         assert_eq!(plan.method.format.hides(), is_hiding::<S>());
         let system = System::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
@@ -232,10 +238,9 @@ impl<S: Scheme> Forger<S> {
             circuit: network.digest().unwrap(),
             verification_key: Digest::of(&key),
         };
-        let inputs = testing::inputs(&circuit, 1);
-        let execution = circuit.execute(&inputs).unwrap();
+        let execution = circuit.execute(inputs).unwrap();
         let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
-        let inputs = system.plan.method.format.public_inputs(&inputs).to_vec();
+        let inputs = system.plan.method.format.public_inputs(inputs).to_vec();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }

@@ -123,7 +123,9 @@ impl Functions {
             let bounded = |quotient: i64| quotient.clamp(-bound, bound - 1);
             quotients = Range { low: bounded(quotients.low), high: bounded(quotients.high) };
             // All bounded quotients with all remainders of this divisor are distinct field
-            // elements, so the interval may be that of any other divisor.
+            // elements, so the interval may be that of any other divisor. They are sums below half
+            // of the field, like all sums, so one beyond the interval equals none of them. The
+            // quotients of larger divisors are all within the bound.
             if 2 * bound <= i64::from(Val::ORDER_U32) >> shift {
                 clamp = Function::Clamp { shift: 0, unsigned, bits };
             }

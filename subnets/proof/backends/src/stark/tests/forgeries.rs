@@ -25,7 +25,7 @@ test_with_both_schemes!(
 impl<S: Scheme> Forger<S> {
     /// Proves outputs with changed coefficients, and values at the challenges that are changed or
     /// for other challenges.
-    fn forge_staged(
+    pub(super) fn forge_staged(
         &self,
         outputs: &[i64],
         change: impl FnOnce(&mut [RowMajorMatrix<Val>]),
@@ -112,7 +112,7 @@ impl<S: Scheme> Forger<S> {
     }
 
     /// Returns the position of an output among the coefficients.
-    fn coefficient(&self, output: usize) -> usize {
+    pub(super) fn coefficient(&self, output: usize) -> usize {
         let plan = &self.prover.system.plan;
         let cell = self.prover.circuit.outputs[output];
         let address = Val::from_u32(plan.locations[cell as usize].address);
@@ -253,7 +253,7 @@ fn false_products_are_refused<S: Scheme>() {
 /// Makes the balance zero from the row `end` on, by another value of the kernel of the row before.
 /// If the index of the table that reports this value is given, with its width and the first column
 /// of the value, it reports the other value.
-fn use_other_kernel(
+pub(super) fn use_other_kernel(
     traces: &mut [RowMajorMatrix<Val>],
     end: usize,
     report: Option<(usize, usize, usize)>,

@@ -22,7 +22,7 @@ const POLYNOMIALS_ONLY: Method =
     Method { tile: Tile { inputs: 1, outputs: 1 }, format: KeyFormat::Polynomials };
 
 /// Returns random inputs, and those at both ends of their interval.
-fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
+pub(super) fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
     let Range { low, high } = circuit.input_range;
     [testing::inputs(circuit, seed), vec![low; circuit.inputs], vec![high; circuit.inputs]]
 }
