@@ -313,7 +313,7 @@ fn no_sum_equals_the_entries_of_another_one() {
             let quotients: Vec<i64> = (-bound - 1..=bound).filter(has_entry).collect();
             let (low, end) = (quotients[0], quotients[quotients.len() - 1] + 1);
             assert!(low >= -bound && end <= bound, "{bits} {shift}: {low} {end}");
-            assert_eq!(quotients.len() as i64, end - low);
+            assert_eq!(i64::try_from(quotients.len()).unwrap(), end - low);
             let (first, last) = (low << rescale.shift, (end << rescale.shift) - 1);
             assert!(last - first < order, "{bits} {shift}: {first} {last}");
             // The sums that are equal to these modulo the field.
@@ -438,10 +438,11 @@ proptest! {
         for inputs in inputs_of(&circuit, seed) {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
-            let mut traces = match trace::fill(&plan, &circuit, &execution) {
-                Err(BackendError::Unprovable { .. }) => continue,
-                traces => traces.unwrap(),
-            };
+            let traces = trace::fill(&plan, &circuit, &execution);
+            if matches!(traces, Err(BackendError::Unprovable { .. })) {
+                continue;
+            }
+            let mut traces = traces.unwrap();
             prop_assert_eq!(broken(&plan, &traces, &inputs, &outputs), None);
             let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();
             let mut values = traces.tables.iter_mut().flat_map(|table| &mut table.values);
