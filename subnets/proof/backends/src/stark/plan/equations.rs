@@ -25,6 +25,7 @@ pub(in super::super) struct Tap {
 }
 
 /// A linear stage as products of polynomials.
+#[allow(clippy::large_enum_variant, reason = "one exists at a time")]
 pub(super) enum Form<'a> {
     Convolution(Cow<'a, Convolution>, Geometry),
     /// A weighted sum of tensors: each is a polynomial, and its factor the only tap of its kernel.
