@@ -18,35 +18,21 @@ use crate::support::{
 const WHISPER: &str = "faster-whisper-base";
 /// Voice of the miner.
 const VOICE: &str = "en_US-joe-medium";
-/// Utterances of a challenge that are played, unless `TAONET_TEST_ALL` is set: Whisper base hears
-/// each of them, and the replies of all miners. Of all five in Spanish, three replies pass the
-/// accuracy gate, so at least one of these does.
+/// Utterances of the demonstration's challenge, unless `TAONET_TEST_ALL` is set: Whisper base hears
+/// each of them, and the replies of all miners. Of all five, three replies pass the accuracy gate,
+/// so at least one of these does.
 const PLAYED: usize = 3;
 /// Minimum similarity of a translation and its reference for points: the accuracy gate.
 const ACCURACY_GATE: f64 = 0.65;
 
-/// Returns the names of the challenges to play: the German one only, unless `TAONET_TEST_ALL` is
-/// set, since each takes more than a minute.
-fn foreign_challenges() -> Vec<String> {
-    if is_exhaustive() {
-        Challenges::names()
-            .filter(|name| Challenges::find(name).unwrap().unwrap().language != "en")
-            .collect()
-    } else {
-        vec!["de-1".to_owned()]
-    }
-}
-
-/// Returns the argument that selects a shipped challenge, or a file with its first utterances; and
-/// the challenge.
-fn played(name: &str, folder: &Path) -> (PathBuf, Challenge) {
-    if is_exhaustive() {
-        return (name.into(), Challenges::find(name).unwrap().unwrap());
-    }
-    let path = format!("subnets/babelbit/challenges/{name}.json");
-    let file = first_utterances(&path, PLAYED, folder);
-    let challenge = Challenge::load(&file).unwrap();
-    (file, challenge)
+/// Returns the shipped challenges in other languages than English, with their names: the German one
+/// only, unless `TAONET_TEST_ALL` is set, since each takes more than a minute.
+fn foreign_challenges() -> Vec<(String, Challenge)> {
+    let all = Challenges::names().map(|name| (Challenges::find(&name).unwrap().unwrap(), name));
+    let is_played = |language: &str| language == "de" || language != "en" && is_exhaustive();
+    all.filter(|(challenge, _)| is_played(&challenge.language))
+        .map(|(challenge, name)| (name, challenge))
+        .collect()
 }
 
 /// Returns the mean similarity of the references and the translations of complete utterances.
@@ -117,18 +103,24 @@ fn translating_miner_scores_where_offline_translation_passes_the_gate() {
         "//Bob",
     ]);
     let miner = Daemon::start(miner.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER));
-    for name in foreign_challenges() {
-        let folder = tempfile::tempdir().unwrap();
-        let (argument, challenge) = played(&name, folder.path());
+    for (name, challenge) in foreign_challenges() {
         let mut test = local_bb();
-        test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--json", "--challenge"]);
-        test.arg(argument);
+        test.args([
+            "test-miner",
+            miner.url(),
+            "--miner-hotkey",
+            BOB,
+            "--json",
+            "--challenge",
+            &name,
+        ]);
         let report = document(
             &with_long_deadlines(test.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER)).output().unwrap(),
         );
         assert_eq!(report["passed"], json!(true), "{name}: {report:#}");
         let contest = &report["contest"];
         assert_eq!(contest["challenges"][0]["challenge_uid"], json!(challenge.uid), "{name}");
+        let folder = tempfile::tempdir().unwrap();
         let offline = offline_accuracy(&challenge, folder.path());
         let score = contest["score"].as_f64().unwrap();
         assert!(
@@ -136,6 +128,14 @@ fn translating_miner_scores_where_offline_translation_passes_the_gate() {
             "{name}: score {score}, offline accuracy {offline}: {contest:#}"
         );
     }
+}
+
+/// Returns the name of the Spanish challenge, or a file with its first utterances.
+fn spanish_challenge(folder: &Path) -> PathBuf {
+    if is_exhaustive() {
+        return PathBuf::from("es-1");
+    }
+    first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED, folder)
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn demo_translates_a_foreign_challenge() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut demo = tao();
-    demo.args(["demo", "--json", "--challenge"]).arg(played("es-1", folder.path()).0);
+    demo.args(["demo", "--json", "--challenge"]).arg(spanish_challenge(folder.path()));
     let demo = document(&with_long_deadlines(&mut demo).output().unwrap());
     let miner = |name: &str| -> Value {
         let miners = demo["challenges"][0]["report"]["miners"].as_array().unwrap();
