@@ -149,4 +149,10 @@ pub trait Synthesizer: Send + Sync {
     ) -> Result<Pcm, SynthesisError> {
         self.speak(text, voice)
     }
+
+    /// Speed, relative to the normal rate of a voice, at which listeners understand it as well as
+    /// at this rate.
+    fn clear_speed(&self) -> f64 {
+        1.0
+    }
 }

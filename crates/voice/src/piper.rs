@@ -115,6 +115,11 @@ impl Synthesizer for PiperVoice {
         let length_scale = self.pace * f32::from(pace::NORMAL) / f32::from(voice.words_per_minute);
         Ok(Pcm::mono(self.say(text, length_scale)?, self.sample_rate()))
     }
+
+    /// Measured with Whisper base, which understands voices of espeak-ng worse at this speed.
+    fn clear_speed(&self) -> f64 {
+        1.25
+    }
 }
 
 #[cfg(test)]

@@ -20,8 +20,9 @@ const BREATH_GAP_SAMPLES: usize = 2_880;
 /// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
 /// the test double tiny-ctc, with which local networks score, joins words across longer ones.
 const MAX_PAUSE_S: f64 = 0.16;
-/// The same with simultaneous recognition: the time between two passes. Validators measure the
-/// speaking rate of the reply's samples, so a reply without its pauses seems faster than it is.
+/// The same with simultaneous recognition and a voice that speaks faster than its normal rate: the
+/// time between two passes. Validators measure the speaking rate of the reply's samples, so a reply
+/// without its pauses seems faster than it is.
 const MAX_LIVE_PAUSE_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const FULL_SPEED_BACKLOG_S: f64 = 0.8;
@@ -335,8 +336,16 @@ impl InterpreterSession {
     }
 
     /// Returns the maximum silence sent while no phrase is ready, in seconds.
-    const fn max_pause(&self) -> f64 {
-        if self.live.is_some() { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
+    fn max_pause(&self) -> f64 {
+        if self.slowest() > 1.0 { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
+    }
+
+    /// Returns the speed of a reply that does not fall behind, relative to the normal rate. Of
+    /// simultaneous recognition, the next words are mostly ready before these end: slower speech
+    /// would end the reply later, and its pauses leave room for faster speech.
+    fn slowest(&self) -> f64 {
+        let clear = self.stages.speaker.clear_speed().min(self.stages.fastest);
+        if self.live.is_some() { clear } else { 1.0 }
     }
 
     /// Takes the first heard words, which are then no longer revised, and returns whether they
@@ -453,9 +462,7 @@ impl InterpreterSession {
             // After the end of the source, latency matters most.
             (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            // Of simultaneous recognition, the next words are mostly ready before these end: slower
-            // speech would end the reply later, and its pauses leave room for faster speech.
-            let slowest = if self.live.is_some() { STEADY_SPEED.min(fastest) } else { 1.0 };
+            let slowest = self.slowest();
             let backlog = (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0);
             (slowest + backlog * (fastest - slowest), HURRIED_WORDS_PER_SECOND)
         };

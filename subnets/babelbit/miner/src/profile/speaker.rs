@@ -27,6 +27,11 @@ impl Speaker {
         60.0 / f64::from(self.voice.words_per_minute)
     }
 
+    /// Returns the speed relative to the normal rate at which the voice is as clear as at this rate.
+    pub(super) fn clear_speed(&self) -> f64 {
+        self.synthesizer.clear_speed()
+    }
+
     /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing
     /// silence. A call to a server ends at `deadline`.
     pub(super) fn speak(

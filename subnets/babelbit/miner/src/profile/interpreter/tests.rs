@@ -54,6 +54,10 @@ impl Synthesizer for Voicebox {
         let samples = words * 60 * 24_000 / usize::from(voice.words_per_minute);
         Ok(Pcm::mono(vec![0.5; samples], SampleRate::HZ_24K))
     }
+
+    fn clear_speed(&self) -> f64 {
+        1.25
+    }
 }
 
 /// Leaves out the first word of every phrase, in place of a language model.
