@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn description_says_which_recogniser_is_a_test_double() {
+    fn description_names_the_test_double() {
         assert_eq!(describe_recognizer("tiny-ctc"), "the test double tiny-ctc");
         assert_eq!(describe_recognizer("faster-whisper-base"), "faster-whisper-base");
     }

@@ -193,7 +193,7 @@ fn fillers_with_an_object_are_kept() {
 }
 
 #[test]
-fn repetition_across_phrases_is_said_once() {
+fn repetition_across_phrases_is_left_out() {
     for (phrases, expected) in [
         (&["i hear you i hear", "you loud and clear"][..], ["i hear you", "loud and clear"]),
         (&["i do not want to", "i do not want to be late"], ["i do not want", "to be late"]),
