@@ -5,7 +5,6 @@
 //! restore words that the speaker omitted. The phrases are in text files beside this module;
 //! [`Phrasebook`] describes their format.
 
-mod misheard;
 mod phrasebook;
 mod repetition;
 
@@ -61,16 +60,6 @@ pub(crate) fn continues_number(previous: &str, word: &str) -> bool {
         && letters.next().is_some_and(char::is_numeric)
 }
 
-/// Splits numbers with two or more points, such as `1.2.3`, which take long to say with them.
-/// Whisper also writes short words that resemble each other as such numbers.
-fn split_numbers(words: Vec<String>) -> Vec<String> {
-    let split = |word: String| {
-        let parts: Vec<String> = word.split('.').map(str::to_owned).collect();
-        if parts.len() > 2 { parts } else { vec![word] }
-    };
-    words.into_iter().flat_map(split).collect()
-}
-
 /// Returns how many words at the end of the phrase cannot end it.
 fn clinging(words: &[String]) -> usize {
     let clings =
@@ -89,17 +78,6 @@ pub struct Rewriter {
     meanings: Phrasebook,
     ellipsis: Phrasebook,
     condense: Phrasebook,
-}
-
-/// Where a phrase ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PhraseEnd {
-    /// At a pause or at any other word.
-    Open,
-    /// At the end of a clause: no figure of speech continues after it.
-    Clause,
-    /// At the end of the source: nothing follows.
-    Source,
 }
 
 /// State of a conversation: previous words and deferred words.
@@ -133,7 +111,7 @@ impl Rewriter {
                 include_str!("rewrite/phrases/expletives.txt"),
             )?,
             fillers: Phrasebook::parse("fillers", include_str!("rewrite/phrases/fillers.txt"))?,
-            meanings: meanings.tolerating_errors(),
+            meanings,
             ellipsis: Phrasebook::parse("ellipsis", include_str!("rewrite/phrases/ellipsis.txt"))?,
             condense: Phrasebook::parse("condense", include_str!("rewrite/phrases/condense.txt"))?,
         })
@@ -143,13 +121,13 @@ impl Rewriter {
     ///
     /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
     /// of speech, a filler or a repetition, or that cannot end a phrase, are deferred to the next
-    /// phrase, as far as the phrase's `end` allows.
+    /// phrase, unless this phrase is the `last` one.
     pub fn rewrite(
         &self,
         context: &mut Context,
         heard: &[String],
         begins: bool,
-        end: PhraseEnd,
+        last: bool,
     ) -> Vec<String> {
         let mut words = std::mem::take(&mut context.waiting);
         let begins = if words.is_empty() { begins } else { context.waiting_begins };
@@ -161,7 +139,6 @@ impl Rewriter {
         let words = self.contractions.apply(&words, begins);
         let words = self.expletives.apply(&words, begins);
         let mut words = repetition::carry_out_corrections(&words);
-        let last = end == PhraseEnd::Source;
         let filler = if last { 0 } else { self.unfinished_filler(&words, begins) };
         let filler = words.split_off(words.len() - filler);
         let words = self.fillers.apply(&words, begins);
@@ -170,7 +147,7 @@ impl Rewriter {
         let words = repetition::drop_repeated_across(&context.before, &words);
         let mut words = repetition::drop_resumptions(&context.before, &words);
         if !last {
-            let deferred = self.wait(&context.before, &words, end);
+            let deferred = self.wait(&context.before, &words);
             context.waiting = words.split_off(words.len() - deferred);
             context.waiting.extend(filler);
             context.waiting_begins = begins && words.is_empty();
@@ -183,8 +160,7 @@ impl Rewriter {
         let words = self.meanings.apply(&words, begins);
         let words = self.meanings.apply(&words, begins);
         let words = repetition::drop_repeated(&words);
-        let words = if begins { self.restore(words) } else { words };
-        split_numbers(words)
+        if begins { self.restore(words) } else { words }
     }
 
     /// Shortens the words further, for a reply that lags behind the source.
@@ -206,8 +182,8 @@ impl Rewriter {
 
     /// Returns how many words at the end of the phrase to defer; `before` is the end of the
     /// previous phrase.
-    fn wait(&self, before: &[String], words: &[String], end: PhraseEnd) -> usize {
-        let unfinished = self.unfinished(words, end);
+    fn wait(&self, before: &[String], words: &[String]) -> usize {
+        let unfinished = self.unfinished(words);
         let repeated = repetition::unfinished_repetition(before, words);
         if repeated <= unfinished {
             return unfinished;
@@ -217,22 +193,22 @@ impl Rewriter {
 
     /// Returns how many words at the end of the phrase may start a figure of speech, or cannot end
     /// a phrase.
-    fn unfinished(&self, words: &[String], end: PhraseEnd) -> usize {
+    fn unfinished(&self, words: &[String]) -> usize {
         if words.iter().all(|word| JOINING.contains(&word.as_str())) {
             return words.len();
         }
         let books = [&self.meanings, &self.fillers, &self.expletives];
         for length in (2..=MAX_WAIT.min(words.len())).rev() {
-            let tail = words.get(words.len() - length..).unwrap_or_default();
+            let end = words.get(words.len() - length..).unwrap_or_default();
             // A complete phrase is spoken at once, even if a longer phrase starts with the same
             // words.
             if books
                 .iter()
-                .any(|book| book.replacement(tail, false).is_some_and(|(n, _)| n == length))
+                .any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length))
             {
                 return 0;
             }
-            if end != PhraseEnd::Clause && books.iter().any(|book| book.goes_on(tail)) {
+            if books.iter().any(|book| book.goes_on(end)) {
                 return length;
             }
         }

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::remote::{RemoteModel, phrase};
-use crate::rewrite::{Context, PhraseEnd, Rewriter};
+use crate::rewrite::{Context, Rewriter};
 
 /// An inference server on a loopback port, until it is dropped.
 pub struct InferenceServer {
@@ -132,8 +132,7 @@ async fn chat(
     for message in request["messages"].as_array().unwrap() {
         if message["role"] == "user" {
             let (heard, begins, last) = phrase(message["content"].as_str().unwrap());
-            let end = if last { PhraseEnd::Source } else { PhraseEnd::Open };
-            words = engines.rewriter.rewrite(&mut context, &heard, begins, end);
+            words = engines.rewriter.rewrite(&mut context, &heard, begins, last);
         }
     }
     assert_eq!(request["stream"], true);

@@ -12,7 +12,7 @@ use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::remote::{ChatRewriter, Turn, message};
-use crate::rewrite::{Context, PhraseEnd, PhrasebookError, Rewriter};
+use crate::rewrite::{Context, PhrasebookError, Rewriter};
 use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
@@ -261,7 +261,7 @@ impl InterpreterSession {
         }
         if end {
             let (words, starts_sentence) = std::mem::take(&mut self.fragment);
-            self.interpret(&words, starts_sentence, PhraseEnd::Source, &mut reply)?;
+            self.interpret(&words, starts_sentence, true, &mut reply)?;
         } else if self.is_idle() && self.playback.quiet() < self.max_pause() {
             self.pause(frame.len(), &mut reply);
         }
@@ -293,9 +293,12 @@ impl InterpreterSession {
                 self.fragment = (words, starts_sentence);
                 continue;
             }
-            let is_last = end && self.segmenter.pending().is_empty();
-            let phrase_end = if is_last { PhraseEnd::Source } else { PhraseEnd::Open };
-            self.interpret(&words, starts_sentence, phrase_end, reply)?;
+            self.interpret(
+                &words,
+                starts_sentence,
+                end && self.segmenter.pending().is_empty(),
+                reply,
+            )?;
         }
         Ok(())
     }
@@ -314,14 +317,8 @@ impl InterpreterSession {
         while let Some(count) =
             complete(&self.heard_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)
         {
-            let last = count.checked_sub(1).and_then(|last| self.heard_words.get(last));
-            let phrase_end = if last.is_some_and(|heard| heard.ends_clause) {
-                PhraseEnd::Clause
-            } else {
-                PhraseEnd::Open
-            };
             let (words, starts_sentence) = self.commit(count);
-            self.interpret(&words, starts_sentence, phrase_end, reply)?;
+            self.interpret(&words, starts_sentence, false, reply)?;
         }
         if end {
             self.fragment = self.commit(self.heard_words.len());
@@ -410,13 +407,12 @@ impl InterpreterSession {
         &mut self,
         heard: &[String],
         starts_sentence: bool,
-        end: PhraseEnd,
+        last: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
-        let last = end == PhraseEnd::Source;
         let rewriter = Arc::clone(&self.stages.rewriter);
         // The rules follow the conversation also with a language model, to take over when it fails.
-        let mut words = rewriter.rewrite(&mut self.context, heard, starts_sentence, end);
+        let mut words = rewriter.rewrite(&mut self.context, heard, starts_sentence, last);
         if let Some(chat) = self.stages.chat.clone() {
             words = self.rewrite_with_model(&chat, heard, starts_sentence, last, words);
         }

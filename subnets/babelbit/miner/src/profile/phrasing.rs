@@ -20,8 +20,6 @@ const CLINGING: [&str; 45] = [
     "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would", "mr",
     "mrs", "ms", "dr", "due",
 ];
-/// Pronouns that belong to the verb or the preposition before them.
-const OBJECTS: [&str; 4] = ["me", "him", "us", "them"];
 /// Punctuation marks that end a clause.
 const CLAUSE_END_MARKS: [char; 4] = ['.', '?', '!', ','];
 /// Marks that may follow the punctuation mark at the end of a clause.
@@ -33,7 +31,7 @@ pub(super) struct HeardWord {
     /// The word in lowercase, without punctuation.
     pub(super) word: Word,
     /// Whether the recogniser ends a clause after the word.
-    pub(super) ends_clause: bool,
+    ends_clause: bool,
 }
 
 impl HeardWord {
@@ -51,11 +49,8 @@ impl HeardWord {
     }
 }
 
-/// Returns the quality of a phrase boundary between two words: 0 to 2, or -1 before an object.
+/// Returns the quality of a phrase boundary between two words, 0 to 2.
 fn seam(before: &str, after: &str) -> f64 {
-    if OBJECTS.contains(&after) {
-        return -1.0;
-    }
     f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
 }
 
@@ -173,9 +168,6 @@ mod tests {
         let early = timed("so everybody and was running around");
         assert_eq!(complete(&early, 9.4, 2, false), Some(2));
         assert_eq!(complete(&early, 9.4, 3, false), Some(5));
-        // The object stays with its verb.
-        let object = timed("the neighbours visited us");
-        assert_eq!(complete(&object, 8.6, 2, true), Some(2));
         // No boundary, but too long.
         assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3, false).is_some());
         assert_eq!(complete(&[], 12.6, 3, false), None);

@@ -1,7 +1,5 @@
 use std::collections::HashMap;
 
-use super::misheard::is_same_phrase;
-
 /// A table of phrases and their replacements, indexed by first word, longest match first.
 ///
 /// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line.
@@ -17,8 +15,6 @@ use super::misheard::is_same_phrase;
 #[derive(Debug, Clone, Default)]
 pub struct Phrasebook {
     entries: HashMap<String, Vec<Entry>>,
-    /// Whether a phrase matches although a word of it was misheard.
-    tolerates_errors: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -109,14 +105,6 @@ impl Phrasebook {
         Ok(())
     }
 
-    /// Lets a phrase match, where no phrase is exact, although one of its words was misheard as a
-    /// similar one, and one function word as another, if at least three other words, apart from
-    /// function words, were understood. The first word must be exact.
-    #[must_use]
-    pub fn tolerating_errors(self) -> Self {
-        Self { tolerates_errors: true, ..self }
-    }
-
     /// Returns the number of phrases after expansion.
     pub fn len(&self) -> usize {
         self.entries.values().map(Vec::len).sum()
@@ -153,12 +141,8 @@ impl Phrasebook {
     /// Returns the replacement of the longest phrase at the start of `words`, and the number of
     /// words in that phrase.
     pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
-        let fits =
-            |entry: &&Entry| (starts || !entry.anchored) && entry.phrase.len() <= words.len();
-        let exact = self.candidates(words).filter(fits).find(|entry| entry.agrees(words));
-        let entry = exact.or_else(|| {
-            let mut candidates = self.candidates(words).filter(fits);
-            candidates.find(|entry| self.tolerates_errors && entry.resembles(words))
+        let entry = self.candidates(words).find(|entry| {
+            (starts || !entry.anchored) && entry.phrase.len() <= words.len() && entry.agrees(words)
         })?;
         let mut carried = entry
             .phrase
@@ -192,16 +176,6 @@ impl Entry {
     /// Whether phrase and words match up to the end of the shorter one.
     fn agrees(&self, words: &[String]) -> bool {
         self.phrase.iter().zip(words).all(|(slot, word)| slot.fits(word))
-    }
-
-    /// Whether the words, at least as many as those of the phrase, start with the phrase, of which
-    /// a word may be misheard.
-    fn resembles(&self, words: &[String]) -> bool {
-        let pairs = self.phrase.iter().zip(words).filter_map(|(slot, word)| match slot {
-            Slot::Word(expected) => Some((expected.as_str(), word.as_str())),
-            Slot::Any => None,
-        });
-        is_same_phrase(pairs)
     }
 }
 
@@ -346,17 +320,6 @@ mod tests {
         assert_eq!(apply("^well |\n^so |", "well so it went well so far"), "it went well so far");
         let book = Phrasebook::parse("test", "^well |").unwrap();
         assert_eq!(book.apply(&words("well done"), false), words("well done"));
-    }
-
-    #[test]
-    fn misheard_phrase_matches_if_none_is_exact() {
-        let book = "cross the old bridge later | wait\ncross the old bridge later on | wait long";
-        let book = Phrasebook::parse("test", book).unwrap();
-        let heard = words("cross the old fridge later on");
-        assert_eq!(book.apply(&heard, false), heard);
-        let book = book.tolerating_errors();
-        assert_eq!(book.apply(&heard, false), words("wait long"));
-        assert_eq!(book.apply(&words("cross the old bridge later in"), false), words("wait in"));
     }
 
     #[test]

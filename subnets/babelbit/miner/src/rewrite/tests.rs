@@ -9,7 +9,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn rewrite(text: &str) -> String {
-    RULES.rewrite(&mut Context::default(), &words(text), true, PhraseEnd::Source).join(" ")
+    RULES.rewrite(&mut Context::default(), &words(text), true, true).join(" ")
 }
 
 fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
@@ -17,9 +17,7 @@ fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
     (1..)
         .zip(phrases)
         .map(|(number, phrase)| {
-            let is_last = number == phrases.len();
-            let end = if is_last { PhraseEnd::Source } else { PhraseEnd::Open };
-            RULES.rewrite(&mut context, &words(phrase), true, end).join(" ")
+            RULES.rewrite(&mut context, &words(phrase), true, number == phrases.len()).join(" ")
         })
         .collect()
 }
@@ -151,48 +149,6 @@ fn figures_of_speech_are_recognised_across_phrases() {
 }
 
 #[test]
-fn figure_of_speech_does_not_continue_after_its_clause() {
-    for (end, expected) in [
-        (PhraseEnd::Open, ["we can take the bus", "as well if it comes"]),
-        (PhraseEnd::Clause, ["we can take the bus as well", "if it comes"]),
-    ] {
-        let mut context = Context::default();
-        let phrases = [("we can take the bus as well", end), ("if it comes", PhraseEnd::Source)];
-        let said = phrases
-            .map(|(heard, end)| RULES.rewrite(&mut context, &words(heard), true, end).join(" "));
-        assert_eq!(said, expected, "{end:?}");
-    }
-    // Other words still wait for their sentence.
-    let mut context = Context::default();
-    let said = RULES.rewrite(&mut context, &words("we paid and"), true, PhraseEnd::Clause);
-    assert_eq!(said, ["we", "paid"]);
-}
-
-#[test]
-fn misheard_figures_of_speech_are_recognised() {
-    check(&[
-        ("do not put all your legs in one basket", "do not risk everything on one thing"),
-        ("it cost a arm and a leg", "it was very expensive"),
-        ("we stayed at the end of the play", "we stayed at the end of the play"),
-    ]);
-    assert_eq!(
-        rewrite_phrases(&["she is pulling the wool", "over my ayes"]),
-        ["she is", "deceiving me"]
-    );
-}
-
-#[test]
-fn fillers_with_an_object_are_kept() {
-    check(&[
-        ("let me think it is the third street", "it is the third street"),
-        ("let me think about it", "let me think about it"),
-        ("let me see your ticket", "let me see your ticket"),
-        ("well let me see we have two rooms", "we have two rooms"),
-        ("we have two go", "we have to go"),
-    ]);
-}
-
-#[test]
 fn repetition_across_phrases_is_left_out() {
     for (phrases, expected) in [
         (&["i hear you i hear", "you loud and clear"][..], ["i hear you", "loud and clear"]),
@@ -213,14 +169,6 @@ fn fillers_and_wordy_phrases_continue_across_phrases() {
     ] {
         assert_eq!(rewrite_phrases(phrases), expected, "{phrases:?}");
     }
-}
-
-#[test]
-fn numbers_with_several_points_are_split() {
-    check(&[
-        ("he called them 1.1.1 at 3.5 cents", "he called them 1 1 1 at 3.5 cents"),
-        ("it costs 1,000,000 or more", "it costs 1,000,000 or more"),
-    ]);
 }
 
 #[test]
