@@ -17,12 +17,12 @@ const MEMORY: usize = 8;
 
 /// Words that cannot end a sentence: a phrase that ends with one of them continues in the next
 /// phrase.
-const UNFINISHED: [&str; 55] = [
+const UNFINISHED: [&str; 54] = [
     "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her",
     "our", "their", "am", "is", "are", "was", "were", "be", "been", "have", "has", "had", "do",
     "does", "did", "will", "would", "could", "can", "should", "might", "may", "must", "to", "of",
     "in", "on", "at", "for", "with", "from", "and", "that", "who", "which", "not", "but", "or",
-    "because", "if", "due",
+    "because", "if",
 ];
 /// Exceptions to [`UNFINISHED`]: words that may also end a sentence, as in "he likes it".
 const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
@@ -60,13 +60,6 @@ pub(crate) fn continues_number(previous: &str, word: &str) -> bool {
         && letters.next().is_some_and(char::is_numeric)
 }
 
-/// Returns how many words at the end of the phrase cannot end it.
-fn clinging(words: &[String]) -> usize {
-    let clings =
-        |word: &&String| UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str());
-    words.iter().rev().take_while(clings).count().min(MAX_WAIT)
-}
-
 /// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of
 /// each.
 #[derive(Debug, Clone)]
@@ -85,7 +78,7 @@ pub struct Rewriter {
 pub struct Context {
     /// End of the previous phrase.
     before: Vec<String>,
-    /// Deferred words: the start of a possible figure of speech, filler or repetition.
+    /// Deferred words: the start of a possible figure of speech.
     waiting: Vec<String>,
     /// Whether the deferred words start a sentence.
     waiting_begins: bool,
@@ -120,8 +113,8 @@ impl Rewriter {
     /// Rewrites the lowercase phrase `heard`.
     ///
     /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
-    /// of speech, a filler or a repetition, or that cannot end a phrase, are deferred to the next
-    /// phrase, unless this phrase is the `last` one.
+    /// of speech, or that cannot end a phrase, are deferred to the next phrase, unless this phrase
+    /// is the `last` one.
     pub fn rewrite(
         &self,
         context: &mut Context,
@@ -138,18 +131,13 @@ impl Rewriter {
         let words = self.misheard.apply(&words, begins);
         let words = self.contractions.apply(&words, begins);
         let words = self.expletives.apply(&words, begins);
-        let mut words = repetition::carry_out_corrections(&words);
-        let filler = if last { 0 } else { self.unfinished_filler(&words, begins) };
-        let filler = words.split_off(words.len() - filler);
+        let words = repetition::carry_out_corrections(&words);
         let words = self.fillers.apply(&words, begins);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
-        let words = repetition::drop_repeated_across(&context.before, &words);
-        let mut words = repetition::drop_resumptions(&context.before, &words);
+        let mut words = repetition::drop_repeated_across(&context.before, &words);
         if !last {
-            let deferred = self.wait(&context.before, &words);
-            context.waiting = words.split_off(words.len() - deferred);
-            context.waiting.extend(filler);
+            context.waiting = words.split_off(words.len() - self.wait(&words));
             context.waiting_begins = begins && words.is_empty();
         }
         if !words.is_empty() {
@@ -168,32 +156,8 @@ impl Rewriter {
         self.condense.apply(words, false)
     }
 
-    /// Returns how many words at the end of the phrase are a filler that may continue in the next
-    /// phrase, such as "to be honest" before "with you".
-    fn unfinished_filler(&self, words: &[String], begins: bool) -> usize {
-        let said = self.fillers.apply(words, begins);
-        let mut lengths = (1..=MAX_WAIT.min(words.len())).rev();
-        let length = lengths.find(|length| {
-            let (before, filler) = words.split_at(words.len() - length);
-            self.fillers.goes_on(filler) && self.fillers.apply(before, begins) == said
-        });
-        length.unwrap_or_default()
-    }
-
-    /// Returns how many words at the end of the phrase to defer; `before` is the end of the
-    /// previous phrase.
-    fn wait(&self, before: &[String], words: &[String]) -> usize {
-        let unfinished = self.unfinished(words);
-        let repeated = repetition::unfinished_repetition(before, words);
-        if repeated <= unfinished {
-            return unfinished;
-        }
-        repeated + clinging(words.get(..words.len() - repeated).unwrap_or_default())
-    }
-
-    /// Returns how many words at the end of the phrase may start a figure of speech, or cannot end
-    /// a phrase.
-    fn unfinished(&self, words: &[String]) -> usize {
+    /// Returns how many words at the end of the phrase to defer.
+    fn wait(&self, words: &[String]) -> usize {
         if words.iter().all(|word| JOINING.contains(&word.as_str())) {
             return words.len();
         }
@@ -212,7 +176,10 @@ impl Rewriter {
                 return length;
             }
         }
-        clinging(words)
+        let clings = |word: &&String| {
+            UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str())
+        };
+        words.iter().rev().take_while(clings).count().min(MAX_WAIT)
     }
 
     /// Restores words that the speaker omitted at the start of a sentence.

@@ -464,7 +464,10 @@ impl InterpreterSession {
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        let time = (self.spoken_words + words) as f64 / rate - self.playback.duration();
+        // Of phrases between pauses, few of which are sent, fast ends score better.
+        let said =
+            if self.live.is_some() { self.playback.duration() } else { self.playback.length() };
+        let time = (self.spoken_words + words) as f64 / rate - said;
         if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 

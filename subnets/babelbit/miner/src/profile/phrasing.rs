@@ -14,11 +14,11 @@ const OPENING: [&str; 36] = [
     "for", "from", "of", "by", "about", "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// Words that do not end a phrase.
-const CLINGING: [&str; 45] = [
+const CLINGING: [&str; 44] = [
     "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she",
     "it", "we", "they", "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in",
     "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would", "mr",
-    "mrs", "ms", "dr", "due",
+    "mrs", "ms", "dr",
 ];
 /// Punctuation marks that end a clause.
 const CLAUSE_END_MARKS: [char; 4] = ['.', '?', '!', ','];

@@ -1,7 +1,5 @@
 //! Removal of stutters, repeated phrases, false starts and corrected words.
 
-use super::UNFINISHED;
-
 /// Maximum number of words in a detected repetition.
 const MAX_WORDS: usize = 6;
 
@@ -60,25 +58,6 @@ pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<S
     all.split_off(before.len())
 }
 
-/// Returns how many words at the end of `words` may start a repetition that the next phrase
-/// completes: as many words shortly before them, in `before` or `words`, are the same, as in "i
-/// hear you i hear".
-pub(super) fn unfinished_repetition(before: &[String], words: &[String]) -> usize {
-    let all = [before, words].concat();
-    let mut lengths = (1..MAX_WORDS).rev().filter(|length| *length <= words.len());
-    let repeated = lengths.find(|length| {
-        let tail = all.get(all.len() - length..).unwrap_or_default();
-        // A single word is often repeated by chance.
-        let mut periods = length + 1..=MAX_WORDS.min(3 * length);
-        !is_meant(tail)
-            && periods.any(|period| {
-                let start = all.len().checked_sub(length + period);
-                start.and_then(|start| all.get(start..start + length)) == Some(tail)
-            })
-    });
-    repeated.unwrap_or_default()
-}
-
 /// Whether the repeated word is first an object and then a subject: "about it | it is".
 fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
     let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
@@ -120,56 +99,6 @@ pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
         remaining = after;
     }
     out
-}
-
-/// Pronouns with which speakers resume a sentence.
-const RESUMING: [&str; 4] = ["it", "he", "she", "they"];
-/// Words that precede a verb without being its subject, in addition to [`UNFINISHED`].
-const QUESTIONS: [&str; 5] = ["what", "when", "where", "how", "why"];
-/// Words that start a clause after which another one with the same verb may follow: "when prices
-/// go up they go up fast".
-const CONDITIONS: [&str; 8] = ["if", "when", "whenever", "once", "while", "until", "unless", "as"];
-/// Maximum number of words of a subject, with the word before it.
-const SUBJECT: usize = 6;
-
-/// Removes from `words` a pronoun and a verb that resume a sentence after an interruption: "the
-/// people are they are worried" becomes "the people are worried". The subject may be in `before`,
-/// the end of the previous phrase.
-pub(super) fn drop_resumptions(before: &[String], words: &[String]) -> Vec<String> {
-    let mut all = [before, words].concat();
-    let mut at = before.len();
-    while at < all.len() {
-        match resumption(&all, at) {
-            Some(length) => {
-                all.drain(at..at + length);
-            }
-            None => at += 1,
-        }
-    }
-    all.split_off(before.len())
-}
-
-/// Returns the number of words with which the pronoun at this index, if there is one, resumes the
-/// sentence before it.
-fn resumption(words: &[String], pronoun: usize) -> Option<usize> {
-    words.get(pronoun).filter(|word| RESUMING.contains(&word.as_str()))?;
-    let mut lengths = (1..=MAX_WORDS.min(pronoun)).rev();
-    let length = lengths.find(|length| {
-        let (sentence, resumed) = words.split_at(pronoun);
-        let (subject, verb) = sentence.split_at(pronoun - length);
-        // Many other single words are repeated on purpose.
-        let is_verb = !matches!(verb, [word] if !AUXILIARIES.contains(&word.as_str()));
-        is_verb && resumed.get(1..=*length) == Some(verb) && is_subject(subject)
-    })?;
-    Some(length + 1)
-}
-
-/// Whether words end with a subject that is not a pronoun, in a clause that states no condition.
-fn is_subject(words: &[String]) -> bool {
-    let is_noun =
-        |word: &String| !UNFINISHED.contains(&word.as_str()) && !QUESTIONS.contains(&word.as_str());
-    let mut clause = words.iter().rev().take(SUBJECT);
-    words.last().is_some_and(is_noun) && !clause.any(|word| CONDITIONS.contains(&word.as_str()))
 }
 
 /// Phrases that introduce a correction.
@@ -265,58 +194,6 @@ mod tests {
         for (before, heard, said) in table {
             assert_eq!(
                 drop_repeated_across(&words(before), &words(heard)).join(" "),
-                said,
-                "{before} | {heard}"
-            );
-        }
-    }
-
-    /// Columns: end of the previous phrase · phrase · number of deferred words
-    #[test]
-    fn beginning_of_a_repetition_is_unfinished() {
-        let table = [
-            ("", "i hear you i hear", 2),
-            ("i do not want", "to i do not want", 4),
-            ("", "thank you thank", 1),
-            ("we saw the train and", "the train", 2),
-            ("", "i hear you", 0),
-            ("", "the train and a late train", 0),
-            ("", "five six five", 0),
-            ("i hear you", "", 0),
-            ("", "", 0),
-        ];
-        for (before, heard, expected) in table {
-            assert_eq!(
-                unfinished_repetition(&words(before), &words(heard)),
-                expected,
-                "{before} | {heard}"
-            );
-        }
-    }
-
-    #[test]
-    fn resumed_sentences_have_one_subject() {
-        let table = [
-            ("", "the people are they are worried", "the people are worried"),
-            (
-                "",
-                "a tree came down it came down across the line",
-                "a tree came down across the line",
-            ),
-            ("a tree came down", "it came down across the line", "across the line"),
-            ("the water", "will it will reach the bridge", "will reach the bridge"),
-            ("", "the city has been it has been slow", "the city has been slow"),
-            ("", "he is what he is", "he is what he is"),
-            ("", "what is it is unclear", "what is it is unclear"),
-            ("", "when prices go up they go up fast", "when prices go up they go up fast"),
-            ("", "people shout they shout", "people shout they shout"),
-            ("", "she will they will not", "she will they will not"),
-            ("", "are they are you", "are they are you"),
-            ("it is late", "", ""),
-        ];
-        for (before, heard, said) in table {
-            assert_eq!(
-                drop_resumptions(&words(before), &words(heard)).join(" "),
                 said,
                 "{before} | {heard}"
             );

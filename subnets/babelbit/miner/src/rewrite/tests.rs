@@ -149,29 +149,6 @@ fn figures_of_speech_are_recognised_across_phrases() {
 }
 
 #[test]
-fn repetition_across_phrases_is_left_out() {
-    for (phrases, expected) in [
-        (&["i hear you i hear", "you loud and clear"][..], ["i hear you", "loud and clear"]),
-        (&["i do not want to", "i do not want to be late"], ["i do not want", "to be late"]),
-        (&["the old people are", "they are very tired"], ["the old people", "are very tired"]),
-    ] {
-        assert_eq!(rewrite_phrases(phrases), expected, "{phrases:?}");
-    }
-}
-
-#[test]
-fn fillers_and_wordy_phrases_continue_across_phrases() {
-    for (phrases, expected) in [
-        (&["we need money to be honest", "with you"][..], ["we need money", ""]),
-        (&["we need money to be honest", "and more time"], ["we need money", "and more time"]),
-        (&["i will let you know", "what we decide"], ["i will let you know", "what we decide"]),
-        (&["we stopped due", "to the fact that it rained"], ["we stopped", "because it rained"]),
-    ] {
-        assert_eq!(rewrite_phrases(phrases), expected, "{phrases:?}");
-    }
-}
-
-#[test]
 fn a_late_reply_is_condensed() {
     assert_eq!(
         RULES.condense(&words("i think it is really very good indeed")).join(" "),
