@@ -191,6 +191,6 @@ fn another_kernel_of_a_machine_is_rejected<S: Scheme>() {
     assert_eq!(testing::outputs(&honest, &inputs), [642]);
     let wider_kernel = machine([1, 1], |distance| kernel(distance / 2), 3);
     check_false_steps::<S>(&honest, &inputs, &wider_kernel, &[699]);
-    check_false_steps::<S>(&honest, &inputs, &machine([1, 1], kernel, 4), &[856]);
+    check_false_steps::<S>(&honest, &inputs, &machine([1, 1], kernel, 2), &[428]);
     check_false_steps::<S>(&honest, &inputs, &machine([0, 1], kernel, 3), &[765]);
 }
