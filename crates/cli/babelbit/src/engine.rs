@@ -12,9 +12,7 @@ use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::preflight;
 use taonet_primitives::Hotkey;
-use taonet_service::Shutdown;
 use taonet_speech::Espeak;
 
 use crate::settings;
@@ -68,9 +66,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         Engine::describe_metrics();
         engine.prepare().await?;
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_network_clock_check(&shutdown);
-        daemon.serve_until(shutdown, "utterance engine", engine.router(), context).await
+        daemon.serve_with_clock_check("utterance engine", engine.router(), context).await
     })
 }
 

@@ -24,11 +24,9 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
-use taonet_cli_base::preflight;
 use taonet_cli_models::engines;
 use taonet_cli_models::voice::{Speech, VoiceName};
 use taonet_http::name_service;
-use taonet_service::Shutdown;
 use taonet_speech::Recognizer;
 
 use crate::contest::Contest;
@@ -186,9 +184,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
             text_server::unsigned_router(model)
         };
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_network_clock_check(&shutdown);
-        daemon.serve_until(shutdown, &name, router, context).await
+        daemon.serve_with_clock_check(&name, router, context).await
     })
 }
 
@@ -273,9 +269,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         let profile = daemon.load(name_service(loading::routes(), "miner"), load).await?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        preflight::spawn_network_clock_check(&shutdown);
-        daemon.serve_until(shutdown, &format!("miner ({name})"), router, context).await
+        daemon.serve_with_clock_check(&format!("miner ({name})"), router, context).await
     })
 }
 

@@ -190,6 +190,19 @@ impl Daemon {
         self.serve_until(shutdown, name, router, context).await
     }
 
+    /// Like [`Self::serve`], and compares the clock with the chain of the settings, for a daemon
+    /// without a connection to it.
+    pub async fn serve_with_clock_check(
+        self,
+        name: &str,
+        router: Router,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_network_clock_check(&shutdown);
+        self.serve_until(shutdown, name, router, context).await
+    }
+
     /// Prints the listen address and serves until `shutdown`, which also stops the daemon's
     /// background tasks.
     pub async fn serve_until(

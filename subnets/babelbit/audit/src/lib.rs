@@ -42,8 +42,8 @@
 //! Uses `taonet-babelbit-runner` (ledger, files, connections), `taonet-babelbit-scorer`
 //! (recognition and scores), `taonet-babelbit-core` (rules and records), `taonet-babelbit-engine`
 //! and `taonet-babelbit-challenges` (the contest of a conformance test), `taonet-speech`,
-//! `taonet-wallet` and `taonet-wire` (signatures), `taonet-http` and `taonet-primitives`. Used by
-//! `bb audit`, `bb evidence`, `bb test-miner` and `bb bench interpret`.
+//! `taonet-wallet` and `taonet-wire` (signatures), `taonet-http`, `taonet-service` and
+//! `taonet-primitives`. Used by `bb audit`, `bb evidence`, `bb test-miner` and `bb bench interpret`.
 
 pub mod audit;
 pub mod conformance;

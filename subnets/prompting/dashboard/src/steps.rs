@@ -1,6 +1,6 @@
 //! The latest steps of a validator, and its miners in these steps.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use taonet_dashboard::{AnsweringMiners, Condition, Health, ago};
 use taonet_primitives::{Hotkey, Uid};
@@ -80,11 +80,9 @@ impl Steps {
 
     /// Returns the miners whose newest request was answered, among those of the latest steps.
     pub(crate) fn answering(&self) -> AnsweringMiners {
-        let mut asked = HashSet::new();
-        let answers = self.latest.iter().flat_map(|step| &step.answers);
-        let newest = answers.filter(|answer| asked.insert(answer.hotkey));
-        let answering = newest.filter(|answer| is_answered(answer)).count();
-        AnsweringMiners { answering, asked: asked.len() }
+        let miners = self.miners();
+        let answering = miners.iter().filter(|miner| !miner.is_failing).count();
+        AnsweringMiners { answering, asked: miners.len() }
     }
 
     /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix

@@ -11,9 +11,7 @@ use taonet_cli_base::duration::seconds;
 use taonet_cli_base::endpoint::external::ExternalIp;
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
-use taonet_cli_base::preflight;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping};
-use taonet_service::Shutdown;
 
 use super::SchemeName;
 use super::echo::{describe_metrics, router, signed_requests};
@@ -79,12 +77,8 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let signed =
             args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address(), context).await?;
-        let served = async {
-            let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-            preflight::spawn_network_clock_check(&shutdown);
-            let router = router(hotkey, args.scheme, signed);
-            daemon.serve_until(shutdown, "axon", router, context).await
-        };
+        let router = router(hotkey, args.scheme, signed);
+        let served = daemon.serve_with_clock_check("axon", router, context);
         match mapping {
             None => served.await,
             Some(mapping) => serve_with_mapping(mapping, served).await,

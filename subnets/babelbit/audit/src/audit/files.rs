@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use taonet_babelbit_core::records::ChallengeStatus;
 use taonet_primitives::bytes_without_bom;
+use taonet_service::read_bounded;
 
 use super::compare::differences;
 use super::recompute::reference_texts;
@@ -225,11 +226,7 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
 }
 
 fn read_json(path: &Path) -> io::Result<Value> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
+    let text = read_bounded(path, MAX_FILE_BYTES)?;
     Ok(serde_json::from_slice(bytes_without_bom(&text))?)
 }
 

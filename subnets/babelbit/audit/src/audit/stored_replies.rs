@@ -1,9 +1,8 @@
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
+use taonet_service::read_bounded;
 use taonet_speech::WavHeader;
 
 use super::{Record, StoredReplies};
@@ -45,7 +44,7 @@ pub(crate) fn examine(
     path: PathBuf,
 ) -> Option<StoredReply> {
     let hash = row.outcome.as_deref().ok()?;
-    let differences = match read(&path) {
+    let differences = match read_bounded(&path, MAX_REPLY_BYTES) {
         Err(error) => vec![("audio", json!(hash), json!(error.to_string()))],
         Ok(wav) => {
             let actual = AudioHash::of(&wav).to_string();
@@ -79,14 +78,4 @@ fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static st
         ("timeline.first_output_frame", json!(timeline.first_output_frame), json!(first)),
     ];
     facts.into_iter().filter(|(_, recorded, actual)| recorded != actual).collect()
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_REPLY_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_REPLY_BYTES {
-        Err(io::ErrorKind::FileTooLarge.into())
-    } else {
-        Ok(bytes)
-    }
 }

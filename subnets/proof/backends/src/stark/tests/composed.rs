@@ -3,7 +3,7 @@
 //! and support vector machines. The networks here are small ones of the same form.
 
 use super::choices::{condition, dense, sum};
-use super::nodes::{BYTES, halved, maximum, rescaled, table_of};
+use super::nodes::{BYTES, halved, maximum, powers_and_sum, rescaled, table_of};
 use super::steps::check_false_steps;
 use super::*;
 use crate::testing::{moved, product, small};
@@ -65,18 +65,8 @@ fn other_running_sums_are_rejected<S: Scheme>() {
 /// Creates a logarithmic softmax of three numbers: their distances from the maximum, less a table
 /// of the sum of all powers with these weights.
 fn logarithmic_softmax(weights: [i32; 3], logarithm: fn(i64) -> i64) -> Network {
-    let [column, largest] = maximum(0);
-    let layers = vec![
-        column,
-        largest,
-        moved(&[2], &[0; 3], 0),
-        sum(&[0, 3], &[1, -1]),
-        table_of(4, Range { low: -255, high: 255 }, halved),
-        rescaled(dense(5, &weights, 1), 1, 9),
-        table_of(6, Range { low: 0, high: 511 }, logarithm),
-        moved(&[7], &[0; 3], 0),
-        sum(&[4, 8], &[1, -1]),
-    ];
+    let mut layers = powers_and_sum(halved, weights, logarithm);
+    layers.push(sum(&[4, 8], &[1, -1]));
     small(3, layers)
 }
 

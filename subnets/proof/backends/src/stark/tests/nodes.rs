@@ -59,21 +59,32 @@ fn per_channel(input: u32, weights: &[i32], bias: &[i64]) -> Layer {
     Layer { inputs: vec![input], operation, rescale: None, scale: 0 }
 }
 
-/// Creates a softmax of three numbers: powers of their distances from the maximum, times the
-/// reciprocal of the sum of all powers with these weights.
-fn softmax(power: fn(i64) -> i64, weights: [i32; 3], reciprocal: fn(i64) -> i64) -> Network {
+/// Creates the layers of a softmax of three numbers before the last one: layer 4 has their distances
+/// from the maximum, layer 5 the powers of these, and the last one a function of the sum of all
+/// powers with these weights, for each number.
+pub(super) fn powers_and_sum(
+    power: fn(i64) -> i64,
+    weights: [i32; 3],
+    of_sum: fn(i64) -> i64,
+) -> Vec<Layer> {
     let [column, largest] = maximum(0);
-    let layers = vec![
+    vec![
         column,
         largest,
         moved(&[2], &[0; 3], 0),
         sum(&[0, 3], &[1, -1]),
         table_of(4, Range { low: -255, high: 255 }, power),
         rescaled(dense(5, &weights, 1), 1, 9),
-        table_of(6, Range { low: 0, high: 511 }, reciprocal),
+        table_of(6, Range { low: 0, high: 511 }, of_sum),
         moved(&[7], &[0; 3], 0),
-        rescaled(product(5, 8, None), 7, 9),
-    ];
+    ]
+}
+
+/// Creates a softmax of three numbers: powers of their distances from the maximum, times the
+/// reciprocal of the sum of all powers with these weights.
+fn softmax(power: fn(i64) -> i64, weights: [i32; 3], reciprocal: fn(i64) -> i64) -> Network {
+    let mut layers = powers_and_sum(power, weights, reciprocal);
+    layers.push(rescaled(product(5, 8, None), 7, 9));
     small(3, layers)
 }
 

@@ -100,8 +100,8 @@ impl Quantiser<'_> {
     }
 }
 
-/// How a tensor belongs to a residual stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a tensor belongs to a residual stream, in the order of the bits that it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stream {
     /// Not at all.
     #[default]
@@ -143,21 +143,11 @@ pub(super) fn streams(network: &FloatNetwork) -> Vec<Stream> {
         for &input in &node.inputs {
             if let (Some(added), Some(stream)) = (is_added.get_mut(input), streams.get_mut(input)) {
                 *added |= adds;
-                *stream = stream.larger(inherited);
+                *stream = inherited.max(*stream);
             }
         }
     }
     streams
-}
-
-impl Stream {
-    fn larger(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Sum, _) | (_, Self::Sum) => Self::Sum,
-            (Self::Input, _) | (_, Self::Input) => Self::Input,
-            _ => Self::None,
-        }
-    }
 }
 
 impl FloatOperation {
