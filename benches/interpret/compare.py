@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
 from child_process import last_line
+from goal import described, goal
 
 CHALLENGES = ROOT / "subnets/babelbit/challenges"
 RATE = 16_000
@@ -203,15 +204,9 @@ def figures(recordings, result):
 
 
 def goals(programs, is_english):
-    """The goals: what is measured, the value, the bound, and whether the goal is met; without a value, it is not
-    measured. The bound is the minimum or the maximum."""
+    """The goals of our engine, compared with the other programs."""
     def figure(program, key):
         return programs.get(program, {}).get(key)
-
-    def goal(what, value, kind, bound):
-        is_measured = value is not None and bound is not None
-        is_met = is_measured and (value >= bound if kind == "minimum" else value <= bound)
-        return {"what": what, "value": value, kind: bound, "is_measured": is_measured, "is_met": is_met}
 
     def scaled(value, factor=1.0, added=0.0):
         return None if value is None else factor * value + added
@@ -273,11 +268,8 @@ def show(report):
         print(f"{name:26}" + cell(program["chrf"], ".1f", 7) + cell(program["word_errors_percent"], ".1f", 10)
               + cell(lag, ".2f", 9) + cell(program["cpu_per_second"], ".3f", 16)
               + cell(program["wall_per_second"], ".3f", 17) + cell(program["peak_megabytes"], "d", 9))
-    for goal in report["goals"]:
-        kind = "minimum" if "minimum" in goal else "maximum"
-        outcome = "met" if goal["is_met"] else "MISSED" if goal["is_measured"] else "NOT MEASURED"
-        value, bound = cell(goal["value"], ".3g", 0), cell(goal[kind], ".3g", 0)
-        print(f"{outcome}: {goal['what']}: {value}, {kind} {bound}")
+    for each in report["goals"]:
+        print(described(each))
 
 
 def main():
@@ -290,7 +282,7 @@ def main():
         print(json.dumps(report))
     else:
         show(report)
-    return 0 if all(goal["is_met"] for goal in report["goals"]) else 1
+    return 0 if all(each["is_met"] for each in report["goals"]) else 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from child_process import output_of
+from goal import described, goal
 
 WHISPER, VOICE = "faster-whisper-base", "piper:en_US-joe-medium"
 ENGLISH = [str(number) for number in range(1, 9)]
@@ -64,12 +65,7 @@ def late(report):
 
 
 def goals(reports, crowd):
-    """The goals: what is measured, the value, the bound, and whether the goal is met; without a value, it is not
-    measured."""
-    def goal(what, value, kind, bound):
-        is_met = value is not None and (value >= bound if kind == "minimum" else value <= bound)
-        return {"what": what, "value": value, kind: bound, "is_met": is_met}
-
+    """The goals of the challenges and of sixteen speakers."""
     english = [reports[name] for name in ENGLISH if reports.get(name)]
     scores = [report["total"]["score"] for report in english]
     is_complete = len(scores) == len(ENGLISH)
@@ -94,11 +90,8 @@ def show(reports, found):
             print(f"challenge {name}: {report['total']['score']:.3f}")
             for item in report["items"]:
                 print(f"  {item['name']}: {reply(item)}")
-    for goal in found:
-        kind = "minimum" if "minimum" in goal else "maximum"
-        outcome = "met" if goal["is_met"] else "NOT MEASURED" if goal["value"] is None else "MISSED"
-        value = "–" if goal["value"] is None else f"{goal['value']:.3g}"
-        print(f"{outcome}: {goal['what']}: {value}, {kind} {goal[kind]}")
+    for each in found:
+        print(described(each))
 
 
 def main():
@@ -113,7 +106,7 @@ def main():
         print(json.dumps({"challenges": reports, "speakers": crowd, "goals": found}))
     else:
         show(reports, found)
-    return 0 if all(goal["is_met"] for goal in found) else 1
+    return 0 if all(each["is_met"] for each in found) else 1
 
 
 if __name__ == "__main__":
