@@ -190,13 +190,21 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
 
 /// Returns the token with the largest logit, the first one of equal logits: greedy decoding.
 pub fn greedy_token(logits: &[f32]) -> u32 {
-    likeliest_included(logits, |_| false)
+    largest_of((0..).zip(logits))
 }
 
 /// Returns the token with the largest logit that is not excluded, the first one of equal logits.
 fn likeliest_included(logits: &[f32], is_excluded: impl Fn(u32) -> bool) -> u32 {
-    let included = (0..).zip(logits).filter(|(token, _)| !is_excluded(*token));
-    let largest = included
+    // Few tokens are excluded, so that it is usually the likeliest of all.
+    let likeliest = greedy_token(logits);
+    if !is_excluded(likeliest) {
+        return likeliest;
+    }
+    largest_of((0..).zip(logits).filter(|(token, _)| !is_excluded(*token)))
+}
+
+fn largest_of<'a>(logits: impl Iterator<Item = (u32, &'a f32)>) -> u32 {
+    let largest = logits
         .max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
     largest.map_or(0, |(token, _)| token)
 }
