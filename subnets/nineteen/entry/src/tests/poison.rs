@@ -19,7 +19,8 @@ async fn backend(Json(request): Json<Value>) -> Response {
         Some("status") => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Some("event") => "data: {\"error\": {\"message\": \"bad prompt\"}}\n\n".to_owned(),
         Some("empty") => {
-            let choice = json!({"index": 0, "delta": {}, "finish_reason": "stop"});
+            let delta = json!({"role": "assistant", "content": null});
+            let choice = json!({"index": 0, "delta": delta, "finish_reason": "stop"});
             format!("data: {}\n\n", json!({ "choices": [choice] }))
         }
         _ => word(),
