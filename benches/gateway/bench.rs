@@ -23,7 +23,7 @@
 mod load;
 mod sides;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -51,7 +51,12 @@ fn main() {
     match words.as_slice() {
         ["--miner", port] => sides::miner(port.parse().unwrap()),
         ["--gateway", port] => sides::gateway(port.parse().unwrap()),
-        ["--load", question] => println!("{}", load::run(&serde_json::from_str(question).unwrap())),
+        ["--load", question] => {
+            let (results, _streams) = load::run(&serde_json::from_str(question).unwrap());
+            println!("{results}");
+            // The streams stay open until the measurement has ended.
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        }
         words => compare(words),
     }
 }
@@ -88,14 +93,36 @@ impl Drop for BenchProcess {
     }
 }
 
-fn measure(load: &Load) -> Value {
+/// Returns the command of a load generator, which exits once its standard input is closed.
+fn generator(load: &Load) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command
-        .arg("--load")
-        .arg(serde_json::to_string(load).unwrap())
-        .stderr(Stdio::inherit())
-        .output();
-    serde_json::from_slice(&output.unwrap().stdout).unwrap()
+    command.arg("--load").arg(serde_json::to_string(load).unwrap()).stderr(Stdio::inherit());
+    command
+}
+
+fn measure(load: &Load) -> Value {
+    serde_json::from_slice(&generator(load).output().unwrap().stdout).unwrap()
+}
+
+/// Opens slow streams; returns how many are open in the end, and the maximum memory of the gateway
+/// until then, in MB. When they close, it charges all of them at once, which is not measured.
+fn measure_idle(load: &Load, gateway: &BenchProcess) -> (Value, u64) {
+    let mut generator =
+        generator(load).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let output = generator.stdout.take().unwrap();
+    let waiting = std::thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    });
+    let mut peak = 0;
+    while !waiting.is_finished() {
+        peak = peak.max(gateway.memory("VmRSS"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(generator.stdin.take());
+    generator.wait().unwrap();
+    (waiting.join().unwrap()["streams"].clone(), peak)
 }
 
 fn compare(words: &[&str]) {
@@ -125,14 +152,8 @@ fn compare(words: &[&str]) {
     }
     let before = gateway.memory("VmRSS");
     let hold = Load::Idle { target: gateway.target.clone(), streams: idle_streams(), seconds: 10 };
-    let waiting = std::thread::spawn(move || measure(&hold));
-    let mut peak = 0;
-    while !waiting.is_finished() {
-        peak = peak.max(gateway.memory("VmRSS"));
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let idle = waiting.join().unwrap();
-    results["idle"] = json!({"streams": idle["streams"], "before_mb": before, "peak_mb": peak});
+    let (streams, peak) = measure_idle(&hold, &gateway);
+    results["idle"] = json!({"streams": streams, "before_mb": before, "peak_mb": peak});
     if words.contains(&"--json") { println!("{results}") } else { show(&results) }
 }
 

@@ -133,6 +133,8 @@ def report(results):
             open_loop = result.get("open", {})
             first = ", ".join(f"{part} {open_loop[part]:.2f}" for part in ("p50_ms", "p99_ms") if open_loop.get(part))
             print(f"{name:10} {result['per_second']:8.0f} requests/s, {result['failed']} failed; {first or 'no open loop'}")
+    each = (idle["peak_mb"] - idle["before_mb"]) * 1000 / max(idle["streams"], 1)
+    print(f"memory     {idle['before_mb']} MB without streams, {each:.0f} kB for each stream")
     failed = sum(result.get("failed", 0) + result.get("open", {}).get("failed", 0)
                  for name, result in results.items() if name in ("direct", "gateway"))
     if failed:

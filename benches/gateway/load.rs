@@ -34,7 +34,8 @@ pub(crate) enum Load {
     Idle { target: Target, streams: usize, seconds: u64 },
 }
 
-pub(crate) fn run(load: &Load) -> Value {
+/// Generates a load; returns the results, and the streams that are still open.
+pub(crate) fn run(load: &Load) -> (Value, Vec<TcpStream>) {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, {
         let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         limit.current = limit.maximum;
@@ -44,8 +45,12 @@ pub(crate) fn run(load: &Load) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match load {
-            Load::Closed { target, callers, seconds } => closed(target, *callers, *seconds).await,
-            Load::Open { target, per_second, seconds } => open(target, *per_second, *seconds).await,
+            Load::Closed { target, callers, seconds } => {
+                (closed(target, *callers, *seconds).await, Vec::new())
+            }
+            Load::Open { target, per_second, seconds } => {
+                (open(target, *per_second, *seconds).await, Vec::new())
+            }
             Load::Idle { target, streams, seconds } => idle(target, *streams, *seconds).await,
         }
     })
@@ -195,7 +200,7 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
     json!({"p50_ms": at(50), "p99_ms": at(99), "answered": latencies.len(), "failed": failed})
 }
 
-async fn idle(target: &Target, streams: usize, seconds: u64) -> Value {
+async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpStream>) {
     let request_bytes = request(target, super::sides::SLOW, 32_000);
     let mut open = Vec::with_capacity(streams);
     let mut buffer = vec![0; 4_096];
@@ -220,5 +225,5 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> Value {
                 .is_ok_and(|read| read.is_ok_and(|read| read > 0)),
         );
     }
-    json!({"streams": alive})
+    (json!({"streams": alive}), open)
 }

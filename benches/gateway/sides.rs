@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use taonet_http::{ServeLimits, serve};
+use taonet_http::{ServeLimits, disable_huge_pages, serve};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
@@ -144,9 +144,10 @@ fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     })
 }
 
-/// Serves the gateway, with a database in a temporary folder, and with metrics, counters and
-/// samples as in `tao nineteen validator`.
+/// Serves the gateway, with a database in a temporary folder, and with metrics, counters, samples
+/// and pages of memory as in `tao nineteen validator`.
 pub(crate) fn gateway(miner: u16) {
+    disable_huge_pages();
     let folder = tempfile::tempdir().unwrap();
     run(async {
         let _metrics = taonet_telemetry::Metrics::install().unwrap();

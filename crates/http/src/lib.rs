@@ -35,7 +35,8 @@
 //! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a
 //!   file;
-//! - [`SlidingWindow`]: rate limits per caller.
+//! - [`SlidingWindow`]: rate limits per caller;
+//! - [`disable_huge_pages`]: less memory with many connections.
 //!
 //! Clients:
 //! - [`client`]: a client that follows no redirects and uses no proxy, and size-limited reads of
@@ -66,6 +67,7 @@ pub mod download;
 mod fault;
 mod half_close;
 mod health;
+mod huge_pages;
 mod json;
 mod json_client;
 mod json_service;
@@ -87,6 +89,7 @@ pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
+pub use huge_pages::disable_huge_pages;
 pub use json::{parse_object, parse_value};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use json_service::JsonService;

@@ -93,16 +93,17 @@ impl Sampler {
             0 => Vec::new(),
             count => likeliest(&softmax.logprobs(&logits), count),
         };
-        // The first token must not be the end token; masking does not affect the reported
-        // probabilities.
-        if self.tokens == 0 {
-            for end in vocabulary.ends() {
-                if let Some(end) = logits.get_mut(*end as usize) {
-                    *end = f32::NEG_INFINITY;
-                }
+        // The first token must not be the end token. Other special tokens have no text, so that a
+        // checker, which reads the text, could not tell where they were.
+        let is_first = self.tokens == 0;
+        let is_excluded = |token: u32| {
+            if vocabulary.ends().contains(&token) {
+                is_first
+            } else {
+                vocabulary.is_steering(token)
             }
-        }
-        let token = choose(&logits, &self.sampling, &mut self.noise);
+        };
+        let token = choose(&logits, &self.sampling, &mut self.noise, is_excluded);
         if vocabulary.ends().contains(&token) {
             self.finish = Some(Finish::Stop);
             return None;
@@ -189,8 +190,21 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
 
 /// Returns the token with the largest logit, the first one of equal logits: greedy decoding.
 pub fn greedy_token(logits: &[f32]) -> u32 {
-    let largest = (0..)
-        .zip(logits)
+    largest_of((0..).zip(logits))
+}
+
+/// Returns the token with the largest logit that is not excluded, the first one of equal logits.
+fn likeliest_included(logits: &[f32], is_excluded: impl Fn(u32) -> bool) -> u32 {
+    // Few tokens are excluded, so that it is usually the likeliest of all.
+    let likeliest = greedy_token(logits);
+    if !is_excluded(likeliest) {
+        return likeliest;
+    }
+    largest_of((0..).zip(logits).filter(|(token, _)| !is_excluded(*token)))
+}
+
+fn largest_of<'a>(logits: impl Iterator<Item = (u32, &'a f32)>) -> u32 {
+    let largest = logits
         .max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
     largest.map_or(0, |(token, _)| token)
 }
@@ -254,14 +268,25 @@ impl Descending {
     }
 }
 
-fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
+/// Draws a token that is not excluded. Excluded tokens count among the `top_k` likeliest: a checker
+/// expects each token among as many of all tokens.
+fn choose(
+    logits: &[f32],
+    sampling: &Sampling,
+    noise: &mut Noise,
+    is_excluded: impl Fn(u32) -> bool,
+) -> u32 {
     if sampling.temperature <= 0.0 {
-        return greedy_token(logits);
+        return likeliest_included(logits, is_excluded);
     }
     let mut candidates: Vec<(u32, f64)> =
         (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
     if sampling.top_k > 0 {
         keep_largest(&mut candidates, sampling.top_k);
+    }
+    candidates.retain(|(token, _)| !is_excluded(*token));
+    if candidates.is_empty() {
+        return likeliest_included(logits, is_excluded);
     }
     let largest = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
     let weight = |logit: f64| ((logit - largest) / sampling.temperature).exp();
@@ -362,7 +387,7 @@ mod tests {
             let (mut one, mut other) = (Noise::new(9), Noise::new(9));
             for _ in 0..200 {
                 assert_eq!(
-                    choose(&logits, &sampling, &mut one),
+                    choose(&logits, &sampling, &mut one, |_| false),
                     chosen_of_sorted(&logits, &sampling, &mut other),
                     "{sampling:?}"
                 );
@@ -377,7 +402,7 @@ mod tests {
             let mut noise = Noise::new(5);
             let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
-                counts[choose(&logits, &sampling, &mut noise) as usize] += 1;
+                counts[choose(&logits, &sampling, &mut noise, |_| false) as usize] += 1;
             }
             counts
         };
@@ -392,5 +417,29 @@ mod tests {
         // The likeliest token has a probability of 0.64, the two likeliest together 0.88.
         let nucleus = draws(Sampling { top_p: 0.7, ..Sampling::default() });
         assert!(nucleus[0] == 0 && nucleus[3] == 0 && nucleus[2] > 0, "{nucleus:?}");
+    }
+
+    /// Columns: temperature · top_k · excluded tokens · tokens that are drawn
+    #[test]
+    fn excluded_tokens_count_among_the_candidates() {
+        let logits = [0.0, 3.0, 2.0, 1.0];
+        for (temperature, top_k, excluded, expected) in [
+            (1.0, 2, &[1][..], &[2][..]),
+            (1.0, 3, &[1], &[2, 3]),
+            (1.0, 0, &[1], &[0, 2, 3]),
+            (0.0, 0, &[1], &[2]),
+            // All candidates are excluded: the likeliest other token.
+            (1.0, 2, &[1, 2], &[3]),
+            (1.0, 1, &[1], &[2]),
+        ] {
+            let sampling = Sampling { temperature, top_k, ..Sampling::default() };
+            let mut noise = Noise::new(5);
+            let mut drawn: Vec<u32> = (0..500)
+                .map(|_| choose(&logits, &sampling, &mut noise, |token| excluded.contains(&token)))
+                .collect();
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn, expected, "{sampling:?}, excluded: {excluded:?}");
+        }
     }
 }

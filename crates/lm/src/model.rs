@@ -358,6 +358,22 @@ mod tests {
         }
     }
 
+    /// Also the first token, which cannot be the end token: a checker expects no others.
+    #[test]
+    fn tokens_are_among_the_likeliest_of_all() {
+        let model = LanguageModel::random("m", 1, 1).unwrap();
+        for seed in 0..400 {
+            let prompt = model.completion_prompt(&format!("number {seed}")).unwrap();
+            let sampling =
+                Sampling { seed, temperature: 2.0, top_k: 5, max_tokens: 2, ..Sampling::default() };
+            let steps = model.generate(prompt.clone(), sampling);
+            let tokens: Vec<u32> = steps.map(|step| step.unwrap().token).collect();
+            for position in model.judge(&prompt, &tokens, 5).unwrap() {
+                assert!(position.rank <= 5, "{seed}: {position:?}");
+            }
+        }
+    }
+
     #[test]
     fn seed_determines_the_samples() {
         let model = LanguageModel::random("m", 2, 1).unwrap();

@@ -98,8 +98,8 @@ impl Vocabulary {
         self.steering.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Masks the logits of special tokens other than the end token, because answers of a seeded
-    /// model contain none. Trained models need no mask.
+    /// Masks the logits of special tokens other than the end token, because a seeded model was not
+    /// trained to avoid them. Those of trained models keep their probabilities, as in other servers.
     pub fn silence(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;

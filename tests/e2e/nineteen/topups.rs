@@ -16,6 +16,8 @@ use crate::kill::random_seed;
 const LAG: &str = "20";
 const TRANSFERS: u64 = 50;
 const RAO_PER_CREDIT: u64 = 1_000;
+/// Number of times that a validator is killed during the transfers.
+const KILLS: u32 = 20;
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG: Duration = Duration::from_mins(2);
 
@@ -199,11 +201,10 @@ fn pay_in_other_ways(sale: &Sale, to: AccountId) {
 /// Makes all transfers, while validators are started and killed.
 fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
-    let kills = if is_exhaustive() { 20 } else { 5 };
     // Each process lives up to a second longer than a start takes; the transfers are spread over
     // all of them.
     let life = startup + Duration::from_secs(1);
-    let pause = life * kills / 2 / u32::try_from(TRANSFERS).unwrap();
+    let pause = life * KILLS / 2 / u32::try_from(TRANSFERS).unwrap();
     let (client, addresses) =
         (sale.client(), buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>());
     let payments = sale.runtime.spawn(async move {
@@ -212,7 +213,7 @@ fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
             tokio::time::sleep(pause).await;
         }
     });
-    for _ in 0..kills {
+    for _ in 0..KILLS {
         let mut validator = sale.validator();
         validator.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
         let validator = Running(validator.spawn().unwrap());

@@ -7,6 +7,7 @@ use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
 use taonet_cli_base::preflight;
+use taonet_http::disable_huge_pages;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::{Market, ProcessRole, Recorder, Workers};
@@ -32,6 +33,7 @@ pub struct EntryArgs {
 
 pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
     let webhook = args.webhook.open()?;
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         taonet_nineteen_query::describe_metrics();

@@ -9,7 +9,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
-use taonet_http::Readiness;
+use taonet_http::{Readiness, disable_huge_pages};
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
 
@@ -48,6 +48,7 @@ pub struct QueryArgs {
 pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(None)?;
     context.say(&format!("hotkey {}", keypair.hotkey()));
+    disable_huge_pages();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_network_clock_check(&shutdown);

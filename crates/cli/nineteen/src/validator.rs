@@ -17,7 +17,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_cli_models::chat_model;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
-use taonet_http::Readiness;
+use taonet_http::{Readiness, disable_huge_pages};
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, Nineteen, PeerVotes, References, Voter, VotesFeed};
@@ -216,6 +216,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let market = args.tasks.open(args.model.as_deref())?;
     let references = args.references()?;
     let webhook = args.webhook.open()?;
+    // A model computes faster with huge pages.
+    if args.model.is_none() {
+        disable_huge_pages();
+    }
     let directory = args.state.clone();
     let directory = directory
         .unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));

@@ -112,6 +112,20 @@ fn model_is_loaded_from_directory() {
     assert!(matches!(text, Err(ModelError::Template(_))), "{text:?}");
 }
 
+/// A checker reads the text, and could not tell where a special token was.
+#[test]
+fn answer_has_no_special_tokens() {
+    let folder = directory();
+    let model = open(folder.path()).unwrap();
+    for seed in 0..50 {
+        let sampling = Sampling { temperature: 2.0, max_tokens: 8, seed, ..Sampling::default() };
+        for step in model.generate(vec![0, 3], sampling) {
+            let token = step.unwrap().token;
+            assert!(!model.vocabulary().is_steering(token), "{seed}: {token}");
+        }
+    }
+}
+
 #[test]
 fn split_characters_are_streamed_complete() {
     let folder = directory();

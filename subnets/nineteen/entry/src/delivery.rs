@@ -107,7 +107,8 @@ impl<E: Events> Delivery<E> {
             let last = self.last.take()?;
             // Charge before sending the last events.
             if let Some(bill) = self.bill.take() {
-                bill.settle().await;
+                // Boxed: the future of a delivery is kept as long as the stream is open.
+                Box::pin(bill.settle()).await;
             }
             self.ready = last.concat();
         }

@@ -16,6 +16,7 @@ mod messages;
 mod mutations;
 mod pages;
 mod peers;
+mod poison;
 mod sockets;
 mod synthetic;
 mod teams;
