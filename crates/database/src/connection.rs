@@ -3,7 +3,6 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, SqlStr, Sqlite};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::{Database, DatabaseError, Limits, statement};
@@ -21,20 +20,11 @@ pub(crate) struct PooledConnection {
     connection: Option<Connection>,
     limits: Limits,
     is_in_transaction: bool,
-    /// Keeps other tasks from writing.
-    writer: Option<OwnedSemaphorePermit>,
 }
 
 impl PooledConnection {
     pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
-        Self { connection: Some(connection), limits, is_in_transaction: false, writer: None }
-    }
-
-    /// Adds the permit to write, which is released when a transaction ends or the connection is
-    /// returned.
-    pub(crate) fn with_writer(mut self, permit: OwnedSemaphorePermit) -> Self {
-        self.writer = Some(permit);
-        self
+        Self { connection: Some(connection), limits, is_in_transaction: false }
     }
 
     /// Returns the connection, and the timeout of a statement on it.
@@ -48,11 +38,9 @@ impl Drop for PooledConnection {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => {
-                let writer = self.writer.take().filter(|_| self.is_in_transaction);
                 drop(runtime.spawn(return_connection(
                     connection,
                     self.is_in_transaction,
-                    writer,
                     self.limits.wait,
                 )));
             }
@@ -61,16 +49,10 @@ impl Drop for PooledConnection {
     }
 }
 
-async fn return_connection(
-    mut connection: Connection,
-    is_in_transaction: bool,
-    writer: Option<OwnedSemaphorePermit>,
-    wait: Duration,
-) {
+async fn return_connection(mut connection: Connection, is_in_transaction: bool, wait: Duration) {
     if is_in_transaction && !connection.try_roll_back(wait).await {
         return connection.abandon();
     }
-    drop(writer);
     // On a timeout, the connection is closed.
     let _returned_or_closed = match &mut connection {
         Connection::Sqlite(connection) => timeout(wait, connection.return_to_pool()).await,
@@ -124,7 +106,6 @@ impl Transaction {
     pub async fn commit(mut self) -> Result<(), DatabaseError> {
         statement("COMMIT").execute(&mut self).await?;
         self.0.is_in_transaction = false;
-        self.0.writer = None;
         Ok(())
     }
 }

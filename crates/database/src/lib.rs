@@ -57,7 +57,6 @@ pub mod testing;
 
 use std::path::Path;
 use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType};
@@ -66,7 +65,6 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use connection::{On, Transaction};
@@ -78,8 +76,8 @@ pub use statement::{Statement, Value, statement};
 
 use connection::{Connection, PooledConnection, within};
 
-/// Number of connections to a SQLite file, which has one writer at a time.
-const SQLITE_CONNECTIONS: u32 = 4;
+/// Number of connections that read a SQLite file.
+const SQLITE_READERS: u32 = 3;
 /// Default maximum number of connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Timeout for obtaining a connection, and for SQLite's lock.
@@ -159,6 +157,8 @@ fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
         .acquire_timeout(wait)
         .idle_timeout(None)
         .max_lifetime(None)
+        // A file does not disconnect.
+        .test_before_acquire(false)
 }
 
 /// A SQLite file or a PostgreSQL database. Clones share connections.
@@ -166,9 +166,6 @@ fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
 pub struct Database {
     pool: Pool,
     limits: Limits,
-    /// Serialises the writers of a SQLite file in this process. SQLite itself lets them sleep for
-    /// up to 100 ms between two attempts to get its lock.
-    writer: Option<Arc<Semaphore>>,
     /// Whether other processes can share the database: the case for PostgreSQL, and for SQLite
     /// files of simulations.
     is_shared: bool,
@@ -176,15 +173,20 @@ pub struct Database {
 
 #[derive(Debug, Clone)]
 enum Pool {
-    Sqlite(SqlitePool),
+    Sqlite {
+        readers: SqlitePool,
+        /// The only connection that writes, so that writers of this process queue for it. SQLite
+        /// itself would let them sleep for up to 100 ms between two attempts to get its lock, and
+        /// a connection reads all pages again that another one has written.
+        writer: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
 impl Database {
     fn new(pool: Pool, limits: Limits) -> Self {
         let is_shared = matches!(pool, Pool::Postgres(_));
-        let writer = matches!(pool, Pool::Sqlite(_)).then(|| Arc::new(Semaphore::new(1)));
-        Self { pool, limits, writer, is_shared }
+        Self { pool, limits, is_shared }
     }
 
     /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and
@@ -215,17 +217,18 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(limits.wait)
             .disable_statement_logging();
-        let pool = sqlite_pool(SQLITE_CONNECTIONS, limits.wait).connect_with(options).await?;
-        within(MIGRATION, async { Ok(migrations.run(&pool).await?) }).await?;
+        let writer = sqlite_pool(1, limits.wait).connect_with(options.clone()).await?;
+        within(MIGRATION, async { Ok(migrations.run(&writer).await?) }).await?;
         // All connections are opened now, so that memory does not grow with the first burst of
         // requests. One after the other, and not by `min_connections`: of two connections that
         // switch a new file to WAL mode, one fails.
+        let readers = sqlite_pool(SQLITE_READERS, limits.wait).connect_with(options).await?;
         let mut connections = Vec::new();
-        for _ in 0..SQLITE_CONNECTIONS {
-            connections.push(pool.acquire().await?);
+        for _ in 0..SQLITE_READERS {
+            connections.push(readers.acquire().await?);
         }
         drop(connections);
-        Ok(Self::new(Pool::Sqlite(pool), limits))
+        Ok(Self::new(Pool::Sqlite { readers, writer }, limits))
     }
 
     /// Opens a SQLite file read-only, even while other processes write to it. The file is neither
@@ -241,9 +244,9 @@ impl Database {
         let limits = Limits::new(WAIT);
         let options =
             SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
-        let pool =
+        let readers =
             sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
-        let database = Self::new(Pool::Sqlite(pool), limits);
+        let database = Self::new(Pool::Sqlite { writer: readers.clone(), readers }, limits);
         database.check_schema(migrations).await?;
         Ok(database)
     }
@@ -337,7 +340,7 @@ impl Database {
     /// [`DatabaseError`] if the database fails or times out.
     pub async fn begin(&self) -> Result<Transaction, DatabaseError> {
         let begin = match self.pool {
-            Pool::Sqlite(_) => "BEGIN IMMEDIATE",
+            Pool::Sqlite { .. } => "BEGIN IMMEDIATE",
             Pool::Postgres(_) => "BEGIN",
         };
         Transaction::begin(self.borrow_writer().await?, begin.into_sql_str()).await
@@ -351,7 +354,7 @@ impl Database {
     /// [`DatabaseError`] if the database fails or times out.
     pub async fn begin_reading(&self) -> Result<Transaction, DatabaseError> {
         let begin = match self.pool {
-            Pool::Sqlite(_) => "BEGIN DEFERRED",
+            Pool::Sqlite { .. } => "BEGIN DEFERRED",
             Pool::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         Transaction::begin(self.borrow_connection().await?, begin.into_sql_str()).await
@@ -360,14 +363,18 @@ impl Database {
     /// Closes all connections.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Sqlite { readers, writer } => {
+                readers.close().await;
+                // The last connection to be closed writes the log back into the file.
+                writer.close().await;
+            }
             Pool::Postgres(pool) => pool.close().await,
         }
     }
 
     async fn borrow_connection(&self) -> Result<PooledConnection, DatabaseError> {
         let connection = match &self.pool {
-            Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
+            Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
         };
         Ok(PooledConnection::new(connection, self.limits))
@@ -375,12 +382,11 @@ impl Database {
 
     /// Borrows a connection for writing, in SQLite once no other task of this process writes.
     async fn borrow_writer(&self) -> Result<PooledConnection, DatabaseError> {
-        let Some(writer) = &self.writer else { return self.borrow_connection().await };
-        let permit = timeout(self.limits.wait, Arc::clone(writer).acquire_owned()).await;
-        // The semaphore is never closed.
-        let permit = permit.ok().and_then(Result::ok);
-        let permit = permit.ok_or(DatabaseError::NoAnswer(self.limits.wait))?;
-        Ok(self.borrow_connection().await?.with_writer(permit))
+        let Pool::Sqlite { writer, .. } = &self.pool else { return self.borrow_connection().await };
+        match writer.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => Err(DatabaseError::NoAnswer(self.limits.wait)),
+            connection => Ok(PooledConnection::new(Connection::Sqlite(connection?), self.limits)),
+        }
     }
 }
 

@@ -33,8 +33,8 @@ impl Database {
     /// [`DatabaseError`] when the database or, with SQLite, the lock file is unusable.
     pub async fn lock(&self) -> Result<Option<DatabaseLock>, DatabaseError> {
         match &self.pool {
-            Pool::Sqlite(pool) => {
-                let mut name = pool.connect_options().get_filename().as_os_str().to_owned();
+            Pool::Sqlite { writer, .. } => {
+                let mut name = writer.connect_options().get_filename().as_os_str().to_owned();
                 name.push(".lock");
                 lock_file(name.into())
             }

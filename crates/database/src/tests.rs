@@ -109,9 +109,13 @@ async fn sqlite_connections_are_opened_eagerly_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a");
     let database = Database::sqlite(&file, &schema()).await.unwrap();
-    let reader = Database::sqlite_read_only(&file, &schema()).await.unwrap();
-    for (database, connections) in [(database, SQLITE_CONNECTIONS), (reader, 1)] {
-        let Pool::Sqlite(pool) = &database.pool else { panic!("not a SQLite file") };
+    let read_only = Database::sqlite_read_only(&file, &schema()).await.unwrap();
+    let pools = |database: &Database| match &database.pool {
+        Pool::Sqlite { readers, writer } => (readers.clone(), writer.clone()),
+        Pool::Postgres(_) => panic!("not a SQLite file"),
+    };
+    let ((readers, writer), (only_reader, _)) = (pools(&database), pools(&read_only));
+    for (pool, connections) in [(readers, SQLITE_READERS), (writer, 1), (only_reader, 1)] {
         let options = pool.options();
         assert_eq!(
             (pool.size(), options.get_idle_timeout(), options.get_max_lifetime()),
