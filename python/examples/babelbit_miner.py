@@ -33,8 +33,9 @@ def verify(headers, body):
     now, oldest_sec = time.time_ns(), 4 + min(60, float(headers.get("timeout") or 0))
     with LOCK:  # An earlier process may have accepted what was signed before the start.
         is_fresh = max(STARTED, now - 1e9 * oldest_sec) <= int(nonce) <= now + 3e9
-        if not is_fresh or SEEN.setdefault((caller, int(nonce)), now) != now:
+        if not is_fresh or (caller, int(nonce)) in SEEN:
             raise PermissionError("too old, too new, or sent twice")
+        SEEN[caller, int(nonce)] = now
         while SEEN[first := next(iter(SEEN))] < now - 120e9:
             del SEEN[first]
     return caller
