@@ -33,7 +33,7 @@ struct Voice {
 const ENGLISH_NUMBERS: [&str; 10] =
     ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
 
-const VOICES: [Voice; 2] = [
+static VOICES: [Voice; 2] = [
     Voice {
         language: "English",
         recordings: &["en/hello_world", "en/quick_brown_fox", "en/counting"],
@@ -47,7 +47,7 @@ const VOICES: [Voice; 2] = [
 ];
 
 /// A sentence of a public speech, in which a person pauses and a room echoes.
-const ADDRESS: Voice =
+static ADDRESS: Voice =
     Voice { language: "English", recordings: &["jfk"], numbers: ENGLISH_NUMBERS };
 const ADDRESS_TEXT: &str = "And so, my fellow Americans, ask not what your country can do for you, ask what you can \
                             do for your country.";
