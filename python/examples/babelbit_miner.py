@@ -1,7 +1,5 @@
 """A Babelbit miner that repeats the speech, 1 s later. To earn points, replace `Session.interpret`.
-
-python babelbit_miner.py 8092 //Bob        port and development key; needs no package besides taonet
-"""
+Needs the package taonet only. Arguments: port and development key, such as 8092 //Bob."""
 import base64, hashlib, json, sys, threading, time, uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import taonet
@@ -31,13 +29,13 @@ def verify(headers, body):
     compact = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
     if body_hash not in ("", hashlib.sha256(compact).hexdigest()):
         raise PermissionError("the body is not the signed one")
-    now, signed_at = time.time_ns(), int(nonce)
     # NaN counts as 60 s: min() returns its first argument unless the second one is less.
-    oldest = now - 1e9 * (4 + min(60, float(headers.get("timeout") or 0)))
+    now, oldest_sec = time.time_ns(), 4 + min(60, float(headers.get("timeout") or 0))
     with LOCK:  # An earlier process may have accepted what was signed before the start.
-        if not max(STARTED, oldest) <= signed_at <= now + 3e9 or (caller, signed_at) in SEEN:
+        is_fresh = max(STARTED, now - 1e9 * oldest_sec) <= int(nonce) <= now + 3e9
+        if not is_fresh or (caller, int(nonce)) in SEEN:
             raise PermissionError("too old, too new, or sent twice")
-        SEEN[caller, signed_at] = now
+        SEEN[caller, int(nonce)] = now
         while SEEN[first := next(iter(SEEN))] < now - 120e9:
             del SEEN[first]
     return caller
@@ -63,10 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self.rfile.read(max(0, min(int(self.headers["content-length"]), 1 << 20)))
             self.respond(200, answer(verify(self.headers, body), json.loads(body)))
-        except PermissionError as refusal:
-            self.respond(401, {"error": str(refusal)})
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            self.respond(400, {"error": repr(error)})
+        except (PermissionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            self.respond(401 if isinstance(error, PermissionError) else 400, {"error": repr(error)})
 
     def respond(self, status, document):
         body = json.dumps(document).encode()

@@ -101,9 +101,13 @@ fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn malformed_recordings_are_refused_with_the_field() {
     type Change = fn(&mut Vec<u8>);
-    let changes: [(Change, &str); 7] = [
+    let changes: [(Change, &str); 8] = [
         (|bytes| bytes.clear(), "RIFF"),
         (|bytes| bytes[0] = b'X', "RIFF id"),
+        (
+            |bytes| bytes[..4].copy_from_slice(b"fLaC"),
+            "\nhint: convert the recording to a WAV file",
+        ),
         (|bytes| bytes[8] = b'X', "WAVE"),
         (|bytes| bytes[20] = 7, "format"),
         (|bytes| bytes[22] = 0, "channels"),

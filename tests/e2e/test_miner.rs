@@ -13,8 +13,8 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use taonet_wallet::Keypair;
 
 use crate::support::{
-    Daemon, bb, document, first_utterances, is_exhaustive, local_bb, refusal, repository,
-    require_models, stderr, tao,
+    Daemon, are_installed, bb, document, first_utterances, is_exhaustive, local_bb, refusal,
+    repository, require_models, stderr, tao,
 };
 use crate::text_contest::text_miner;
 use toy::Toy;
@@ -333,7 +333,32 @@ fn wallet_signs_requests_to_miner_with_allow_list() {
 }
 
 /// Words of the guide's commands that need a Whisper model.
-const NEED_WHISPER: [&str; 3] = ["whisper", "translate", "fr-1"];
+const NEED_WHISPER: [&str; 2] = ["whisper", "translate"];
+/// Model of these commands, which loads faster than that of the guide.
+const WHISPER: &str = "faster-whisper-base";
+/// Models that the guide's commands name.
+const NAMED_MODELS: [&str; 2] = ["en_US-joe-medium", "SmolLM2-135M-Instruct"];
+
+/// Starts the miner of a command of the guide, at an address that the test chooses; `None` if a
+/// model is not installed.
+fn guide_miner(words: &[String]) -> Option<Daemon> {
+    let needs_whisper = words.iter().any(|word| NEED_WHISPER.contains(&word.as_str()));
+    let named =
+        NAMED_MODELS.into_iter().filter(|model| words.iter().any(|word| word.ends_with(model)));
+    let models: Vec<&str> = named.chain(needs_whisper.then_some(WHISPER)).collect();
+    if !are_installed(&models) {
+        return None;
+    }
+    let mut command = local_bb();
+    match words.iter().position(|word| word == "--listen") {
+        Some(listen) => command.args(&words[..listen]).args(&words[listen + 2..]),
+        None => command.args(words),
+    };
+    if needs_whisper {
+        command.env("BB_AUDIO_SCORING_STT_MODEL", WHISPER);
+    }
+    Some(Daemon::start(&mut command))
+}
 
 /// Runs the commands of the guide for miners.
 #[test]
@@ -341,26 +366,21 @@ fn the_miner_guide_works() {
     require_models();
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
     let commands: Vec<&str> = guide.lines().filter(|line| line.starts_with("bb ")).collect();
-    let mut miner = None;
+    let mut miner: Option<Daemon> = None;
     let mut tests = 0;
     for line in commands {
         let line = line.split_once('#').map_or(line, |(command, _)| command);
         let words: Vec<String> = line.split_whitespace().skip(1).map(str::to_owned).collect();
         match words[0].as_str() {
-            // Their model has 480 MB; the modules `whisper` and `translation` run these commands
-            // with other ones.
-            "miner" | "test-miner"
-                if words.iter().any(|word| NEED_WHISPER.contains(&word.as_str())) => {}
             "miner" => {
-                let listen = words.iter().position(|word| word == "--listen");
-                let words = listen.map_or(words.clone(), |position| {
-                    [&words[..position], &words[position + 2..]].concat()
-                });
-                miner = Some(Daemon::start(local_bb().args(words)));
+                if let Some(started) = guide_miner(&words) {
+                    miner = Some(started);
+                }
             }
+            // The module `translation` plays this challenge, which takes a minute.
+            "test-miner" if words.iter().any(|word| word == "fr-1") => {}
             "test-miner" => {
-                let miner: &Daemon =
-                    miner.as_ref().expect("the guide starts a miner before it tests it");
+                let miner = miner.as_ref().expect("the guide starts a miner before it tests it");
                 let address = miner.url().trim_start_matches("http://");
                 let words = words.iter().map(|word| word.replace("127.0.0.1:8092", address));
                 let output = local_bb().args(words).output().unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_speech::Wav;
 
 use crate::speech::word_errors;
-use crate::support::{are_installed, bb, document, refusal, repository, tao};
+use crate::support::{are_installed, bb, document, local_bb, refusal, repository, tao};
 
 /// The published neural voice.
 const NEURAL: &str = "en_US-joe-medium";
@@ -53,6 +53,19 @@ fn text_is_synthesised_to_a_wav_file() {
     assert!(frames[1] < frames[0] * 3 / 4, "{frames:?}");
 }
 
+/// Writes a network of another architecture, with the configuration of a voice. Returns its name on
+/// the command line.
+fn other_architecture(folder: &Path) -> String {
+    let digits = folder.join("digits.onnx");
+    std::fs::copy(repository("models/digits-mlp/model.onnx"), &digits).unwrap();
+    let config = json!({
+        "audio": { "sample_rate": 22_050 }, "espeak": { "voice": "en-us" }, "num_symbols": 3,
+        "phoneme_id_map": { "_": [0], "^": [1], "$": [2] },
+    });
+    std::fs::write(folder.join("digits.onnx.json"), config.to_string()).unwrap();
+    format!("piper:{}", digits.display())
+}
+
 /// Columns: text · options · exit code · part of the error
 #[test]
 fn unusable_voices_and_texts_are_refused() {
@@ -61,15 +74,7 @@ fn unusable_voices_and_texts_are_refused() {
     let file = folder.path().join("other.onnx");
     std::fs::write(&file, "not a model").unwrap();
     let other = format!("piper:{}", file.display());
-    // A network of another architecture, with the configuration of a voice.
-    let digits = folder.path().join("digits.onnx");
-    std::fs::copy(repository("models/digits-mlp/model.onnx"), &digits).unwrap();
-    let config = json!({
-        "audio": { "sample_rate": 22_050 }, "espeak": { "voice": "en-us" }, "num_symbols": 3,
-        "phoneme_id_map": { "_": [0], "^": [1], "$": [2] },
-    });
-    std::fs::write(folder.path().join("digits.onnx.json"), config.to_string()).unwrap();
-    let digits = format!("piper:{}", digits.display());
+    let digits = other_architecture(folder.path());
     for (text, options, code, expected) in [
         ("Hello.", &["--voice", "piper:none.onnx"][..], 2, "hint: a voice of Piper has two files"),
         ("Hello.", &["--voice", &*other], 2, "other.onnx.json: No such file"),
@@ -113,6 +118,17 @@ fn miners_refuse_voices_without_effect() {
         let error = refusal(&bb().arg("miner").args(options).output().unwrap(), 2);
         assert!(error.contains(expected), "{options:?}: {error}");
     }
+}
+
+#[test]
+fn miner_refuses_a_voice_of_another_architecture() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut miner = local_bb();
+    miner.args(["miner", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--voice"]);
+    let output = miner.arg(other_architecture(folder.path())).output().unwrap();
+    let error = refusal(&output, 2);
+    let expected = "is not a voice of Piper: its input \"input\" has another type";
+    assert!(error.contains(expected) && error.contains("hint: pass a VITS model"), "{error}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn tasks_and_languages_that_a_model_lacks_are_refused() {
         (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
         (
             &["--stt-model", model().to_str().unwrap(), "--language", "xx"],
-            "option `language`: not supported",
+            "--language xx: not supported by the model\nhint: omit --language",
         ),
         (&["--stt-model", "nosuch"], "nosuch"),
     ] {
@@ -105,7 +105,11 @@ fn broken_model_directories_are_refused_before_any_work() {
 
     let folder = copy("incomplete");
     fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    assert!(refused(&folder).contains("tokenizer.json cannot be loaded"));
+    let error = refused(&folder);
+    assert!(
+        error.contains("tokenizer.json cannot be loaded") && error.contains("\nhint: download"),
+        "{error}"
+    );
 
     let folder = copy("truncated");
     let weights = fs::OpenOptions::new().write(true).open(folder.join("model.bin")).unwrap();

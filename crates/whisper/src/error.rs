@@ -59,13 +59,16 @@ pub enum ModelError {
     #[error("tensor `{0}` has values that are not finite; hint: download the model again")]
     NotFinite(String),
     /// The tokenizer cannot be loaded.
-    #[error("tokenizer.json cannot be loaded: {0}")]
+    #[error("tokenizer.json cannot be loaded: {0}; hint: download the model again")]
     Tokenizer(String),
     /// The vocabulary lacks a token that Whisper's rules need.
     #[error("the vocabulary has no token `{0}`: this is not a Whisper vocabulary")]
     MissingToken(&'static str),
     /// The vocabulary's size differs from the number of embeddings.
-    #[error("the vocabulary has {tokens} tokens, but the weights have {embeddings} embeddings")]
+    #[error(
+        "the vocabulary has {tokens} tokens, but the weights have {embeddings} embeddings; hint: download the model \
+         again"
+    )]
     VocabularySize {
         /// Number of tokens in the vocabulary file.
         tokens: usize,
@@ -96,7 +99,10 @@ pub enum ModelError {
         vocabulary: String,
     },
     /// The model exceeds the available memory.
-    #[error("the model needs {needed} MB of memory, but only {available} MB are available")]
+    #[error(
+        "the model needs {needed} MB of memory, but only {available} MB are available; hint: use a smaller model, or \
+         stop other programs"
+    )]
     Memory {
         /// Estimated requirement in megabytes.
         needed: u64,

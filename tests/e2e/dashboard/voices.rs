@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
+use taonet_testing::skip;
 
 use super::browser::report;
 use super::{page, short_demo_with_whisper};
 use crate::peers::Peer;
 use crate::speech::word_errors;
-use crate::support::{Terminal, are_installed};
+use crate::support::{Terminal, are_installed, repository};
 
 /// Maximum share of wrong words in a text that reads as a person would write it.
 const MAX_ERRORS_PERCENT: usize = 10;
@@ -29,11 +30,14 @@ struct Voice {
     numbers: [&'static str; 10],
 }
 
-const VOICES: [Voice; 2] = [
+const ENGLISH_NUMBERS: [&str; 10] =
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+
+static VOICES: [Voice; 2] = [
     Voice {
         language: "English",
         recordings: &["en/hello_world", "en/quick_brown_fox", "en/counting"],
-        numbers: ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+        numbers: ENGLISH_NUMBERS,
     },
     Voice {
         language: "French",
@@ -41,6 +45,33 @@ const VOICES: [Voice; 2] = [
         numbers: ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"],
     },
 ];
+
+/// A sentence of a public speech, in which a person pauses and a room echoes.
+static ADDRESS: Voice =
+    Voice { language: "English", recordings: &["jfk"], numbers: ENGLISH_NUMBERS };
+const ADDRESS_TEXT: &str = "And so, my fellow Americans, ask not what your country can do for you, ask what you can \
+                            do for your country.";
+
+/// Decodes [`ADDRESS`] into a directory, beside its text; returns whether it could. The recording is
+/// one of faster-whisper's tests, and not part of the repository.
+fn decode_address(target: &Path) -> bool {
+    let directory = std::env::var_os("TAONET_VOICE_RECORDINGS");
+    let directory = directory.unwrap_or_else(|| "../shared/vectors/voices".into());
+    let recording = repository("").join(directory).join("jfk.flac");
+    if !recording.is_file() {
+        skip(&format!(
+            "NOT TESTED with a public speech: no {}; hint: set TAONET_VOICE_RECORDINGS to its directory",
+            recording.display()
+        ));
+        return false;
+    }
+    let Some(decoder) = Peer::find("whisper") else { return false };
+    let mut script = decoder.script("decode_audio.py");
+    let output = script.arg(&recording).arg(target.join("jfk.wav")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(target.join("jfk.txt"), ADDRESS_TEXT).unwrap();
+    true
+}
 
 impl Voice {
     /// Writes the recordings below `folder` to a file for the fake microphone: with a silence at the
@@ -98,9 +129,14 @@ fn visitors_voices_become_text_in_their_language() {
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     assert!(form.contains("The captions are those of faster-whisper-base"), "{form}");
+    let mut voices: Vec<(&Voice, &Path)> =
+        VOICES.iter().map(|voice| (voice, &*recordings)).collect();
+    if decode_address(folder.path()) {
+        voices.push((&ADDRESS, folder.path()));
+    }
     let (mut count, mut errors, mut noted) = (0, [0; 2], BTreeSet::new());
-    for voice in &VOICES {
-        let (file, spoken_text) = voice.record(&recordings, folder.path());
+    for (voice, recordings) in voices {
+        let (file, spoken_text) = voice.record(recordings, folder.path());
         count += spoken_text.len();
         // The parrot returns the speech itself, and so misses no deadline on a busy machine.
         let mut script = browser.browser_script("voices.mjs");

@@ -11,6 +11,8 @@ use crate::support::{are_installed, repository, require_models, tao};
 
 /// Stands for the recogniser of the main network, which takes longer to load.
 const RECOGNISER: &str = "faster-whisper-base";
+/// Voice of the miner.
+const VOICE: &str = "en_US-joe-medium";
 
 /// Runs the block "On the main network" of a page.
 fn run_page(page: &str) -> Walkthrough {
@@ -52,7 +54,7 @@ fn run_line(walkthrough: &mut Walkthrough, line: &str) {
         ["tao", "doctor"] => check_doctor(walkthrough),
         ["docker", "compose", "up", ..] => {}
         ["bb", "miner", .., "--keyfile", keyfile] => {
-            if are_installed(&[RECOGNISER]) {
+            if are_installed(&[RECOGNISER, VOICE]) {
                 let line = line.replace(keyfile, "wallets/miner/hotkeys/default");
                 walkthrough.export(&format!("BB_AUDIO_SCORING_STT_MODEL={RECOGNISER}"));
                 // The test chooses the port.

@@ -155,7 +155,9 @@ fn recognizer_of(
         let (name, model) = whisper(name, config)?;
         let options =
             Options { language: language.map(str::to_owned), task, ..reference_options() };
-        return Ok(transcriber(&name, &model, options, threads)?);
+        let transcriber = start(&name, &model, options, threads);
+        return Ok(transcriber
+            .map_err(|error| option_error(error, "--language", language, "--task translate"))?);
     }
     match (task, language) {
         (SpeechTask::Translate, _) => Err(Classified::usage(format!(
@@ -227,19 +229,31 @@ pub fn simultaneous_whisper(
     }
     let (name, model) = whisper(name, config)?;
     let options = Options { language: language.map(str::to_owned), task, ..simultaneous_options() };
-    start(&name, &model, options, None).map_err(|error| {
-        // The options of the command line have other names than those of the engine.
-        let message = match (&error, language) {
-            (TranscribeError::Option { option: "language", reason }, Some(code)) => {
-                format!("--source-language {code}: {reason}")
-            }
-            (TranscribeError::Option { option: "task", reason }, _) => {
-                format!("translate (--task or BB_MINER_TASK): {reason}")
-            }
-            _ => return transcriber_error(error),
-        };
-        Classified::usage(message)
-    })
+    let task_name = "translate (--task or BB_MINER_TASK)";
+    start(&name, &model, options, None)
+        .map_err(|error| option_error(error, "--source-language", language, task_name))
+}
+
+/// Classifies an error of a Whisper engine, and names a rejected language or task as on the command
+/// line: `language_option` is the option with this `language`, and `task` the translation.
+fn option_error(
+    error: TranscribeError,
+    language_option: &str,
+    language: Option<&str>,
+    task: &str,
+) -> anyhow::Error {
+    match (&error, language) {
+        (TranscribeError::Option { option: "language", reason }, Some(code)) => {
+            Classified::usage(format!(
+                "{language_option} {code}: {reason}\nhint: omit {language_option}, or use a model that supports the \
+                 language"
+            ))
+        }
+        (TranscribeError::Option { option: "task", reason }, _) => Classified::usage(format!(
+            "{task}: {reason}\nhint: use a multilingual model, such as {DEMO_RECOGNIZER}"
+        )),
+        _ => transcriber_error(error),
+    }
 }
 
 /// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a
@@ -532,6 +546,29 @@ mod tests {
             .unwrap();
             let loaded = EngineIdentity::for_recognizer(&*network_recognizer(&config).unwrap());
             assert_eq!(network_identity(&config).unwrap(), loaded);
+        }
+    }
+
+    /// Columns: rejected option of the engine · language · error
+    #[test]
+    fn rejected_options_have_the_names_of_the_command_line() {
+        for (option, language, expected) in [
+            (
+                "language",
+                Some("yy"),
+                "--source-language yy: a reason\nhint: omit --source-language, or use a model that supports the language",
+            ),
+            ("language", None, "option `language`: a reason"),
+            (
+                "task",
+                Some("yy"),
+                "--task translate: a reason\nhint: use a multilingual model, such as faster-whisper-base",
+            ),
+            ("beam_size", Some("yy"), "option `beam_size`: a reason"),
+        ] {
+            let error = TranscribeError::Option { option, reason: "a reason" };
+            let error = option_error(error, "--source-language", language, "--task translate");
+            assert_eq!(error.to_string(), expected);
         }
     }
 

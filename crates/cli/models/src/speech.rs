@@ -19,7 +19,7 @@ use taonet_cli_base::tables::similarities;
 use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
-    Pcm, Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints,
+    Pcm, Recognizer, SampleFormat, Wav, WavError, WavHeader, check_recording, resample_endpoints,
     resample_for_recognition,
 };
 use taonet_whisper::SpeechTask;
@@ -307,13 +307,19 @@ fn read_wav(
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 1 GiB", file.display());
     }
-    check(&WavHeader::read(&bytes).with_context(|| unsupported(file))?)
+    check(&WavHeader::read(&bytes).map_err(|error| unsupported(file, error))?)
         .with_context(|| format!("cannot use {}", file.display()))?;
-    Wav::decode(&bytes).with_context(|| unsupported(file))
+    Wav::decode(&bytes).map_err(|error| unsupported(file, error))
 }
 
-fn unsupported(file: &Path) -> String {
-    format!("{} is not a supported WAV file", file.display())
+fn unsupported(file: &Path, error: WavError) -> anyhow::Error {
+    // Other errors are about WAV files.
+    let hint = match error {
+        WavError::Tag { .. } => "\nhint: convert the recording to a WAV file of 16-bit PCM",
+        _ => "",
+    };
+    let message = format!("{} is not a supported WAV file{hint}", file.display());
+    anyhow::Error::new(error).context(message)
 }
 
 #[cfg(test)]

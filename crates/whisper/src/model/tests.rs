@@ -213,7 +213,8 @@ fn a_model_that_exceeds_the_memory_is_refused() {
     let error = check_memory(2 << 30, Some((2 << 30) - 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the model needs 2048 MB of memory, but only 2047 MB are available"
+        "the model needs 2048 MB of memory, but only 2047 MB are available; hint: use a smaller model, or stop other \
+         programs"
     );
 }
 

@@ -20,9 +20,9 @@ pub(super) enum TryError {
     UnknownSample,
     #[error("the conversation has ended; hint: start a new one")]
     Ended,
-    #[error("another request of the same conversation is in progress")]
+    #[error("another request of the same conversation is in progress; hint: reload the page")]
     Concurrent,
-    #[error("the speech is longer than {MAX_SECONDS} s")]
+    #[error("the speech is longer than {MAX_SECONDS} s; hint: choose a shorter recording")]
     TooLong,
     #[error("malformed request: {0}")]
     Json(BodyError),
@@ -38,7 +38,7 @@ pub(super) enum TryError {
     Wav(#[from] WavError),
     #[error("the miner failed: {0}")]
     Play(#[from] PlayError),
-    #[error("the reply was not complete within {} s", .0.as_secs())]
+    #[error("the reply was not complete within {} s; hint: choose another miner", .0.as_secs())]
     Slow(Duration),
     #[error("an internal task failed")]
     Broken,
