@@ -115,6 +115,7 @@ impl Forger<Plain> {
 #[test]
 fn ends_of_a_bounded_interval_are_proven() {
     let mut forger = Forger::bounded(&clamped(2), 8, &[3, 5]);
+    let verifier = Stark.verifier(&forger.key).unwrap();
     let activations = forger.table(Kind::Activations);
     for (inputs, quotient, output) in [
         ([22, 23], 127, 15),
@@ -132,15 +133,21 @@ fn ends_of_a_bounded_interval_are_proven() {
         assert_eq!(signed(looked_up), quotient, "{inputs:?}");
         assert_eq!(forger.statement.outputs, [output], "{inputs:?}");
         assert_eq!(forger.forge(|_| ()), Ok(()), "{inputs:?}");
+        let execution = forger.prover.circuit.execute(&inputs).unwrap();
+        verifier.check_execution(&forger.prover.circuit, &execution).unwrap();
     }
     let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
     for (inputs, beyond) in [([15, 34], 128), ([-5, 103], -129)] {
         let execution = circuit.execute(&inputs).unwrap();
         let error = trace::fill(plan, circuit, &execution).map(|_| ()).unwrap_err();
-        assert!(
-            matches!(error, BackendError::Unprovable { value, .. } if value == beyond),
-            "{error}"
-        );
+        // The verifier finds the value without the prover's tables.
+        let found = verifier.check_execution(circuit, &execution).unwrap_err();
+        for error in [error, found] {
+            assert!(
+                matches!(error, BackendError::Unprovable { value, .. } if value == beyond),
+                "{error}"
+            );
+        }
     }
 }
 
@@ -439,9 +446,12 @@ proptest! {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
             let traces = trace::fill(&plan, &circuit, &execution);
-            if matches!(traces, Err(BackendError::Unprovable { .. })) {
+            let checked = check_quotients(plan.method.format, &circuit, &execution);
+            if let Err(BackendError::Unprovable { value, .. }) = traces {
+                prop_assert!(checked.is_err(), "{value} has no entry");
                 continue;
             }
+            prop_assert!(checked.is_ok(), "{checked:?}");
             let mut traces = traces.unwrap();
             prop_assert_eq!(broken(&plan, &traces, &inputs, &outputs), None);
             let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();
