@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use taonet_proof_core::network::Matrices;
 
 use super::super::air::{EXTENSION, KERNEL_WIDTH};
+use super::super::config::BOUNDED;
 use super::super::projection::COEFFICIENTS;
 use super::constraints::broken;
 use super::forgeries::use_other_kernel;
@@ -148,6 +149,29 @@ fn ends_of_a_bounded_interval_are_proven() {
                 "{error}"
             );
         }
+    }
+}
+
+/// A proof with a key of format 8 is one of its statement only: each field is changed alone, and a
+/// thousand bits of the proof are flipped.
+#[test]
+fn proofs_of_format_8_verify_for_their_statement_only() {
+    // No product of the inputs has a quotient beyond the bound.
+    for network in [clamped(9), dense(None)] {
+        let circuit = Arc::new(network.lower().unwrap());
+        let keys = keys_of(&circuit, Plan::with_method(&circuit, method(1)).unwrap()).unwrap();
+        assert_eq!(u32::from(keys.verification[0]), BOUNDED.format);
+        let binding = Binding {
+            nonce: Digest::of(b"request"),
+            miner: Hotkey::from_bytes([7; 32]),
+            circuit: network.digest().unwrap(),
+            verification_key: Digest::of(&keys.verification),
+        };
+        let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
+        let verifier = Stark.verifier(&keys.verification).unwrap();
+        let bench = Bench { circuit, keys, prover, verifier, binding };
+        check_binding(&bench);
+        check_flips(&Stark, &bench);
     }
 }
 
