@@ -131,8 +131,8 @@ impl Examiner {
         let request = match query.await?? {
             Ok(query) => ProofRequest::Circuit(query),
             Err(error) => {
-                let circuit = self.circuits.get(position).map(|examined| examined.directory.id());
-                tracing::warn!(?circuit, %error, "no benchmarks of this circuit: no random inputs can be proven");
+                let circuit = self.circuits.get(position)?.directory.id();
+                tracing::warn!(%circuit, %error, "no benchmark request: no random inputs can be proven");
                 return None;
             }
         };

@@ -188,7 +188,6 @@ async fn random_inputs_of_benchmarks_do_not_saturate() {
     for _ in 0..20 {
         let query = examined.benchmark().unwrap();
         examined.outputs(&query.inputs).unwrap();
-        assert!(query.inputs.iter().all(|pixel| (0..=127).contains(pixel)));
     }
     miner.answer(&examined.benchmark().unwrap()).await.unwrap();
     for _ in 0..3 {
