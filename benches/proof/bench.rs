@@ -7,8 +7,9 @@
 //! that its peak memory can be measured. The backend `external` calls
 //! subnets/proof/backends/examples/rerun.py; the memory figure is that of the calling process,
 //! without the program. The backends `stark-hide` and `stark-hide-inputs` are `stark` with keys of
-//! `tao proof compile --hide` and `--hide-inputs`. The circuit of facts-lm, a language model, has 64 tokens; "answer" is the
-//! time of choosing the tokens of an answer, which are the inputs of the proof.
+//! `tao proof compile --hide` and `--hide-inputs`. The circuit of facts-lm, a language model, has 64
+//! tokens; "answer" is the time of choosing the tokens of an answer, which are the inputs of the
+//! proof.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
