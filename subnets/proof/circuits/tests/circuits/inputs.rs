@@ -1,10 +1,12 @@
 //! Tests of inputs whose values are beyond the range of the sample.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test helper panics as a test does"
 )]
 
+use taonet_proof_backends::BackendError;
 use taonet_proof_circuits::{
     Backends, CircuitDirectory, CircuitError, CompileOptions, InputCheck, ShippedModel, compile,
 };
@@ -51,6 +53,27 @@ fn saturating_inputs_are_refused_with_their_tensors() {
         let outputs = check.outputs(&black, &*verifier).unwrap();
         assert_eq!(outputs, execution.outputs(directory.circuit()));
         assert!(check.execute(&black[1..]).is_err());
+        // A value without an entry in a key of format 8.
+        let error = check.with_tensor(BackendError::Unprovable { layer: 0, value: 9000 });
+        let error = error.to_string();
+        assert!(error.starts_with("a value of Relu '") && error.contains("9000 units"), "{error}");
+        let unknown = check.with_tensor(BackendError::Unprovable { layer: 99, value: 1 });
+        assert!(unknown.to_string().starts_with("a value of layer 99 is 1 units"), "{unknown}");
+    }
+}
+
+/// Each picture of the demonstration can be proven.
+#[test]
+fn sample_of_the_digits_does_not_saturate() {
+    for model in [ShippedModel::DigitsMlp, ShippedModel::DigitsLenet] {
+        let folder = TempDir::new().unwrap();
+        let compiled = model.compile("stark").unwrap();
+        let directory =
+            CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
+        let check = directory.input_check().unwrap();
+        for (row, inputs) in model.sample().unwrap().inputs.iter().enumerate() {
+            check.execute(inputs).unwrap_or_else(|error| panic!("{model:?}, row {row}: {error}"));
+        }
     }
 }
 
