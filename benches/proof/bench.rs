@@ -6,8 +6,10 @@
 //! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so
 //! that its peak memory can be measured. The backend `external` calls
 //! subnets/proof/backends/examples/rerun.py; the memory figure is that of the calling process,
-//! without the program. The circuit of facts-lm, a language model, has 64 tokens; "answer" is the
-//! time of choosing the tokens of an answer, which are the inputs of the proof.
+//! without the program. The backends `stark-hide` and `stark-hide-inputs` are `stark` with keys of
+//! `tao proof compile --hide` and `--hide-inputs`. The circuit of facts-lm, a language model, has 64
+//! tokens; "answer" is the time of choosing the tokens of an answer, which are the inputs of the
+//! proof.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::external::External;
-use taonet_proof_backends::{Capabilities, Statement};
+use taonet_proof_backends::{Backend, Capabilities, Statement};
 use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel};
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
@@ -27,15 +29,19 @@ use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 use taonet_proof_lm::{FACTS_LM_TEXTS, LmOptions, TextBundle, compile};
 use taonet_proof_onnx as onnx;
 
-const CASES: [&str; 10] = [
+const CASES: [&str; 14] = [
     "diabetes-regression/groth16",
     "diabetes-regression/stark",
     "diabetes-regression/external",
     "digits-mlp/groth16",
     "digits-mlp/stark",
+    "digits-mlp/stark-hide",
+    "digits-mlp/stark-hide-inputs",
     "digits-mlp/external",
     "digits-lenet/groth16",
     "digits-lenet/stark",
+    "digits-lenet/stark-hide",
+    "digits-lenet/stark-hide-inputs",
     "residual/stark",
     "facts-lm/stark",
 ];
@@ -67,7 +73,7 @@ fn main() {
         let value: Value = serde_json::from_str(&line).unwrap();
         let number = |key: &str| value[key].as_f64().unwrap();
         println!(
-            "{case:<28} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  prove {:>8.1} ms  \
+            "{case:<30} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  prove {:>8.1} ms  \
              processor {:>8.1} ms  of which witness {:>4.1} %  verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
             number("multiply_adds"),
             number("constraints"),
@@ -83,7 +89,7 @@ fn main() {
             number("megabytes"),
         );
         if let Some(answer) = value["answer"].as_f64() {
-            println!("{case:<28} answer {answer:.2} s");
+            println!("{case:<30} answer {answer:.2} s");
         }
     }
 }
@@ -140,6 +146,16 @@ fn backends() -> Backends {
     Backends::with_external(External::new(&program, TIMEOUT, Capabilities::UNKNOWN).unwrap())
 }
 
+/// Returns the backend of a case.
+fn backend(name: &str) -> Box<dyn Backend> {
+    let backend = match name {
+        "stark-hide" => backends().with_hidden_values().get("stark"),
+        "stark-hide-inputs" => backends().with_hidden_inputs().get("stark"),
+        name => backends().get(name),
+    };
+    backend.unwrap()
+}
+
 /// Returns the shortest duration of a run within the budget, in seconds.
 fn seconds<T>(mut step: impl FnMut() -> T) -> (f64, T) {
     let started = Instant::now();
@@ -158,7 +174,7 @@ fn measure(case: &str) -> Value {
     let (name, backend_name) = case.split_once('/').unwrap();
     let Task { network, inputs, answer } = task(name);
     let circuit = Arc::new(network.lower().unwrap());
-    let backend = backends().get(backend_name).unwrap();
+    let backend = backend(backend_name);
     let start = Instant::now();
     let keys = backend.setup(&circuit).unwrap();
     let setup = start.elapsed().as_secs_f64();
@@ -181,7 +197,8 @@ fn measure(case: &str) -> Value {
         proven
     });
     let verifier = backend.verifier(&keys.verification).unwrap();
-    let statement = Statement { binding, inputs, outputs: proven.outputs };
+    let public = if backend.capabilities().hides_inputs { Vec::new() } else { inputs };
+    let statement = Statement { binding, inputs: public, outputs: proven.outputs };
     let (verify, ()) = seconds(|| verifier.verify(&statement, &proven.proof).unwrap());
     let many = vec![(statement, proven.proof.clone()); 64];
     let (batch, ()) = seconds(|| assert!(verifier.verify_all(&many).iter().all(Result::is_ok)));

@@ -230,6 +230,10 @@ fn users_get_proven_answers_of_language_models() {
     assert_eq!(api.follow(&id, |_| ()).1, "done");
     let bundle = folder.path().join("bundle.json");
     api.bundle(&id, &bundle);
+    // No miner receives the tokens of a prompt that is unlike the sample.
+    let unlike = api.post(&json!({ "circuit": circuit, "prompt": "Q9 !! xK" }));
+    let (events, status) = api.follow(&unlike, |_| ());
+    assert_eq!((events.len(), status.as_str()), (0, "failed"), "{events:?}");
     drop(api);
     let verified =
         document(&proof(&["verify", text(&bundle), "--circuit", circuit, "--prompt", prompt]));

@@ -18,7 +18,7 @@ use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query::integers;
 use taonet_proof_lm::{LmError, TextBundle, is_language_model};
-use taonet_proof_validator::Examiner;
+use taonet_proof_validator::{DeliveryError, Examiner};
 use taonet_service::Shutdown;
 use tokio::sync::Semaphore;
 
@@ -58,7 +58,8 @@ struct Api {
     keys: LiveKeys,
     /// Rate limiter, by the hash of the key's name.
     rate: SlidingWindow<Digest>,
-    /// Held while a prompt is checked: its tokenizer takes memory.
+    /// Held while a submission is checked: the tokenizer of a prompt and the values of a circuit
+    /// take memory.
     checking: Arc<Semaphore>,
 }
 
@@ -108,6 +109,8 @@ enum Refusal {
     Rate(Duration),
     NotFound,
     Body(String),
+    /// The inputs cannot be proven; contains the tensors.
+    Unprovable(String),
     Full,
     NotDone,
     Internal,
@@ -121,6 +124,19 @@ impl From<StartError> for Refusal {
                 tracing::error!(%error, "a user's request failed");
                 Self::Internal
             }
+        }
+    }
+}
+
+impl From<DeliveryError> for Refusal {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Unprovable(_) => Self::Unprovable(error.to_string()),
+            DeliveryError::Local(_) => {
+                tracing::error!(%error, "a user's inputs cannot be checked");
+                Self::Internal
+            }
+            error => Self::Body(error.to_string()),
         }
     }
 }
@@ -146,6 +162,7 @@ impl IntoResponse for Refusal {
             Self::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests".to_owned()),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Self::Body(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.clone()),
+            Self::Unprovable(error) => (StatusCode::BAD_REQUEST, error.clone()),
             Self::Full => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many proofs are in progress, or the validator is shutting down".to_owned(),
@@ -162,7 +179,11 @@ impl IntoResponse for Refusal {
             Self::Key => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Rate(pause) => Some((RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1))),
             Self::Full => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
-            Self::NotFound | Self::Body(_) | Self::NotDone | Self::Internal => None,
+            Self::NotFound
+            | Self::Body(_)
+            | Self::Unprovable(_)
+            | Self::NotDone
+            | Self::Internal => None,
         };
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
@@ -203,8 +224,8 @@ struct Form {
 }
 
 impl Form {
-    /// Checks that the circuit takes what was submitted. For a prompt, this reads the model's
-    /// tokenizer, which blocks.
+    /// Checks that the circuit takes what was submitted, which blocks: runs the circuit with inputs,
+    /// so that no miner receives those that it would refuse, and reads the tokenizer for a prompt.
     fn check(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
         let circuit = self.circuit;
         let submission = match (self.input, self.prompt) {
@@ -213,9 +234,7 @@ impl Form {
                 let inputs = inputs.ok_or_else(|| {
                     Refusal::Body("input: expected a list of integers".to_owned())
                 })?;
-                examiner
-                    .check(&circuit, &inputs)
-                    .map_err(|error| Refusal::Body(error.to_string()))?;
+                examiner.check_provable(&circuit, &inputs)?;
                 Submission::Inputs(inputs)
             }
             (None, Some(prompt)) => {
@@ -241,12 +260,7 @@ async fn submit(
 ) -> Result<Response, Refusal> {
     let form: Form =
         serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
-    let permit = match form.prompt {
-        Some(_) => {
-            Some(Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?)
-        }
-        None => None,
-    };
+    let permit = Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?;
     // Starting a proof blocks, too, because it writes the request to disk.
     let starting = tokio::task::spawn_blocking(move || {
         let (circuit, submission) = form.check(api.jobs.examiner())?;

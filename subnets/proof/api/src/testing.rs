@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taonet_http::{ServeLimits, serve};
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, Compiled, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
@@ -27,6 +27,11 @@ pub(crate) struct TestValidator {
 
 impl TestValidator {
     pub(crate) async fn start(behaviour: Behaviour) -> Self {
+        Self::start_with(behaviour, None).await
+    }
+
+    /// Starts a validator that serves another circuit, too.
+    pub(crate) async fn start_with(behaviour: Behaviour, other: Option<&Compiled>) -> Self {
         let work_directory = tempfile::tempdir().unwrap();
         let (circuits, stop) = (work_directory.path().join("circuits"), Shutdown::new());
         let model = ShippedModel::DiabetesRegression;
@@ -35,6 +40,9 @@ impl TestValidator {
                 .unwrap();
         let sliced = model.compile_slices("stark", 2).unwrap();
         sliced.write(&circuits.join("sliced")).unwrap();
+        if let Some(other) = other {
+            CircuitDirectory::create(&circuits.join("other"), other).unwrap();
+        }
         let catalogue = Catalogue::open(&circuits).unwrap();
 
         let bob = Keypair::from_uri("//Bob").unwrap().hotkey();

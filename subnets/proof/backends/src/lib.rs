@@ -58,7 +58,7 @@ use std::sync::Arc;
 
 pub use error::{BackendError, VerifyError};
 pub use seed::Seed;
-use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
 /// Capabilities of a backend.
@@ -224,6 +224,19 @@ pub trait Verifier: Send + Sync {
     /// # Errors
     /// [`VerifyError`] when the proof is rejected, or the verifier itself fails.
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError>;
+
+    /// Checks that the values of an execution can be proven with the key. `circuit` is that of the
+    /// key.
+    ///
+    /// # Errors
+    /// [`BackendError::Unprovable`] when the key has no entry for a value.
+    fn check_execution(
+        &self,
+        _circuit: &Circuit,
+        _execution: &Execution,
+    ) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     /// Returns the commitment of a proof to the inputs that it hides, without verifying the proof;
     /// `None` if proofs do not hide their inputs. Whoever has the inputs and the seed can open it:

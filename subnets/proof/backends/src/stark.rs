@@ -88,7 +88,7 @@ use p3_matrix::dense::RowMajorMatrix;
 use p3_uni_stark::StarkGenericConfig as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{
@@ -102,7 +102,7 @@ use config::{
 };
 pub use hiding::{StarkHiding, StarkHidingInputs};
 use keys::VerificationKeyFile;
-use plan::Plan;
+use plan::{Plan, check_quotients};
 use trace::Traces;
 
 /// The backend's name in circuit metadata.
@@ -524,6 +524,14 @@ impl<S: Scheme> Verifier for StarkVerifier<S> {
             table.powers = Some(Arc::clone(&powers));
         }
         self.verify_tables(&config, &tables, &proof, &publics)
+    }
+
+    fn check_execution(
+        &self,
+        circuit: &Circuit,
+        execution: &Execution,
+    ) -> Result<(), BackendError> {
+        check_quotients(self.file.method().format, circuit, execution)
     }
 
     fn input_commitment(&self, proof: &[u8]) -> Result<Option<Digest>, VerifyError> {

@@ -16,7 +16,7 @@ use taonet_proof_core::metadata::{
 use taonet_proof_core::network::{self, Network};
 use taonet_proof_core::saturation::{self, LayerDescription, Saturation, saturations};
 
-use crate::{Backends, CircuitError, Compiled, check};
+use crate::{Backends, CircuitError, Compiled, InputCheck, check};
 
 /// Maximum size of metadata, in bytes.
 pub(crate) const MAX_METADATA: u64 = 1 << 20;
@@ -208,13 +208,21 @@ impl CircuitDirectory {
             .map_err(|source| CircuitError::Json { what: saturation::FILE, source })
     }
 
+    /// Returns the check of inputs before they are proven.
+    ///
+    /// # Errors
+    /// When the descriptions of the layers are missing, too large, modified or malformed.
+    pub fn input_check(&self) -> Result<InputCheck, CircuitError> {
+        Ok(InputCheck::new(Arc::clone(&self.circuit), self.layers()?))
+    }
+
     /// Names the tensor of a value that cannot be proven.
     pub(crate) fn named(&self, error: BackendError) -> CircuitError {
-        let BackendError::Unprovable { layer, value } = error else { return error.into() };
+        if !matches!(error, BackendError::Unprovable { .. }) {
+            return error.into();
+        }
         let layers = self.layers().unwrap_or_default();
-        let node = layers.get(layer).map(|layer| &layer.node).filter(|node| !node.is_empty());
-        let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
-        CircuitError::Unprovable { tensor, value }
+        InputCheck::new(Arc::clone(&self.circuit), layers).with_tensor(error)
     }
 
     /// Compares the verification key, and the transcript of a trusted setup, with the network and

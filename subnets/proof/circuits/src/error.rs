@@ -88,6 +88,13 @@ pub enum CircuitError {
     /// The metadata is invalid, or a file does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// Values are beyond the range of the sample and saturate, so the outputs could be far from
+    /// those of the model. Contains their tensors.
+    #[error(
+        "{0}; hint: use inputs like those of the sample, or compile the model with a sample that has inputs like this \
+         one"
+    )]
+    Saturated(String),
     /// A value is so far beyond the range of the sample that it cannot be proven.
     #[error(
         "a value of {tensor} is {value} units, which is too far beyond the sample to be proven; hint: compile the model \

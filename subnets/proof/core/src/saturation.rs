@@ -14,6 +14,7 @@
 #![allow(clippy::indexing_slicing)]
 
 use serde::{Deserialize, Serialize};
+use taonet_primitives::counted;
 
 use crate::circuit::{Cell, Circuit, Execution, StageKind, Table};
 use crate::{Clamp, Range, Rescale};
@@ -27,6 +28,8 @@ const MAX_NAME: usize = 100;
 /// Maximum number of intervals of a table whose values saturate. Further ones are joined with the
 /// last one.
 const MAX_INTERVALS: usize = 64;
+/// Number of tensors that a message names.
+const MAX_NAMED_TENSORS: usize = 3;
 /// Minimum number of a table's arguments next to each limit whose values are compared.
 const MIN_NEXT: usize = 8;
 
@@ -74,12 +77,34 @@ pub fn saturations(
             kind => kind.rescale().map_or(0, |rescale| beyond(rescale, sums, limits)),
         };
         if values > 0 {
-            let node = description.map(|layer| &layer.node).filter(|node| !node.is_empty());
-            let tensor = node.map_or_else(|| format!("layer {layer}"), Clone::clone);
+            let tensor = tensor_name(layers, layer);
             saturations.push(Saturation { layer, tensor, values, of: stage.count });
         }
     }
     saturations
+}
+
+/// Describes tensors with values that saturate, for an error or a warning; `None` if there are
+/// none. Names the first three of them.
+pub fn describe(saturations: &[Saturation]) -> Option<String> {
+    let named = saturations.iter().take(MAX_NAMED_TENSORS).map(|saturation| {
+        let Saturation { tensor, values, of, .. } = saturation;
+        format!("{tensor} ({values} of {})", counted(*of, "value"))
+    });
+    let named: Vec<String> = named.collect();
+    let others = match saturations.len().saturating_sub(MAX_NAMED_TENSORS) {
+        0 => String::new(),
+        others => format!(" and {}", counted(others, "other tensor")),
+    };
+    let begin = "values are beyond the range of the model's sample and saturate";
+    (!named.is_empty()).then(|| format!("{begin}: {}{others}", named.join(", ")))
+}
+
+/// Returns the name of the tensor that a layer computes: that of its node, or the layer if the node
+/// is unknown.
+pub fn tensor_name(layers: &[LayerDescription], layer: usize) -> String {
+    let node = layers.get(layer).map(|layer| &layer.node).filter(|node| !node.is_empty());
+    node.map_or_else(|| format!("layer {layer}"), Clone::clone)
 }
 
 /// Returns the number of significant lookups of a table whose arguments are in intervals of
@@ -286,6 +311,32 @@ mod tests {
         // Not a number, which the quantiser refuses, is beyond every limit.
         let undefined = saturated_arguments(0, std::iter::once(f64::NAN), Clamp::Signed(4));
         assert_eq!(undefined, [Range::only(0)]);
+    }
+
+    #[test]
+    fn saturating_tensors_are_described() {
+        let saturation = |layer: usize| Saturation {
+            layer,
+            tensor: format!("Relu 'r{layer}'"),
+            values: 3,
+            of: 128,
+        };
+        let saturations: Vec<Saturation> = (0..5).map(saturation).collect();
+        let begin = "values are beyond the range of the model's sample and saturate: Relu 'r0' (3 of 128 values)";
+        assert_eq!(describe(&[]), None);
+        assert_eq!(describe(&saturations[..1]).as_deref(), Some(begin));
+        let two = format!("{begin}, Relu 'r1' (3 of 128 values)");
+        assert_eq!(describe(&saturations[..2]), Some(two.clone()));
+        let all = format!("{two}, Relu 'r2' (3 of 128 values) and 2 other tensors");
+        assert_eq!(describe(&saturations), Some(all));
+    }
+
+    #[test]
+    fn tensor_of_an_unknown_node_has_the_name_of_its_layer() {
+        let described = |node: &str| LayerDescription { node: node.to_owned(), saturated: vec![] };
+        let layers = [described("Conv 'a'"), described("")];
+        let names = [0, 1, 2].map(|layer| tensor_name(&layers, layer));
+        assert_eq!(names, ["Conv 'a'", "layer 1", "layer 2"]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::{BackendError, Proven, Prover};
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
+use taonet_proof_backends::{Proven, Prover};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError, InputCheck};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
@@ -58,6 +58,7 @@ struct Inner {
 struct Served {
     circuit: Arc<Circuit>,
     prover: Arc<dyn Prover>,
+    check: Arc<InputCheck>,
     verification_key: Digest,
     output_scale: i32,
 }
@@ -74,6 +75,7 @@ impl Miner {
             let served = Served {
                 circuit: Arc::clone(directory.circuit()),
                 prover: directory.prover()?.into(),
+                check: Arc::new(directory.input_check()?),
                 verification_key: metadata.verification_key()?,
                 output_scale: metadata.output.scale,
             };
@@ -137,7 +139,8 @@ impl Miner {
     /// Proves a circuit's outputs for one request.
     ///
     /// # Errors
-    /// [`Refusal`]: the inputs do not fit, the miner is at capacity, or the proof times out.
+    /// [`Refusal`]: the inputs do not fit, values saturate, the miner is at capacity, or the proof
+    /// times out.
     pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
         let served = self.0.served(&query.circuit)?;
         let mut proven = match &self.0.settings.behaviour {
@@ -153,7 +156,8 @@ impl Miner {
                         && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
                 };
                 let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
-                self.prove(&ProofQuery { circuit: other, ..query.clone() }).await?
+                // Its values may saturate, which the request does not disclose.
+                self.prove_unchecked(&ProofQuery { circuit: other, ..query.clone() }).await?
             }
             Behaviour::Copy(other) => other.prove(query).await?,
         };
@@ -177,8 +181,23 @@ impl Miner {
         self.answer(&query.query).await
     }
 
+    /// Proves the outputs of inputs for which no value saturates.
     async fn prove(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
-        let Served { circuit, prover, verification_key, .. } = self.0.served(&query.circuit)?;
+        self.prove_if(query, |check, inputs| check.execute(inputs).map(drop)).await
+    }
+
+    /// Proves the outputs even if values saturate, as dishonest miners do.
+    async fn prove_unchecked(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+        self.prove_if(query, |_, _| Ok(())).await
+    }
+
+    async fn prove_if(
+        &self,
+        query: &ProofQuery,
+        is_provable: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
+    ) -> Result<Proven, Refusal> {
+        let Served { circuit, prover, check, verification_key, .. } =
+            self.0.served(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
         let permit =
             Arc::clone(&self.0.proof_slots).try_acquire_owned().map_err(|_| Refusal::Full)?;
@@ -188,22 +207,20 @@ impl Miner {
             circuit: query.circuit,
             verification_key: *verification_key,
         };
-        let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
+        let (prover, check, inputs) = (Arc::clone(prover), Arc::clone(check), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
-            let (_permit, _proving, start) = (permit, ProofGuard::begin(), Instant::now());
+            let _permit = permit;
+            is_provable(&check, &inputs)?;
+            let (_proving, start) = (ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
             proof(start.elapsed());
-            proven
+            proven.map_err(|error| check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;
         let proven =
             tokio::time::timeout(timeout, work).await.map_err(|_| Refusal::Timeout(timeout))?;
-        match proven.map_err(|_| Refusal::Broken)? {
-            Ok(proven) => Ok(proven),
-            Err(BackendError::Execution(error)) => Err(error.into()),
-            Err(error) => Err(Refusal::Prover(error)),
-        }
+        Ok(proven.map_err(|_| Refusal::Broken)??)
     }
 
     async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {

@@ -6,6 +6,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use taonet_proof_backends::BackendError;
+use taonet_proof_circuits::CircuitError;
 use taonet_proof_core::query::{AnswerError, QueryError};
 use taonet_proof_core::{Digest, ExecutionError};
 use thiserror::Error;
@@ -34,6 +35,10 @@ pub enum Refusal {
     /// The inputs do not fit the circuit.
     #[error(transparent)]
     Inputs(#[from] ExecutionError),
+    /// Values are beyond the range of the model's sample: they saturate, or have no proof. The error
+    /// names their tensors.
+    #[error(transparent)]
+    Unprovable(CircuitError),
     /// The miner is at capacity.
     #[error("too many proofs in progress")]
     Full,
@@ -42,7 +47,7 @@ pub enum Refusal {
     Timeout(Duration),
     /// The prover failed.
     #[error("request processing failed")]
-    Prover(#[source] BackendError),
+    Prover(#[source] CircuitError),
     /// The answer cannot be encoded as a response message.
     #[error("request processing failed")]
     Answer(#[from] AnswerError),
@@ -54,11 +59,23 @@ pub enum Refusal {
     NoRoute,
 }
 
+impl From<CircuitError> for Refusal {
+    fn from(error: CircuitError) -> Self {
+        match error {
+            CircuitError::Prover(BackendError::Execution(error)) => Self::Inputs(error),
+            error @ (CircuitError::Saturated(_) | CircuitError::Unprovable { .. }) => {
+                Self::Unprovable(error)
+            }
+            error => Self::Prover(error),
+        }
+    }
+}
+
 impl Refusal {
     /// Returns the HTTP status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => {
+            Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) | Self::Unprovable(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::UnknownCircuit(_) | Self::UnknownSlice { .. } | Self::NoRoute => {

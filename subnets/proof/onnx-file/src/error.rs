@@ -109,7 +109,10 @@ pub enum OnnxError {
         actual: usize,
     },
     /// A node reads its own output or that of a later node.
-    #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
+    #[error(
+        "{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted; hint: export the model again, or \
+         write each node after those that it reads"
+    )]
     Cycle {
         /// Name of the node.
         node: String,
@@ -117,7 +120,9 @@ pub enum OnnxError {
         tensor: String,
     },
     /// A node reads an undefined tensor.
-    #[error("{node} reads undefined tensor '{tensor}'")]
+    #[error(
+        "{node} reads undefined tensor '{tensor}'; hint: save the weights with the model, in one file"
+    )]
     Missing {
         /// Name of the node.
         node: String,

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use crate::dispatch::Assignment;
-use crate::request::{ProofRequest, RequestError};
+use crate::request::{LoadedCircuit, ProofRequest, RequestError};
 use crate::{Examiner, ProofMiner, measures};
 
 /// Grace period for the answers to requests in flight at shutdown, so that no finished work is
@@ -112,7 +112,8 @@ impl Examiner {
     }
 
     /// Sends one benchmark request to a miner, verifies its proof and records the outcome. Returns
-    /// `None` if the miner is at capacity or an error is local: neither is recorded.
+    /// `None` if the miner is at capacity or an error is local: neither is recorded. An error is
+    /// local, too, if no random inputs of the circuit can be proven.
     pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
         let circuit = self.choose()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
@@ -125,7 +126,16 @@ impl Examiner {
         permit: OwnedSemaphorePermit,
     ) -> Option<Outcome> {
         let miner = *assignment.miner.hotkey();
-        let request = ProofRequest::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
+        let (circuits, position) = (Arc::clone(&self.circuits), assignment.circuit());
+        let query = self.execute(move || circuits.get(position).map(LoadedCircuit::benchmark));
+        let request = match query.await?? {
+            Ok(query) => ProofRequest::Circuit(query),
+            Err(error) => {
+                let circuit = self.circuits.get(position)?.directory.id();
+                tracing::warn!(%circuit, %error, "no benchmark request: no random inputs can be proven");
+                return None;
+            }
+        };
         // An overdue request releases its permit, so that a silent miner does not block others.
         match self.request(assignment, &request, || drop(permit)).await {
             Ok((outcome, _)) => Some(outcome),

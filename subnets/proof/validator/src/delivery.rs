@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::Examiner;
 use crate::dispatch::Assignment;
 use crate::examiner::bundle;
-use crate::request::{ProofRequest, RequestError, UnverifiedProof};
+use crate::request::{LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 
 /// Maximum number of miners that may fail one slice.
 const MAX_ATTEMPTS: usize = 20;
@@ -83,6 +83,10 @@ pub enum DeliveryError {
     /// The inputs do not fit the model.
     #[error(transparent)]
     Inputs(#[from] ExecutionError),
+    /// Values of the model are beyond the range of its sample: they saturate, or have no proof. The
+    /// error names their tensors.
+    #[error(transparent)]
+    Unprovable(CircuitError),
     /// Every miner failed, or there are no miners.
     #[error("no miner proved slice {slice}")]
     NoMiner {
@@ -98,6 +102,9 @@ impl From<CircuitError> for DeliveryError {
     fn from(error: CircuitError) -> Self {
         match error {
             CircuitError::Prover(BackendError::Execution(error)) => Self::Inputs(error),
+            error @ (CircuitError::Saturated(_) | CircuitError::Unprovable { .. }) => {
+                Self::Unprovable(error)
+            }
             other => Self::Local(other.to_string()),
         }
     }
@@ -153,12 +160,36 @@ impl Examiner {
             .check_inputs(inputs)?)
     }
 
+    /// Checks a model's inputs like [`Self::check`], and that miners can prove them: no value
+    /// saturates or has no proof. Runs the model, so it is CPU-bound.
+    ///
+    /// # Errors
+    /// When the model is unknown, the inputs do not fit, or they cannot be proven.
+    pub fn check_provable(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
+        self.check(id, inputs)?;
+        let circuits =
+            self.models.get(id).map_or(std::slice::from_ref(id), |model| model.slices.as_slice());
+        let mut values = inputs.to_vec();
+        for circuit in circuits {
+            values = self.loaded(circuit)?.1.outputs(&values)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the position of a circuit, and the circuit with its verifier.
+    fn loaded(&self, id: &Digest) -> Result<(usize, &LoadedCircuit), DeliveryError> {
+        let mut circuits = self.circuits.iter().enumerate();
+        circuits
+            .find(|(_, examined)| examined.directory.id() == *id)
+            .ok_or(DeliveryError::UnknownModel(*id))
+    }
+
     /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current
     /// list, all slices in parallel. Each proof is verified and scored like that of a benchmark
     /// request. Calls `report` with every progress event.
     ///
     /// # Errors
-    /// When the model is unknown, the inputs do not fit, or every miner fails.
+    /// When the model is unknown, the inputs do not fit or cannot be proven, or every miner fails.
     pub async fn deliver(
         self: &Arc<Self>,
         id: &Digest,
@@ -167,9 +198,9 @@ impl Examiner {
     ) -> Result<ModelBundle, DeliveryError> {
         let nonce = Digest::from_bytes(rand::random());
         self.check(id, inputs)?;
-        if let Some(position) =
-            self.circuits.iter().position(|examined| examined.directory.id() == *id)
-        {
+        if let Ok((position, _)) = self.loaded(id) {
+            let (examiner, circuit, values) = (Arc::clone(self), *id, inputs.to_vec());
+            self.execute_model(move || examiner.check_provable(&circuit, &values)).await?;
             let proof_request =
                 ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
             let bundle = self.obtain_proof(position, proof_request, &report).await?;
@@ -178,9 +209,7 @@ impl Examiner {
         let model = self.models.get(id).ok_or(DeliveryError::UnknownModel(*id))?;
         let proof_requests = {
             let (examiner, model, inputs) = (Arc::clone(self), Arc::clone(model), inputs.to_vec());
-            let work =
-                tokio::task::spawn_blocking(move || examiner.split_requests(&model, nonce, inputs));
-            work.await.map_err(|error| DeliveryError::Local(error.to_string()))??
+            self.execute_model(move || examiner.split_requests(&model, nonce, inputs)).await?
         };
         let mut running = JoinSet::new();
         for (position, proof_request) in proof_requests {
@@ -207,6 +236,15 @@ impl Examiner {
         })))
     }
 
+    /// Runs work that executes circuits.
+    async fn execute_model<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, DeliveryError> + Send + 'static,
+    ) -> Result<T, DeliveryError> {
+        let failed = || DeliveryError::Local("an execution failed".to_owned());
+        self.execute(work).await.ok_or_else(failed)?
+    }
+
     /// Runs the model to compute every boundary tensor, so that all slices can be proven in
     /// parallel. CPU-bound.
     fn split_requests(
@@ -219,11 +257,8 @@ impl Examiner {
         let mut before = inputs;
         let mut proof_requests = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
-            let mut circuits = self.circuits.iter().enumerate();
-            let (position, examined) = circuits
-                .find(|(_, examined)| examined.directory.id() == *circuit)
-                .ok_or(DeliveryError::UnknownModel(*circuit))?;
-            let after = examined.circuit().execute(&before)?.outputs(examined.circuit());
+            let (position, examined) = self.loaded(circuit)?;
+            let after = examined.outputs(&before)?;
             let nonce = model.nonce(&run, slice, &before, &after);
             let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
             let backend = &examined.directory.metadata().backend;

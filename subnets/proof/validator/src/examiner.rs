@@ -22,6 +22,10 @@ use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, Unverif
 use crate::{Book, ProofMiner, measures};
 use verification::Verifications;
 
+/// Maximum number of concurrent executions of circuits. Each holds all values of its circuit in
+/// memory.
+const MAX_EXECUTIONS: usize = 2;
+
 /// Settings of an [`Examiner`].
 #[derive(Clone, Debug)]
 pub struct ExaminerSettings {
@@ -85,6 +89,7 @@ pub struct Examiner {
     pub(crate) settings: ExaminerSettings,
     clock: Clock,
     pub(crate) requests: Arc<Semaphore>,
+    executions: Arc<Semaphore>,
     verifications: Verifications,
     remembered: Arc<ProofHistory>,
     miners: watch::Sender<Arc<Vec<ProofMiner>>>,
@@ -132,6 +137,7 @@ impl Examiner {
             clients: clients.into(),
             book,
             requests: Arc::new(Semaphore::new(settings.requests.clamp(1, Semaphore::MAX_PERMITS))),
+            executions: Arc::new(Semaphore::new(MAX_EXECUTIONS)),
             dispatcher,
             settings,
             clock,
@@ -231,12 +237,30 @@ impl Examiner {
         }
     }
 
-    /// Chooses the circuit of the next benchmark request at random.
+    /// Runs work that executes circuits, on a thread for blocking work. Returns `None` if the work
+    /// panicked.
+    pub(crate) async fn execute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.executions).acquire_owned().await.ok()?;
+        let work = tokio::task::spawn_blocking(move || {
+            // Held until the work ends, even if its request is abandoned.
+            let _permit = permit;
+            work()
+        });
+        work.await.ok()
+    }
+
+    /// Chooses the circuit of the next benchmark request at random, among those for which random
+    /// inputs can be proven.
     pub(crate) fn choose(&self) -> Option<usize> {
         let Self { circuits, settings, .. } = self;
         let all = circuits.iter().enumerate();
-        let for_benchmarks =
-            all.filter(|(_, examined)| !settings.users_only.contains(&examined.directory.id()));
+        let for_benchmarks = all.filter(|(_, examined)| {
+            !settings.users_only.contains(&examined.directory.id())
+                && !examined.draws.is_exhausted()
+        });
         for_benchmarks.map(|(position, _)| position).choose(&mut rand::rng())
     }
 

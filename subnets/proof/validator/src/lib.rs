@@ -4,6 +4,7 @@
 //!   diagnoses those that fail;
 //! - [`Examiner::deliver`] serves a user's request: several miners prove the slices of a model in
 //!   parallel, and failed slices are retried with other miners;
+//! - no miner receives inputs whose values saturate or have no proof, which it would refuse;
 //! - [`Book`] persists the scores: each outcome is in a journal on disk before it is applied;
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for
 //!   the shared epoch loop;
@@ -57,6 +58,7 @@ mod delivery;
 mod diagnosis;
 mod dispatch;
 mod examiner;
+mod inputs;
 mod measures;
 mod miners;
 mod quic;

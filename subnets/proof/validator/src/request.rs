@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use rand::Rng as _;
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::{Statement, Verifier, external};
-use taonet_proof_circuits::{CircuitDirectory, CircuitError};
+use taonet_proof_circuits::{CircuitDirectory, CircuitError, InputCheck};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::messages::{ProofSystem, QUERY_ZK_PROOF, SLICE_PROOF};
 use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
@@ -15,6 +15,7 @@ use taonet_proof_core::scoring::Fault;
 use taonet_proof_core::{Binding, Digest};
 use taonet_wire::{Call, CallError, Peer, Retry, SignedClient};
 
+use crate::inputs::InputDraws;
 use crate::quic::QuicClient;
 use crate::{ProofMiner, Wire};
 
@@ -23,6 +24,8 @@ pub(crate) struct LoadedCircuit {
     pub(crate) directory: Arc<CircuitDirectory>,
     pub(crate) verifier: Box<dyn Verifier>,
     pub(crate) verification_key: Digest,
+    pub(crate) draws: InputDraws,
+    pub(crate) check: InputCheck,
 }
 
 impl LoadedCircuit {
@@ -30,6 +33,8 @@ impl LoadedCircuit {
         Ok(Self {
             verifier: directory.verifier()?,
             verification_key: directory.metadata().verification_key()?,
+            draws: InputDraws::default(),
+            check: directory.input_check()?,
             directory: Arc::clone(directory),
         })
     }
@@ -53,17 +58,27 @@ impl LoadedCircuit {
         }
     }
 
-    /// Creates a request with a new nonce and random inputs within the circuit's range.
-    pub(crate) fn benchmark(&self) -> ProofQuery {
+    /// Returns the outputs of inputs that miners can prove. CPU-bound.
+    ///
+    /// # Errors
+    /// When the inputs do not fit the circuit, or values saturate or have no proof.
+    pub(crate) fn outputs(&self, inputs: &[i64]) -> Result<Vec<i64>, CircuitError> {
+        self.check.outputs(inputs, &*self.verifier)
+    }
+
+    /// Creates a request with a new nonce and random inputs that miners can prove. CPU-bound.
+    ///
+    /// # Errors
+    /// When no random inputs can be proven.
+    pub(crate) fn benchmark(&self) -> Result<ProofQuery, CircuitError> {
         let (mut generator, circuit) = (rand::rng(), self.circuit());
-        let range = circuit.input_range;
-        let inputs =
-            (0..circuit.inputs).map(|_| generator.random_range(range.low..=range.high)).collect();
-        ProofQuery {
+        let check = |inputs: &[i64]| self.outputs(inputs).map(drop);
+        let inputs = self.draws.draw(circuit.inputs, circuit.input_range, &mut generator, check)?;
+        Ok(ProofQuery {
             circuit: self.directory.id(),
             nonce: Digest::from_bytes(generator.random()),
             inputs,
-        }
+        })
     }
 }
 

@@ -170,6 +170,21 @@ async fn proofs_verify_offline() {
     assert_eq!(result["public_signals"].as_array().unwrap().len(), inputs().len() + 1);
 }
 
+/// The lowest values of all measurements together are unlike those of the sample.
+#[tokio::test(flavor = "multi_thread")]
+async fn saturating_inputs_are_refused_with_their_tensors() {
+    let (world, listener) = start(Behaviour::Honest).await;
+    let mut relay = Server::accept_authenticated(&listener).await;
+    let lowest = vec![-256; inputs().len()];
+    for circuit in [world.circuit, world.model] {
+        let request = json!({ "circuit_id": circuit, "inputs": [lowest] });
+        let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
+        assert_eq!(result["success"], json!(false), "{result}");
+        let expected = "values are beyond the range of the model's sample and saturate: ";
+        assert!(result["error"].as_str().unwrap().starts_with(expected), "{result}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_proofs_and_bad_requests_get_their_reasons() {
     let (world, listener) = start(Behaviour::WrongOutput).await;

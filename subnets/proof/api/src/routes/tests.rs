@@ -1,6 +1,9 @@
 use reqwest::{Certificate, Client};
 use taonet_http::ServeLimits;
-use taonet_proof_circuits::{ModelBundle, ShippedModel};
+use taonet_proof_circuits::{
+    Backends, CompileOptions, Compiled, ModelBundle, ShippedModel, compile,
+};
+use taonet_proof_core::quantise::Sample;
 use taonet_proof_miner::Behaviour;
 use tokio::net::TcpListener;
 
@@ -27,7 +30,11 @@ impl Drop for Running {
 /// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in
 /// slices.
 async fn start(behaviour: Behaviour, settings: ApiSettings) -> Running {
-    let world = TestValidator::start(behaviour).await;
+    serve_users(TestValidator::start(behaviour).await, settings).await
+}
+
+/// Serves the API of a validator to two users.
+async fn serve_users(world: TestValidator, settings: ApiSettings) -> Running {
     let path = world.work_directory.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
@@ -195,6 +202,39 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
     }
     assert_eq!(last, 429, "the key's rate is used up");
     assert_eq!(api.get(1, "/v1/circuits").await.0, 200, "another key's is not");
+}
+
+/// Compiles digits-mlp for pictures that have a sixteenth of the brightness.
+fn dim_digits() -> Compiled {
+    let model = ShippedModel::DigitsMlp;
+    let bright = model.sample().unwrap().inputs;
+    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let options = CompileOptions {
+        name: model.name().to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: model.quantise_options(),
+        max_error: None,
+        contributor: "anonymous".to_owned(),
+    };
+    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    compile(model.onnx(), &sample, &options).unwrap()
+}
+
+/// A proof of the outputs would be valid, but they could be far from those of the model.
+#[tokio::test(flavor = "multi_thread")]
+async fn saturating_inputs_are_refused_with_their_tensors() {
+    let compiled = dim_digits();
+    let circuit = compiled.metadata.id().unwrap();
+    let world = TestValidator::start_with(Behaviour::Honest, Some(&compiled)).await;
+    let api = serve_users(world, ApiSettings::default()).await;
+    let bright = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
+    let (status, answer) = api.submit(&json!({ "circuit": circuit, "input": bright })).await;
+    let expected = "values are beyond the range of the model's sample and saturate: Relu '";
+    assert!(answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
+    assert_eq!(status, 400);
+    let black = vec![0; bright.len()];
+    assert_eq!(api.submit(&json!({ "circuit": circuit, "input": black })).await.0, 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

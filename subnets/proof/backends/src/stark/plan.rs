@@ -23,8 +23,8 @@ use super::air::{
 use super::config::Val;
 use super::projection::Powers;
 use crate::BackendError;
-pub(super) use functions::FunctionTable;
 use functions::Functions;
+pub(super) use functions::{FunctionTable, check_quotients};
 pub(super) use method::{KeyFormat, Method};
 use polynomials::Polynomials;
 pub(super) use polynomials::{Input, Kernel, PolynomialPlan, Product as PolynomialProduct};

@@ -11,30 +11,39 @@ use std::path::{Path, PathBuf};
 
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
-    Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, Opening, ShippedModel, SlicedBundle,
+    Backends, Bundle, Catalogue, CircuitDirectory, Compiled, ModelBundle, Opening, ShippedModel,
+    SlicedBundle,
 };
 use taonet_proof_core::Digest;
+use taonet_proof_core::metadata::{NETWORK, VERIFICATION_KEY};
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of
-/// the bundle. None has a key of format 6 or 8: its network would have more than 134
-/// million weights.
-const BUNDLES: [&str; 7] = [
+/// the bundle. None has a key of format 6, which only networks with more than 134 million weights
+/// had.
+const BUNDLES: [&str; 8] = [
     "groth16-1.json",
     "sliced-groth16-1.json",
     "stark-3-bundle-2.json",
     "stark-3.json",
-    "stark-4-bundle-2.json",
+    POLYNOMIALS,
     "stark-5-bundle-2.json",
     HIDDEN_INPUTS,
+    BOUNDED,
 ];
+/// A bundle with a key of format 4.
+const POLYNOMIALS: &str = "stark-4-bundle-2.json";
+/// A bundle with the same network and a key of format 8.
+const BOUNDED: &str = "stark-8-bundle-2.json";
+/// Its key, which a test of `taonet-proof-backends` creates: `key_of_format_8_is_written`.
+const BOUNDED_KEY: &str = "key-8.hex";
 /// A bundle with hidden inputs.
 const HIDDEN_INPUTS: &str = "stark-7-bundle-2.json";
 /// The opening of its commitment to them.
 const OPENING: &str = "opening-1.json";
 
-/// Returns the model of a bundle. Keys of format 4 are those of models with convolutions.
+/// Returns the model of a bundle. Keys of formats 4 and 8 are those of models with convolutions.
 fn model(name: &str) -> ShippedModel {
-    if name.starts_with("stark-4") {
+    if name == POLYNOMIALS || name == BOUNDED {
         ShippedModel::DigitsLenet
     } else {
         ShippedModel::DiabetesRegression
@@ -62,8 +71,9 @@ fn bundles_of_all_released_formats_verify() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
-    let known: BTreeSet<String> = BUNDLES.into_iter().chain([OPENING]).map(str::to_owned).collect();
-    assert_eq!(files, known, "every file is a known bundle or its opening");
+    let known = BUNDLES.into_iter().chain([OPENING, BOUNDED_KEY]).map(str::to_owned);
+    let known: BTreeSet<String> = known.collect();
+    assert_eq!(files, known, "every file is a known bundle, its opening or its key");
     for name in BUNDLES {
         let bundle =
             ModelBundle::from_json(&std::fs::read(vectors_directory().join(name)).unwrap())
@@ -84,6 +94,31 @@ fn opening_of_released_format_is_valid() {
     bundle.verify_opening(&opening, &Backends::default()).unwrap();
     opening.inputs[0] ^= 1;
     assert!(bundle.verify_opening(&opening, &Backends::default()).is_err());
+}
+
+/// Returns the circuit of the bundle of format 4 with the key of format 8. New keys of this format
+/// are those of networks with more than 134 million weights.
+fn with_bounded_key() -> Compiled {
+    let read = |name: &str| std::fs::read(vectors_directory().join(name)).unwrap();
+    let bundle = Bundle::from_json(&read(POLYNOMIALS)).unwrap();
+    let key = read(BOUNDED_KEY);
+    let (mut metadata, network) = (bundle.circuit, bundle.network.unwrap());
+    let files =
+        [(NETWORK, hex::decode(network).unwrap()), (VERIFICATION_KEY, hex::decode(key).unwrap())];
+    let digest = |(name, contents): &(&str, Vec<u8>)| ((*name).to_owned(), Digest::of(contents));
+    metadata.files = files.iter().map(digest).collect();
+    let files = files.into_iter().map(|(name, contents)| (name.to_owned(), contents)).collect();
+    Compiled { metadata, files }
+}
+
+/// The two bundles differ in the format of their keys only, and so do the outputs.
+#[test]
+fn bundle_of_format_8_has_the_outputs_of_format_4() {
+    let read = |name: &str| std::fs::read(vectors_directory().join(name)).unwrap();
+    let [four, eight] = [POLYNOMIALS, BOUNDED].map(|name| Bundle::from_json(&read(name)).unwrap());
+    assert_eq!((&four.inputs, &four.outputs), (&eight.inputs, &eight.outputs));
+    assert_eq!(four.network, eight.network);
+    assert_eq!([&four, &eight].map(|bundle| bundle.verification_key[..2].to_owned()), ["04", "08"]);
 }
 
 /// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new
@@ -118,7 +153,10 @@ fn create_missing_bundles() {
                 HIDDEN_INPUTS => Backends::default().with_hidden_inputs(),
                 _ => Backends::default(),
             };
-            let compiled = model.compile_with(backend, &backends).unwrap();
+            let compiled = match name {
+                BOUNDED => with_bounded_key(),
+                _ => model.compile_with(backend, &backends).unwrap(),
+            };
             let circuit = CircuitDirectory::create(&circuit, &compiled).unwrap();
             let (bundle, opening) =
                 Bundle::prove_with_opening(&circuit, inputs, nonce, miner).unwrap();

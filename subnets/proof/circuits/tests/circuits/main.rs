@@ -6,6 +6,7 @@
 mod catalogue;
 mod external;
 mod golden;
+mod inputs;
 mod keys;
 mod models;
 mod onnx;

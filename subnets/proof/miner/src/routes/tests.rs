@@ -7,7 +7,10 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taonet_proof_backends::Statement;
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_proof_circuits::{
+    Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ShippedModel, compile,
+};
+use taonet_proof_core::quantise::Sample;
 use taonet_proof_core::{Binding, Digest};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, Peer, Signer};
@@ -32,8 +35,15 @@ fn load(
     place: &Path,
     change: impl FnOnce(MinerSettings) -> MinerSettings,
 ) -> (Miner, Arc<CircuitDirectory>) {
-    let compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
-    CircuitDirectory::create(&place.join("regression"), &compiled).unwrap();
+    load_compiled(place, &ShippedModel::DiabetesRegression.compile("stark").unwrap(), change)
+}
+
+fn load_compiled(
+    place: &Path,
+    compiled: &Compiled,
+    change: impl FnOnce(MinerSettings) -> MinerSettings,
+) -> (Miner, Arc<CircuitDirectory>) {
+    CircuitDirectory::create(&place.join("circuit"), compiled).unwrap();
     let catalogue = Catalogue::open(place).unwrap();
     let circuit = Arc::clone(catalogue.circuits().next().unwrap());
     (Miner::load(&catalogue, change(MinerSettings::new(key("//Bob").hotkey()))).unwrap(), circuit)
@@ -149,6 +159,44 @@ async fn unsigned_and_malformed_requests_are_refused() {
         assert!(answer["error"].is_string(), "{answer}");
     }
     assert!(miner.is_proven(&miner.query(b"1")).await, "the miner lives");
+}
+
+/// Compiles digits-mlp for pictures that have a sixteenth of the brightness.
+fn dim_digits() -> Compiled {
+    let model = ShippedModel::DigitsMlp;
+    let bright = model.sample().unwrap().inputs;
+    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let options = CompileOptions {
+        name: model.name().to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: model.quantise_options(),
+        max_error: None,
+        contributor: "anonymous".to_owned(),
+    };
+    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    compile(model.onnx(), &sample, &options).unwrap()
+}
+
+/// A proof would be valid, but its outputs could be far from those of the model.
+#[tokio::test]
+async fn saturating_inputs_are_refused_with_their_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (miner, circuit) = load_compiled(folder.path(), &dim_digits(), |settings| settings);
+    let bright = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
+    let black = vec![0; bright.len()];
+    let query = |inputs| ProofQuery { circuit: circuit.id(), nonce: Digest::of(b"n"), inputs };
+    let refusal = miner.answer(&query(bright.clone())).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Unprovable(_)), "{refusal}");
+    let signed_layer = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
+    let router = router(miner, signed_layer);
+    let running = Running { router, circuit: Arc::clone(&circuit), _place: folder };
+    let message = |inputs| serde_json::to_value(query(inputs).to_message()).unwrap();
+    let (status, answer) = running.ask(&message(bright)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let expected = "values are beyond the range of the model's sample and saturate: Relu '";
+    assert!(answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
+    assert_eq!(running.ask(&message(black)).await.0, StatusCode::OK);
 }
 
 /// Messages of the reference that have no equivalent here.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use taonet_proof_core::circuit::{Circuit, StageKind, Table};
+use taonet_proof_core::circuit::{Circuit, Execution, StageKind, Table};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
@@ -121,6 +121,7 @@ impl Functions {
             // A sum with another quotient has no proof.
             let bound = BOUND << bits;
             let bounded = |quotient: i64| quotient.clamp(-bound, bound - 1);
+            // `check_quotients` finds these sums without the table.
             quotients = Range { low: bounded(quotients.low), high: bounded(quotients.high) };
             // All bounded quotients with all remainders of this divisor are distinct field
             // elements, so the interval may be that of any other divisor. They are sums below half
@@ -217,6 +218,27 @@ impl Functions {
         table.entries.resize(rows, [0; 3]);
         table
     }
+}
+
+/// Checks that all quotients of an execution have entries in the function table of a key with this
+/// format.
+pub(in super::super) fn check_quotients(
+    format: KeyFormat,
+    circuit: &Circuit,
+    execution: &Execution,
+) -> Result<(), BackendError> {
+    if !format.is_bounded() {
+        return Ok(());
+    }
+    for (layer, (stage, sums)) in circuit.stages.iter().zip(&execution.sums).enumerate() {
+        let Some(rescale) = stage.kind.rescale() else { continue };
+        let bound = BOUND << rescale.clamp.bits();
+        let mut quotients = sums.iter().map(|&sum| rescale.split(sum).0);
+        if let Some(value) = quotients.find(|quotient| !(-bound..bound).contains(quotient)) {
+            return Err(BackendError::Unprovable { layer, value });
+        }
+    }
+    Ok(())
 }
 
 impl FunctionTable {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use taonet_proof_core::network::Matrices;
 
 use super::super::air::{EXTENSION, KERNEL_WIDTH};
+use super::super::config::BOUNDED;
 use super::super::projection::COEFFICIENTS;
 use super::constraints::broken;
 use super::forgeries::use_other_kernel;
@@ -115,6 +116,7 @@ impl Forger<Plain> {
 #[test]
 fn ends_of_a_bounded_interval_are_proven() {
     let mut forger = Forger::bounded(&clamped(2), 8, &[3, 5]);
+    let verifier = Stark.verifier(&forger.key).unwrap();
     let activations = forger.table(Kind::Activations);
     for (inputs, quotient, output) in [
         ([22, 23], 127, 15),
@@ -132,15 +134,44 @@ fn ends_of_a_bounded_interval_are_proven() {
         assert_eq!(signed(looked_up), quotient, "{inputs:?}");
         assert_eq!(forger.statement.outputs, [output], "{inputs:?}");
         assert_eq!(forger.forge(|_| ()), Ok(()), "{inputs:?}");
+        let execution = forger.prover.circuit.execute(&inputs).unwrap();
+        verifier.check_execution(&forger.prover.circuit, &execution).unwrap();
     }
     let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
     for (inputs, beyond) in [([15, 34], 128), ([-5, 103], -129)] {
         let execution = circuit.execute(&inputs).unwrap();
         let error = trace::fill(plan, circuit, &execution).map(|_| ()).unwrap_err();
-        assert!(
-            matches!(error, BackendError::Unprovable { value, .. } if value == beyond),
-            "{error}"
-        );
+        // The verifier finds the value without the prover's tables.
+        let found = verifier.check_execution(circuit, &execution).unwrap_err();
+        for error in [error, found] {
+            assert!(
+                matches!(error, BackendError::Unprovable { value, .. } if value == beyond),
+                "{error}"
+            );
+        }
+    }
+}
+
+/// A proof with a key of format 8 is one of its statement only: each field is changed alone, and a
+/// thousand bits of the proof are flipped.
+#[test]
+fn proofs_of_format_8_verify_for_their_statement_only() {
+    // No product of the inputs has a quotient beyond the bound.
+    for network in [clamped(9), dense(None)] {
+        let circuit = Arc::new(network.lower().unwrap());
+        let keys = keys_of(&circuit, Plan::with_method(&circuit, method(1)).unwrap()).unwrap();
+        assert_eq!(u32::from(keys.verification[0]), BOUNDED.format);
+        let binding = Binding {
+            nonce: Digest::of(b"request"),
+            miner: Hotkey::from_bytes([7; 32]),
+            circuit: network.digest().unwrap(),
+            verification_key: Digest::of(&keys.verification),
+        };
+        let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
+        let verifier = Stark.verifier(&keys.verification).unwrap();
+        let bench = Bench { circuit, keys, prover, verifier, binding };
+        check_binding(&bench);
+        check_flips(&Stark, &bench);
     }
 }
 
@@ -439,9 +470,12 @@ proptest! {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
             let traces = trace::fill(&plan, &circuit, &execution);
-            if matches!(traces, Err(BackendError::Unprovable { .. })) {
+            let checked = check_quotients(plan.method.format, &circuit, &execution);
+            if let Err(BackendError::Unprovable { value, .. }) = traces {
+                prop_assert!(checked.is_err(), "{value} has no entry");
                 continue;
             }
+            prop_assert!(checked.is_ok(), "{checked:?}");
             let mut traces = traces.unwrap();
             prop_assert_eq!(broken(&plan, &traces, &inputs, &outputs), None);
             let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();

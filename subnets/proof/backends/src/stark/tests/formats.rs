@@ -1,4 +1,4 @@
-//! Keys of format 4, which no later version changes, and of formats 6 and 8.
+//! Keys of formats 4 and 8, which no later version changes, and of format 6.
 
 use taonet_proof_core::network::Matrices;
 use taonet_testing::is_exhaustive;
@@ -103,6 +103,65 @@ fn keys_of_format_4_are_unchanged() {
         "attention: f38199fbdbdc1a5a6c4c74e57d80df02b49090bb6902b72587715ca95060e08d",
     ];
     assert_eq!(keys, expected);
+}
+
+/// Like that of format 4, the layout of format 8 never changes: the intervals of quotients and the
+/// divisors that share them are part of it. If this test fails, keys, proofs and bundles of format 8
+/// are no longer valid: revert the change, or add a format.
+#[test]
+fn keys_of_format_8_are_unchanged() {
+    let method = Method { format: KeyFormat::Bounded, ..RELEASED };
+    let networks = [
+        ("residual", residual()),
+        ("groups and stride", groups_and_stride()),
+        ("attention", attention()),
+        ("bounded product", bounded_product().0),
+    ];
+    let keys = networks.map(|(name, network)| {
+        let key = key_with(&network, method);
+        assert_eq!(u32::from(key[0]), BOUNDED.format, "{name}");
+        format!("{name}: {}", Digest::of(&key))
+    });
+    let expected = [
+        "residual: 0000000000000000000000000000000000000000000000000000000000000000",
+        "groups and stride: 0000000000000000000000000000000000000000000000000000000000000000",
+        "attention: 0000000000000000000000000000000000000000000000000000000000000000",
+        "bounded product: 0000000000000000000000000000000000000000000000000000000000000000",
+    ];
+    assert_eq!(keys, expected);
+}
+
+/// The key of format 8 for the bundle of this format in `vectors/proof`, in hexadecimal digits. New
+/// keys of this format are those of networks with more than 134 million weights.
+const KEY_8: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/proof/key-8.hex");
+/// A bundle with the network of that key.
+const BUNDLE_4: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/proof/stark-4-bundle-2.json");
+
+/// Computes the key of format 8 of the network in the bundle of format 4.
+fn key_8() -> String {
+    let bundle: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(BUNDLE_4).unwrap()).unwrap();
+    let network = hex::decode(bundle["network"].as_str().unwrap()).unwrap();
+    let network = Network::from_bytes(&network).unwrap();
+    hex::encode(key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED }))
+}
+
+#[test]
+fn released_key_of_format_8_is_that_of_its_network() {
+    let key = std::fs::read_to_string(KEY_8).expect("run key_of_format_8_is_written");
+    assert_eq!(key, key_8(), "keys of format 8 changed: revert the change, or add a format");
+}
+
+/// Creates the key, from which `golden.rs` of `taonet-proof-circuits` creates the bundle; never
+/// replaces it:
+/// `cargo test -p taonet-proof-backends --lib key_of_format_8_is_written -- --ignored`.
+#[test]
+#[ignore = "writes to vectors/proof"]
+fn key_of_format_8_is_written() {
+    if !std::path::Path::new(KEY_8).exists() {
+        std::fs::write(KEY_8, key_8()).unwrap();
+    }
 }
 
 /// Keys with the tiles of an earlier version stay valid, and their proofs are longer.

@@ -2,6 +2,7 @@
 
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::ModelBundle;
+use taonet_proof_core::quantise::Sample;
 
 use super::*;
 use crate::DeliveryError;
@@ -129,4 +130,69 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
     examiner.follow_list(&[cheating]).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
+}
+
+/// Creates a market with digits-mlp, compiled for pictures that have a sixteenth of the brightness,
+/// and returns the first picture with its full brightness.
+fn dim_digits() -> (Market, Vec<i64>) {
+    let temp_dir = tempfile::tempdir().unwrap();
+    let model = ShippedModel::DigitsMlp;
+    let bright = model.sample().unwrap().inputs;
+    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let options = CompileOptions {
+        name: model.name().to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: model.quantise_options(),
+        max_error: None,
+        contributor: "anonymous".to_owned(),
+    };
+    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    let compiled = compile(model.onnx(), &sample, &options).unwrap();
+    CircuitDirectory::create(&temp_dir.path().join("circuits/dim"), &compiled).unwrap();
+    let catalogue = Catalogue::open(&temp_dir.path().join("circuits")).unwrap();
+    (Market { temp_dir, catalogue, stop: Shutdown::new() }, bright[0].clone())
+}
+
+/// The user gets an error with the tensors; no miner receives a request, which it would refuse.
+#[tokio::test(flavor = "multi_thread")]
+async fn saturating_inputs_of_a_user_reach_no_miner() {
+    let (market, bright) = dim_digits();
+    let (examiner, book) = market.examiner(LONG).await;
+    examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
+    let circuit = market.catalogue.circuits().next().unwrap().id();
+    let (observed, report) = steps();
+    let error = examiner.deliver(&circuit, &bright, report).await.unwrap_err();
+    assert!(matches!(error, DeliveryError::Unprovable(_)), "{error}");
+    let expected = "values are beyond the range of the model's sample and saturate: Relu '";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(observed.lock().unwrap().is_empty());
+    assert_eq!(book.events(), 0);
+    examiner.check(&circuit, &bright).unwrap();
+    assert!(matches!(
+        examiner.check_provable(&circuit, &bright),
+        Err(DeliveryError::Unprovable(_))
+    ));
+    let black = vec![0; bright.len()];
+    examiner.check_provable(&circuit, &black).unwrap();
+    examiner.deliver(&circuit, &black, steps().1).await.unwrap().verify().unwrap();
+}
+
+/// Random inputs of the full range saturate, and miners refuse them.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_inputs_of_benchmarks_do_not_saturate() {
+    let (market, _) = dim_digits();
+    let (examiner, book) = market.examiner(LONG).await;
+    let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
+    let examined = &examiner.circuits[0];
+    for _ in 0..20 {
+        let query = examined.benchmark().unwrap();
+        examined.outputs(&query.inputs).unwrap();
+    }
+    miner.answer(&examined.benchmark().unwrap()).await.unwrap();
+    for _ in 0..3 {
+        let outcome = examiner.examine(&honest).await;
+        assert!(matches!(outcome, Some(Outcome::Verified { .. })), "{outcome:?}");
+    }
+    assert_eq!(book.events(), 3);
 }

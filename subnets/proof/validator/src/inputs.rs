@@ -1,0 +1,191 @@
+//! Random inputs of benchmark requests.
+//!
+//! Uniform random inputs are unlike those of the sample that a model was compiled with: values of
+//! the circuit may saturate, and miners refuse to prove them. Smaller inputs make smaller values.
+//! Tokens of a language model have no order, but texts have an end, after which all inputs are 0.
+//! So either the range of the inputs is halved, or the number of those that are not 0.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rand::Rng;
+use taonet_proof_core::Range;
+
+/// Maximum number of halvings.
+const MAX_HALVINGS: u32 = 8;
+/// Number of forms of inputs: see [`Form::new`].
+const FORMS: u32 = 1 + 2 * MAX_HALVINGS;
+/// Number of draws of one form before the next one is tried. Each draw costs an execution.
+const TRIES: u32 = 3;
+/// One in this many accepted draws makes later ones begin with the form before.
+const WIDENING: u32 = 16;
+
+/// Form of random inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    /// Number of halvings of the range.
+    range: u32,
+    /// Number of halvings of the number of inputs that are not 0. The first ones are not.
+    count: u32,
+}
+
+impl Form {
+    /// Returns a form by its index, which is below [`FORMS`]: all inputs in the full range, then
+    /// half of the range or half of the inputs, a quarter of either, and so on.
+    fn new(index: u32) -> Self {
+        let halvings = index.div_ceil(2);
+        if index.is_multiple_of(2) {
+            Self { range: 0, count: halvings }
+        } else {
+            Self { range: halvings, count: 0 }
+        }
+    }
+
+    /// Draws inputs. If the range does not contain 0, its value closest to 0 takes the place of 0.
+    fn draw(self, count: usize, range: Range, generator: &mut impl Rng) -> Vec<i64> {
+        let zero = 0_i64.clamp(range.low, range.high);
+        let halved = |distance: i64| distance >> self.range;
+        let (low, high) = (zero - halved(zero - range.low), zero + halved(range.high - zero));
+        let mut inputs = vec![zero; count];
+        let drawn = inputs.iter_mut().take(count >> self.count);
+        drawn.for_each(|input| *input = generator.random_range(low..=high));
+        inputs
+    }
+}
+
+/// Draws inputs of one circuit. Remembers the form of those that were accepted, so that most
+/// requests need few draws.
+#[derive(Debug, Default)]
+pub(crate) struct InputDraws {
+    /// Index of the form.
+    form: AtomicU32,
+    has_accepted: AtomicBool,
+    is_exhausted: AtomicBool,
+}
+
+impl InputDraws {
+    /// Returns whether no inputs were ever accepted, although all forms were tried.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_exhausted.load(Ordering::Relaxed)
+    }
+
+    /// Draws `count` inputs within `range` until `check` accepts them.
+    ///
+    /// # Errors
+    /// When no draw of any form is accepted: the error of the last one.
+    pub(crate) fn draw<E>(
+        &self,
+        count: usize,
+        range: Range,
+        generator: &mut impl Rng,
+        check: impl Fn(&[i64]) -> Result<(), E>,
+    ) -> Result<Vec<i64>, E> {
+        let (mut form, mut tries, mut forms) = (self.form.load(Ordering::Relaxed), 0, 0);
+        loop {
+            let inputs = Form::new(form).draw(count, range, generator);
+            let Err(error) = check(&inputs) else {
+                let widening = u32::from(generator.random_ratio(1, WIDENING));
+                self.form.store(form.saturating_sub(widening), Ordering::Relaxed);
+                self.has_accepted.store(true, Ordering::Relaxed);
+                return Ok(inputs);
+            };
+            tries += 1;
+            if tries == TRIES {
+                (form, tries, forms) = ((form + 1) % FORMS, 0, forms + 1);
+            }
+            if forms == FORMS {
+                if !self.has_accepted.load(Ordering::Relaxed) {
+                    self.is_exhausted.store(true, Ordering::Relaxed);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const RANGE: Range = Range { low: -128, high: 127 };
+    /// Number of inputs with which both ends of a range are drawn.
+    const ALL: usize = 100_000;
+
+    #[test]
+    fn forms_alternate_between_range_and_count() {
+        let forms: Vec<[u32; 2]> =
+            (0..5).map(Form::new).map(|Form { range, count }| [range, count]).collect();
+        assert_eq!(forms, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);
+        assert_eq!(Form::new(FORMS - 1), Form { range: 0, count: MAX_HALVINGS });
+    }
+
+    #[test]
+    fn drawn_inputs_have_the_halved_range_and_count() {
+        let mut generator = StdRng::seed_from_u64(4);
+        for (range, form, (low, high), drawn) in [
+            ((-128, 127), [0, 0], (-128, 127), ALL),
+            ((-128, 127), [1, 0], (-64, 63), ALL),
+            ((-128, 127), [8, 0], (0, 0), ALL),
+            ((-128, 127), [0, 3], (-128, 127), ALL / 8),
+            ((0, 52), [0, 1], (0, 52), ALL / 2),
+            ((10, 20), [1, 0], (10, 15), ALL),
+            ((-20, -10), [2, 0], (-12, -10), ALL),
+            ((-20, -10), [0, 2], (-20, -10), ALL / 4),
+        ] {
+            let (range, [halvings, count]) = (Range { low: range.0, high: range.1 }, form);
+            let inputs = Form { range: halvings, count }.draw(ALL, range, &mut generator);
+            let (random, others) = inputs.split_at(drawn);
+            let ends = (random.iter().copied().min(), random.iter().copied().max());
+            assert_eq!(ends, (Some(low), Some(high)), "{range:?}, {form:?}");
+            let zero = 0_i64.clamp(range.low, range.high);
+            assert!(others.iter().all(|&input| input == zero), "{range:?}, {form:?}");
+        }
+    }
+
+    /// The first request finds a form that is accepted, and later ones need few draws.
+    #[test]
+    fn inputs_are_drawn_until_they_are_accepted() {
+        let (draws, count) = (InputDraws::default(), Cell::new(0_u32));
+        let mut generator = StdRng::seed_from_u64(5);
+        let mut draw = || {
+            let check = |inputs: &[i64]| {
+                count.set(count.get() + 1);
+                if inputs.iter().all(|value| value.abs() <= 16) { Ok(()) } else { Err(()) }
+            };
+            draws.draw(100, RANGE, &mut generator, check).unwrap()
+        };
+        let inputs = draw();
+        assert!(inputs.len() == 100 && inputs.iter().any(|value| value.abs() > 8), "{inputs:?}");
+        // A range of -16..=15 is the sixth form.
+        assert_eq!(count.replace(0), 5 * TRIES + 1);
+        for _ in 0..160 {
+            draw();
+        }
+        // Each attempt at the form before costs three more draws.
+        assert!((160..=300).contains(&count.get()), "{}", count.get());
+        assert!(!draws.is_exhausted());
+    }
+
+    #[test]
+    fn inputs_that_are_never_accepted_are_an_error() {
+        let (draws, count) = (InputDraws::default(), Cell::new(0_u32));
+        let mut generator = StdRng::seed_from_u64(6);
+        let refused = |_: &[i64]| {
+            count.set(count.get() + 1);
+            Err::<(), u32>(count.get())
+        };
+        let all = FORMS * TRIES;
+        assert_eq!(draws.draw(3, RANGE, &mut generator, refused), Err(all));
+        assert!(draws.is_exhausted());
+        // Once inputs were accepted, others may be, too.
+        let draws = InputDraws::default();
+        draws.draw(3, RANGE, &mut generator, |_| Ok::<(), u32>(())).unwrap();
+        count.set(0);
+        assert_eq!(draws.draw(3, RANGE, &mut generator, refused), Err(all));
+        assert!(!draws.is_exhausted());
+    }
+}
