@@ -25,11 +25,11 @@ use taonet_primitives::{AccountId, Backoff, BlockHash, BlockNumber, Rao};
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::watch;
 
-use crate::measures;
-
 mod derivatives;
+mod measures;
 
 use derivatives::Derivatives;
+pub(crate) use measures::describe as describe_metrics;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
 const BLOCKS: u32 = 64;

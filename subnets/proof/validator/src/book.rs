@@ -1,14 +1,17 @@
+mod stored_scores;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::scoring::{Event, Scoreboard};
 use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+
+pub use stored_scores::StoredScores;
 
 /// Version of the snapshot format.
 const VERSION: u32 = 1;
@@ -134,39 +137,6 @@ impl Book {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The scores in a book's directory, read while a validator may have the book open.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredScores {
-    /// Scores after the last event.
-    pub board: Scoreboard,
-    /// Total number of events.
-    pub events: u64,
-    /// Time of the last write.
-    pub written: SystemTime,
-}
-
-impl StoredScores {
-    /// Reads the scores in a directory, without the lock. Blocks on disk I/O.
-    ///
-    /// # Errors
-    /// When the directory has no scores, or a file cannot be read or is corrupt.
-    pub fn read(directory: &Path) -> Result<Self, BookError> {
-        // The journal first: a snapshot that is written in the meantime covers all events of the
-        // journal.
-        let path = directory.join("scores.journal");
-        let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
-            _ => BookError::File { path: path.clone(), source: error },
-        })?;
-        let modified = metadata.modified().map_err(BookError::file(&path))?;
-        let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
-        let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
-        let replayed = replay(&mut board, number, &text);
-        let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
-        Ok(Self { board, events, written: modified })
     }
 }
 
