@@ -20,8 +20,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let shutdown = Shutdown::on_signals()?;
-//! let stop = shutdown.clone();
-//! shutdown.spawn("state", async move {
+//! shutdown.spawn_until("state", |stop| async move {
 //!     stop.requested().await;
 //!     if let Err(error) = atomic_write("state.json", b"{}", Access::Everyone) {
 //!         tracing::error!(%error, "the state is not saved");
