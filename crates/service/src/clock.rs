@@ -21,6 +21,17 @@ pub fn unix_time(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns the time since the Unix epoch in milliseconds, as databases store it; zero for an earlier
+/// time.
+pub fn unix_millis(time: SystemTime) -> i64 {
+    millis(unix_time(time))
+}
+
+/// Returns a duration in milliseconds; [`i64::MAX`] for a longer one.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Source of monotonic time, unaffected by changes of the system clock.
 pub type MonotonicClock = Arc<dyn Fn() -> Instant + Send + Sync>;
 

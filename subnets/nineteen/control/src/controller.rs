@@ -17,7 +17,7 @@ use taonet_nineteen_store::{
 };
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::{Hotkey, NetUid};
-use taonet_service::{Clock, Shutdown, unix_time};
+use taonet_service::{Clock, Shutdown, millis, unix_millis, unix_time};
 use tokio::time::Instant;
 
 use crate::onboarding::{HandshakeLog, Offer, offers};
@@ -241,8 +241,7 @@ impl Controller {
             .enabled()
             .map(|task| (task.task.clone(), budget(config, &task.task, &contenders)))
             .collect();
-        let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let (now_ms, profile) = (self.now_ms(), config.period_profile);
+        let (now_ms, length_ms, profile) = (self.now_ms(), millis(length), config.period_profile);
         let period = self
             .store
             .begin_period(now_ms, length_ms, profile, &contenders, &budgets, config)
@@ -307,8 +306,7 @@ impl Controller {
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen_ms| now.saturating_sub(seen_ms));
-        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
-        if age.is_some_and(|age| (0..max_age).contains(&age)) {
+        if age.is_some_and(|age| (0..millis(max_age)).contains(&age)) {
             return Ok(());
         }
         let neurons = match Neurons::read(&*self.chain, self.netuid).await {
@@ -330,9 +328,7 @@ impl Controller {
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
-        let before = |age: Duration| {
-            self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
-        };
+        let before = |age: Duration| self.now_ms().saturating_sub(millis(age));
         self.store
             .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(KEEP_SAMPLES))
             .await
@@ -346,7 +342,7 @@ impl Controller {
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX)
+        unix_millis((self.clock)())
     }
 }
 

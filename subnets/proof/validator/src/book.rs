@@ -143,8 +143,6 @@ impl Book {
 impl Inner {
     /// Reads the snapshot, and replays the journal. Blocks on disk I/O.
     fn open(directory: PathBuf) -> Result<Self, BookError> {
-        let Snapshot { number: covered, mut board, .. } =
-            read_snapshot(&directory.join("scores.json"))?;
         let path = directory.join("scores.journal");
         let mut journal = OpenOptions::new()
             .read(true)
@@ -155,8 +153,7 @@ impl Inner {
         let mut text = String::new();
         journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
         journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
-        let number = replay(&mut board, covered, &text)
-            .map_err(|reason| BookError::Damaged { path, reason })?;
+        let (board, covered, number) = load(&directory, &text)?;
         let mut inner = Self { directory, board, number, covered, journal };
         if !text.is_empty() {
             // The checkpoint also drops a truncated last line.
@@ -195,6 +192,16 @@ impl Inner {
         self.covered = self.number;
         self.journal.set_len(0).map_err(BookError::file(&self.directory.join("scores.journal")))
     }
+}
+
+/// Reads the snapshot in a directory and applies the events of the journal. Returns the scores, and
+/// the numbers of the last events of snapshot and journal.
+fn load(directory: &Path, journal: &str) -> Result<(Scoreboard, u64, u64), BookError> {
+    let Snapshot { number: covered, mut board, .. } =
+        read_snapshot(&directory.join("scores.json"))?;
+    let number = replay(&mut board, covered, journal)
+        .map_err(|reason| BookError::damaged(&directory.join("scores.journal"), reason))?;
+    Ok((board, covered, number))
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {

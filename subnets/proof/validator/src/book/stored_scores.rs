@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use taonet_proof_core::scoring::Scoreboard;
 
-use super::{BookError, Snapshot, read_snapshot, replay};
+use super::{BookError, load};
 
 /// The scores in a book's directory, read while a validator may have the book open.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +31,7 @@ impl StoredScores {
         })?;
         let modified = metadata.modified().map_err(BookError::file(&path))?;
         let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
-        let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
-        let replayed = replay(&mut board, number, &text);
-        let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
+        let (board, _, events) = load(directory, &text)?;
         Ok(Self { board, events, written: modified })
     }
 }
