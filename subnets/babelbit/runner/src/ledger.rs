@@ -149,11 +149,13 @@ impl Ledger {
     /// [`LedgerError::Locked`] when another runner uses the directory, or another error when the
     /// ledger cannot be opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
-        std::fs::create_dir_all(directory)
+        let lock = async {
+            std::fs::create_dir_all(directory)?;
+            lock_file(&directory.join(LOCK)).await
+        };
+        let lock = lock
+            .await
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
-        let lock = lock_file(&directory.join(LOCK)).await;
-        let lock =
-            lock.map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let lock = lock.ok_or_else(|| LedgerError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let options = options(&path)

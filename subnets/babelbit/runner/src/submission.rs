@@ -11,7 +11,6 @@
 //! late. Results are identified by validator and content, not by signature.
 
 mod client;
-mod content;
 mod payload;
 
 use std::collections::HashSet;
