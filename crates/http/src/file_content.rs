@@ -46,9 +46,9 @@ mod tests {
             let file = File::open(&path).await.unwrap();
             let content: io::Result<Vec<Bytes>> =
                 file_content(file, size as u64).try_collect().await;
-            let content = content.ok().map(|chunks| {
-                chunks.iter().flat_map(|chunk| chunk.to_vec()).collect::<Vec<u8>>()
-            });
+            let content = content
+                .ok()
+                .map(|chunks| chunks.iter().flat_map(|chunk| chunk.to_vec()).collect::<Vec<u8>>());
             assert_eq!(content.as_deref(), expected.map(|count| &bytes[..count]), "{size} bytes");
         }
     }

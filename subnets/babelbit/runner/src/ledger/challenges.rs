@@ -290,9 +290,8 @@ impl Ledger {
     pub async fn finish(&self, challenge: &ChallengeRow) -> Result<(), LedgerError> {
         let statement = sqlx::query(
             "UPDATE challenge SET state = 'finished' WHERE id = ? AND state = 'playing'",
-        )
-        .bind(challenge.id);
-        self.execute(statement).await.map(drop)
+        );
+        self.execute(statement.bind(challenge.id)).await.map(drop)
     }
 }
 
