@@ -368,12 +368,9 @@ impl Subnet for Nineteen {
     }
 
     fn weights(&self, scores: &MarketReport, _burn_uid: Option<Uid>) -> Option<Weights> {
-        let mut weights = Weights::default();
-        for miner in scores.miners.iter().filter(|miner| miner.weight > 0.0) {
-            weights.add(miner.uid, miner.weight);
-        }
-        let weights = weights.normalised();
-        (!weights.uids.is_empty()).then_some(weights)
+        let weighted = scores.miners.iter().filter(|miner| miner.weight > 0.0);
+        let weights: Vec<_> = weighted.map(|miner| (miner.uid, miner.weight)).collect();
+        Weights::proportional(&weights, None)
     }
 
     fn unearned_reason(&self) -> &'static str {
