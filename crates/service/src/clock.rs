@@ -47,3 +47,22 @@ pub type Sleeper = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Sen
 pub fn sleeper() -> Sleeper {
     Arc::new(|pause| Box::pin(tokio::time::sleep(pause)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns: time · milliseconds since the Unix epoch
+    #[test]
+    fn unix_millis_are_bounded() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (time, expected) in [
+            (epoch, 0),
+            (epoch + Duration::from_micros(1_999), 1),
+            (epoch - Duration::from_secs(1), 0),
+        ] {
+            assert_eq!(unix_millis(time), expected, "{time:?}");
+        }
+        assert_eq!(millis(Duration::MAX), i64::MAX);
+    }
+}
