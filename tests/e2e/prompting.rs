@@ -69,6 +69,9 @@ fn contradictory_options_are_refused() {
             "--reward-weights",
         ),
         (&["--random", "3"], "--topk"),
+        (&["--momentum", "0.5"], "--topk"),
+        (&["--topk", "3", "--momentum", "1"], "expected a number from 0 to below 1"),
+        (&["--topk", "3", "--learning-rate", "0"], "expected a number above 0"),
     ] {
         let mut command = tao();
         command.args([

@@ -8,12 +8,9 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use taonet_http::file_content;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-
-/// Chunk size of a file response, in bytes.
-const PIECE_BYTES: u64 = 64 * 1024;
+use tokio::io::AsyncSeekExt as _;
 
 /// Opens a regular file. Blocks the thread.
 ///
@@ -59,19 +56,8 @@ pub async fn send_file(
         }
     };
     file.seek(SeekFrom::Start(start)).await?;
-    let pieces = stream::try_unfold((file, end - start), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok::<_, io::Error>(None);
-        }
-        let mut piece = vec![0; usize::try_from(left.min(PIECE_BYTES)).unwrap_or_default()];
-        let count = file.read(&mut piece).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        piece.truncate(count);
-        Ok(Some((piece, (file, left.saturating_sub(count as u64)))))
-    });
-    let mut response = (status, headers, Body::from_stream(pieces)).into_response();
+    let content = Body::from_stream(file_content(file, end - start));
+    let mut response = (status, headers, content).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(end - start));
     if status == StatusCode::PARTIAL_CONTENT
         && let Ok(range) =

@@ -44,8 +44,8 @@
 //!
 //! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and
 //! `taonet-nineteen-store` with either database, by `taonet-kit` with SQLite only, by
-//! `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its errors.
-//! With the feature `testing`, `testing` starts PostgreSQL and NATS servers for tests.
+//! `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its migrations
+//! and errors. With the feature `testing`, `testing` starts PostgreSQL and NATS servers for tests.
 
 mod connection;
 mod error;

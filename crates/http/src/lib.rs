@@ -32,6 +32,7 @@
 //!   request counter, trace;
 //! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and
 //!   request counters, for services with their own layers;
+//! - [`file_content`]: the content of a file as a body, without reading all of it into memory;
 //! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a
 //!   file;
@@ -65,6 +66,7 @@ pub mod client;
 mod connection_slots;
 pub mod download;
 mod fault;
+mod file_content;
 mod half_close;
 mod health;
 mod huge_pages;
@@ -87,6 +89,7 @@ pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
+pub use file_content::file_content;
 pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
 pub use huge_pages::disable_huge_pages;

@@ -21,6 +21,17 @@ pub fn unix_time(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns the time since the Unix epoch in milliseconds, as databases store it; zero for an earlier
+/// time.
+pub fn unix_millis(time: SystemTime) -> i64 {
+    millis(unix_time(time))
+}
+
+/// Returns a duration in milliseconds; [`i64::MAX`] for a longer one.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Source of monotonic time, unaffected by changes of the system clock.
 pub type MonotonicClock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
@@ -35,4 +46,23 @@ pub type Sleeper = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Sen
 /// Returns a sleeper that uses the timer of the tokio runtime.
 pub fn sleeper() -> Sleeper {
     Arc::new(|pause| Box::pin(tokio::time::sleep(pause)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns: time · milliseconds since the Unix epoch
+    #[test]
+    fn unix_millis_are_bounded() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (time, expected) in [
+            (epoch, 0),
+            (epoch + Duration::from_micros(1_999), 1),
+            (epoch - Duration::from_secs(1), 0),
+        ] {
+            assert_eq!(unix_millis(time), expected, "{time:?}");
+        }
+        assert_eq!(millis(Duration::MAX), i64::MAX);
+    }
 }

@@ -20,8 +20,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let shutdown = Shutdown::on_signals()?;
-//! let stop = shutdown.clone();
-//! shutdown.spawn("state", async move {
+//! shutdown.spawn_until("state", |stop| async move {
 //!     stop.requested().await;
 //!     if let Err(error) = atomic_write("state.json", b"{}", Access::Everyone) {
 //!         tracing::error!(%error, "the state is not saved");
@@ -48,7 +47,8 @@ mod shutdown;
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
 pub use bounded::read_bounded;
 pub use clock::{
-    BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, sleeper, system_clock, unix_time,
+    BLOCK_TIME, Clock, MonotonicClock, Sleeper, millis, monotonic_clock, sleeper, system_clock,
+    unix_millis, unix_time,
 };
 pub use lock::lock_file;
 pub use shutdown::{STOP_TIMEOUT, Shutdown, StopError};

@@ -102,6 +102,14 @@ impl Shutdown {
         });
     }
 
+    /// Like [`Self::spawn`], for a task that runs until it observes the shutdown itself.
+    pub fn spawn_until<F>(&self, name: &'static str, task: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(name, task(self.clone()));
+    }
+
     /// Waits for the shutdown request, and then at most [`STOP_TIMEOUT`] for all tasks to end.
     ///
     /// # Errors
@@ -168,9 +176,9 @@ mod tests {
     async fn shutdown_waits_for_running_tasks() {
         let shutdown = Shutdown::new();
         let ended = Arc::new(AtomicBool::new(false));
-        let (task, flag) = (shutdown.clone(), ended.clone());
-        shutdown.spawn("worker", async move {
-            task.requested().await;
+        let flag = ended.clone();
+        shutdown.spawn_until("worker", |stop| async move {
+            stop.requested().await;
             flag.store(true, Ordering::SeqCst);
         });
         assert!(!shutdown.is_requested());

@@ -105,8 +105,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         );
         preflight::spawn_network_clock_check(&shutdown);
         if let Some(members) = members {
-            let stop = shutdown.clone();
-            shutdown.spawn("members", async move { members.follow(&stop).await });
+            shutdown.spawn_until("members", |stop| async move { members.follow(&stop).await });
         }
         if let Some(results) = results {
             let (stop, gateway) = (shutdown.clone(), gateway.clone());

@@ -13,7 +13,7 @@ use taonet_babelbit_core::weights::{ArenaShare, REFERENCE_TEMPO};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{serve_metrics, state_directory};
+use taonet_cli_base::daemon::{serve_metrics_or_warn, state_directory};
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
@@ -112,23 +112,17 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         ];
         preflight::spawn_disk_check(directories, &shutdown);
         preflight::spawn_network_clock_check(&shutdown);
-        let metrics = args.metrics.unwrap_or_else(|| config.metrics_listen());
-        let readiness = match (args.metrics, serve_metrics("validator", Some(metrics), &shutdown).await) {
-            (None, Err(error)) => {
-                // As in the reference, weights are submitted even if metrics cannot be served.
-                tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
-                None
-            }
-            (_, served) => Some(served?),
-        };
+        // As in the reference, weights are submitted even if metrics cannot be served.
+        let default_address = config.metrics_listen();
+        let readiness =
+            serve_metrics_or_warn("validator", args.metrics, default_address, &shutdown).await?;
         taonet_validator::describe_metrics();
         taonet_babelbit_validator::describe_metrics();
         let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
         if let Some(readiness) = readiness {
             validator = validator.with_readiness(readiness);
         }
-        let stop = shutdown.clone();
-        shutdown.spawn("validator", async move { validator.run(&stop).await });
+        shutdown.spawn_until("validator", |stop| async move { validator.run(&stop).await });
         shutdown.finished().await.context("the validator did not stop in time")
     })
 }

@@ -243,8 +243,7 @@ impl Daemon {
         if !self.directories.is_empty() {
             preflight::spawn_disk_check(self.directories, &shutdown);
         }
-        let stop = shutdown.clone();
-        shutdown.spawn("http", async move {
+        shutdown.spawn_until("http", |stop| async move {
             serve(listener, router, &stop, ServeLimits::default()).await;
         });
         shutdown.finished().await.context("the service did not stop in time")
@@ -325,15 +324,14 @@ pub async fn serve_here(
     let listener =
         TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    let stop = shutdown.clone();
-    shutdown
-        .spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    shutdown.spawn_until(name, |stop| async move {
+        serve(listener, router, &stop, ServeLimits::default()).await
+    });
     Ok(url)
 }
 
 fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("metrics", async move {
+    shutdown.spawn_until("metrics", |stop| async move {
         serve(listener, routes, &stop, ServeLimits::default()).await;
     });
 }

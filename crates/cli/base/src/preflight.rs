@@ -24,8 +24,7 @@ const CHAIN_TIMEOUT: Duration = BLOCK_TIME;
 
 /// Checks the directories in which a daemon writes.
 pub fn spawn_disk_check(directories: Vec<WriteDirectory>, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("pre-flight", async move {
+    shutdown.spawn_until("pre-flight", |stop| async move {
         tokio::select! {
             () = stop.requested() => {}
             findings = disks(directories, DISK_TIMEOUT) => log_findings(&findings),
@@ -35,8 +34,7 @@ pub fn spawn_disk_check(directories: Vec<WriteDirectory>, shutdown: &Shutdown) {
 
 /// Compares the clock with the chain that a daemon is connected to.
 pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("pre-flight", async move {
+    shutdown.spawn_until("pre-flight", |stop| async move {
         tokio::select! {
             () = stop.requested() => {}
             () = check_clock(&*chain) => {}
@@ -47,8 +45,7 @@ pub fn spawn_clock_check(chain: Arc<dyn Chain>, shutdown: &Shutdown) {
 /// Compares the clock with the chain of the settings, for a daemon without a connection to it. Such
 /// a daemon may run where no node can be reached: then the log says that the check was skipped.
 pub fn spawn_network_clock_check(shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("pre-flight", async move {
+    shutdown.spawn_until("pre-flight", |stop| async move {
         tokio::select! {
             () = stop.requested() => {}
             () = check_network_clock() => {}

@@ -411,8 +411,7 @@ pub fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Follows the runner as a task of the daemon.
 pub fn follow_contest(babelbit: Arc<BabelbitSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("contest", async move { babelbit.follow(&changes, &stop).await });
+    shutdown.spawn_until("contest", |stop| async move { babelbit.follow(&changes, &stop).await });
 }
 
 /// Follows the scoring API as a task of the daemon, until `stop`.
@@ -428,28 +427,24 @@ pub fn follow_scores(
 
 /// Follows the results of the text contest as a task of the daemon.
 fn follow_text(text: Arc<TextSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("text contest", async move { text.follow(&changes, &stop).await });
+    shutdown.spawn_until("text contest", |stop| async move { text.follow(&changes, &stop).await });
 }
 
 /// Follows Nineteen's database and gateway as a task of the daemon.
 #[cfg(feature = "nineteen")]
 fn follow_market(nineteen: Arc<NineteenSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("market", async move { nineteen.follow(&changes, &stop).await });
+    shutdown.spawn_until("market", |stop| async move { nineteen.follow(&changes, &stop).await });
 }
 
 /// Follows the scores of a validator of proofs as a task of the daemon.
 #[cfg(feature = "proof")]
 fn follow_proofs(proof: Arc<ProofSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("proofs", async move { proof.follow(&changes, &stop).await });
+    shutdown.spawn_until("proofs", |stop| async move { proof.follow(&changes, &stop).await });
 }
 
 /// Follows the steps of a validator of text prompting as a task of the daemon.
 fn follow_steps(prompting: Arc<PromptingSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("steps", async move { prompting.follow(&changes, &stop).await });
+    shutdown.spawn_until("steps", |stop| async move { prompting.follow(&changes, &stop).await });
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.
@@ -464,14 +459,12 @@ pub fn follow_services(
 
 /// Removes expired visits as a task of the daemon.
 pub fn follow_visitors(visitors: Arc<TrySection>, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("visitors", async move { visitors.follow(&stop).await });
+    shutdown.spawn_until("visitors", |stop| async move { visitors.follow(&stop).await });
 }
 
 /// Follows log files as a task of the daemon.
 pub fn follow_log(log: Arc<LogSection>, changes: Changes, shutdown: &Shutdown) {
-    let stop = shutdown.clone();
-    shutdown.spawn("log", async move { log.follow(&changes, &stop).await });
+    shutdown.spawn_until("log", |stop| async move { log.follow(&changes, &stop).await });
 }
 
 /// Follows the chain as a task of the daemon, until `stop`.

@@ -109,8 +109,7 @@ impl BoundPage {
         follow_visitors(Arc::clone(&visitors), &shutdown);
         let services_stop = Shutdown::new();
         follow_services(Arc::clone(&services), changes.clone(), &shutdown, services_stop.clone());
-        let stop = shutdown.clone();
-        shutdown.spawn("page", async move {
+        shutdown.spawn_until("page", |stop| async move {
             serve(listener, router, &stop, ServeLimits::default()).await;
         });
         let page = Page {

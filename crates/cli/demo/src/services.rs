@@ -126,8 +126,7 @@ async fn start_gateway(
     gateway.connect(client, submitter);
     let routes = gateway.router(OperatorLimits::new(None));
     let url = serve_shown(page, GATEWAY, GATEWAY, routes, shutdown).await?;
-    let stop = shutdown.clone();
-    shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
+    shutdown.spawn_until("unfinished weights", |stop| async move { gateway.follow(&stop).await });
     Ok(GatewayClient::new(&url, None, CALL_TIMEOUT)?)
 }
 
@@ -170,8 +169,7 @@ async fn start_scoring_api(
     let api =
         ScoringApi::new(store.with_context(|| unusable(directory))?, artifacts, admission, limits);
     let url = serve_shown(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
-    let stop = shutdown.clone();
-    shutdown.spawn("upkeep", async move { api.follow(&stop).await });
+    shutdown.spawn_until("upkeep", |stop| async move { api.follow(&stop).await });
     Ok(url)
 }
 

@@ -16,7 +16,7 @@ use taonet_cli_base::tables::{API_KEYS, INVOICE, USAGE};
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Month, Store, usage_csv};
 use taonet_primitives::counted;
-use taonet_service::unix_time;
+use taonet_service::unix_millis;
 
 use super::database::DatabaseArgs;
 use super::teams::{TeamArgs, team, teams};
@@ -232,7 +232,7 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the current Unix time in milliseconds.
 pub(crate) fn now_ms() -> i64 {
-    i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+    unix_millis(std::time::SystemTime::now())
 }
 
 /// Returns the parser of a budget in credits.

@@ -67,8 +67,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         let (querier, recorder) = worker_querier(&keypair, store, deadlines, settings, &shutdown)?;
         querier.set_prefix_affinity(args.prefix_affinity);
         let worker = Worker::new(queue, querier);
-        let stop = shutdown.clone();
-        shutdown.spawn("worker", async move {
+        shutdown.spawn_until("worker", |stop| async move {
             worker.run(&stop, || readiness.iter().for_each(Readiness::set_ready)).await;
             if let Err(error) = recorder.flush().await {
                 tracing::error!(

@@ -53,8 +53,7 @@ impl TopUpArgs {
         let last = chain.finalized_head().await.map_err(failed)?;
         store.enable_topups(terms, chain.genesis(), (last.number, last.hash)).await?;
         let watcher = TopUpWatcher::new(Arc::clone(chain) as _, store.clone(), system_clock());
-        let stop = shutdown.clone();
-        shutdown.spawn("topups", async move { watcher.run(&stop).await });
+        shutdown.spawn_until("topups", |stop| async move { watcher.run(&stop).await });
         Ok(())
     }
 }

@@ -264,8 +264,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         );
         if !args.vote_peer.is_empty() {
             let votes = PeerVotes::new(&args.vote_peer, voter.clone(), Arc::clone(&chain) as _)?;
-            let stop = shutdown.clone();
-            shutdown.spawn("votes", async move { votes.run(&stop).await });
+            shutdown.spawn_until("votes", |stop| async move { votes.run(&stop).await });
         }
         let readiness = Readiness::starting();
         let validator =
@@ -274,14 +273,12 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let mut validator = validator.with_readiness(readiness.clone());
         if let Some(url) = &args.votes_url {
             let feed = VotesFeed::new(url, market_services.market.clone())?;
-            let stop = shutdown.clone();
-            shutdown.spawn("votes", async move { feed.run(&stop).await });
+            shutdown.spawn_until("votes", |stop| async move { feed.run(&stop).await });
         }
         let market_services = market_services.spawn(&shutdown);
         let (controller, stop) = (Arc::clone(&market_services.controller), shutdown.clone());
         shutdown.spawn("periods", async move { controller.run(&stop).await });
-        let stop = shutdown.clone();
-        shutdown.spawn("weights", async move { validator.run(&stop).await });
+        shutdown.spawn_until("weights", |stop| async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
         let gateway = Gateway::new(
             market_services.store.clone(),

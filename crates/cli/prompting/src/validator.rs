@@ -14,6 +14,7 @@ use taonet_cli_base::exit::Classified;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
+use taonet_prompting_core::GateSettings;
 use taonet_prompting_neurons::{
     ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, RemoteError, RemoteFile,
     query_limits,
@@ -55,6 +56,14 @@ pub struct ValidatorArgs {
     #[arg(long, value_name = "N", requires = "topk", default_value = "4",
         value_parser = clap::value_parser!(u16).range(..=4096))]
     random: u16,
+    /// With --topk, step size of the gate's gradient descent
+    #[arg(long, value_name = "NUMBER", requires = "topk", value_parser = parse_learning_rate,
+        default_value_t = GateSettings::default().learning_rate)]
+    learning_rate: f64,
+    /// With --topk, share of the gate's last change that is added to the next one
+    #[arg(long, value_name = "NUMBER", requires = "topk", value_parser = parse_momentum,
+        default_value_t = GateSettings::default().momentum)]
+    momentum: f64,
     /// Seconds between the starts of two steps
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3000))]
     interval: u32,
@@ -121,7 +130,7 @@ impl ValidatorArgs {
             best: self.topk.map(usize::from),
             random: usize::from(self.random),
             deadline: self.deadline(),
-            gate: defaults.gate,
+            gate: GateSettings { learning_rate: self.learning_rate, momentum: self.momentum },
             temperature: defaults.temperature,
         }
     }
@@ -189,6 +198,18 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             validate(args, challenge, keypair, &directory, context)
         }
     }
+}
+
+/// Parses a step size.
+fn parse_learning_rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or("expected a number above 0")
+}
+
+/// Parses a share of the last change.
+fn parse_momentum(text: &str) -> Result<f64, &'static str> {
+    let momentum = text.parse().ok().filter(|momentum: &f64| (0.0..1.0).contains(momentum));
+    momentum.ok_or("expected a number from 0 to below 1")
 }
 
 /// Parses a SHA-256.

@@ -76,8 +76,7 @@ impl ApiArgs {
         let jobs = JobSettings { directory: Some(state.join("user-proofs")), ..defaults.jobs };
         let routes =
             router(Arc::clone(examiner), keys, &ApiSettings { jobs, ..defaults }, shutdown)?;
-        let stop = shutdown.clone();
-        shutdown.spawn("api", async move {
+        shutdown.spawn_until("api", |stop| async move {
             if let Err(error) =
                 serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await
             {
@@ -97,8 +96,7 @@ impl ApiArgs {
         let Some(url) = &self.relay_url else { return Ok(()) };
         let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner), shutdown)?
             .trusted(self.trust_relay);
-        let stop = shutdown.clone();
-        shutdown.spawn("relay", async move { relay.run(&stop).await });
+        shutdown.spawn_until("relay", |stop| async move { relay.run(&stop).await });
         Ok(())
     }
 }

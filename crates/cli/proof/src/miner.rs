@@ -126,8 +126,9 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
                 format!("cannot serve QUIC at {listen}\nhint: choose --quic-port")
             })?;
             context.say(&format!("QUIC on UDP {}", server.address()?));
-            let stop = shutdown.clone();
-            shutdown.spawn("quic", async move { server.serve_until(stop.requested()).await });
+            shutdown.spawn_until("quic", |stop| async move {
+                server.serve_until(stop.requested()).await
+            });
         }
         readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));

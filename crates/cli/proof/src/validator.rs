@@ -312,8 +312,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
         }
-        let stop = shutdown.clone();
-        shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
+        shutdown.spawn_until("examiner", |stop| async move { examiner.run(listed, &stop).await });
         update.end(shutdown.finished().await.context("the validator did not stop in time")).await
     })?;
     end.finish()

@@ -60,8 +60,9 @@ impl ChainSync {
 
     /// Starts the task after a first [`Self::refresh`] with these neurons.
     pub(super) fn spawn(self, neurons: Neurons, every: Duration, shutdown: &Shutdown) {
-        let stop = shutdown.clone();
-        shutdown.spawn("chain sync", async move { self.follow(neurons, every, &stop).await });
+        shutdown.spawn_until("chain sync", |stop| async move {
+            self.follow(neurons, every, &stop).await
+        });
     }
 
     /// Reads the neurons of the subnet, with their stakes and permits.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, MinerRequest, PredictResponse};
+use taonet_http::client::join_path;
 use taonet_primitives::Hotkey;
 use taonet_wire::{Peer, PeerError, SignedClient};
 use url::Url;
@@ -67,13 +68,7 @@ impl HttpMiner {
         miner: &MinerEntry,
         predict_path: &str,
     ) -> Result<Self, PeerError> {
-        let mut url = miner.address.url().clone();
-        let path = format!(
-            "{}/{}",
-            url.path().trim_end_matches('/'),
-            predict_path.trim_start_matches('/')
-        );
-        url.set_path(&path);
+        let url = join_path(miner.address.url(), predict_path);
         Self::at(client, miner.hotkey, &miner.address, url)
     }
 

@@ -23,10 +23,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _, SqliteConnection};
-use taonet_database::DatabaseError;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _, Sqlite, SqliteConnection};
+use taonet_database::{DatabaseError, Migrator, migrations};
 use taonet_service::{Shutdown, lock_file, unix_time};
 use tokio::sync::{Mutex, Notify};
 
@@ -53,10 +53,9 @@ const HEARTBEAT: Duration = Duration::from_mins(1);
 /// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Schema migrations. The macro `sqlx::migrate!` is not used, because it would compile the database
-/// drivers a second time, for the host.
+/// Schema migrations.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let files = [
+    migrations(&[
         (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
         (2, "scoring conditions", include_str!("../migrations/0002_scoring_conditions.sql")),
         (3, "rounds", include_str!("../migrations/0003_rounds.sql")),
@@ -64,11 +63,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
         (6, "text files", include_str!("../migrations/0006_text_files.sql")),
         (7, "titles", include_str!("../migrations/0007_titles.sql")),
-    ];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(files.map(migration).to_vec())
+    ])
 });
 
 /// Why a ledger operation failed.
@@ -154,11 +149,13 @@ impl Ledger {
     /// [`LedgerError::Locked`] when another runner uses the directory, or another error when the
     /// ledger cannot be opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
-        std::fs::create_dir_all(directory)
+        let lock = async {
+            std::fs::create_dir_all(directory)?;
+            lock_file(&directory.join(LOCK)).await
+        };
+        let lock = lock
+            .await
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
-        let lock = lock_file(&directory.join(LOCK)).await;
-        let lock =
-            lock.map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let lock = lock.ok_or_else(|| LedgerError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let options = options(&path)
@@ -226,10 +223,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`] when the SQLite operation fails.
     pub async fn sync(&self) -> Result<(), LedgerError> {
-        sqlx::query("PRAGMA wal_checkpoint(FULL)")
-            .execute(&mut *self.connection.lock().await)
-            .await?;
-        Ok(())
+        self.execute(sqlx::query("PRAGMA wal_checkpoint(FULL)")).await.map(drop)
+    }
+
+    /// Executes a statement; returns the number of changed rows.
+    async fn execute(
+        &self,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<u64, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        Ok(statement.execute(&mut *connection).await?.rows_affected())
     }
 }
 

@@ -11,7 +11,6 @@
 //! late. Results are identified by validator and content, not by signature.
 
 mod client;
-mod content;
 mod payload;
 
 use std::collections::HashSet;
@@ -20,14 +19,13 @@ use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_primitives::Backoff;
-use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
 use taonet_objects::ObjectStorage;
-use taonet_service::{Clock, system_clock, unix_time};
+use taonet_service::{Clock, Shutdown, millis, system_clock, unix_millis};
 
 pub use client::SubmitError;
 use client::{Acceptance, ScoringApi};
@@ -183,7 +181,7 @@ impl Outbox {
                 Some(Err(error)) => tracing::error!(%error, "submission attempt aborted"),
             }
         }
-        let keep = i64::try_from(self.settings.keep_delivered.as_millis()).unwrap_or(i64::MAX);
+        let keep = millis(self.settings.keep_delivered);
         self.ledger.purge_delivered(self.now_ms().saturating_sub(keep)).await?;
         self.ledger.next_due().await
     }
@@ -218,9 +216,7 @@ impl Outbox {
                 let pause = self
                     .pause(entry.attempts)
                     .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
-                let due_ms = self
-                    .now_ms()
-                    .saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+                let due_ms = self.now_ms().saturating_add(millis(pause));
                 if entry.attempts == 0 {
                     tracing::warn!(file = named(), %error, "submission failed, retrying");
                 } else {
@@ -284,8 +280,7 @@ impl Outbox {
     }
 
     fn now_ms(&self) -> i64 {
-        let since = unix_time((self.clock)());
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        unix_millis((self.clock)())
     }
 
     /// Registers the help texts of the outbox's metrics. Call it after the metrics recorder is

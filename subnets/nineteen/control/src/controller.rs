@@ -1,6 +1,8 @@
 //! Life cycle of scoring periods.
 
-use std::collections::{HashMap, HashSet};
+mod late_miners;
+
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +11,13 @@ use taonet_chain::{Chain, ChainError};
 use taonet_neuron::{AddressPolicy, MinerDirectory, Neurons};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, TaskMiner, sessions};
-use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
+use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, sessions};
+use taonet_nineteen_store::{
+    ContenderRow, NewContender, Node, PeriodId, PeriodRow, Store, StoreError,
+};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::{Hotkey, NetUid};
-use taonet_service::{Clock, Shutdown, unix_time};
+use taonet_service::{Clock, Shutdown, millis, unix_millis, unix_time};
 use tokio::time::Instant;
 
 use crate::onboarding::{HandshakeLog, Offer, offers};
@@ -190,9 +194,7 @@ impl Controller {
             },
         };
         measures::period(period_miners.period.0);
-        for task_miners in period_miners.tasks() {
-            measures::contenders(task_miners.task.task.as_str(), task_miners.contenders().len());
-        }
+        measures::contenders(&period_miners);
         tokio::select! {
             () = send_all(&self.querier, &period_miners, left, &self.random, &self.settings.drafts, &config) => {}
             () = self.admit_late_miners(period_miners.period, Instant::now() + left, &config) => {}
@@ -224,14 +226,9 @@ impl Controller {
         config: &MarketConfig,
     ) -> Result<Option<(Arc<PeriodMiners>, Duration)>, ControlError> {
         let length = Duration::from_secs_f64(config.period().get());
-        let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
-        let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let nodes = self.store.nodes().await?;
         self.handshakes.retain_miners(&nodes);
-        let draw = || draw(&self.random);
-        let offers =
-            offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw)
-                .await?;
+        let offers = self.offers(nodes, config, length).await?;
         if let Some(running) = running {
             self.close_period(running).await?;
         }
@@ -244,8 +241,7 @@ impl Controller {
             .enabled()
             .map(|task| (task.task.clone(), budget(config, &task.task, &contenders)))
             .collect();
-        let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let (now_ms, profile) = (self.now_ms(), config.period_profile);
+        let (now_ms, length_ms, profile) = (self.now_ms(), millis(length), config.period_profile);
         let period = self
             .store
             .begin_period(now_ms, length_ms, profile, &contenders, &budgets, config)
@@ -262,68 +258,17 @@ impl Controller {
         Ok(Some((period_miners, length)))
     }
 
-    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those
-    /// that offer some until `end`.
-    async fn admit_late_miners(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
-        loop {
-            tokio::time::sleep(self.settings.retry).await;
-            if let Err(error) = self.admit_late_miners_once(period, end, config).await {
-                tracing::warn!(error = &error as &dyn Error, "failed to admit further miners");
-            }
-        }
-    }
-
-    /// A miner that is admitted late has the remaining part of its capacity, and a part of the
-    /// tests for which the period's budget was planned, so that no miner avoids tests by starting
-    /// late.
-    async fn admit_late_miners_once(
+    /// Queries the capacities of `nodes` for a period that ends after `remaining`.
+    async fn offers(
         &self,
-        period: PeriodId,
-        end: Instant,
+        nodes: Vec<Node>,
         config: &MarketConfig,
-    ) -> Result<(), ControlError> {
-        let left = end.saturating_duration_since(Instant::now());
-        // So late, a single test would decide the score of the period.
-        if left < self.settings.retry {
-            return Ok(());
-        }
-        self.refresh_nodes(self.settings.retry).await?;
-        let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
-        let admitted: HashSet<Hotkey> =
-            period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
-        let mut nodes = self.store.nodes().await?;
-        nodes.retain(|node| !admitted.contains(node.peer.hotkey()));
-        let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
+        remaining: Duration,
+    ) -> Result<Vec<Offer>, StoreError> {
+        let needed = unix_time((self.clock)()) + remaining + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);
-        let mut offers =
-            offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw)
-                .await?;
-        let share =
-            end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
-        for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
-            offer.capacity.accepted *= share.min(1.0);
-            offer.capacity.to_score *= share.min(1.0);
-        }
-        let contenders: Vec<_> = offers.iter().flat_map(|offer| offer.contenders.clone()).collect();
-        if contenders.is_empty() {
-            return Ok(());
-        }
-        self.store.add_contenders(period, &contenders).await?;
-        let late = offers.iter().flat_map(|Offer { session, contenders }| {
-            contenders.iter().map(move |new| {
-                let allowed = new.capacity.to_score * config.period_multiplier();
-                TaskMiner::new(&new_row(new.clone()), session.clone(), allowed)
-            })
-        });
-        let market = self.querier.market();
-        market.admit(period, late.collect());
-        let Some(period_miners) = market.period_miners() else { return Ok(()) };
-        for task_miners in period_miners.tasks() {
-            measures::contenders(task_miners.task.task.as_str(), task_miners.contenders().len());
-        }
-        tracing::info!(%period, offers = contenders.len(), "further miners admitted");
-        Ok(())
+        offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await
     }
 
     /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period
@@ -361,8 +306,7 @@ impl Controller {
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen_ms| now.saturating_sub(seen_ms));
-        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
-        if age.is_some_and(|age| (0..max_age).contains(&age)) {
+        if age.is_some_and(|age| (0..millis(max_age)).contains(&age)) {
             return Ok(());
         }
         let neurons = match Neurons::read(&*self.chain, self.netuid).await {
@@ -384,9 +328,7 @@ impl Controller {
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
-        let before = |age: Duration| {
-            self.now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
-        };
+        let before = |age: Duration| self.now_ms().saturating_sub(millis(age));
         self.store
             .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(KEEP_SAMPLES))
             .await
@@ -400,7 +342,7 @@ impl Controller {
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX)
+        unix_millis((self.clock)())
     }
 }
 

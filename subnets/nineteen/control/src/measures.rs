@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use taonet_nineteen_query::PeriodMiners;
+
+use crate::topups;
+
 const PERIOD: &str = "taonet_nineteen_period";
 const CONTENDERS: &str = "taonet_nineteen_contenders";
 const HANDSHAKES: &str = "taonet_nineteen_handshakes_total";
 const CHECKS: &str = "taonet_nineteen_checks_total";
 const CHECK_SECONDS: &str = "taonet_nineteen_check_seconds";
 const SKIPPED: &str = "taonet_nineteen_synthetic_skipped_total";
-const DEPOSITS: &str = "taonet_nineteen_deposits_total";
-const DEPOSIT_CREDITS: &str = "taonet_nineteen_deposit_credits_total";
-const DEPOSIT_BLOCK: &str = "taonet_nineteen_deposit_block";
-const DEPOSITS_FAILING: &str = "taonet_nineteen_deposits_failing";
 
 /// Registers the help texts of the metrics of periods and checks. Call once, after the recorder is
 /// installed.
@@ -23,21 +23,18 @@ pub fn describe() {
     metrics::describe_histogram!(CHECK_SECONDS, "Time to check an answer");
     metrics::describe_gauge!("taonet_nineteen_weight", "Weight of each miner, by uid");
     metrics::describe_counter!(SKIPPED, "Synthetic requests that were not sent, by reason");
-    metrics::describe_counter!(DEPOSITS, "Transfers of TAO to deposit addresses, by result");
-    metrics::describe_counter!(DEPOSIT_CREDITS, "Credits granted for transfers of TAO");
-    metrics::describe_gauge!(DEPOSIT_BLOCK, "Last finalized block whose transfers are recorded");
-    metrics::describe_gauge!(
-        DEPOSITS_FAILING,
-        "1 while transfers of TAO cannot be credited, otherwise 0"
-    );
+    topups::describe_metrics();
 }
 
 pub(crate) fn period(number: i64) {
     metrics::gauge!(PERIOD).set(number as f64);
 }
 
-pub(crate) fn contenders(task: &str, count: usize) {
-    metrics::gauge!(CONTENDERS, "task" => task.to_owned()).set(count as f64);
+pub(crate) fn contenders(period_miners: &PeriodMiners) {
+    for task_miners in period_miners.tasks() {
+        let (task, count) = (&task_miners.task.task, task_miners.contenders().len());
+        metrics::gauge!(CONTENDERS, "task" => task.as_str().to_owned()).set(count as f64);
+    }
 }
 
 pub(crate) fn handshake(succeeded: bool) {
@@ -52,22 +49,4 @@ pub(crate) fn check(task: &str, result: &'static str, elapsed: Duration) {
 
 pub(crate) fn skipped(reason: &'static str) {
     metrics::counter!(SKIPPED, "reason" => reason).increment(1);
-}
-
-pub(crate) fn deposit(is_credited: bool, credits: i64) {
-    metrics::counter!(DEPOSITS, "result" => if is_credited { "credited" } else { "unattributed" })
-        .increment(1);
-    metrics::counter!(DEPOSIT_CREDITS).increment(credits.unsigned_abs());
-}
-
-pub(crate) fn record_worthless_deposits(count: u64) {
-    metrics::counter!(DEPOSITS, "result" => "worthless").increment(count);
-}
-
-pub(crate) fn deposits_failing(is_failing: bool) {
-    metrics::gauge!(DEPOSITS_FAILING).set(f64::from(u8::from(is_failing)));
-}
-
-pub(crate) fn deposit_block(number: u32) {
-    metrics::gauge!(DEPOSIT_BLOCK).set(f64::from(number));
 }

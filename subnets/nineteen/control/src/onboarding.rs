@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use taonet_http::parse_object;
 use taonet_nineteen_core::MarketConfig;
@@ -208,12 +209,8 @@ fn capacities(
     answer: &Map<String, Value>,
     draw: &mut impl FnMut() -> f64,
 ) -> Vec<(taonet_nineteen_core::TaskName, Capacity)> {
-    let task_type = match answer.get("miner_type").and_then(Value::as_str) {
-        Some("text") => TaskType::Text,
-        Some("image") => TaskType::Image,
-        Some("embedding") => TaskType::Embedding,
-        _ => return Vec::new(),
-    };
+    let named = answer.get("miner_type").and_then(|name| TaskType::deserialize(name).ok());
+    let Some(task_type) = named else { return Vec::new() };
     let mut capacities = Vec::new();
     for task in config.enabled().filter(|task| task.task_type == task_type) {
         let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else {

@@ -14,7 +14,7 @@ use taonet_nineteen_store::{
     StoreError,
 };
 use taonet_primitives::{Hotkey, Uid, Weights};
-use taonet_service::{Clock, unix_time};
+use taonet_service::{Clock, millis, unix_millis};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::MarketFile;
@@ -148,9 +148,7 @@ impl MarketState {
         at_ms: i64,
     ) -> Result<Self, StoreError> {
         let rules = config.scoring_profile.rules();
-        let since = |window: Duration| {
-            at_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))
-        };
+        let since = |window: Duration| at_ms.saturating_sub(millis(window));
         let mut rewards = store.rewards_since(since(rules.reward_window)).await?;
         rewards.retain(|row| row.reward.created_ms <= at_ms);
         let mut history = store.history_since(since(rules.period_window)).await?;
@@ -358,7 +356,7 @@ impl Subnet for Nineteen {
         neurons: &Neurons,
         _is_late: bool,
     ) -> Result<RoundScores<MarketReport>, StoreError> {
-        let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+        let now = unix_millis((self.clock)());
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
         // The miner's uid may have changed or been reassigned since the period began.
         report.miners.retain_mut(|miner| {
@@ -370,12 +368,9 @@ impl Subnet for Nineteen {
     }
 
     fn weights(&self, scores: &MarketReport, _burn_uid: Option<Uid>) -> Option<Weights> {
-        let mut weights = Weights::default();
-        for miner in scores.miners.iter().filter(|miner| miner.weight > 0.0) {
-            weights.add(miner.uid, miner.weight);
-        }
-        let weights = weights.normalised();
-        (!weights.uids.is_empty()).then_some(weights)
+        let weighted = scores.miners.iter().filter(|miner| miner.weight > 0.0);
+        let weights: Vec<_> = weighted.map(|miner| (miner.uid, miner.weight)).collect();
+        Weights::proportional(&weights, None)
     }
 
     fn unearned_reason(&self) -> &'static str {

@@ -11,7 +11,7 @@ use taonet_nineteen_core::work::metric;
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Market;
 use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
-use taonet_service::{Clock, Shutdown, unix_time};
+use taonet_service::{Clock, Shutdown, unix_millis};
 use tokio::time::Instant;
 
 use crate::{MarketFile, References, measures};
@@ -106,7 +106,7 @@ impl Scorer {
             if quality.is_some() { "checked" } else { "unchecked" },
             start.elapsed(),
         );
-        let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+        let now = unix_millis((self.clock)());
         let metric = metric(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
         self.store

@@ -22,14 +22,14 @@ use serde::Deserialize;
 use taonet_chain::{At, Block, BlockHeader, Chain, ChainError, Client, Event};
 use taonet_nineteen_store::{Deposit, Store, StoreError, TopUpTerms, TopUps, Transfer};
 use taonet_primitives::{AccountId, Backoff, BlockHash, BlockNumber, Rao};
-use taonet_service::{Clock, Shutdown, unix_time};
+use taonet_service::{Clock, Shutdown, unix_millis};
 use tokio::sync::watch;
 
-use crate::measures;
-
 mod derivatives;
+mod measures;
 
 use derivatives::Derivatives;
+pub(crate) use measures::describe as describe_metrics;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
 const BLOCKS: u32 = 64;
@@ -263,7 +263,7 @@ impl TopUpWatcher {
         while recorded.number < newest.number {
             let Part { last, transfers, worthless } =
                 self.read_part(recorded, newest, &terms).await?;
-            let now_ms = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+            let now_ms = unix_millis((self.clock)());
             let hash = recorded.hash;
             let deposits = self
                 .store

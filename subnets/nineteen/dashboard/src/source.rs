@@ -10,7 +10,7 @@ use taonet_dashboard::{Changes, poll, timestamp};
 use taonet_http::{Fault, client};
 use taonet_nineteen_store::{PeriodId, Store, StoreError};
 use taonet_primitives::with_causes;
-use taonet_service::{Shutdown, unix_time};
+use taonet_service::{Shutdown, unix_millis};
 use url::Url;
 
 use crate::market::{Market, PastPeriods, PastSpend};
@@ -42,7 +42,7 @@ pub(crate) struct Source {
 
 /// Returns the current time in milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
-    i64::try_from(unix_time(SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+    unix_millis(SystemTime::now())
 }
 
 impl Source {

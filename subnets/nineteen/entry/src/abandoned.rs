@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use taonet_nineteen_store::StoreError;
-use taonet_service::Shutdown;
+use taonet_service::{Shutdown, millis};
 
 use crate::Gateway;
 use crate::bill::now_ms;
@@ -71,7 +71,7 @@ impl Gateway {
     /// many choices, or to a buyer who reads slowly.
     async fn release_abandoned(&self) -> Result<(), StoreError> {
         let now_ms = now_ms(&self.0.clock);
-        let age_ms = i64::try_from(ABANDONED.as_millis()).unwrap_or(i64::MAX);
+        let age_ms = millis(ABANDONED);
         let released =
             self.0.store.release_abandoned(now_ms.saturating_sub(age_ms), now_ms).await?;
         warn_of(released);

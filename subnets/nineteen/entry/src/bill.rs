@@ -9,7 +9,7 @@ use taonet_nineteen_core::task::Price;
 use taonet_nineteen_query::Chunk;
 use taonet_nineteen_store::{ApiKey, HoldRefusal, Store, Usage};
 use taonet_primitives::Backoff;
-use taonet_service::{Clock, unix_time};
+use taonet_service::{Clock, unix_millis};
 use tokio::time::Instant;
 
 use crate::GatewayError;
@@ -307,7 +307,7 @@ async fn charge(
 
 /// Returns the Unix time in milliseconds.
 pub(crate) fn now_ms(clock: &Clock) -> i64 {
-    i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX)
+    unix_millis(clock())
 }
 
 /// Returns the Unix time in milliseconds and the date in UTC.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_http::{RateLimit, SlidingWindow};
 use taonet_nineteen_store::{ApiKey, Store, TokenUsage};
-use taonet_service::unix_time;
+use taonet_service::unix_millis;
 
 use crate::GatewayError;
 
@@ -62,7 +62,7 @@ impl Rates {
         if !store.is_shared() {
             return Ok(self.admit_here(key, now));
         }
-        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
+        let now_ms = unix_millis(now);
         let usage = store.admit(&key.id, limit, now_ms).await?;
         let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
         let refusal = GatewayError::Rate { limit, retry: usage.retry };
@@ -99,7 +99,7 @@ impl Rates {
         now: SystemTime,
     ) -> Result<Option<TokenReservation>, GatewayError> {
         let Some(limit) = key.terms.tokens_per_minute else { return Ok(None) };
-        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
+        let now_ms = unix_millis(now);
         let is_too_large = tokens > u64::from(limit);
         // Without tokens, for the usage of the limit, which the response has in any case.
         let usage = store

@@ -1,7 +1,6 @@
 //! The miner's response to `/capacity`.
 
-use serde_json::{Map, Value};
-use taonet_nineteen_core::task::TaskType;
+use serde_json::{Map, Value, json};
 
 use crate::MinerConfig;
 
@@ -12,12 +11,7 @@ use crate::MinerConfig;
 /// tasks without weight, which earn nothing.
 pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map<String, Value> {
     let mut answer = Map::new();
-    let miner_type = match config.task_type {
-        TaskType::Text => "text",
-        TaskType::Image => "image",
-        TaskType::Embedding => "embedding",
-    };
-    answer.insert("miner_type".to_owned(), miner_type.into());
+    answer.insert("miner_type".to_owned(), json!(config.task_type));
     for task in offered.as_array().into_iter().flatten() {
         let name = task.get("task").and_then(Value::as_str).unwrap_or_default();
         let number =
@@ -34,7 +28,7 @@ pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use taonet_nineteen_core::task::TaskType;
 
     use super::*;
     use crate::Deadlines;

@@ -195,8 +195,7 @@ async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Re
         announce(&miner.0.config, offered, share)
     });
     let headers = [(CONCURRENCY, HeaderValue::from(miner.announced(&caller.hotkey)))];
-    let response = answer.map(|answer| (headers, Json(answer)));
-    let response = response.map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    let response = answer.map(|answer| (headers, Json(answer))).into_response();
     measures::request("/capacity", response.status());
     response
 }

@@ -60,8 +60,7 @@ fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
     if let Err(refusal) = &answer {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
-    let response =
-        answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    let response = answer.map(Json).into_response();
     measures::request(response.status());
     response
 }

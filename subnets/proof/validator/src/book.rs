@@ -1,14 +1,17 @@
+mod stored_scores;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::scoring::{Event, Scoreboard};
 use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+
+pub use stored_scores::StoredScores;
 
 /// Version of the snapshot format.
 const VERSION: u32 = 1;
@@ -137,44 +140,9 @@ impl Book {
     }
 }
 
-/// The scores in a book's directory, read while a validator may have the book open.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredScores {
-    /// Scores after the last event.
-    pub board: Scoreboard,
-    /// Total number of events.
-    pub events: u64,
-    /// Time of the last write.
-    pub written: SystemTime,
-}
-
-impl StoredScores {
-    /// Reads the scores in a directory, without the lock. Blocks on disk I/O.
-    ///
-    /// # Errors
-    /// When the directory has no scores, or a file cannot be read or is corrupt.
-    pub fn read(directory: &Path) -> Result<Self, BookError> {
-        // The journal first: a snapshot that is written in the meantime covers all events of the
-        // journal.
-        let path = directory.join("scores.journal");
-        let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
-            _ => BookError::File { path: path.clone(), source: error },
-        })?;
-        let modified = metadata.modified().map_err(BookError::file(&path))?;
-        let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
-        let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
-        let replayed = replay(&mut board, number, &text);
-        let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
-        Ok(Self { board, events, written: modified })
-    }
-}
-
 impl Inner {
     /// Reads the snapshot, and replays the journal. Blocks on disk I/O.
     fn open(directory: PathBuf) -> Result<Self, BookError> {
-        let Snapshot { number: covered, mut board, .. } =
-            read_snapshot(&directory.join("scores.json"))?;
         let path = directory.join("scores.journal");
         let mut journal = OpenOptions::new()
             .read(true)
@@ -185,8 +153,7 @@ impl Inner {
         let mut text = String::new();
         journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
         journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
-        let number = replay(&mut board, covered, &text)
-            .map_err(|reason| BookError::Damaged { path, reason })?;
+        let (board, covered, number) = load(&directory, &text)?;
         let mut inner = Self { directory, board, number, covered, journal };
         if !text.is_empty() {
             // The checkpoint also drops a truncated last line.
@@ -225,6 +192,16 @@ impl Inner {
         self.covered = self.number;
         self.journal.set_len(0).map_err(BookError::file(&self.directory.join("scores.journal")))
     }
+}
+
+/// Reads the snapshot in a directory and applies the events of the journal. Returns the scores, and
+/// the numbers of the last events of snapshot and journal.
+fn load(directory: &Path, journal: &str) -> Result<(Scoreboard, u64, u64), BookError> {
+    let Snapshot { number: covered, mut board, .. } =
+        read_snapshot(&directory.join("scores.json"))?;
+    let number = replay(&mut board, covered, journal)
+        .map_err(|reason| BookError::damaged(&directory.join("scores.journal"), reason))?;
+    Ok((board, covered, number))
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {

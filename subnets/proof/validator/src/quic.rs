@@ -163,27 +163,20 @@ impl QuicClient {
         timeout: Duration,
     ) -> Result<(ProofAnswer, Duration), RequestError> {
         let limit = largest_answer(circuit);
-        match proof_request {
+        let (is_busy, answer, paused) = match proof_request {
             ProofRequest::Circuit(query) => {
                 let (message, paused): (QueryZkProofResponse, _) =
                     self.call(peer, QUERY_ZK_PROOF, &query.to_message(), limit, timeout).await?;
-                if message.busy {
-                    Err(RequestError::Busy)
-                } else {
-                    Ok((ProofAnswer::from_message(message), paused))
-                }
+                (message.busy, ProofAnswer::from_message(message), paused)
             }
             ProofRequest::Slice(query, proof_system) => {
                 let (message, paused): (SliceProofResponse, _) = self
                     .call(peer, SLICE_PROOF, &query.to_message(*proof_system), limit, timeout)
                     .await?;
-                if message.busy {
-                    Err(RequestError::Busy)
-                } else {
-                    Ok((ProofAnswer::from_slice_message(message), paused))
-                }
+                (message.busy, ProofAnswer::from_slice_message(message), paused)
             }
-        }
+        };
+        if is_busy { Err(RequestError::Busy) } else { Ok((answer, paused)) }
     }
 
     /// Sends a request, whose answer has at most `limit` bytes.

@@ -73,11 +73,9 @@ pub(super) async fn run_rounds(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     if let Some(outbox) = outbox {
-        let stop = shutdown.clone();
-        shutdown.spawn("outbox", async move { outbox.run(&stop).await });
+        shutdown.spawn_until("outbox", |stop| async move { outbox.run(&stop).await });
     }
-    let stop = shutdown.clone();
-    shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+    shutdown.spawn_until("rounds", |stop| async move { rounds.run(&stop).await });
     if let Some(readiness) = readiness {
         readiness.set_ready();
     }

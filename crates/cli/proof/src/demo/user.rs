@@ -107,8 +107,7 @@ impl User {
             &ApiSettings { jobs, ..defaults },
             shutdown,
         )?;
-        let stop = shutdown.clone();
-        shutdown.spawn("api", async move {
+        shutdown.spawn_until("api", |stop| async move {
             if let Err(error) =
                 serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await
             {

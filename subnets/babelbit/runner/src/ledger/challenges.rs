@@ -288,11 +288,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn finish(&self, challenge: &ChallengeRow) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE challenge SET state = 'finished' WHERE id = ? AND state = 'playing'")
-            .bind(challenge.id)
-            .execute(&mut *self.connection.lock().await)
-            .await?;
-        Ok(())
+        let statement = sqlx::query(
+            "UPDATE challenge SET state = 'finished' WHERE id = ? AND state = 'playing'",
+        );
+        self.execute(statement.bind(challenge.id)).await.map(drop)
     }
 }
 

@@ -193,13 +193,12 @@ impl Ledger {
         entry: &OutboxEntry,
         s3_path: &str,
     ) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
-            .bind(s3_path)
-            .bind(entry.id)
-            .bind(&entry.run_sha256)
-            .execute(&mut *self.connection.lock().await)
-            .await?;
-        Ok(())
+        let statement =
+            sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
+                .bind(s3_path)
+                .bind(entry.id)
+                .bind(&entry.run_sha256);
+        self.execute(statement).await.map(drop)
     }
 
     /// Records that a file was delivered, or refused with `error` as the reason. A file rewritten
@@ -213,15 +212,13 @@ impl Ledger {
         now_unix_ms: i64,
         error: Option<&str>,
     ) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE outbox SET state = ?, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?")
+        let statement = sqlx::query("UPDATE outbox SET state = ?, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?")
             .bind(if error.is_some() { "refused" } else { "delivered" })
             .bind(now_unix_ms)
             .bind(error)
             .bind(entry.id)
-            .bind(&entry.run_sha256)
-            .execute(&mut *self.connection.lock().await)
-            .await?;
-        Ok(())
+            .bind(&entry.run_sha256);
+        self.execute(statement).await.map(drop)
     }
 
     /// Records a failed attempt and when the next one is due.
@@ -234,16 +231,14 @@ impl Ledger {
         due_unix_ms: i64,
         error: &str,
     ) -> Result<(), LedgerError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE outbox SET attempts = attempts + 1, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?",
         )
         .bind(due_unix_ms)
         .bind(error)
         .bind(entry.id)
-        .bind(&entry.run_sha256)
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(())
+        .bind(&entry.run_sha256);
+        self.execute(statement).await.map(drop)
     }
 
     /// Requeues all refused files and returns their number. The cause of a refusal may be gone: for
@@ -252,11 +247,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn retry_refused(&self) -> Result<u64, LedgerError> {
-        let retried =
-            sqlx::query("UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'")
-                .execute(&mut *self.connection.lock().await)
-                .await?;
-        Ok(retried.rows_affected())
+        let statement = sqlx::query(
+            "UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'",
+        );
+        self.execute(statement).await
     }
 
     /// Deletes entries delivered before `before_unix_ms`, in milliseconds since the Unix epoch;
@@ -265,12 +259,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
-        let forgotten =
+        let statement =
             sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
-                .bind(before_unix_ms)
-                .execute(&mut *self.connection.lock().await)
-                .await?;
-        Ok(forgotten.rows_affected())
+                .bind(before_unix_ms);
+        self.execute(statement).await
     }
 }
 

@@ -115,7 +115,7 @@ impl Ledger {
         challenge: &ChallengeRow,
         result: &ResultRow,
     ) -> Result<bool, LedgerError> {
-        let update = sqlx::query(
+        let statement = sqlx::query(
             "INSERT INTO result (challenge_id, miner_uid, miner_hotkey, utterance_index, state, reply, wav_sha256, error)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -127,10 +127,8 @@ impl Ledger {
         .bind(if result.outcome.is_ok() { "played" } else { "scored" })
         .bind(to_json("result.reply", &result.reply)?)
         .bind(result.outcome.as_ref().ok())
-        .bind(result.outcome.as_ref().err().map(|failure| failure.0.as_str()))
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(update.rows_affected() > 0)
+        .bind(result.outcome.as_ref().err().map(|failure| failure.0.as_str()));
+        self.execute(statement).await.map(|changed| changed > 0)
     }
 
     /// Deletes an unscored row, so that the run plays the utterance again.
@@ -143,17 +141,15 @@ impl Ledger {
         miner: MinerKey,
         index: u32,
     ) -> Result<(), LedgerError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "DELETE FROM result WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ?
              AND state = 'played'",
         )
         .bind(challenge.id)
         .bind(miner.uid.0)
         .bind(miner.hotkey.to_string())
-        .bind(index)
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(())
+        .bind(index);
+        self.execute(statement).await.map(drop)
     }
 
     /// Clears the scores of an utterance, so that the run scores its replies again.
@@ -165,15 +161,13 @@ impl Ledger {
         challenge: &ChallengeRow,
         index: u32,
     ) -> Result<(), LedgerError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE result SET state = 'played', score = NULL
              WHERE challenge_id = ? AND utterance_index = ? AND wav_sha256 IS NOT NULL",
         )
         .bind(challenge.id)
-        .bind(index)
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(())
+        .bind(index);
+        self.execute(statement).await.map(drop)
     }
 
     /// Records the scores of one utterance with their conditions in one transaction.

@@ -84,7 +84,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn end_round(&self, round: &RoundRow) -> Result<(), LedgerError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "INSERT INTO round (challenge_type, epoch, outcome, challenge_uid, ended_unix) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (challenge_type) DO UPDATE SET
                  epoch = excluded.epoch, outcome = excluded.outcome, challenge_uid = excluded.challenge_uid,
@@ -94,9 +94,7 @@ impl Ledger {
         .bind(round.epoch)
         .bind(round.end.as_str())
         .bind(&round.challenge_uid)
-        .bind(round.ended_unix)
-        .execute(&mut *self.connection.lock().await)
-        .await?;
-        Ok(())
+        .bind(round.ended_unix);
+        self.execute(statement).await.map(drop)
     }
 }

@@ -266,13 +266,8 @@ impl Schedule {
                 track.attempts = round.attempt;
                 if track.attempts >= attempts {
                     self.end(round, challenge_uid, now);
-                    return Some(row(
-                        round.contest,
-                        round.epoch,
-                        RoundEnd::Failed,
-                        challenge_uid.map(str::to_owned),
-                        now,
-                    ));
+                    let uid = challenge_uid.map(str::to_owned);
+                    return Some(row(round.contest, round.epoch, RoundEnd::Failed, uid, now));
                 }
                 BACKOFF.delay(round.attempt.saturating_sub(1))
             }

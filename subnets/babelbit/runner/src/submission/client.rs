@@ -10,11 +10,10 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use super::content::content;
 use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
 use crate::OutboxEntry;
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
-use taonet_http::{Fault, FormFile, MultipartForm};
+use taonet_http::{Fault, FormFile, MultipartForm, file_content};
 use taonet_objects::StorageError;
 
 /// Maximum number of bytes read from a response.
@@ -150,7 +149,7 @@ impl ScoringApi {
                 .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
                 .header(CONTENT_LENGTH, form.length(size))
-                .body(form.stream(content(opened, size)))
+                .body(form.stream(file_content(opened, size)))
         } else {
             let text = file.text(entry.file).await?;
             let body = signed(text_data(entry, &name, text.as_deref(), s3_path));

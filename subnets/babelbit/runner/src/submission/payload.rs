@@ -66,29 +66,27 @@ impl LocalFile {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
-                    && file == ResultFile::ChallengeScore =>
+                    && file != ResultFile::ChallengeScore =>
             {
-                Err(SubmitError::NoFile(self.path.clone()))
+                Ok(None)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.unread(source)),
+            Err(error) => Err(self.unread(error)),
         }
     }
 
     /// Opens the file; returns it with its size.
     pub(super) async fn open(&self) -> Result<(tokio::fs::File, u64), SubmitError> {
-        let file = match tokio::fs::File::open(&self.path).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(SubmitError::NoFile(self.path.clone()));
-            }
-            opened => opened.map_err(|source| self.unread(source))?,
-        };
+        let file = tokio::fs::File::open(&self.path).await.map_err(|error| self.unread(error))?;
         let size = file.metadata().await.map_err(|source| self.unread(source))?.len();
         Ok((file, size))
     }
 
     fn unread(&self, source: io::Error) -> SubmitError {
-        SubmitError::File { path: self.path.clone(), source }
+        let path = self.path.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound => SubmitError::NoFile(path),
+            _ => SubmitError::File { path, source },
+        }
     }
 }
 

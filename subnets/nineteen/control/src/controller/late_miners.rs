@@ -1,0 +1,78 @@
+//! Admission of miners while a period runs.
+
+use std::collections::HashSet;
+use std::error::Error;
+
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_query::TaskMiner;
+use taonet_nineteen_store::PeriodId;
+use taonet_primitives::Hotkey;
+use tokio::time::Instant;
+
+use super::{ControlError, Controller, new_row};
+use crate::measures;
+use crate::onboarding::Offer;
+
+impl Controller {
+    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those
+    /// that offer some until `end`.
+    pub(super) async fn admit_late_miners(
+        &self,
+        period: PeriodId,
+        end: Instant,
+        config: &MarketConfig,
+    ) {
+        loop {
+            tokio::time::sleep(self.settings.retry).await;
+            if let Err(error) = self.admit_late_miners_once(period, end, config).await {
+                tracing::warn!(error = &error as &dyn Error, "failed to admit further miners");
+            }
+        }
+    }
+
+    /// A miner that is admitted late has the remaining part of its capacity, and a part of the
+    /// tests for which the period's budget was planned, so that no miner avoids tests by starting
+    /// late.
+    async fn admit_late_miners_once(
+        &self,
+        period: PeriodId,
+        end: Instant,
+        config: &MarketConfig,
+    ) -> Result<(), ControlError> {
+        let left = end.saturating_duration_since(Instant::now());
+        // So late, a single test would decide the score of the period.
+        if left < self.settings.retry {
+            return Ok(());
+        }
+        self.refresh_nodes(self.settings.retry).await?;
+        let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
+        let admitted: HashSet<Hotkey> =
+            period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
+        let mut nodes = self.store.nodes().await?;
+        nodes.retain(|node| !admitted.contains(node.peer.hotkey()));
+        let mut offers = self.offers(nodes, config, left).await?;
+        let share =
+            end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
+        for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
+            offer.capacity.accepted *= share.min(1.0);
+            offer.capacity.to_score *= share.min(1.0);
+        }
+        let contenders: Vec<_> = offers.iter().flat_map(|offer| offer.contenders.clone()).collect();
+        if contenders.is_empty() {
+            return Ok(());
+        }
+        self.store.add_contenders(period, &contenders).await?;
+        let late = offers.iter().flat_map(|Offer { session, contenders }| {
+            contenders.iter().map(move |new| {
+                let allowed = new.capacity.to_score * config.period_multiplier();
+                TaskMiner::new(&new_row(new.clone()), session.clone(), allowed)
+            })
+        });
+        let market = self.querier.market();
+        market.admit(period, late.collect());
+        let Some(period_miners) = market.period_miners() else { return Ok(()) };
+        measures::contenders(&period_miners);
+        tracing::info!(%period, offers = contenders.len(), "further miners admitted");
+        Ok(())
+    }
+}
