@@ -398,3 +398,25 @@ assert compare.lagging([1000, 2000, 4000], 3000, 3) == 4000 / 3
     let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+#[test]
+fn help_of_scripts_that_build_needs_no_build() {
+    let folder = tempfile::tempdir().unwrap();
+    for (script, option) in [
+        ("demo", "--stt tiny"),
+        ("chaos", "--epochs N"),
+        ("soak", "--every SECONDS"),
+        ("scripts/simulate", "--count N"),
+        ("scripts/release", "--check-reproducible"),
+    ] {
+        let path = repository(script);
+        let (directory, name) = (path.parent().unwrap(), path.file_name().unwrap());
+        let mut command = Command::new("/bin/bash");
+        command.arg(name).arg("--help").current_dir(directory);
+        command.env("CARGO_TARGET_DIR", folder.path());
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(option), "{script}: {text}");
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "{script} builds");
+    }
+}

@@ -63,7 +63,7 @@ fn with_candidates(command: Command) -> Command {
 fn source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
     let value = argument.get_value_names().and_then(|names| names.first()).map(Str::as_str);
     match (argument.get_id().as_str(), value?) {
-        ("network", "NETWORK") => Some(network_candidates),
+        ("network" | "chain", "NETWORK") => Some(network_candidates),
         ("netuid" | "to_netuid", _) => Some(netuid_candidates),
         ("wallet_name", _) => Some(wallet_candidates),
         ("wallet_hotkey" | "hotkey", "NAME") => Some(hotkey_candidates),
@@ -212,6 +212,7 @@ mod tests {
         completed(&with_candidates(Bb::command()), "bb", &mut counts);
         for (name, least) in [
             ("network", 40),
+            ("chain", 2),
             ("netuid", 20),
             ("wallet_name", 30),
             ("hotkey", 10),

@@ -20,6 +20,13 @@ pub struct Uid(pub u16);
 #[serde(transparent)]
 pub struct MechId(pub u8);
 
+/// The error for a text that does not parse as a netuid, a uid or the index of a mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an integer in 0..={max}")]
+pub struct IdError {
+    max: u16,
+}
+
 impl MechId {
     /// Returns the key of a subnet's mechanism in storage maps of the chain such as `Weights`:
     /// mechanism index × 4096 + netuid.
@@ -48,25 +55,42 @@ impl fmt::Display for MechId {
 }
 
 impl FromStr for NetUid {
-    type Err = std::num::ParseIntError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self).map_err(|_| IdError { max: u16::MAX })
     }
 }
 
 impl FromStr for Uid {
-    type Err = std::num::ParseIntError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self).map_err(|_| IdError { max: u16::MAX })
     }
 }
 
 impl FromStr for MechId {
-    type Err = std::num::ParseIntError;
+    type Err = IdError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse().map(Self).map_err(|_| IdError { max: u8::MAX.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn malformed_id_names_its_range() {
+        assert_eq!("65535".parse(), Ok(NetUid(u16::MAX)));
+        for text in ["", "x", "-1", "1.0", "65536"] {
+            let error = text.parse::<NetUid>().unwrap_err();
+            assert_eq!(error.to_string(), "expected an integer in 0..=65535", "{text}");
+            assert_eq!(text.parse::<Uid>(), Err(error), "{text}");
+        }
+        let error = "256".parse::<MechId>().unwrap_err();
+        assert_eq!(error.to_string(), "expected an integer in 0..=255");
     }
 }

@@ -55,7 +55,7 @@ pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
 pub use byte_order_mark::{bytes_without_bom, without_bom};
 pub use causes::{HINT, INLINE_HINT, innermost_cause, split_hint, with_causes};
 pub use counted::counted;
-pub use ids::{MechId, NetUid, Uid};
+pub use ids::{IdError, MechId, NetUid, Uid};
 pub use panics::panic_message;
 pub use partial_text::take_complete_text;
 pub use printable_excerpt::printable_excerpt;

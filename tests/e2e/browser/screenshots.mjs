@@ -19,7 +19,8 @@ async function picture(name, path, { scheme = "light", at = "h1" } = {}) {
   await page.screenshot({ path: join(target, `${name}.png`) });
 }
 
-await picture("overview", "/");
+// From its beginning, with the health of the subnet.
+await picture("overview", "/", { at: "body" });
 await picture("challenge", "/challenges/1", { scheme: "dark", at: "main .lane" });
 await visitor.visit(page, "/miners");
 const best = await page.locator("a.miner").first().getAttribute("href");

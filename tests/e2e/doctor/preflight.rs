@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use taonet_database::testing::{Nats, Postgres};
 
-use crate::chain::Chain;
+use crate::chain::{BABELBIT, BOB, Chain};
 use crate::support::{Daemon, free_address, local_bb, repository, require_models, tao};
 
 /// Starts a daemon, and waits until its log contains a text.
@@ -149,6 +149,61 @@ fn each_daemon_of_babelbit_logs_clock_skew() {
         let arguments = [&[daemon, address, "127.0.0.1:0"], options].concat();
         let mut command = prepared(local_bb(), &arguments);
         command.arg(path).arg(chain.path(daemon));
+        assert_logs(&mut command, " behind the newest block");
+    }
+}
+
+/// Daemons of the other subnets, which compare the clock with the chain that they use.
+#[test]
+fn each_daemon_of_other_subnets_logs_clock_skew() {
+    let chain = Chain::start();
+    chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
+    chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
+    std::fs::create_dir(chain.path("questions")).unwrap();
+    let pair = "{\"question\": \"What is up?\", \"answer\": \"The sky.\"}\n";
+    std::fs::write(chain.path("questions/canned.jsonl"), pair).unwrap();
+    let prompting_miner = [
+        "prompting",
+        "miner",
+        "--netuid",
+        BABELBIT,
+        "--listen",
+        "127.0.0.1:0",
+        "--key-uri",
+        "//Bob",
+        "--canned",
+        "questions/canned.jsonl",
+    ];
+    let prompting_validator = [
+        "prompting",
+        "validator",
+        "--netuid",
+        BABELBIT,
+        "--questions",
+        "questions",
+        "--embedder",
+        "words",
+        "--key-uri",
+        "//Alice",
+        "--state",
+        "prompting",
+    ];
+    let nineteen_validator = [
+        "nineteen",
+        "validator",
+        "--checker-url",
+        "http://127.0.0.1:9/v1",
+        "--listen",
+        "127.0.0.1:0",
+        "--key-uri",
+        "//Alice",
+        "--state",
+        "nineteen",
+    ];
+    for arguments in [&prompting_miner[..], &prompting_validator, &nineteen_validator] {
+        let mut command = tao();
+        command.args(arguments).current_dir(chain.path("")).env("HOME", chain.path("home"));
+        command.env("BT_CHAIN_ENDPOINT", chain.url());
         assert_logs(&mut command, " behind the newest block");
     }
 }

@@ -154,7 +154,7 @@ pub fn parse_at(text: &str) -> Result<At, String> {
 pub fn failed(error: ChainError) -> anyhow::Error {
     let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
-    if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
+    if is_network { Classified::with_causes(Failure::Network, &error) } else { error }
 }
 
 /// Returns a block's number and hash as JSON.

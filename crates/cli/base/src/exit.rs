@@ -62,6 +62,13 @@ impl Classified {
         anyhow::Error::new(Self { failure, message: message.into() })
     }
 
+    /// Creates an error of this class with the messages of another error and its causes, and with
+    /// their hints.
+    pub fn with_causes(failure: Failure, error: &anyhow::Error) -> anyhow::Error {
+        let Report { messages, hints, .. } = Report::new(error);
+        Self::error(failure, with_hints(&messages.join(": "), &hints))
+    }
+
     /// Creates an error about invalid or contradictory arguments.
     pub fn usage(message: impl Into<String>) -> anyhow::Error {
         Self::error(Failure::Usage, message)
@@ -182,11 +189,15 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
     for part in text.split("\n\n").map(str::trim) {
         if let Some(usage) = part.strip_prefix("Usage: ") {
-            let usage = in_one_line(usage);
-            let words = usage
-                .split(' ')
+            // A command whose arguments exclude its subcommands has two forms.
+            let forms: Vec<_> = usage.lines().map(str::trim).collect();
+            let words = forms
+                .first()
+                .into_iter()
+                .flat_map(|form| form.split(' '))
                 .take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
             let command = words.collect::<Vec<_>>().join(" ");
+            let usage = forms.join(" or ");
             hints.push(format!("usage: {usage}; `{command} --help` describes it"));
         } else if part.starts_with("tip: ") {
             hints.extend(
@@ -201,12 +212,16 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let message = message.join(" ");
     let (message, hint) = split_hint(&message);
     hints.splice(0..0, hint.map(str::to_owned));
-    let text = if hints.is_empty() {
+    Classified::error(Failure::Usage, with_hints(message, &hints))
+}
+
+/// Appends hints to a message.
+fn with_hints(message: &str, hints: &[String]) -> String {
+    if hints.is_empty() {
         message.to_owned()
     } else {
         format!("{message}{HINT}{}", hints.join("\n"))
-    };
-    Classified::error(Failure::Usage, text)
+    }
 }
 
 fn in_one_line(text: &str) -> String {
@@ -265,6 +280,19 @@ mod tests {
             message_and_hints(&repeated.unwrap_err()),
             ("a: b".to_owned(), vec!["do it".to_owned()])
         );
+    }
+
+    #[test]
+    fn hint_of_classified_error_follows_its_causes() {
+        let error =
+            anyhow::anyhow!("timed out").context("no node responded; hint: check --network");
+        let classified = Classified::with_causes(Failure::Network, &error);
+        let expected =
+            ("no node responded: timed out".to_owned(), vec!["check --network".to_owned()]);
+        assert_eq!(message_and_hints(&classified), expected);
+        assert_eq!(exit_code_of(&classified), 3);
+        let without_hint = Classified::with_causes(Failure::Network, &anyhow::anyhow!("timed out"));
+        assert_eq!(message_and_hints(&without_hint), ("timed out".to_owned(), vec![]));
     }
 
     #[test]
@@ -328,5 +356,17 @@ mod tests {
             );
             assert_eq!(exit_code_of(&error), 2);
         }
+    }
+
+    #[test]
+    fn usage_of_two_forms_is_separated() {
+        let command = Command::new("tao")
+            .args_conflicts_with_subcommands(true)
+            .arg(Arg::new("data").long("data"))
+            .subcommand(Command::new("stop"));
+        let error = command.try_get_matches_from(["tao", "bogus"]).unwrap_err();
+        let (message, hints) = message_and_hints(&wrong_arguments(&error));
+        assert_eq!(message, "unrecognized subcommand 'bogus'");
+        assert_eq!(hints, ["usage: tao [OPTIONS] or tao <COMMAND>; `tao --help` describes it"]);
     }
 }

@@ -13,6 +13,7 @@ use taonet_cli_base::daemon::{print_address, replay_log, serve_metrics};
 use taonet_cli_base::input;
 use taonet_cli_base::preflight;
 use taonet_cli_models::chat_model;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::ModelServer;
 use taonet_kit::{MinerSettings, describe_metrics};
 use taonet_primitives::Hotkey;
@@ -119,6 +120,10 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics("prompting miner", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
         let replay_log = args.replay_log(&hotkey)?;
+        let directory = replay_log
+            .iter()
+            .map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE));
+        preflight::spawn_disk_check(directory.collect(), &shutdown);
         let settings = MinerSettings {
             announce: args.announce,
             replay_log,

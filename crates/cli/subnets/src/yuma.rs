@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
+use taonet_cli_base::input;
 use taonet_consensus::classic::{ClassicEpoch, Curve};
 use taonet_consensus::{Case, Epoch, I32F32, Matrix, Sparse};
 
@@ -33,8 +34,7 @@ pub struct YumaArgs {
 
 /// Runs `tao yuma`.
 pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
-    let document = std::fs::read(&args.file)
-        .with_context(|| format!("cannot read {}", args.file.display()))?;
+    let document = input::read(&args.file)?;
     let case = Case::from_json(&document)
         .with_context(|| format!("{} is not an epoch document", args.file.display()))?;
     if args.classic {
