@@ -325,7 +325,7 @@ pub async fn serve_here(
         TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     shutdown.spawn_until(name, |stop| async move {
-        serve(listener, router, &stop, ServeLimits::default()).await
+        serve(listener, router, &stop, ServeLimits::default()).await;
     });
     Ok(url)
 }

@@ -127,7 +127,7 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
             })?;
             context.say(&format!("QUIC on UDP {}", server.address()?));
             shutdown.spawn_until("quic", |stop| async move {
-                server.serve_until(stop.requested()).await
+                server.serve_until(stop.requested()).await;
             });
         }
         readiness.set_ready();

@@ -61,7 +61,7 @@ impl ChainSync {
     /// Starts the task after a first [`Self::refresh`] with these neurons.
     pub(super) fn spawn(self, neurons: Neurons, every: Duration, shutdown: &Shutdown) {
         shutdown.spawn_until("chain sync", |stop| async move {
-            self.follow(neurons, every, &stop).await
+            self.follow(neurons, every, &stop).await;
         });
     }
 
