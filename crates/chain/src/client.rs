@@ -267,7 +267,7 @@ impl Inner {
         let metadata: Option<Vec<u8>> = Decode::decode(&mut response.0.as_slice())
             .map_err(|error| ChainError::decode(method, error))?;
         let metadata = metadata.ok_or_else(|| ChainError::NotInRuntime {
-            what: format!("metadata of version {METADATA_VERSION}"),
+            subject: format!("metadata of version {METADATA_VERSION}"),
             spec_version: version.spec_version,
         })?;
         Runtime::new(&metadata, self.genesis, version.spec_version, version.transaction_version)

@@ -81,16 +81,16 @@ impl Rpc {
     /// Runs all requests of one read, which together have the timeout of a single request.
     pub(crate) fn in_time<'a, T: Send>(
         &'a self,
-        what: &'static str,
+        subject: &'static str,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
-        self.within(what, self.pace.total(), read)
+        self.within(subject, self.pace.total(), read)
     }
 
     /// Runs all requests of one read within a timeout.
     pub(crate) fn within<'a, T: Send>(
         &'a self,
-        what: &'static str,
+        subject: &'static str,
         total: Duration,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
@@ -98,7 +98,7 @@ impl Rpc {
             timeout(total, read).await.unwrap_or_else(|_| {
                 let endpoint =
                     self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
-                let source = TransportError::TimedOut { method: what.to_owned(), after: total };
+                let source = TransportError::TimedOut { method: subject.to_owned(), after: total };
                 Err(ChainError::Unreachable { endpoint, source })
             })
         })

@@ -136,16 +136,16 @@ impl Served {
             half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }
         let runtime = Runtime::new().unwrap();
-        for (what, attacked, half) in half {
+        for (case, attacked, half) in half {
             runtime.block_on(async {
                 let attack = attack(attacked, half).await;
-                assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
+                assert_eq!(attack.answered(), 0, "{name}: {case} is answered, so nothing is held");
                 for (status, request) in &complete {
                     let p99 =
                         p99(most, async || answered(&target, &request(0), *status).await).await;
                     assert!(
                         p99 < most,
-                        "{name}: status {status} took {p99:?} while others sent {what}"
+                        "{name}: status {status} took {p99:?} while others sent {case}"
                     );
                 }
             });

@@ -1,6 +1,7 @@
-//! Nineteen's world: the control of a validator, two processes that serve buyers, buyers, and
-//! miners. Control and both processes share a database: a SQLite file in place of a PostgreSQL
-//! server, and requests pass from a gateway to its querier in memory, in place of NATS.
+//! The simulated processes of Nineteen: the control of a validator, two processes that serve
+//! buyers, buyers, and miners. Control and both processes share a database: a SQLite file in place
+//! of a PostgreSQL server, and requests pass from a gateway to its querier in memory, in place of
+//! NATS.
 
 pub(crate) mod books;
 mod buyers;
@@ -31,7 +32,7 @@ use crate::process::Process;
 use crate::record;
 use crate::schedule::Targets;
 use crate::services::validator_key;
-use crate::world::{Parts, Route, Subnet};
+use crate::simulation::{Parts, Route, Subnet};
 
 use books::Books;
 use miners::Behaviour;

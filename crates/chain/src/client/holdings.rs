@@ -232,8 +232,11 @@ fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
         .collect()
 }
 
-fn parse_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {
-    serde_json::from_value(json).map_err(|error| ChainError::decode(what, error))
+fn parse_json<T: DeserializeOwned>(
+    subject: &str,
+    json: serde_json::Value,
+) -> Result<T, ChainError> {
+    serde_json::from_value(json).map_err(|error| ChainError::decode(subject, error))
 }
 
 /// An identity as stored by the chain.

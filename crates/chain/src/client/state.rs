@@ -119,31 +119,31 @@ impl Client {
 }
 
 impl Client {
-    /// Calls a method of a runtime API at a block, within the timeout of one read; `what` names the
-    /// read in errors.
+    /// Calls a method of a runtime API at a block, within the timeout of one read; `subject` names
+    /// the read in errors.
     pub(super) async fn api_at<T: DecodeAsType + Send>(
         &self,
-        what: &'static str,
+        subject: &'static str,
         api: &str,
         method: &str,
         args: &[Value],
         at: At,
     ) -> Result<T, ChainError> {
         let read = async { self.inner.api(api, method, args, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time(what, read).await
+        self.inner.rpc.in_time(subject, read).await
     }
 
     /// Reads a storage value at a block, within the timeout of one read; see [`Inner::value`].
     pub(super) async fn value_at<T: DecodeAsType + Send>(
         &self,
-        what: &'static str,
+        subject: &'static str,
         pallet: &str,
         item: &str,
         keys: &[Value],
         at: At,
     ) -> Result<Option<T>, ChainError> {
         let read = async { self.inner.value(pallet, item, keys, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time(what, read).await
+        self.inner.rpc.in_time(subject, read).await
     }
 }
 

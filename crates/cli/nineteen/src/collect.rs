@@ -102,11 +102,11 @@ fn plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
             .iter()
             .map(|(_, index)| calls::as_derivative(*index, calls::transfer_all(account, false))),
     );
-    let what =
+    let description =
         format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
     Ok(Plan::new(
         call,
-        what,
+        description,
         json!({ "to": account, "amount_rao": sum, "addresses": funded.len() }),
     ))
 }

@@ -112,7 +112,7 @@ impl TextBundle {
             tokenizer: Option<IgnoredAny>,
         }
         let text = bytes_without_bom(text);
-        let malformed = |source| CircuitError::Json { what: "bundle", source };
+        let malformed = |source| CircuitError::Json { document: "bundle", source };
         let form: Form = serde_json::from_slice(text).map_err(malformed)?;
         if form.tokenizer.is_none() {
             return Ok(None);

@@ -101,7 +101,7 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         // Without a key, the chute was not looked up.
         if config.chutes.api_key.is_none() {
             return Err(failed(ApiError::NoKey {
-                what: "delete the chute",
+                operation: "delete the chute",
                 variable: "CHUTES_API_KEY",
             }));
         }

@@ -221,7 +221,7 @@ pub(super) fn note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<
     let parts: Vec<_> = [("left out", out), ("shortened", cut)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .map(|(change, names)| format!("{change}: {}", names.join(", ")))
         .collect();
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }

@@ -39,14 +39,14 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 
 /// Waits until a condition holds.
 #[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
-    wait_while_progressing(what, || (), condition)
+fn wait_until(condition_name: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_while_progressing(condition_name, || (), condition)
 }
 
 /// Waits until a condition holds. Fails once `progress` has not changed for [`PATIENCE`].
 #[track_caller]
 fn wait_while_progressing<P: PartialEq>(
-    what: &str,
+    condition_name: &str,
     progress: impl Fn() -> P,
     condition: impl Fn() -> bool,
 ) -> impl Future<Output = ()> {
@@ -58,7 +58,7 @@ fn wait_while_progressing<P: PartialEq>(
             if now != reached {
                 (reached, deadline) = (now, Instant::now() + PATIENCE);
             }
-            assert!(Instant::now() < deadline, "{caller}: not {what}");
+            assert!(Instant::now() < deadline, "{caller}: not {condition_name}");
             sleep(Duration::from_millis(2)).await;
         }
     }

@@ -377,8 +377,8 @@ proptest! {
         chain(|| {
             let accounts = open();
             let issued = Balances::total_issuance();
-            for (who, what, amount) in steps {
-                let call = match what {
+            for (who, kind, amount) in steps {
+                let call = match kind {
                     0 | 1 => contribute(tao(amount)),
                     2 => Call::withdraw { crowdloan_id: 0 },
                     3 => Call::refund { crowdloan_id: 0 },

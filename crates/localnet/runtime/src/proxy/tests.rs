@@ -287,10 +287,10 @@ proptest! {
         chain(|| {
             let accounts = ["Alice", "Bob", "Eve"].map(account);
             let complete = accounts.each_ref().map(|who| balance(who) + reserved(who));
-            for (who, other, what, kind, delay) in steps {
+            for (who, other, operation, kind, delay) in steps {
                 let (kind, hash) = (ProxyType::ALL[usize::from(kind)], H256::repeat_byte(kind));
                 let [who, other] = [&accounts[who], &accounts[other]];
-                let call = match what {
+                let call = match operation {
                     0 | 1 => add(other, kind, delay),
                     2 => remove(other, kind, delay),
                     3 => Call::announce { real: id(other), call_hash: hash },

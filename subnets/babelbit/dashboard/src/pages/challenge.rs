@@ -227,9 +227,9 @@ async fn load(
     Ok(Reply { stats: stats.clone(), row, peaks, pieces })
 }
 
-fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
+fn player(view: &View, path: &str, is_recorded: bool, audio_name: &str) -> Markup {
     html! {
-        @if is_recorded { audio controls preload="none" src=(view.href(path)) aria-label={ "Play the " (what) } {} }
+        @if is_recorded { audio controls preload="none" src=(view.href(path)) aria-label={ "Play the " (audio_name) } {} }
         @else { span.empty { "no recording" } }
     }
 }

@@ -92,14 +92,14 @@ fn local() -> Played {
 
 /// Compares two replies: nine of ten words are equal, and they end within 0.3 s.
 #[track_caller]
-fn assert_alike(found: &Played, expected: &Played, what: &str) {
+fn assert_alike(actual: &Played, expected: &Played, case: &str) {
     let [found_words, words] =
-        [found, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
+        [actual, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
     let common = words.intersection(&found_words).count();
     let larger = words.len().max(found_words.len());
-    assert!(common * 10 >= larger * 9, "{what}: {} instead of {}", found.text, expected.text);
-    let difference = (found.overshoot - expected.overshoot).abs();
-    assert!(difference < 0.3, "{what}: {} s instead of {} s", found.overshoot, expected.overshoot);
+    assert!(common * 10 >= larger * 9, "{case}: {} instead of {}", actual.text, expected.text);
+    let difference = (actual.overshoot - expected.overshoot).abs();
+    assert!(difference < 0.3, "{case}: {} s instead of {} s", actual.overshoot, expected.overshoot);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn remote_stages_equal_local_ones() {
 /// It may be late only on a machine that needs most of that time for its own engines. On a busy
 /// machine a play can be late: one of three counts.
 #[track_caller]
-fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str) -> Played {
+fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, case: &str) -> Played {
     let own = local.slowest.max(local.last) * 4;
     let mut late = Vec::new();
     while late.len() < 3 {
@@ -124,7 +124,7 @@ fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str)
         }
         late.push((played.slowest, played.last));
     }
-    panic!("{what}: the slowest frame and the last one took {late:?}");
+    panic!("{case}: the slowest frame and the last one took {late:?}");
 }
 
 #[test]

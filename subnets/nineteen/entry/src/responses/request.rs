@@ -192,9 +192,9 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
         Some(Value::Array(items)) if (1..=MAX_ITEMS).contains(&items.len()) => {
             let earlier = messages.len();
             for (index, item) in items.iter().enumerate() {
-                let parts = message(item, messages).map_err(|what| {
+                let parts = message(item, messages).map_err(|problem| {
                     let param = format!("input[{index}]");
-                    GatewayError::field(param.clone(), format!("{param} {what}"))
+                    GatewayError::field(param.clone(), format!("{param} {problem}"))
                 })?;
                 images.extend(
                     parts.into_iter().map(|part| format!("input[{index}].content[{part}]")),
@@ -337,7 +337,7 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
     {
         fields.insert("detail".to_owned(), detail.clone());
     }
-    check_image(&image).map_err(|what| format!("content[{index}] {what}"))?;
+    check_image(&image).map_err(|problem| format!("content[{index}] {problem}"))?;
     images.push(index);
     Ok(image)
 }

@@ -385,7 +385,7 @@ fn position_of_an_equal_element_is_tolerated() {
     assert_eq!(position(&other), 38);
     let refused = compare(&other);
     assert!(
-        matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })),
+        matches!(refused, Err(onnx::CompareError::Difference { representation: "integer", .. })),
         "{refused:?}"
     );
 }

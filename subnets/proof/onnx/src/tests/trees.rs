@@ -128,7 +128,10 @@ fn network_with_another_threshold_is_refused() {
     });
     bias.unwrap().iter_mut().for_each(|bias| *bias += 1);
     let error = compare(&model, &float, &network, &options, &rows).unwrap_err();
-    assert!(matches!(error, crate::CompareError::Difference { what: "integer", .. }), "{error}");
+    assert!(
+        matches!(error, crate::CompareError::Difference { representation: "integer", .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::samples;
 const ALIGNED: [(&str, &str); 5] = [
     ("demo/contest.rs", "prefix:12"),
     ("demo/contest.rs", "bar:30.cyan"),
-    ("wallet/wallet/written_key.rs", "what:8"),
+    ("wallet/wallet/written_key.rs", "kind:8"),
     ("wallet/stake/limit.rs", "decimals:0<DECIMALS$"),
     ("help/groups.rs", "name:NAME_WIDTH$"),
 ];
