@@ -249,13 +249,13 @@ fn command_names_of_other_programs_are_accepted() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (other, ours) in OTHER_NAMES {
-        let given = [&["tao"], other, &["--help"]].concat();
+        let command_line = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
-        assert_eq!(with_our_name(arguments(&given)), arguments(&expected));
+        assert_eq!(with_our_name(arguments(&command_line)), arguments(&expected));
         let error = Tao::try_parse_from(&expected).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {error}");
         // None of the names is one of ours, which would be hidden.
-        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
     }
     for words in [
@@ -273,10 +273,10 @@ fn removed_commands_give_reason() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, reason) in REMOVED_COMMANDS {
-        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
-        assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
+        let command_line = [&["tao", "--json"][..], words, &["--help"]].concat();
+        assert_eq!(removed(&arguments(&command_line)), Some(reason), "{words:?}");
         // None of the names is one of ours.
-        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
     }
     for words in [
@@ -294,14 +294,14 @@ fn command_of_missing_feature_names_feature() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, feature, is_built) in OPTIONAL_COMMANDS {
-        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
-        let error = Tao::try_parse_from(&given).unwrap_err();
+        let command_line = [&["tao", "--json"][..], words, &["--help"]].concat();
+        let error = Tao::try_parse_from(&command_line).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}: {error}");
         assert!(is_built, "the tests need the feature {feature}");
-        let given = arguments(&given);
-        assert_eq!(missing_feature(&given, &OPTIONAL_COMMANDS), None, "{words:?}");
+        let command_line = arguments(&command_line);
+        assert_eq!(missing_feature(&command_line, &OPTIONAL_COMMANDS), None, "{words:?}");
         let without = [(words, feature, false)];
-        assert_eq!(missing_feature(&given, &without), Some(feature), "{words:?}");
+        assert_eq!(missing_feature(&command_line, &without), Some(feature), "{words:?}");
         let other = arguments(&["tao", "wallet", "list"]);
         assert_eq!(missing_feature(&other, &without), None, "{words:?}");
     }
@@ -314,7 +314,7 @@ fn command_of_missing_feature_names_feature() {
 fn global_options_precede_other_names_and_default_subcommands() {
     let arguments =
         |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };
-    for (given, expected) in [
+    for (command_line, expected) in [
         ("tao --json overview", "tao --json wallet overview"),
         ("tao -v list --wide", "tao -v wallet list --wide"),
         ("tao --log-level debug -vv unstake 1", "tao --log-level debug -vv stake remove 1"),
@@ -333,7 +333,7 @@ fn global_options_precede_other_names_and_default_subcommands() {
         ("tao stake help add", "tao stake help add"),
         ("tao --unknown overview", "tao --unknown overview"),
     ] {
-        assert_eq!(with_our_name(arguments(given)), arguments(expected), "{given}");
+        assert_eq!(with_our_name(arguments(command_line)), arguments(expected), "{command_line}");
     }
     // The lists are complete.
     let options = Global::augment_args(clap::Command::new("tao"));

@@ -451,12 +451,12 @@ impl Worker {
         let states =
             model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
         let width = model.decoder.width();
-        let mut chosen = Vec::with_capacity(logit_rows.len() * width);
+        let mut selected_states = Vec::with_capacity(logit_rows.len() * width);
         for row in logit_rows {
-            chosen
+            selected_states
                 .extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
         }
-        model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen)?;
+        model.decoder.logits(&buffers.gemm.clone(), buffers, &selected_states)?;
         let tokens = model.decoder.tokens();
         let mut remaining_logits = buffers.logits.as_mut_slice();
         let mut ended = Vec::new();

@@ -201,7 +201,7 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
     let mut finished = 0;
     for uid in ledger.latest(ChallengeType::Main, u32::MAX).await? {
         let Some(challenge) = ledger.find(&uid, ChallengeType::Main).await? else { continue };
-        let given = store.scores(&uid, Some(ChallengeType::Main)).await?;
+        let scores = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let rows = ledger.results(&challenge).await?;
         let is_finished = challenge.state == ChallengeState::Finished;
         let is_known = !is_forgetful || finished < UNDISTURBED;
@@ -209,7 +209,7 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
         let played = PlayedChallenge {
             rows: rows.len(),
             unscored: rows.iter().filter(|row| row.score.is_none()).count(),
-            given: given.iter().map(|score| (score.miner_uid, score.score)).collect(),
+            scores: scores.iter().map(|score| (score.miner_uid, score.score)).collect(),
             is_finished,
             is_complete: is_finished && is_known,
             is_exact: is_finished && is_known && has_order,
@@ -229,7 +229,7 @@ struct PlayedChallenge {
     /// Number of results without a score.
     unscored: usize,
     /// Uids and scores of miners in the scoring API.
-    given: Vec<(u16, f64)>,
+    scores: Vec<(u16, f64)>,
     /// Whether the ledger has the challenge as finished.
     is_finished: bool,
     /// Whether the scoring API must have the scores of all miners.
@@ -242,16 +242,16 @@ struct PlayedChallenge {
 impl PlayedChallenge {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let miners: BTreeSet<u16> = self.given.iter().map(|(miner, _)| *miner).collect();
-        if miners.len() != self.given.len() {
-            let (scores, miners) = (self.given.len(), miners.len());
+        let miners: BTreeSet<u16> = self.scores.iter().map(|(miner, _)| *miner).collect();
+        if miners.len() != self.scores.len() {
+            let (scores, miners) = (self.scores.len(), miners.len());
             faults.push(format!("the scoring API has {scores} scores of {miners} miners"));
         }
         let minimum = if self.is_exact { UTTERANCES } else { 1 };
         let is_expected = |score: f64| {
             (minimum..=UTTERANCES).any(|delivered| (score - mean(delivered)).abs() <= TOLERANCE)
         };
-        if let Some((_, score)) = self.given.iter().find(|(_, score)| !is_expected(*score)) {
+        if let Some((_, score)) = self.scores.iter().find(|(_, score)| !is_expected(*score)) {
             let expected = mean(UTTERANCES);
             faults.push(format!("the scoring API has the score {score}, not {expected}"));
         }
@@ -333,7 +333,7 @@ mod tests {
         let played = || PlayedChallenge {
             rows: 6,
             unscored: 0,
-            given: vec![(1, 0.15), (2, 0.15), (3, 0.15)],
+            scores: vec![(1, 0.15), (2, 0.15), (3, 0.15)],
             is_finished: true,
             is_complete: true,
             is_exact: true,
@@ -341,31 +341,31 @@ mod tests {
         let partial = || vec![(1, 0.1), (2, 0.15), (3, 0.15)];
         for (name, played, violations) in [
             ("complete", played(), 0),
-            ("lost", PlayedChallenge { given: vec![(1, 0.15), (3, 0.15)], ..played() }, 1),
+            ("lost", PlayedChallenge { scores: vec![(1, 0.15), (3, 0.15)], ..played() }, 1),
             (
                 "lost before the API was restored",
-                PlayedChallenge { given: Vec::new(), is_complete: false, ..played() },
+                PlayedChallenge { scores: Vec::new(), is_complete: false, ..played() },
                 0,
             ),
             (
                 "doubled",
                 PlayedChallenge {
-                    given: vec![(1, 0.15), (1, 0.15), (2, 0.15), (3, 0.15)],
+                    scores: vec![(1, 0.15), (1, 0.15), (2, 0.15), (3, 0.15)],
                     ..played()
                 },
                 1,
             ),
             (
                 "another",
-                PlayedChallenge { given: vec![(1, 0.2)], is_complete: false, ..played() },
+                PlayedChallenge { scores: vec![(1, 0.2)], is_complete: false, ..played() },
                 1,
             ),
-            ("of the first utterance", PlayedChallenge { given: partial(), ..played() }, 1),
+            ("of the first utterance", PlayedChallenge { scores: partial(), ..played() }, 1),
             (
                 "of the only utterance",
                 PlayedChallenge {
                     rows: 3,
-                    given: partial(),
+                    scores: partial(),
                     is_finished: false,
                     is_complete: false,
                     is_exact: false,

@@ -86,8 +86,8 @@ impl PasswordArgs {
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
-        let given = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
-        read_new_password(given, key_name, "--new-password-file or --new-password-fd")
+        let from_options = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
+        read_new_password(from_options, key_name, "--new-password-file or --new-password-fd")
     }
 }
 
@@ -114,11 +114,11 @@ fn read_given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Op
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
 pub fn read_new_password(
-    given: Option<Password>,
+    from_options: Option<Password>,
     key_name: &str,
     options: &str,
 ) -> anyhow::Result<Password> {
-    if let Some(password) = given {
+    if let Some(password) = from_options {
         password.check_new().context("the new password is too weak")?;
         return Ok(password);
     }

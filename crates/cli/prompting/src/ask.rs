@@ -186,8 +186,8 @@ impl PromptArgs {
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
         let question = self.texts.last().map(String::as_str).unwrap_or_default();
-        let chosen = gate.gate().choose(&judge.embed(question)?, &hotkeys, limit, 0, &mut draws);
-        miners.retain(|miner| chosen.contains(&miner.hotkey));
+        let selected = gate.gate().choose(&judge.embed(question)?, &hotkeys, limit, 0, &mut draws);
+        miners.retain(|miner| selected.contains(&miner.hotkey));
         Ok(miners)
     }
 

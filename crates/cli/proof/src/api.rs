@@ -103,8 +103,8 @@ impl ApiArgs {
     }
 }
 
-fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(path) = given {
+fn key_file(option: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = option {
         return Ok(path.to_owned());
     }
     let directory = state_directory("proof-validator");

@@ -206,7 +206,7 @@ async fn weights_that_violate_chain_rules_are_refused() {
     let old = NewWeights { version_key: 2, ..fixture.weights().await };
     assert!(matches!(
         submitter.submit(old).await,
-        Err(SubmitError::VersionKey { wanted: 3, given: 2, .. })
+        Err(SubmitError::VersionKey { wanted: 3, actual: 2, .. })
     ));
     let unknown = NewWeights { netuid: NetUid(60), ..fixture.weights().await };
     assert!(matches!(

@@ -228,7 +228,7 @@ fn compressed_lengths_equal_those_of_zlib() {
     };
     let words: Vec<String> =
         (0..300).map(|i| format!(" {}{}", ["ta", "re", "mo", "lin"][i % 4], i * 7 % 89)).collect();
-    let mut chosen =
+    let mut random_text =
         |count: usize| (0..count).map(|_| words[random(300) as usize].as_str()).collect::<String>();
     let cases = [
         (String::new(), 8),
@@ -237,9 +237,9 @@ fn compressed_lengths_equal_those_of_zlib() {
         (" ha".repeat(100), 15),
         (" I think so.".repeat(20), 23),
         (" Schön ist die Übung, 你好 你好 你好.".to_owned(), 42),
-        (chosen(50), 141),
-        (chosen(1000), 1796),
-        (chosen(30_000), 46_856),
+        (random_text(50), 141),
+        (random_text(1000), 1796),
+        (random_text(30_000), 46_856),
     ];
     for (text, compressed) in cases {
         assert_eq!(

@@ -198,7 +198,7 @@ fn finish_of(
         let next_token =
             next_token.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
         if claimed != next_token {
-            return Err(LmError::Token { position, claimed, chosen: next_token });
+            return Err(LmError::Token { position, claimed, expected: next_token });
         }
     }
     let mut before_last = answer.iter().rev().skip(1);

@@ -41,8 +41,12 @@ fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     assert_close(staked(&chain, &coldkey, BOB, 59), 10_000_000_000);
     assert_close(staked(&chain, &coldkey, &hotkey, 59), before - 10_000_000_000);
 
-    let given = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
-    assert_eq!((&given["success"], &given["to"]), (&json!(true), &json!(ALICE)), "{given}");
+    let transferred = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!(
+        (&transferred["success"], &transferred["to"]),
+        (&json!(true), &json!(ALICE)),
+        "{transferred}"
+    );
     assert_close(staked(&chain, ALICE, &hotkey, 59), 5_000_000_000);
 
     let swap = ["stake", "swap", "5", "--netuid", BABELBIT, "--to-netuid", "0", "--yes"];
@@ -205,6 +209,6 @@ fn emission_is_auto_staked_on_the_selected_hotkey() {
     let set =
         chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
     assert_eq!(set["success"], true, "{set}");
-    let chosen = chain.ask(&["stake", "auto", "get", &coldkey]);
-    assert_eq!(chosen["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
+    let auto_stake = chain.ask(&["stake", "auto", "get", &coldkey]);
+    assert_eq!(auto_stake["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
 }

@@ -124,8 +124,8 @@ async fn given_directory_is_filled_from_cache() {
         let setup = Setup::new().await;
         setup.answer(ok(CONTENT)).await;
         setup.leave("weights.bin", cached);
-        let given = tempfile::tempdir().unwrap();
-        let directories = vec![given.path().to_owned(), setup.root.path().to_owned()];
+        let extra_directory = tempfile::tempdir().unwrap();
+        let directories = vec![extra_directory.path().to_owned(), setup.root.path().to_owned()];
         let store = ModelStore::with(directories, &setup.server.uri());
         let copied = Mutex::new(Vec::new());
         let observe = |event: PullEvent<'_>| {
@@ -134,7 +134,7 @@ async fn given_directory_is_filled_from_cache() {
             }
         };
         let dir = store.pull(&SMALL, observe).await.unwrap();
-        assert_eq!(dir, given.path().join("small"));
+        assert_eq!(dir, extra_directory.path().join("small"));
         let expected = (requests == 0).then(|| ("weights.bin", setup.root.path().join("small")));
         assert_eq!(copied.into_inner().unwrap(), Vec::from_iter(expected), "{cached}");
         assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);

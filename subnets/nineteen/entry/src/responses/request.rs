@@ -224,8 +224,8 @@ fn reasoning(
     extra_fields: &mut Map<String, Value>,
 ) -> Result<Value, GatewayError> {
     let mut echo = json!({"effort": null, "summary": null});
-    let Some(given) = fields.take("reasoning") else { return Ok(echo) };
-    let Value::Object(options) = given else {
+    let Some(value) = fields.take("reasoning") else { return Ok(echo) };
+    let Value::Object(options) = value else {
         return Err(GatewayError::field("reasoning", "reasoning must be an object"));
     };
     for (name, value) in options {

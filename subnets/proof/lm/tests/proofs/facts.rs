@@ -163,7 +163,7 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
     let other_token = changed(bundle, |document| document["proof"]["inputs"][25] = json!(4));
     assert!(matches!(
         other_token.text(),
-        Err(LmError::Token { position: 1, claimed: 4, chosen: 3 })
+        Err(LmError::Token { position: 1, claimed: 4, expected: 3 })
     ));
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     let other_logit = changed(bundle, |document| {

@@ -195,7 +195,8 @@ fn computed_integers_are_compared_exactly() {
     let graph = small(&[1, 2], vec![split, node("Add", &["a", "b"], "i", &[]), trees], vec![]);
     for (row, leaf) in [([9000, 8000], 3.0), ([9000, 8001], 5.0), ([9001, 8001], 7.0)] {
         let outputs =
-            lookup::chosen(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row).unwrap();
+            lookup::quantised_outputs(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row)
+                .unwrap();
         assert_eq!(outputs, [leaf], "{row:?}");
     }
 }
