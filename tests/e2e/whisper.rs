@@ -203,7 +203,7 @@ fn incremental(model: &str) -> Command {
 }
 
 #[test]
-fn a_miner_hears_incrementally_within_the_deadlines() {
+fn a_miner_recognises_incrementally_within_the_deadlines() {
     let miner = Daemon::start(&mut incremental(model().to_str().unwrap()));
     let mut test = local_bb();
     test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--rules-only", "--json"]);
@@ -268,7 +268,7 @@ fn an_incremental_miner_speaks_before_the_last_frame() {
 }
 
 #[test]
-fn incremental_hearing_needs_whisper() {
+fn incremental_recognition_requires_whisper() {
     let error = refusal(&incremental("tiny-ctc").output().unwrap(), 2);
     assert!(
         error.contains("--stt whisper needs a Whisper model") && error.contains("hint: set it to"),

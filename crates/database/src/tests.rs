@@ -318,7 +318,7 @@ async fn read_only_database_sees_other_writes_and_refuses_its_own() {
 }
 
 #[tokio::test]
-async fn read_only_postgres_refuses_writes_and_reads_one_state() {
+async fn read_only_postgres_refuses_writes_and_reads_a_snapshot() {
     let Some(server) = Postgres::start() else { return };
     let reader = Database::postgres_read_only(&server.url()).await.unwrap();
     // The database of another program is not migrated.

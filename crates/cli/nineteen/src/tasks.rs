@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn task_of_a_model_has_its_name() {
+    fn task_name_is_derived_from_the_model_name() {
         for (model, task) in [
             ("SmolLM2-135M-Instruct", "chat-smollm2-135m-instruct"),
             ("/models/Llama-3.2_1B \"x\".gguf", "chat-llama-3.2-1b--x-"),

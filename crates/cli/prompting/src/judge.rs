@@ -138,7 +138,7 @@ mod tests {
 
     /// Columns: options · weights, or what the error says
     #[test]
-    fn given_weights_replace_the_defaults() {
+    fn configured_weights_replace_the_defaults() {
         let model = ["--judge-model", "m.gguf"];
         for (options, expected) in [
             (vec![], Ok([4.0, 2.0, 1.0, 3.0])),

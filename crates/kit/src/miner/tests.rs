@@ -122,7 +122,7 @@ fn signed() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn response_is_the_request_with_the_result() {
+async fn response_repeats_the_request_with_the_result() {
     let miner = Served::start_summing(settings()).await;
     let client = client(key("//validator"), &[]);
     let request =

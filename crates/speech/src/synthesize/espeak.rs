@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn voices_outside_the_limits_are_refused() {
+    fn invalid_voice_names_speeds_and_pitches_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "exit 1");
         for name in ["", "../x", "en us", "-x", "a/b", &"x".repeat(65)] {

@@ -259,7 +259,7 @@ proptest! {
 }
 
 #[test]
-fn encoded_samples_are_wrapped_as_they_are() {
+fn wrapped_samples_equal_the_encoded_file() {
     let pcm = Pcm { samples: vec![-1.0, 0.5, 0.25, 1.0], channels: 2, rate: SampleRate::HZ_24K };
     for format in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32] {
         let bytes = encode_pcm(&pcm.samples, format);

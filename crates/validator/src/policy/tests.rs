@@ -168,7 +168,7 @@ fn remaining_blocks_of_an_epoch_include_its_last() {
 }
 
 #[test]
-fn scores_without_weights_are_unearned() {
+fn empty_weights_of_a_challenge_are_unearned() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
     assert_eq!(
         policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of),

@@ -396,7 +396,7 @@ fn requested_language_replaces_detection_only_if_the_model_supports_it() {
 }
 
 #[test]
-fn options_are_checked() {
+fn invalid_alignatt_options_are_refused() {
     let check = |options| {
         AlignAtt::new(transcriber(&model(), lenient()), options)
             .err()

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_its_code() {
+    fn each_http_status_maps_to_its_return_code() {
         let statuses = [
             (200, ReturnCode::Success, 1),
             (201, ReturnCode::Success, 1),

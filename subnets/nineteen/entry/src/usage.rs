@@ -171,7 +171,7 @@ mod tests {
 
     /// Options count with each prompt, because each is a request to miners.
     #[test]
-    fn each_prompt_counts_with_the_options() {
+    fn prompt_tokens_include_the_options_for_each_prompt() {
         let tokens = |prompt: Value| {
             let body = json!({"model": "m", "prompt": prompt, "stop": "x".repeat(32)});
             PromptTokens::of(&TextRequest::completion(body.to_string().as_bytes()).unwrap())

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_are_parsed_as_texts() {
+    fn text_only_parser_accepts_only_text_chunks() {
         let text = |value: Value| Chunk::text_only(value.to_string().as_bytes(), false);
         let plain = json!({"id": "a", "choices": [{"index": 0, "delta": {"role": "x", "content": "h\u{e9}\""},
             "logprobs": null, "finish_reason": null, "stop_reason": null}]});

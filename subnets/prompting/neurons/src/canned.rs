@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_answers_are_read() {
+    fn built_in_canned_answers_are_loaded() {
         let answers = CannedAnswers::built_in().unwrap();
         assert!(answers.answer("What is the capital of Texas?").contains("Austin"));
     }

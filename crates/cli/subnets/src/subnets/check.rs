@@ -478,7 +478,7 @@ mod tests {
 
     /// Columns: change of the state · checks that warn
     #[test]
-    fn each_mistake_has_its_warning() {
+    fn each_setup_mistake_raises_its_warning() {
         type Change = fn(&mut State);
         let rows: [(Change, &[&str]); 23] = [
             (|_| (), &[]),

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_field_has_its_limit() {
+    fn subnet_identity_fields_have_length_limits() {
         let identity = SubnetIdentity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &SubnetIdentity| changes(new.fields(), identity.fields(), LIMITS, "");

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_is_reported() {
+    fn invalid_weight_pairs_are_refused() {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_field_has_its_limit() {
+    fn identity_fields_have_length_limits() {
         let identity = Identity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &Identity| changes(new.fields(), identity.fields(), LIMITS, "");

@@ -252,7 +252,7 @@ async fn a_missing_file_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
-async fn short_response_is_kept_for_the_next_attempt() {
+async fn truncated_response_is_kept_for_the_next_attempt() {
     let setup = Setup::new().await;
     setup.answer(ok("01234")).await;
     let error = setup.pull().await.unwrap_err();

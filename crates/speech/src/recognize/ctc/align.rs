@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_path_is_the_best_of_all(
+        fn alignment_path_has_the_highest_score(
             values in prop::collection::vec(-9.0_f32..0.0, 6 * labels::COUNT),
             word in "[ab]{1,3}",
         ) {

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_listed_words_come_out() {
+    fn only_words_of_the_lexicon_are_recognised() {
         assert_eq!(hear("_ett_"), "bet");
         assert_eq!(hear("hez_"), "he");
     }

@@ -208,7 +208,7 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
 }
 
 #[test]
-fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
+fn early_end_of_text_leaves_the_remaining_audio_undecoded() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
     for (latest, is_heard) in
@@ -269,7 +269,7 @@ fn text_with_too_many_words_per_second_is_dropped() {
 }
 
 #[test]
-fn speech_is_probable_if_the_text_is() {
+fn probable_silence_keeps_text_of_high_log_probability_only() {
     let prefix = Prefix { is_end: true, ..begin() };
     let words = |no_speech, log_prob| {
         let options = Options {

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_cut_before_opening_words() {
+    fn phrases_are_split_before_conjunctions() {
         let text = "we should leave the house because the train";
         let timed: Vec<_> = (0..)
             .zip(words(text))

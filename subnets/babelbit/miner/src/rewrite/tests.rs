@@ -72,7 +72,7 @@ fn fillers_are_removed() {
 }
 
 #[test]
-fn expletives_become_polite() {
+fn expletives_are_removed_or_softened() {
     check(&[
         ("where the hell is the bloody key", "where is the key"),
         ("i do not give a damn", "i do not care"),
@@ -81,7 +81,7 @@ fn expletives_become_polite() {
 }
 
 #[test]
-fn wordy_phrases_become_short() {
+fn wordy_phrases_are_shortened() {
     check(&[
         ("at this point in time we cannot help", "now we cannot help"),
         ("we stopped due to the fact that it rained", "we stopped because it rained"),

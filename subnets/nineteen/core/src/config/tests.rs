@@ -52,7 +52,7 @@ fn the_period_follows_the_profile() {
 }
 
 #[test]
-fn errors_name_the_field() {
+fn invalid_market_field_is_named_in_the_error() {
     for (from, to, message) in [
         (
             "max_capacity = 800",

@@ -208,7 +208,7 @@ fn period_scores_are_recomputed() {
 }
 
 #[test]
-fn errors_name_the_field() {
+fn invalid_table_field_is_named_in_the_error() {
     let refused = |change: &dyn Fn(&mut Value)| {
         let mut document = tables();
         change(&mut document);

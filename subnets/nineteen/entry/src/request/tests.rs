@@ -207,7 +207,7 @@ fn message_parts_are_texts_and_images() {
 }
 
 #[test]
-fn options_are_passed_on() {
+fn chat_options_are_forwarded_except_the_user() {
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let options = json!({"tools": tools, "stop": ["x"], "response_format": {"type": "json_object"}, "user": "me"});
     let map = chat(&options).unwrap().payload.into_map();
@@ -351,7 +351,7 @@ fn null_fields_count_as_absent() {
 }
 
 #[test]
-fn completions_have_prompts() {
+fn completion_prompts_are_parsed_as_text_or_list() {
     let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
     assert!(request.wants_logprobs && request.extra_prompts.is_empty());

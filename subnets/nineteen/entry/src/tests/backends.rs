@@ -372,7 +372,7 @@ async fn compare_streams(
 }
 
 #[tokio::test]
-async fn streams_of_chats_arrive_or_fail() {
+async fn chat_streams_are_delivered_or_fail() {
     compare_streams(Endpoint::Chat, STREAMS.iter()).await;
 }
 

@@ -193,7 +193,7 @@ async fn answers_without_log_probabilities_are_ranked_last() {
 
 /// Answers without log-probabilities close the selection, until an answer has some.
 #[tokio::test]
-async fn selection_is_possible_again_once_answers_have_log_probabilities() {
+async fn best_of_works_after_a_response_with_log_probabilities() {
     let miner = post(|Json(payload): Json<Value>| async move {
         if payload["seed"].as_u64() < Some(100) { bare("a") } else { token("b", -1.0) }
     });

@@ -337,7 +337,7 @@ proptest::proptest! {
     /// A form with random changes is a request within the limits of miners, or an error of the
     /// buyer's.
     #[test]
-    fn changed_form_is_a_request_or_an_error_of_the_buyer(
+    fn mutated_form_is_accepted_or_a_client_error(
         changes in vec((any::<Index>(), any::<u8>()), 0..6),
         cut in any::<Option<Index>>(),
     ) {

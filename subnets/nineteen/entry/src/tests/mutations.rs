@@ -89,36 +89,36 @@ async fn send_changed_requests(client: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_openais_python_client_are_answered_or_refused() {
+async fn mutated_requests_of_openais_python_client_are_answered_or_refused() {
     send_changed_requests("openai-python").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_openais_node_client_are_answered_or_refused() {
+async fn mutated_requests_of_openais_node_client_are_answered_or_refused() {
     send_changed_requests("openai-node").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_anthropics_client_are_answered_or_refused() {
+async fn mutated_requests_of_anthropics_client_are_answered_or_refused() {
     send_changed_requests("anthropic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_litellm_are_answered_or_refused() {
+async fn mutated_requests_of_litellm_are_answered_or_refused() {
     send_changed_requests("litellm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_langchain_are_answered_or_refused() {
+async fn mutated_requests_of_langchain_are_answered_or_refused() {
     send_changed_requests("langchain").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_llm_are_answered_or_refused() {
+async fn mutated_requests_of_llm_are_answered_or_refused() {
     send_changed_requests("llm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_the_ai_sdk_are_answered_or_refused() {
+async fn mutated_requests_of_the_ai_sdk_are_answered_or_refused() {
     send_changed_requests("ai-sdk").await;
 }

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_booleans() {
+    fn comparisons_return_zero_or_one() {
         let compared = |operation| Function::Variable.with(operation, Function::Constant(1.5));
         let values = |function: &Function, arguments: &[f64]| {
             arguments.iter().map(|&x| function.apply(x)).collect::<Vec<f64>>()

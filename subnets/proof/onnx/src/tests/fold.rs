@@ -192,7 +192,7 @@ fn integers_beyond_their_type_are_refused() {
 
 /// Exporters write an If where a shape decides, such as whether an axis of one element is removed.
 #[test]
-fn branches_of_constant_conditions_are_chosen() {
+fn branches_of_constant_conditions_are_selected() {
     let branch = |name: &str, node: Vec<NodeProto>, output: &str| {
         let (output, initializer) = (vec![value(output, &[])], vec![scalar("s", 2.0)]);
         let graph = GraphProto { node, output, initializer, ..GraphProto::default() };

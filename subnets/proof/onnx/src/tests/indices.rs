@@ -6,7 +6,7 @@ use super::reductions::spread;
 use super::*;
 
 #[test]
-fn constant_indices_choose_and_replace_elements() {
+fn constant_indices_gather_and_replace_elements() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,
@@ -75,7 +75,7 @@ fn constant_indices_choose_and_replace_elements() {
 /// Indices that are inputs, and which also stand for numbers.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn computed_indices_choose_and_replace_elements() {
+fn computed_indices_gather_and_replace_elements() {
     for (dims, row, nodes, weights, expected) in [
         (
             &[1, 3][..],

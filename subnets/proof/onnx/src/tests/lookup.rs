@@ -211,7 +211,7 @@ pub(super) fn quantised_outputs(
 /// The sample has small numbers only: larger ones must neither saturate nor be rounded before they
 /// choose a row.
 #[test]
-fn integers_that_are_computed_choose_their_row() {
+fn computed_integers_select_their_row() {
     let parts = |operator: &str| {
         let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
         split.output.push("b".to_owned());

@@ -204,7 +204,7 @@ fn computed_integers_are_compared_exactly() {
 /// Converters write trees as layers, too: conditions plus constants are the rows of leaves, or sums
 /// of conditions name the leaf whose path holds.
 #[test]
-fn trees_of_layers_choose_the_rows_of_their_leaves() {
+fn trees_of_layers_select_the_rows_of_their_leaves() {
     let by_index = vec![
         node("Greater", &["limits", "x"], "is_below", &[]),
         node("Not", &["is_below"], "condition", &[]),

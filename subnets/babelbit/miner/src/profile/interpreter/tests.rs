@@ -239,7 +239,7 @@ fn slow_voice_leaves_no_words_out() {
 }
 
 #[test]
-fn end_of_a_reply_is_fast_unless_the_reply_was() {
+fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
     // Speed of 6 further words in percent of the normal rate, at the end and before it.
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
         let mut session = interpreter(&[]).0.open_session(1, None);

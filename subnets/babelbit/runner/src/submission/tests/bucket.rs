@@ -29,7 +29,7 @@ fn check(results: &Results, server: &S3Server, miners: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submissions_name_the_object_of_their_file() {
+async fn submissions_contain_the_object_key_of_their_file() {
     let results = Results::new(2).await;
     let bucket = S3Server::start().await;
     let (server, url) = accepting_server().await;

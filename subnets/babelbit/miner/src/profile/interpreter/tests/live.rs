@@ -160,7 +160,7 @@ fn endless_repetition_does_not_make_a_reply_much_longer_than_its_source() {
 /// Columns: number of words spoken · backlog in seconds · maximum speed · speed of 6 further words
 /// in percent of the normal rate, after a reply of 5 s
 #[test]
-fn speed_is_high_unless_the_voice_allows_none() {
+fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
     for (spoken_words, ahead, fastest, expected) in [
         (8, 0.0, 1.4, 125),
         (8, FULL_SPEED_BACKLOG_S / 3.0, 1.4, 130),
