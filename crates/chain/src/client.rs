@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::nonce::Nonces;
-use crate::rpc::{Pace, Rpc, part};
+use crate::rpc::{BlockTiming, Rpc, part};
 use crate::runtime::Runtime;
 use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network, TransportError};
 
@@ -111,7 +111,7 @@ impl Client {
     }
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
+        let rpc = Rpc::new(network, BlockTiming::new(part(CONNECTING, 2)));
         // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
@@ -128,7 +128,7 @@ impl Client {
         });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
-        inner.rpc.pace.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
+        inner.rpc.timing.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
         inner.heads.send_replace(Some(head));
         let watcher = tokio::spawn(heads::follow(Arc::downgrade(&inner))).abort_handle();
         Ok(Self { inner, _watcher: Arc::new(StopOnDrop(watcher)) })

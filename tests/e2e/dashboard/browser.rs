@@ -10,7 +10,7 @@ use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 use taonet_proof_core::scoring::{Event, Fault, Outcome};
-use taonet_proof_validator::Book;
+use taonet_proof_validator::ScoreStore;
 
 use super::explorer::Explored;
 use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
@@ -32,13 +32,14 @@ pub(super) fn report(script: &mut Command) -> Value {
 /// Writes the scores of a validator of proofs with 12 miners.
 fn record_proofs(state: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let book = runtime.block_on(Book::open(state)).unwrap();
+    let score_store = runtime.block_on(ScoreStore::open(state)).unwrap();
     for number in 0..60_u8 {
         let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
         let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
         let (miner, kind) =
             (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
-        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
+        score_store
+            .record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
             .unwrap();
     }
 }

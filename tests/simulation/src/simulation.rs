@@ -14,7 +14,7 @@ use crate::boundary::split_mix;
 use crate::chain::{BLOCK_TIME, SimulatedChain};
 use crate::endpoint::{Node, futures_now};
 use crate::network::{Link, TICK};
-use crate::nineteen::books::Books;
+use crate::nineteen::market_records::MarketRecords;
 use crate::process::Process;
 use crate::schedule::{self, EPOCH_TIME, Fault, FaultKind, Targets};
 use crate::service_fault::ServiceFaults;
@@ -93,7 +93,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) seed: u64,
     pub(crate) root: &'a Path,
     pub(crate) node: &'a Node,
-    pub(crate) books: &'a Books,
+    pub(crate) market_records: &'a MarketRecords,
     links: &'a [Link],
     services: &'a BTreeMap<usize, ServiceFaults>,
     random: &'a AtomicU64,
@@ -126,7 +126,7 @@ pub(crate) struct Simulation {
     pub(crate) chain: SimulatedChain,
     pub(crate) processes: Vec<Process>,
     /// Purchases and results of periods of Nineteen; empty for Babelbit.
-    pub(crate) books: Books,
+    pub(crate) market_records: MarketRecords,
     pub(crate) now: Duration,
     pub(crate) root: PathBuf,
     /// Processes and databases that were replaced by backups.
@@ -154,7 +154,7 @@ impl Simulation {
         let links = routes.map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
         let chain = SimulatedChain::new(&subnet.neurons(&links), commit_reveal);
-        let (node, books) = (Node::new(chain.clone()), Books::default());
+        let (node, market_records) = (Node::new(chain.clone()), MarketRecords::default());
         let services = subnet.targets().services.iter();
         let services: BTreeMap<_, _> =
             services.map(|index| (*index, ServiceFaults::default())).collect();
@@ -162,7 +162,7 @@ impl Simulation {
             seed,
             root,
             node: &node,
-            books: &books,
+            market_records: &market_records,
             links: &links,
             services: &services,
             random: &random,
@@ -176,7 +176,7 @@ impl Simulation {
             seed,
             chain,
             processes,
-            books,
+            market_records,
             now: Duration::ZERO,
             root: root.to_owned(),
             restored: BTreeSet::new(),
@@ -347,7 +347,7 @@ impl Simulation {
             record::fail(&format!("cannot restore a backup: {error}"));
         }
         if index >= self.processes.len() {
-            self.books.rewind(times.get(number).copied().unwrap_or_default(), self.now);
+            self.market_records.rewind(times.get(number).copied().unwrap_or_default(), self.now);
         }
         self.restored.insert(index);
         self.reset_links(index);

@@ -86,7 +86,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
-        let answers: Vec<Answer> =
+        let answers: Vec<RawDelegate> =
             self.api_at("delegates", "DelegateInfoRuntimeApi", "get_delegates", &[], at).await?;
         Ok(answers.into_iter().map(Delegate::from).collect())
     }
@@ -245,7 +245,7 @@ struct AccountInfo {
 /// A delegate as returned by the runtime API.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Answer {
+struct RawDelegate {
     delegate_ss58: Hotkey,
     take: u16,
     nominators: Vec<(AccountId, Vec<(NetUid, Alpha)>)>,
@@ -254,8 +254,8 @@ struct Answer {
     validator_permits: Vec<NetUid>,
 }
 
-impl From<Answer> for Delegate {
-    fn from(answer: Answer) -> Self {
+impl From<RawDelegate> for Delegate {
+    fn from(answer: RawDelegate) -> Self {
         let mut stake = BTreeMap::new();
         for (netuid, alpha) in answer.nominators.iter().flat_map(|(_, stakes)| stakes) {
             let sum: &mut u64 = stake.entry(*netuid).or_default();

@@ -20,7 +20,7 @@ const LOOKUP_BLOCKS: u32 = 64;
 #[async_trait]
 impl Chain for Client {
     fn block_time(&self) -> Duration {
-        self.inner.rpc.pace.block_time()
+        self.inner.rpc.timing.block_time()
     }
 
     async fn head(&self) -> Result<Block, ChainError> {
@@ -118,14 +118,15 @@ impl Chain for Client {
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        let pace = &self.inner.rpc.pace;
+        let timing = &self.inner.rpc.timing;
         let next = self.inner.rpc.request_within(
             "system_accountNextIndex",
             json!([account.to_string()]),
-            pace.unit(),
+            timing.unit(),
         );
         // One block time to wait for the lease, one for the node.
-        Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.skip_duration(), next)).await
+        Box::pin(self.inner.nonces.lease(account, timing.unit(), timing.skip_duration(), next))
+            .await
     }
 
     async fn sign(
@@ -175,9 +176,9 @@ impl Chain for Client {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        let pace = &self.inner.rpc.pace;
+        let timing = &self.inner.rpc.timing;
         let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
-        let total = pace.total().saturating_mul(parts);
+        let total = timing.total().saturating_mul(parts);
         self.inner.rpc.within("lookup", total, self.inner.lookup(hash, from, to)).await
     }
 }

@@ -104,7 +104,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
-        let stored: Option<IdentityAnswer> =
+        let stored: Option<RawIdentity> =
             self.value_at("identity", SUBTENSOR, "IdentitiesV2", &[key(coldkey)], at).await?;
         Ok(stored.map(Identity::from))
     }
@@ -242,7 +242,7 @@ fn parse_json<T: DeserializeOwned>(
 /// An identity as stored by the chain.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct IdentityAnswer {
+struct RawIdentity {
     name: Vec<u8>,
     url: Vec<u8>,
     github_repo: Vec<u8>,
@@ -252,8 +252,8 @@ struct IdentityAnswer {
     additional: Vec<u8>,
 }
 
-impl From<IdentityAnswer> for Identity {
-    fn from(answer: IdentityAnswer) -> Self {
+impl From<RawIdentity> for Identity {
+    fn from(answer: RawIdentity) -> Self {
         Self {
             name: text(Some(answer.name)),
             url: text(Some(answer.url)),

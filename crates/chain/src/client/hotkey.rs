@@ -37,7 +37,7 @@ impl Client {
                 Ok(block_millis.map(Duration::from_millis))
             }
             Ok(Schedule { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
-                Ok(Some(self.inner.rpc.pace.block_time()))
+                Ok(Some(self.inner.rpc.timing.block_time()))
             }
             Err(error) => Err(error),
         }

@@ -20,7 +20,7 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let times = Times::new(&self.rpc.pace, follow);
+        let times = Times::new(&self.rpc.timing, follow);
         tracking::follow(self, extrinsic, follow, lease, times).await
     }
 

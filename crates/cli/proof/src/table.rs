@@ -10,7 +10,7 @@ use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
 use taonet_proof_core::metadata::{TensorDescription, TensorPart};
 use taonet_proof_core::quantise::QuantisationReport;
 use taonet_proof_core::scoring::Tally;
-use taonet_proof_validator::Book;
+use taonet_proof_validator::ScoreStore;
 
 use super::validator::tally_document;
 
@@ -188,8 +188,8 @@ pub(crate) fn transcript(transcript: &Transcript) -> String {
 }
 
 /// Prints the request outcomes of each miner.
-pub(crate) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
-    let tallies = book.read(|board| board.tallies().clone());
+pub(crate) fn show_tallies(score_store: &ScoreStore, context: &Context) -> anyhow::Result<()> {
+    let tallies = score_store.read(|board| board.tallies().clone());
     if context.json {
         let miners: Vec<_> =
             tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();

@@ -243,8 +243,8 @@ fn a_stopped_recogniser_gives_no_outcome() {
 struct FailingBackend;
 
 impl Backend for FailingBackend {
-    fn start(&self, _: Audio, answer: Answer) {
-        drop(answer);
+    fn start(&self, _: Audio, callback: TranscriptionCallback) {
+        drop(callback);
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use super::books::{Books, Outcome, Receipt};
+use super::market_records::{MarketRecords, Outcome, Receipt};
 use super::miners::MAX_ANSWER_TOKENS;
 use super::{GATEWAYS, INPUT_PRICE, OUTPUT_PRICE, TASK};
 
@@ -45,7 +45,7 @@ impl BuyerKey {
 }
 
 /// Buys answers at regular times, at any of the gateways.
-pub(super) async fn buyers(urls: [Url; 2], books: Books) -> anyhow::Result<()> {
+pub(super) async fn buyers(urls: [Url; 2], market_records: MarketRecords) -> anyhow::Result<()> {
     let http = reqwest::Client::builder().connect_timeout(CONNECTING).no_proxy().build()?;
     let mut running = JoinSet::new();
     loop {
@@ -55,15 +55,15 @@ pub(super) async fn buyers(urls: [Url; 2], books: Books) -> anyhow::Result<()> {
         let key = if rand::random_range(0..6) > 0 { rich } else { poor };
         let [query_a, query_b] = GATEWAYS;
         let (url, gateway) = if rand::random() { (first, query_a) } else { (second, query_b) };
-        let number = books.begin(gateway);
+        let number = market_records.begin(gateway);
         let body = json!({
             "model": TASK,
             "messages": [{"role": "user", "content": format!("Purchase {number:>5}.")}],
             "max_tokens": rand::random_range(1..=MAX_ANSWER_TOKENS),
         });
         let purchase = buy(http.clone(), url.join("/v1/chat/completions")?, key, body);
-        let books = books.clone();
-        running.spawn(async move { books.end(number, purchase.await) });
+        let market_records = market_records.clone();
+        running.spawn(async move { market_records.end(number, purchase.await) });
     }
 }
 

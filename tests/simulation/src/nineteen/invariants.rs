@@ -7,7 +7,7 @@ use taonet_nineteen_control::market_report;
 use taonet_nineteen_store::{Charge, PeriodId, Store};
 use taonet_primitives::Hotkey;
 
-use super::books::{Outcome, Purchase, Span};
+use super::market_records::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
 use super::{CONTROL, GATEWAYS, MINERS, PERIOD, behaviours, config, database, miner_key};
 use crate::invariants::{check_weight_ledger, epoch_at, fail_all};
@@ -37,7 +37,7 @@ pub(crate) async fn check(
     faults: &[Fault],
     quiet_from: Duration,
 ) -> anyhow::Result<()> {
-    let purchases = simulation.books.purchases();
+    let purchases = simulation.market_records.purchases();
     let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(simulation.now);
     fail_all(missing_sales(&purchases, recovered));
     if let Some(control) = simulation.processes.get(CONTROL) {
@@ -46,7 +46,7 @@ pub(crate) async fn check(
     let store = Store::open_shared(&database(&simulation.root)).await?;
     check_periods(simulation, &store).await?;
     check_miners(simulation, &store).await?;
-    let doubts = doubts(faults, &simulation.books.rewinds(), &ends(simulation));
+    let doubts = doubts(faults, &simulation.market_records.rewinds(), &ends(simulation));
     check_credits(&store, &purchases, &doubts).await
 }
 
@@ -70,7 +70,7 @@ fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) 
 
 /// Each period was closed once, the next one is open, and all miners have offers in it.
 async fn check_periods(simulation: &Simulation, store: &Store) -> anyhow::Result<()> {
-    fail_all(simulation.books.observe(&store.history_since(0).await?));
+    fail_all(simulation.market_records.observe(&store.history_since(0).await?));
     let Some(newest) = store.newest_period().await? else {
         fail("there was no period");
         return Ok(());
@@ -285,7 +285,7 @@ fn wrong_charges(purchases: &[Purchase], charges: &[Charge], doubts: &[Doubt]) -
 mod tests {
     use taonet_nineteen_store::{KeyTerms, Usage};
 
-    use super::super::books::Receipt;
+    use super::super::market_records::Receipt;
     use super::super::{QUERY_A, QUERY_B};
     use super::*;
     use crate::disk::DiskFault;

@@ -21,7 +21,7 @@ use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
 use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{
-    Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
+    Examiner, ExaminerSettings, ProofMiner, ProofSubnet, ScoreStore, Wire, miner_directory,
 };
 use taonet_service::{Shutdown, system_clock};
 use taonet_validator::{Validator, ValidatorSettings};
@@ -114,8 +114,9 @@ impl Market {
     ) -> anyhow::Result<DemoReport> {
         let start = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let book = Arc::new(Book::open(&state_directory.join("scores")).await?);
-        let mut epoch_loop = self.epoch_loop(&book, &chain, state_directory, shutdown).await?;
+        let score_store = Arc::new(ScoreStore::open(&state_directory.join("scores")).await?);
+        let mut epoch_loop =
+            self.epoch_loop(&score_store, &chain, state_directory, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
@@ -134,7 +135,7 @@ impl Market {
         let examiner = Arc::new(Examiner::load(
             &self.catalogue,
             client,
-            Arc::clone(&book),
+            Arc::clone(&score_store),
             settings,
             system_clock(),
         )?);
@@ -163,7 +164,7 @@ impl Market {
                 .say(&format!("epoch {epoch} of {epochs}: requesting proofs from {miner_count}"));
             let (proofs, ()) = tokio::try_join!(
                 self.serve_user(&user, epoch - 1, &bundles),
-                self.wait(&book, epoch as u64)
+                self.wait(&score_store, epoch as u64)
             )?;
             user_proofs.extend(proofs);
             if epoch == epochs {
@@ -177,7 +178,7 @@ impl Market {
         let weights = last.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
-        let ranking = self.rank_miners(&miners, &book, &weights, &on_chain, &bundles);
+        let ranking = self.rank_miners(&miners, &score_store, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
         Ok(DemoReport::new(circuits, ranking, user_proofs, answer, start.elapsed()))
     }
@@ -185,7 +186,7 @@ impl Market {
     /// Opens the epoch loop of the validator.
     async fn epoch_loop(
         &self,
-        book: &Arc<Book>,
+        score_store: &Arc<ScoreStore>,
         chain: &DemoChain,
         state_directory: &Path,
         shutdown: &Shutdown,
@@ -197,7 +198,7 @@ impl Market {
             burn_uid: Uid(0),
             max_skipped_epochs: 12,
         };
-        let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
+        let subnet = ProofSubnet::new(Arc::clone(score_store), profile(), system_clock());
         let (key, client) = (Keypair::clone(&self.validator), chain.client());
         let state = validator::STATE_FILE;
         Ok(Validator::open(subnet, key, client, state_directory, state, settings, shutdown).await?)
@@ -207,13 +208,13 @@ impl Market {
     fn rank_miners(
         &self,
         miners: &[MinerEntry],
-        book: &Book,
+        score_store: &ScoreStore,
         weights: &Weights,
         on_chain: &BTreeMap<Uid, MinerOnChain>,
         bundles: &Path,
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
-        let tallies = book.read(|board| board.tallies().clone());
+        let tallies = score_store.read(|board| board.tallies().clone());
         let ranking = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             RankedMiner {
@@ -221,7 +222,7 @@ impl Market {
                 uid,
                 hotkey,
                 tally: tallies.get(&hotkey).cloned().unwrap_or_default(),
-                score: book.read(|board| board.score(&profile, &hotkey, now)),
+                score: score_store.read(|board| board.score(&profile, &hotkey, now)),
                 weight: weights.of(uid),
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
@@ -304,12 +305,12 @@ impl Market {
 
     /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit
     /// has a price.
-    async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
+    async fn wait(&self, score_store: &ScoreStore, epoch: u64) -> anyhow::Result<()> {
         let start = Instant::now();
         let kinds: Vec<String> =
             self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
         loop {
-            let is_enough = book.read(|board| {
+            let is_enough = score_store.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
                 let all = self.names.keys().all(|hotkey| {

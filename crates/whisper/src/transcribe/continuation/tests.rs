@@ -202,8 +202,8 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
             recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // The end of text that the decoder did not want to pass says nothing about later audio.
-        let is_heard = until >= 3.5 - 1e-9;
-        assert_eq!(is_heard, !is_past_end, "{until}");
+        let is_covered = until >= 3.5 - 1e-9;
+        assert_eq!(is_covered, !is_past_end, "{until}");
     }
 }
 
@@ -211,13 +211,13 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
 fn early_end_of_text_leaves_the_remaining_audio_undecoded() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
-    for (latest, is_heard) in
+    for (latest, is_covered) in
         [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)]
     {
         let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
         let (words, until, _) = recording.complete_words(decoded, &prefix);
         assert_eq!(texts(&words), [" aa"]);
-        assert_eq!(until >= 3.5 - 1e-9, is_heard, "{latest}: {until}");
+        assert_eq!(until >= 3.5 - 1e-9, is_covered, "{latest}: {until}");
     }
 }
 

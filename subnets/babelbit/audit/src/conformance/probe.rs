@@ -233,7 +233,7 @@ impl<'a> Probe<'a> {
 
     /// Sends every frame, then drains the reply with empty requests.
     async fn play(&mut self, session: &str, source: &Source) {
-        let mut heard = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
+        let mut received = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
         let (mut last_sent, mut reported) = (Instant::now(), Instant::now());
         for (number, frame) in (1..).zip(&source.frames_b64) {
@@ -241,9 +241,10 @@ impl<'a> Probe<'a> {
             last_sent = Instant::now();
             self.progress(&mut reported, &label);
             let limit = deadline(Phase::for_predict(true, number == frames), self.settings);
-            match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
+            match self.predict(session, frame, number == frames, limit, &label, &mut received).await
+            {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &heard),
+                Some(true) => return self.ended(&label, &received),
                 None => return,
             }
         }
@@ -254,9 +255,9 @@ impl<'a> Probe<'a> {
             let label = format!("empty request {request}");
             self.progress(&mut reported, &label);
             let limit = over.saturating_duration_since(Instant::now());
-            match self.predict(session, "", true, limit, &label, &mut heard).await {
+            match self.predict(session, "", true, limit, &label, &mut received).await {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &heard),
+                Some(true) => return self.ended(&label, &received),
                 None => return,
             }
         }
@@ -276,13 +277,16 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn ended(&mut self, label: &str, heard: &ReceivedAudio) {
+    fn ended(&mut self, label: &str, received: &ReceivedAudio) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
-        let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
-        let sound =
-            format!("{} in {}", counted(heard.bytes, "byte"), counted(heard.pieces, "answer"));
-        self.findings.judge(Rule::WholeSamples, heard.bytes.is_multiple_of(unit), sound);
-        let seconds = heard.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
+        let unit = SAMPLE_BYTES as u64 * u64::from(received.channels);
+        let sound = format!(
+            "{} in {}",
+            counted(received.bytes, "byte"),
+            counted(received.pieces, "answer")
+        );
+        self.findings.judge(Rule::WholeSamples, received.bytes.is_multiple_of(unit), sound);
+        let seconds = received.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
@@ -295,7 +299,7 @@ impl<'a> Probe<'a> {
         in_eos: bool,
         limit: Duration,
         label: &str,
-        heard: &mut ReceivedAudio,
+        received: &mut ReceivedAudio,
     ) -> Option<bool> {
         let body = spaced(&[
             ("kind", json!("predict")),
@@ -333,7 +337,7 @@ impl<'a> Probe<'a> {
             is_same,
             format!("{label}: {}", of(&answer, &["session_id"])),
         );
-        self.sound(&answer, label, heard)?;
+        self.sound(&answer, label, received)?;
         match answer.get("out_eos") {
             None => Some(false),
             Some(Value::Bool(ended)) => Some(*ended),
@@ -350,7 +354,7 @@ impl<'a> Probe<'a> {
         &mut self,
         answer: &Map<String, Value>,
         label: &str,
-        heard: &mut ReceivedAudio,
+        received: &mut ReceivedAudio,
     ) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
@@ -370,13 +374,13 @@ impl<'a> Probe<'a> {
             is_counted,
             format!("{label}: {}, {} of audio", of(answer, &["n_bytes"]), counted(bytes, "byte")),
         );
-        heard.bytes += bytes as u64;
-        heard.pieces += usize::from(bytes > 0);
-        let limit = self.settings.max_reply_bytes(heard.channels) as u64;
-        if heard.bytes > limit {
+        received.bytes += bytes as u64;
+        received.pieces += usize::from(bytes > 0);
+        let limit = self.settings.max_reply_bytes(received.channels) as u64;
+        if received.bytes > limit {
             self.findings.fail(
                 Rule::ReplyLength,
-                format!("{} by {label}, at most {limit}", counted(heard.bytes, "byte")),
+                format!("{} by {label}, at most {limit}", counted(received.bytes, "byte")),
             );
             return None;
         }

@@ -27,14 +27,14 @@ const CLOSING_MARKS: [char; 5] = ['"', '”', '\'', '’', ')'];
 
 /// A recognised word of unfinished speech.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct HeardWord {
+pub(super) struct RecognisedWord {
     /// The word in lowercase, without punctuation.
     pub(super) word: Word,
     /// Whether the recogniser ends a clause after the word.
     ends_clause: bool,
 }
 
-impl HeardWord {
+impl RecognisedWord {
     /// Creates a word from one with the recogniser's punctuation.
     pub(super) fn new(mut word: Word) -> Self {
         let text = plain(&word.text);
@@ -105,19 +105,19 @@ const TOO_LONG: f64 = 5.0;
 /// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
 /// reply `is_idle`: if it plays no speech.
 pub(super) fn complete(
-    words: &[HeardWord],
+    words: &[RecognisedWord],
     until: f64,
     fewest: usize,
     is_idle: bool,
 ) -> Option<usize> {
     let (first, last) = (&words.first()?.word, &words.last()?.word);
-    let starts = words.iter().skip(1).map(|heard| heard.word.start).chain([until]);
+    let starts = words.iter().skip(1).map(|recognised| recognised.word.start).chain([until]);
     let mut boundaries = (1..).zip(words.iter().zip(starts));
-    let end = boundaries.find(|(count, (heard, next))| {
+    let end = boundaries.find(|(count, (recognised, next))| {
         // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
         // before another word.
-        let is_clause = heard.ends_clause && *count < words.len();
-        *count >= fewest && (is_clause || next - heard.word.end >= PAUSE)
+        let is_clause = recognised.ends_clause && *count < words.len();
+        *count >= fewest && (is_clause || next - recognised.word.end >= PAUSE)
     });
     if let Some((count, _)) = end {
         return Some(count);
@@ -128,7 +128,7 @@ pub(super) fn complete(
     }
     let shifted: Vec<Word> = words
         .iter()
-        .map(|HeardWord { word, .. }| Word {
+        .map(|RecognisedWord { word, .. }| Word {
             start: word.start - first.start,
             end: word.end - first.start,
             ..word.clone()
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
 
     /// Words of 0.35 s and pauses of 0.05 s, from 7 s on.
-    fn timed(text: &str) -> Vec<HeardWord> {
+    fn timed(text: &str) -> Vec<RecognisedWord> {
         let word = |(n, text)| {
             let start = 7.0 + f64::from(n) * 0.4;
-            HeardWord::new(Word { text, start, end: start + 0.35 })
+            RecognisedWord::new(Word { text, start, end: start + 0.35 })
         };
         (0..).zip(words(text)).map(word).collect()
     }

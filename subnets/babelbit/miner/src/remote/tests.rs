@@ -79,9 +79,9 @@ fn play(interpreter: &Interpreter) -> Played {
     let text = if reply.is_empty() {
         String::new()
     } else {
-        let heard = recognizer()
+        let transcription = recognizer()
             .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)));
-        heard.unwrap().transcript.text
+        transcription.unwrap().transcript.text
     };
     Played { text, overshoot: completion - source.duration().get(), slowest, last }
 }

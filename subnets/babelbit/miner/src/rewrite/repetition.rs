@@ -174,8 +174,8 @@ mod tests {
             ("he had had enough", "he had had enough"),
             ("", ""),
         ];
-        for (heard, said) in table {
-            assert_eq!(drop_repeated(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(drop_repeated(&words(phrase)).join(" "), expected);
         }
     }
 
@@ -191,11 +191,11 @@ mod tests {
             ("", "five one", "five one"),
             ("so i think", "", ""),
         ];
-        for (before, heard, said) in table {
+        for (before, phrase, expected) in table {
             assert_eq!(
-                drop_repeated_across(&words(before), &words(heard)).join(" "),
-                said,
-                "{before} | {heard}"
+                drop_repeated_across(&words(before), &words(phrase)).join(" "),
+                expected,
+                "{before} | {phrase}"
             );
         }
     }
@@ -208,8 +208,8 @@ mod tests {
             ("if i could i would go", "if i could i would go"),
             ("what i can i will", "what i can i will"),
         ];
-        for (heard, said) in table {
-            assert_eq!(drop_false_starts(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(drop_false_starts(&words(phrase)).join(" "), expected);
         }
     }
 
@@ -222,8 +222,8 @@ mod tests {
             ("no wait for me", "no wait for me"),
             ("it is late if you know what i mean", "it is late if you know what i mean"),
         ];
-        for (heard, said) in table {
-            assert_eq!(carry_out_corrections(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(carry_out_corrections(&words(phrase)).join(" "), expected);
         }
     }
 }

@@ -24,8 +24,8 @@ fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
 
 #[track_caller]
 fn check(table: &[(&str, &str)]) {
-    for (heard, said) in table {
-        assert_eq!(rewrite(heard), *said, "heard: {heard}");
+    for (phrase, expected) in table {
+        assert_eq!(rewrite(phrase), *expected, "heard: {phrase}");
     }
 }
 
@@ -176,8 +176,8 @@ fn words_lose_case_and_punctuation() {
         ("a.5", "a5"),
         ("3.B", "3b"),
     ];
-    for (heard, word) in table {
-        assert_eq!(plain(heard), word);
+    for (phrase, word) in table {
+        assert_eq!(plain(phrase), word);
     }
 }
 

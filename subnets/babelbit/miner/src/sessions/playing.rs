@@ -28,10 +28,10 @@ enum Stage {
 }
 
 /// Response to a frame, with values for the metrics.
-pub(crate) struct Answer {
+pub(crate) struct FrameResponse {
     pub(crate) response: PredictResponse,
-    pub(crate) heard: usize,
-    pub(crate) spoken: usize,
+    pub(crate) received_samples: usize,
+    pub(crate) spoken_samples: usize,
 }
 
 impl Playing {
@@ -60,12 +60,16 @@ impl Playing {
     /// # Errors
     /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile
     /// fails.
-    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<Answer, Refusal> {
+    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<FrameResponse, Refusal> {
         if let Some(index) = request.frame_index {
             if let Some((last, response)) = &self.last
                 && *last == index
             {
-                return Ok(Answer { response: response.clone(), heard: 0, spoken: 0 });
+                return Ok(FrameResponse {
+                    response: response.clone(),
+                    received_samples: 0,
+                    spoken_samples: 0,
+                });
             }
             if index != self.requests {
                 return Err(Refusal::OutOfOrder { expected: self.requests, got: index });
@@ -85,7 +89,11 @@ impl Playing {
         // A retry may have an index that the first request lacked.
         self.last = Some((self.requests, response.clone()));
         self.requests += 1;
-        Ok(Answer { response, heard: frame.len(), spoken: reply.samples.len() })
+        Ok(FrameResponse {
+            response,
+            received_samples: frame.len(),
+            spoken_samples: reply.samples.len(),
+        })
     }
 
     fn hear(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {

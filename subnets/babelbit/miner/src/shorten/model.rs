@@ -174,10 +174,12 @@ fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
     if has_system {
         messages.extend(instructions.take().map(|text| Message::new("system", text)));
     }
-    for (said, shorter) in EXAMPLES {
-        let said =
-            instructions.take().map_or_else(|| said.to_owned(), |text| format!("{text}\n\n{said}"));
-        messages.extend([Message::new("user", said), Message::new("assistant", shorter)]);
+    for (long_phrase, short_phrase) in EXAMPLES {
+        let long_phrase = instructions
+            .take()
+            .map_or_else(|| long_phrase.to_owned(), |text| format!("{text}\n\n{long_phrase}"));
+        messages
+            .extend([Message::new("user", long_phrase), Message::new("assistant", short_phrase)]);
     }
     messages.push(Message::new("user", phrase));
     messages

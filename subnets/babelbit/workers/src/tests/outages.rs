@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::channel;
 
-use taonet_babelbit_scorer::{Answer, Backend as _};
+use taonet_babelbit_scorer::{Backend as _, TranscriptionCallback};
 use taonet_database::{Database, migrations, statement};
 use taonet_objects::client_options;
 use taonet_objects::testing::S3Server;
@@ -65,7 +65,7 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
         Workers::start(services, identity(), Arc::new(|| Err("no fallback in this test".into())))
             .unwrap();
     let ((panics, panicked), (outcome, outcomes)) = (channel(), channel());
-    let panic = Answer::new(move |_| {
+    let panic = TranscriptionCallback::new(move |_| {
         panics.send(()).unwrap();
         panic!("a fault injected by the test");
     });
@@ -74,7 +74,7 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
         let outcome = outcome.clone();
         workers.start(
             Audio::from(recording(index)),
-            Answer::new(move |transcription| outcome.send(transcription).unwrap()),
+            TranscriptionCallback::new(move |transcription| outcome.send(transcription).unwrap()),
         );
     }
     for _ in 1..6 {
@@ -237,7 +237,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     // Gives the runner time to store the audio again before the last attempt.
-    services.pace.retry_after = Duration::from_secs(1);
+    services.timing.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates
         .iter()

@@ -10,7 +10,7 @@ use crate::DeliveryError;
 async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
     let patience = Duration::from_millis(300);
-    let (examiner, book) =
+    let (examiner, score_store) =
         market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(10))).await.0;
     let (silent, quick) =
@@ -32,7 +32,7 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     // On a busy machine, the answer of the honest miner may be overdue, too.
     assert_eq!(overdue[..2], [*slow.hotkey(), *silent.hotkey()]);
     // The slow miner's proof arrives after the user's request has completed, and still counts.
-    while book
+    while score_store
         .read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0))
     {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -58,7 +58,7 @@ async fn circuit_for_users_only_is_not_benchmarked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let market = Market::sliced();
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let (model, _) = market.catalogue.models().next().unwrap();
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
     let mut miners = Vec::new();
@@ -104,7 +104,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     assert!(
         matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve)
     );
-    assert_eq!(book.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
+    assert_eq!(score_store.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
