@@ -70,7 +70,7 @@ fn french_speech_is_translated_into_english() {
 #[test]
 fn tasks_and_languages_that_a_model_lacks_are_refused() {
     let file = repository("vectors/speech/utt00.wav");
-    for (arguments, says) in [
+    for (arguments, expected_text) in [
         (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
         (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
         (
@@ -83,7 +83,7 @@ fn tasks_and_languages_that_a_model_lacks_are_refused() {
             &tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(),
             2,
         );
-        assert!(error.contains(says), "{arguments:?}: {error}");
+        assert!(error.contains(expected_text), "{arguments:?}: {error}");
     }
 }
 

@@ -129,6 +129,9 @@ fn visitors_voices_become_text_in_their_language() {
     let notes = captions(&report, "try-heard-note");
     assert!(notes.iter().any(|note| note.starts_with("French")), "{notes:?}");
     // The interpretation is in English, as clear as base translates the synthesised sample.
-    let said = report["said"].as_str().unwrap().to_lowercase();
-    assert!(said.split_whitespace().any(|word| ["i", "the", "a", "my"].contains(&word)), "{said}");
+    let transcript = report["said"].as_str().unwrap().to_lowercase();
+    assert!(
+        transcript.split_whitespace().any(|word| ["i", "the", "a", "my"].contains(&word)),
+        "{transcript}"
+    );
 }

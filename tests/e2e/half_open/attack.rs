@@ -58,7 +58,7 @@ pub(crate) struct Waits {
     pub(crate) path: &'static str,
     pub(crate) headers: Headers,
     /// A complete body, and the expected status of the response.
-    pub(crate) whole: (&'static str, u16),
+    pub(crate) complete_body: (&'static str, u16),
 }
 
 /// A daemon's address and test requests.
@@ -131,7 +131,7 @@ impl Served {
         );
         let mut complete = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
-            let (body, status) = waits.whole;
+            let (body, status) = waits.complete_body;
             complete.push((status, self.post(waits, body.as_bytes(), body.len())));
             half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }

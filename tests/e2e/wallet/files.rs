@@ -244,7 +244,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         bytes
     };
     let damaged = "wrong password, or the keyfile is damaged";
-    for (case, content, code, says) in [
+    for (case, content, code, expected_text) in [
         ("empty", Vec::new(), 1, "keyfile is not JSON"),
         ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
         (
@@ -278,7 +278,10 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         let output = wallets
             .run(&["sign", "--use-hotkey", "--message", "x"], &[("--password-file", &password)]);
         let error = refusal(&output, code);
-        assert!(error.contains(says) && error.contains("hotkeys/default"), "{case}: {error}");
+        assert!(
+            error.contains(expected_text) && error.contains("hotkeys/default"),
+            "{case}: {error}"
+        );
         assert!(!error.contains("smoke") && !error.contains("fac795"), "{case}: {error}");
         // They do not affect the listing of others.
         assert_eq!(

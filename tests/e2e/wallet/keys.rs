@@ -42,8 +42,8 @@ fn wallet_is_created_with_mnemonics_in_files() {
     for (file, key) in [(&cold, "coldkey"), (&hot, "hotkey")] {
         assert_eq!((words(file), mode(file)), (24, 0o600));
         let phrase = fs::read_to_string(file).unwrap();
-        let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
-        assert!(!said.contains(phrase.trim()));
+        let output_text = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+        assert!(!output_text.contains(phrase.trim()));
         let other = Wallets::new();
         let again = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
         assert_eq!(again["hotkey"]["address"], made[key]["address"]);
@@ -222,7 +222,7 @@ fn world_readable_secret_file_gives_a_warning() {
 fn invalid_secrets_are_refused_without_repeating_them() {
     let wallets = Wallets::new();
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
-    for (option, secret, says) in [
+    for (option, secret, expected_text) in [
         ("--mnemonic-file", PHRASE.replace("winner", "winter"), "checksum"),
         ("--mnemonic-file", PHRASE.replace("winner", "zzzzzz"), "word 2"),
         ("--mnemonic-file", PHRASE.replace(" yellow", ""), "11 words"),
@@ -235,7 +235,7 @@ fn invalid_secrets_are_refused_without_repeating_them() {
     ] {
         let file = wallets.file("secret", &secret);
         let error = refusal(&wallets.run(&["regen-hotkey"], &[(option, &file)]), 1);
-        assert!(error.contains(says), "{option}: {error}");
+        assert!(error.contains(expected_text), "{option}: {error}");
         for part in ["winner", "winter", "zzzzzz", "795", "xxxx"] {
             assert!(!error.contains(part), "{error}");
         }
@@ -333,7 +333,7 @@ fn keys_are_recovered_along_a_derivation_path() {
         let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(made["hotkey"]["address"], expected);
     }
-    for (text, says) in [
+    for (text, expected_text) in [
         ("//Alice", "missing mnemonic before the derivation path"),
         (&format!("{dev}//"), "empty junction"),
     ] {
@@ -341,7 +341,7 @@ fn keys_are_recovered_along_a_derivation_path() {
             &wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]),
             1,
         );
-        assert!(error.contains(says) && !error.contains("bottom"), "{error}");
+        assert!(error.contains(expected_text) && !error.contains("bottom"), "{error}");
     }
 }
 
@@ -372,14 +372,14 @@ fn btcli_options_are_accepted() {
 fn weak_new_passwords_are_refused() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
-    for (password, says) in
+    for (password, expected_text) in
         [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")]
     {
         let password = wallets.file("password", password);
         let files: [(&str, &Path); 2] =
             [("--mnemonic-file", &phrase), ("--password-file", &password)];
         let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected_text), "{error}");
     }
     let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &phrase)]), 2);
     assert!(error.contains("--password-file"), "{error}");

@@ -16,13 +16,13 @@ fn mnemonics(screen: &str) -> Vec<&str> {
     lines.filter(|line| line.split(' ').count() == 12 && line.split(' ').all(word)).collect()
 }
 
-/// Output without colour codes.
+/// Waits for the exit; returns the status and the output without colour codes.
 fn finish(terminal: Terminal) -> (ExitStatus, String) {
     let (status, screen) = terminal.finish();
-    (status, console_less(&screen))
+    (status, strip_ansi_codes(&screen))
 }
 
-fn console_less(screen: &str) -> String {
+fn strip_ansi_codes(screen: &str) -> String {
     let mut parts = screen.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
@@ -109,7 +109,7 @@ fn hidden_input_can_be_edited() {
 fn unanswered_prompt_ends_the_command() {
     let wallets = Wallets::new();
     // Ctrl-C, Ctrl-\, Ctrl-D, more than a line.
-    for (keys, says) in [
+    for (keys, expected_text) in [
         ("legal\u{3}", "interrupted"),
         ("legal\u{1c}", "interrupted"),
         ("\u{4}", "pass the new password with --password-file"),
@@ -120,7 +120,7 @@ fn unanswered_prompt_ends_the_command() {
         terminal.press_hidden(keys);
         let (status, screen) = finish(terminal);
         assert_eq!(status.code(), Some(1), "{screen}");
-        assert!(screen.contains(says) && !screen.contains("legal"), "{screen}");
+        assert!(screen.contains(expected_text) && !screen.contains("legal"), "{screen}");
         assert!(!wallets.root().exists());
     }
 }

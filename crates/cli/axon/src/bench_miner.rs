@@ -178,7 +178,7 @@ fn dendrite(class: &SynapseClass) -> DendriteScheme {
 
 fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
     output::write(path, text)?;
-    context.say(&format!("wrote {}", path.display()));
+    context.print_notice(&format!("wrote {}", path.display()));
     Ok(())
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     };
     let recognizer = engines::network_recognizer(&config)?;
     let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
-    context.say(&format!(
+    context.print_notice(&format!(
         "worker {name}, recogniser {} {}",
         recognizer.name(),
         recognizer.fingerprint()

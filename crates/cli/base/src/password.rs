@@ -126,14 +126,14 @@ pub fn read_new_password(
     for _ in 0..MAX_ATTEMPTS {
         let first = Password::new(prompt::secret(&format!("New password of {key_name}"), &hint)?);
         if let Err(error) = first.check_new() {
-            prompt::say(&error.to_string());
+            prompt::print_notice(&error.to_string());
             continue;
         }
         let second = Password::new(prompt::secret("Repeat the password", &hint)?);
         if first.matches(&second) {
             return Ok(first);
         }
-        prompt::say("the passwords do not match");
+        prompt::print_notice("the passwords do not match");
     }
     bail!("no valid password after {MAX_ATTEMPTS} attempts")
 }

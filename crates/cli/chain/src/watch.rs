@@ -69,7 +69,10 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
                 }
                 // The next head triggers a retry; pruned blocks are skipped.
                 Err(error) => {
-                    context.say(&format!("block {number}: {}", printable(&format!("{error:#}"))));
+                    context.print_notice(&format!(
+                        "block {number}: {}",
+                        printable(&format!("{error:#}"))
+                    ));
                     break;
                 }
             }

@@ -100,7 +100,7 @@ pub(crate) fn print_omitted_items(left_out: &[OmittedItem], context: &Context) {
         reasons.entry(&left.reason).or_default().push(&left.item);
     }
     for (reason, items) in reasons {
-        context.say(&format!("left out, because {reason}: {}", items.join(", ")));
+        context.print_notice(&format!("left out, because {reason}: {}", items.join(", ")));
     }
 }
 

@@ -65,13 +65,13 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     }
     let period = market.period().get();
     let count = market.enabled().count();
-    context.say(&format!(
+    context.print_notice(&format!(
         "{}: {}, periods of {period} s",
         path.display(),
         counted(count, "enabled task")
     ));
     for warning in tokenizers::missing(&market, tokenizers::finder()?) {
-        context.say(&warning);
+        context.print_notice(&warning);
     }
     if count == 0 {
         return context.print_json(&json!([]));

@@ -278,7 +278,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         shutdown.spawn("periods", async move { controller.run(&stop).await });
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let gateway = Gateway::new(
             market_services.store.clone(),
             market_services.querier.clone(),

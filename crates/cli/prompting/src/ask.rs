@@ -226,7 +226,7 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document(best, completion, &answers));
     }
     context.print(&printable_lines(completion))?;
-    context.say(&reason(best, answers.len()));
+    context.print_notice(&reason(best, answers.len()));
     Ok(())
 }
 
@@ -264,7 +264,7 @@ fn run_streaming(
     if context.json {
         return context.print_json(&document(best, completion, &answers));
     }
-    context.say(&reason(best, answers.len()));
+    context.print_notice(&reason(best, answers.len()));
     Ok(())
 }
 

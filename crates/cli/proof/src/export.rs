@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(path) = &args.output {
         std::fs::write(path, format!("{}\n", text.trim_end()))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        context.say(&format!("wrote {}", path.display()));
+        context.print_notice(&format!("wrote {}", path.display()));
     }
     if context.json {
         return context.print_json(&document);

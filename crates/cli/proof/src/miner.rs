@@ -125,12 +125,12 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
             let server = server.with_context(|| {
                 format!("cannot serve QUIC at {listen}\nhint: choose --quic-port")
             })?;
-            context.say(&format!("QUIC on UDP {}", server.address()?));
+            context.print_notice(&format!("QUIC on UDP {}", server.address()?));
             let stop = shutdown.clone();
             shutdown.spawn("quic", async move { server.serve_until(stop.requested()).await });
         }
         readiness.set_ready();
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         update
             .end(
                 daemon

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{Cell, decimals, facts, table};
+use taonet_cli_base::table::{Cell, decimals, key_values, table};
 use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
@@ -26,7 +26,7 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
             "hides_inputs": hides_inputs,
         }));
     }
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
@@ -97,7 +97,7 @@ pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::R
             )?;
             continue;
         }
-        let mut rows = facts();
+        let mut rows = key_values();
         rows.add_row(["model", &id.to_string()]);
         rows.add_row(["name", &model.name]);
         rows.add_row(["hidden", hidden(hides, circuits.len())]);

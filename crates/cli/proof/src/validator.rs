@@ -256,7 +256,10 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         std::fs::create_dir_all(bundles)
             .with_context(|| format!("cannot create {}", bundles.display()))?;
     }
-    context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
+    context.print_notice(&format!(
+        "hotkey {hotkey}, {}",
+        counted(catalogue.circuits().count(), "circuit")
+    ));
     let end = context.block_on(async {
         let score_store = Arc::new(ScoreStore::open(&directory).await?);
         let quic = QuicClient::bind(&keypair).context("cannot bind a UDP port for QUIC")?;

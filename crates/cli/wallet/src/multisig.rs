@@ -200,7 +200,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         if pending.is_empty() {
-            context.say(&format!("no call of {account} waits for approvals"));
+            context.print_notice(&format!("no call of {account} waits for approvals"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);

@@ -279,7 +279,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         if proxies.proxies.is_empty() {
-            context.say(&format!("{account} has no proxies"));
+            context.print_notice(&format!("{account} has no proxies"));
             return Ok(());
         }
         let mut rows = table(&PROXIES);
@@ -409,7 +409,7 @@ fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<
             }));
         }
         if announcements.is_empty() {
-            context.say(&format!("{delegate} has announced no calls"));
+            context.print_notice(&format!("{delegate} has announced no calls"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);

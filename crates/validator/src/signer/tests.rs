@@ -103,7 +103,7 @@ async fn texts_are_signed_and_recorded() {
 #[tokio::test]
 async fn request_with_one_invalid_text_is_refused() {
     let fixture = Fixture::new(&nowhere(), |_| ());
-    for (body, status, said) in [
+    for (body, status, expected_message) in [
         (json!({}), 400, "expected 1 to 256 texts"),
         (json!([]), 400, "expected 1 to 256 texts"),
         (json!({ "payloads": [] }), 400, "expected 1 to 256 texts"),
@@ -117,7 +117,7 @@ async fn request_with_one_invalid_text_is_refused() {
     ] {
         let (actual, answer) = post(&fixture.router, "/sign", &body).await;
         assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body:.100}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
         assert!(answer.get("signatures").is_none());
     }
     let large = json!({ "data": "x".repeat(2 << 20) });
@@ -166,7 +166,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
 /// Columns: the gateway's status and response · the signer's status · error
 #[tokio::test]
 async fn weights_are_sent_to_the_gateway_once() {
-    for (status, answer, expected, said) in [
+    for (status, answer, expected, expected_message) in [
         (200, r#"{"success":true,"details":{"attempt":1}}"#, 200, None),
         (
             200,
@@ -204,8 +204,8 @@ async fn weights_are_sent_to_the_gateway_once() {
             (expected, &json!(expected == 200)),
             "{answer}: {ours}"
         );
-        if let Some(said) = said {
-            assert!(ours["error"].as_str().unwrap().contains(said), "{answer}: {ours}");
+        if let Some(expected_message) = expected_message {
+            assert!(ours["error"].as_str().unwrap().contains(expected_message), "{answer}: {ours}");
         }
         if answer.contains("details") {
             assert!(ours["details"]["attempt"].is_u64(), "{ours}");
@@ -227,7 +227,7 @@ async fn weights_are_sent_to_the_gateway_once() {
 async fn malformed_weights_never_reach_the_gateway() {
     let (url, requests) = gateway(200, r#"{"success":true}"#).await;
     let fixture = Fixture::new(&url, |_| ());
-    for (body, said) in [
+    for (body, expected_message) in [
         (json!({}), "uids/weights mismatch or empty"),
         (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
         (
@@ -238,7 +238,7 @@ async fn malformed_weights_never_reach_the_gateway() {
     ] {
         let (status, answer) = post(&fixture.router, "/set_weights", &body).await;
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
     }
     assert_eq!(requests.load(Ordering::SeqCst), 0);
     assert!(fixture.audit().is_empty());

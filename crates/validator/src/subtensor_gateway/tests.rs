@@ -204,7 +204,7 @@ async fn faults_neither_lose_nor_repeat_submissions() {
 async fn malformed_weights_are_refused() {
     let fixture = Scripted::new(None, []).await;
     let bob = key("//Bob").hotkey();
-    for (body, status, said) in [
+    for (body, status, expected_message) in [
         (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
         (json!({ "uids": [1, 2], "weights": [1] }), 400, "uids/weights mismatch or empty"),
         (json!("weights"), 400, "uids/weights mismatch or empty"),
@@ -221,7 +221,7 @@ async fn malformed_weights_are_refused() {
     ] {
         let (actual, answer) = post(&fixture.router, SET, &body).await;
         assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{body}: {answer}");
     }
     // A wallet name is ignored.
     assert_eq!(

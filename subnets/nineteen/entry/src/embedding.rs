@@ -59,7 +59,7 @@ impl EmbeddingRequest {
                 ));
             }
         };
-        let dimensions = fields.whole("dimensions", 1, MAX_DIMENSIONS)?;
+        let dimensions = fields.integer("dimensions", 1, MAX_DIMENSIONS)?;
         let extra_fields = dimensions
             .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
             .into_iter()

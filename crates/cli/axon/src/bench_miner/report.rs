@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde::Serialize;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{decimals, facts, table};
+use taonet_cli_base::table::{decimals, key_values, table};
 use taonet_cli_base::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
 use taonet_primitives::{Hotkey, counted};
 
@@ -147,7 +147,7 @@ impl Report {
     /// Formats the report as tables.
     pub(super) fn text(&self) -> String {
         let BenchTarget { url, hotkey, kind, scheme, size } = &self.about;
-        let mut rows = facts();
+        let mut rows = key_values();
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
         let batch =
             if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };

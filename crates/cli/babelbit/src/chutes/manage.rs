@@ -61,7 +61,7 @@ pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             "CHUTES_API_KEY is not set"
         };
-        context.say(&format!("the slug is a guess: {reason}"));
+        context.print_notice(&format!("the slug is a guess: {reason}"));
     }
     context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
 }

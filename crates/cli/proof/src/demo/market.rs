@@ -74,11 +74,11 @@ impl Market {
         let mut circuits = Vec::new();
         for backend in ["stark", "groth16"] {
             let model = ShippedModel::DigitsMlp;
-            context.say(&format!("compiling {} for {backend}", model.name()));
+            context.print_notice(&format!("compiling {} for {backend}", model.name()));
             let path = catalogue_path.join(format!("{}-{backend}", model.name()));
             circuits.push(make(&path, || Ok(model.compile(backend)?))?);
         }
-        context.say(&format!("compiling {LANGUAGE_MODEL} for stark"));
+        context.print_notice(&format!("compiling {LANGUAGE_MODEL} for stark"));
         let language_model = make(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
         let catalogue = Catalogue::open(&catalogue_path)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
@@ -160,8 +160,9 @@ impl Market {
         let (mut last, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
             let miner_count = counted(miners.len(), "miner");
-            context
-                .say(&format!("epoch {epoch} of {epochs}: requesting proofs from {miner_count}"));
+            context.print_notice(&format!(
+                "epoch {epoch} of {epochs}: requesting proofs from {miner_count}"
+            ));
             let (proofs, ()) = tokio::try_join!(
                 self.serve_user(&user, epoch - 1, &bundles),
                 self.wait(&score_store, epoch as u64)
@@ -238,7 +239,7 @@ impl Market {
         bundles: &Path,
         context: &Context,
     ) -> anyhow::Result<UserAnswer> {
-        context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
+        context.print_notice(&format!("requesting an answer of {LANGUAGE_MODEL}"));
         let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
         user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await
     }

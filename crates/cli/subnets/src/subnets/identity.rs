@@ -97,7 +97,7 @@ pub(super) fn get(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         let Some(identity) = identity else {
-            context.say(&format!("subnet {netuid} has published no identity"));
+            context.print_notice(&format!("subnet {netuid} has published no identity"));
             return Ok(());
         };
         print_identity(["netuid", &netuid.to_string()], identity.fields(), context)

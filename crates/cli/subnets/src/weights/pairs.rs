@@ -60,7 +60,7 @@ pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
         return;
     }
     let names: Vec<_> = uids.iter().map(ToString::to_string).collect();
-    context.say(&format!(
+    context.print_notice(&format!(
         "warning: {} {} no weight: the weights given round to 0 of 65535\nhint: the largest weight becomes 65535; pass at \
          least 1/131070 of it",
         if uids.len() == 1 { "uid" } else { "uids" },

@@ -97,7 +97,7 @@ pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
             );
         }
         let Some(identity) = identity else {
-            context.say(&format!("{coldkey} has published no identity"));
+            context.print_notice(&format!("{coldkey} has published no identity"));
             return Ok(());
         };
         print_identity(["coldkey", &coldkey.to_string()], identity.fields(), context)

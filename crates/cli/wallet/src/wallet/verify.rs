@@ -9,7 +9,7 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{judged, table};
+use taonet_cli_base::table::{status_cell, table};
 use taonet_cli_base::tables::VALIDATOR_INFO;
 use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::{CryptoType, PublicKey, Signature};
@@ -110,7 +110,7 @@ fn validators(
         let mut rows = table(&VALIDATOR_INFO);
         for (info, verified) in &checked {
             let name = info.name().map_or("–".into(), printable);
-            let state = judged(if *verified { "valid" } else { "invalid" }, *verified);
+            let state = status_cell(if *verified { "valid" } else { "invalid" }, *verified);
             rows.add_row([state, info.hotkey.into(), name.into()]);
         }
         context.print(&rows.to_string())?;

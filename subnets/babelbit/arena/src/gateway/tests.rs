@@ -258,17 +258,18 @@ async fn submission_is_verified_and_stored() {
         (answer.endpoint_url.as_str(), answer.listed, answer.wins),
         ("http://127.0.0.1:9000/", true, 0)
     );
-    let said = |error: SubmitError| error.to_string();
+    let error_text = |error: SubmitError| error.to_string();
     for (endpoint, text) in
         [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "not an http or https URL")]
     {
-        let error = said(running.submit(1, endpoint).await.unwrap_err());
+        let error = error_text(running.submit(1, endpoint).await.unwrap_err());
         assert!(error.contains("422:") && error.contains(text), "{error}");
     }
     // Signed for another gateway.
     let submission = Submission { endpoint_url: "127.0.0.1:9000".into(), uid: 1 };
     let other = Some(key("//Bob").hotkey());
-    let error = said(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
+    let error =
+        error_text(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
     assert!(error.contains("401:") && error.contains("WrongReceiver"), "{error}");
     // The versioned path is equivalent.
     let versioned = running.url.join("v1/").unwrap();

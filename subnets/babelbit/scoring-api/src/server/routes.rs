@@ -142,7 +142,7 @@ async fn submit_artifact(
         headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut form = Form::new(content_type, body)?;
     form.field("metadata").await?;
-    let metadata = form.whole("metadata", MAX_METADATA).await?;
+    let metadata = form.read_part("metadata", MAX_METADATA).await?;
     let signed = SignedSubmission::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     // Only uploads of validators take a concurrency slot, so that slow forms of other callers block

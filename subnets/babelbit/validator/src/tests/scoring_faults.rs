@@ -33,7 +33,7 @@ async fn scores_are_empty_without_a_challenge() {
 async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     let fixture = Fixture::new().await;
     let main = ok(json!({ "scores": [row(1, 0.5)] }));
-    for (main, arena, said) in [
+    for (main, arena, expected_message) in [
         (
             main.clone(),
             ResponseTemplate::new(500),
@@ -50,7 +50,8 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
             fixture.at(block, &hotkeys()).await;
             let error = fixture.validator().run_once().await.unwrap_err();
             assert!(
-                matches!(error, EpochError::Scores(_)) && error.to_string().contains(said),
+                matches!(error, EpochError::Scores(_))
+                    && error.to_string().contains(expected_message),
                 "{error}"
             );
         }

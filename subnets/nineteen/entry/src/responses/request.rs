@@ -99,7 +99,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let reasoning = reasoning(&mut fields, &mut extra_fields)?;
     let wants_logprobs = logprobs(&mut fields, &mut extra_fields)?;
     let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
-    if let Some(most) = fields.whole("max_output_tokens", 1, MAX_TOKENS)? {
+    if let Some(most) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
     }
@@ -177,7 +177,7 @@ fn logprobs(
             return Err(GatewayError::field("include", message));
         }
     };
-    let top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
+    let top = fields.integer("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
     if let Some(top) = top {
         extra_fields.insert("top_logprobs".to_owned(), top.into());
     }

@@ -16,7 +16,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::QueryDeadlines;
 
 use super::market::{
-    TASK, TestGateway, document, says, start_gateway, start_gateway_with_deadlines,
+    TASK, TestGateway, document, respond_with, start_gateway, start_gateway_with_deadlines,
     start_gateway_with_slots, text, word,
 };
 
@@ -222,7 +222,7 @@ impl Drop for Cancelled {
 
 #[tokio::test]
 async fn repeated_request_gets_the_same_choices_without_a_charge() {
-    let gateway = start_gateway(says(vec![word()])).await;
+    let gateway = start_gateway(respond_with(vec![word()])).await;
     let body = json!({"model": TASK, "messages": [{"role": "user", "content": "a"}], "n": 3, "max_tokens": 9});
     let path = "/v1/chat/completions";
     let first = text(gateway.send(path, &body, Some("a")).await).await;

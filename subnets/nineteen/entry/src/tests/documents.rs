@@ -9,7 +9,7 @@ use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 use taonet_testing::CapturedLog;
 use tower::ServiceExt as _;
 
-use super::market::{TestGateway, document, says, start_gateway_for, text, word};
+use super::market::{TestGateway, document, respond_with, start_gateway_for, text, word};
 use crate::rates::Rates;
 
 const CHAT: &str = "chat-llama-3-2-3b";
@@ -41,7 +41,8 @@ fn check(value: &Value, document: &Value) {
 
 #[tokio::test]
 async fn the_openapi_document_names_the_routes_and_their_fields() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let api = document(get(&gateway, "/openapi.json").await).await;
     assert!(api["openapi"].as_str().unwrap().starts_with("3."));
     check(&api, &api);
@@ -79,7 +80,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
 #[tokio::test]
 async fn status_shows_tasks_capacity_and_latency() {
     let gateway =
-        start_gateway_for(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let before = document(get(&gateway, "/status.json").await).await;
     let task = &before["tasks"][0];
     assert_eq!(
@@ -110,7 +111,8 @@ async fn status_shows_tasks_capacity_and_latency() {
 /// The status page updates itself by its own script, without a reload.
 #[tokio::test]
 async fn status_page_runs_its_own_script_only() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let page = get(&gateway, "/status").await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(
@@ -136,7 +138,7 @@ async fn status_page_runs_its_own_script_only() {
 #[tokio::test]
 async fn key_sees_only_its_own_limits_and_usage() {
     let gateway =
-        start_gateway_for(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let weight = 7.try_into().unwrap();
     let other = KeyTerms { monthly_budget: Some(9), weight, ..KeyTerms::new("other", 7) };
     let other = gateway.store.create_key(&other, &[5; 40], 0).await.unwrap();
@@ -177,7 +179,7 @@ async fn key_sees_only_its_own_limits_and_usage() {
 async fn requests_are_logged_for_keys_with_logs_only() {
     let (log, _guard) = CapturedLog::start();
     let gateway =
-        start_gateway_for(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "private"}]});
     // The error names the unknown field.
     let unknown = json!({"model": CHAT, "prompt": "private", "private": 1});
@@ -211,7 +213,7 @@ async fn requests_are_logged_for_keys_with_logs_only() {
 #[tokio::test]
 async fn token_rate_counts_used_tokens() {
     let gateway =
-        start_gateway_for(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let limits =
         |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
     gateway.store.update_key(&gateway.id, &limits(1_000)).await.unwrap();
@@ -276,7 +278,8 @@ async fn token_rate_counts_used_tokens() {
 /// Documents of a key have a rate limit of their own.
 #[tokio::test]
 async fn requests_for_documents_are_limited() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     for _ in 0..120 {
         assert_eq!(get_with(&gateway, &gateway.key, "/v1/key").await.status(), 200);
     }
@@ -297,7 +300,7 @@ async fn requests_for_documents_are_limited() {
 #[tokio::test]
 async fn usage_and_invoices_are_downloaded_as_csv() {
     let gateway =
-        start_gateway_for(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(gateway.send("/v1/chat/completions", &body, None).await).await;
     let charged = gateway.charged().await;
@@ -342,7 +345,8 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
 /// The usage page is static, and runs its own script only.
 #[tokio::test]
 async fn usage_page_runs_its_own_script_only() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let page = get(&gateway, "/usage").await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(
@@ -375,7 +379,8 @@ async fn usage_page_runs_its_own_script_only() {
 /// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
 #[tokio::test]
 async fn topup_shows_own_deposit_address_and_transfers_only() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let other = gateway.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
     let own = async |key: &str| document(get_with(&gateway, key, "/v1/topup").await).await;
     assert_eq!(own(&gateway.key).await["error"]["code"], "topup_unavailable");
@@ -443,7 +448,8 @@ async fn topup_shows_own_deposit_address_and_transfers_only() {
 /// Web pages may call the gateway with any headers, and read the rate limit and errors.
 #[tokio::test]
 async fn web_pages_of_any_origin_are_allowed() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let preflight = Request::options("/v1/chat/completions")
         .header("origin", "https://example.com")
         .header("access-control-request-method", "POST")
@@ -477,7 +483,8 @@ async fn web_pages_of_any_origin_are_allowed() {
 /// The start page has a command that works: its URL is that of the request.
 #[tokio::test]
 async fn start_page_has_an_example_request() {
-    let gateway = start_gateway_for(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let page = async |host: &str| {
         let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
         text(gateway.router.clone().oneshot(request).await.unwrap()).await

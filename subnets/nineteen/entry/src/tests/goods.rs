@@ -11,7 +11,9 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_store::KeyTerms;
 
-use super::market::{TestGateway, calls, document, says, stalled, start_gateway_for, text, word};
+use super::market::{
+    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const IMAGE: &str = "proteus-text-to-image";
@@ -125,7 +127,7 @@ async fn withheld_images_are_not_charged() {
 
 #[tokio::test]
 async fn responses_are_complete_or_streamed() {
-    let gateway = chat(says(vec![word(), word(), word()])).await;
+    let gateway = chat(respond_with(vec![word(), word(), word()])).await;
     let body = json!({"model": CHAT, "input": "12345678", "max_output_tokens": 100, "metadata": {"a": "b"}});
     let answer = document(gateway.send("/v1/responses", &body, None).await).await;
     assert_eq!((&answer["object"], &answer["status"]), (&json!("response"), &json!("completed")));
@@ -177,7 +179,7 @@ async fn responses_are_complete_or_streamed() {
 
 #[tokio::test]
 async fn responses_api_supports_function_calls() {
-    let gateway = chat(says(calls())).await;
+    let gateway = chat(respond_with(calls())).await;
     let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
     let mut body = json!({"model": CHAT, "input": "Weather?", "tools": tools});
     let answer = document(gateway.send("/v1/responses", &body, None).await).await;
@@ -286,7 +288,7 @@ async fn cancelled_stream_may_be_repeated() {
 
 #[tokio::test]
 async fn each_response_has_rate_limit_headers() {
-    let gateway = chat(says(vec![word()])).await;
+    let gateway = chat(respond_with(vec![word()])).await;
     let terms = KeyTerms::new("test", 3);
     gateway.store.update_key(&gateway.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";

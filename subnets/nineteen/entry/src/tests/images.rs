@@ -22,7 +22,9 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{TestGateway, document, says, start_gateway, start_gateway_with_routes, text};
+use super::market::{
+    TestGateway, document, respond_with, start_gateway, start_gateway_with_routes, text,
+};
 use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 
@@ -278,7 +280,7 @@ async fn images_are_converted_to_the_requested_format() {
 /// Ten images can be larger than any other response.
 #[tokio::test]
 async fn response_too_large_to_be_stored_is_delivered() {
-    let gateway = start_gateway(says(Vec::new())).await;
+    let gateway = start_gateway(respond_with(Vec::new())).await;
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", HeaderValue::from_static("large"));
     let check =

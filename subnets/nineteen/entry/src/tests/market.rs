@@ -72,8 +72,12 @@ pub(super) async fn start_gateway_for(
 pub(super) async fn stalled(chunks: Vec<String>) -> TestGateway {
     let deadlines =
         QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
-    start_gateway_with_deadlines(MarketConfig::default(), vec![(TASK, stalls(chunks))], deadlines)
-        .await
+    start_gateway_with_deadlines(
+        MarketConfig::default(),
+        vec![(TASK, stall_after(chunks))],
+        deadlines,
+    )
+    .await
 }
 
 /// Starts a gateway and one miner that serves these tasks of the market, each at its own endpoint.
@@ -296,12 +300,12 @@ pub(super) fn word() -> String {
     chunk(&json!({"content": "word "}))
 }
 
-pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
+pub(super) fn respond_with(chunks: Vec<String>) -> MethodRouter {
     post(move || async move { chunks.concat() })
 }
 
 /// Returns a handler that streams these chunks and then stalls.
-fn stalls(chunks: Vec<String>) -> MethodRouter {
+fn stall_after(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks =
             futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
@@ -412,7 +416,7 @@ async fn min_tokens_must_be_affordable() {
 
 #[tokio::test]
 async fn delivered_tokens_are_charged() {
-    let gateway = start_gateway(says(vec![word(), word(), word()])).await;
+    let gateway = start_gateway(respond_with(vec![word(), word(), word()])).await;
     let answer = document(gateway.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
@@ -465,7 +469,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
         (&json!("image_not_downloaded"), &json!("messages[0].content[0]"))
     );
     assert_eq!(reader.charged().await, 72);
-    let other = start_gateway(says(vec![word()])).await;
+    let other = start_gateway(respond_with(vec![word()])).await;
     let response = other.buy(&json!({ "messages": messages })).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(document(response).await["error"]["param"], "messages[0].content[1]");
@@ -476,7 +480,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
 async fn largest_image_is_within_the_miners_limit() {
     let mut config = MarketConfig::default();
     config.tasks[0].image_tokens = NonZeroU32::new(700);
-    let gateway = start_gateway_for(config, TASK, says(vec![word()])).await;
+    let gateway = start_gateway_for(config, TASK, respond_with(vec![word()])).await;
     let image = |size: usize| {
         let url = format!("data:image/jpeg;base64,/9j/{}", "A".repeat(size));
         json!({"type": "image_url", "image_url": {"url": url}})

@@ -12,7 +12,9 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{TestGateway, calls, document, says, stalled, start_gateway_for, text, word};
+use super::market::{
+    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const PATH: &str = "/v1/messages";
@@ -24,7 +26,7 @@ fn question(extra_fields: &Value) -> Value {
 }
 
 async fn start_gateway(chunks: Vec<String>) -> TestGateway {
-    start_gateway_for(MarketConfig::default(), CHAT, says(chunks)).await
+    start_gateway_for(MarketConfig::default(), CHAT, respond_with(chunks)).await
 }
 
 fn chunk(choice: &Value) -> String {

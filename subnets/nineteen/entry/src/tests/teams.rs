@@ -8,7 +8,7 @@ use taonet_nineteen_store::{KeyTerms, Store};
 use tower::ServiceExt as _;
 
 use super::gateway_on;
-use super::market::{TestGateway, document, says, start_gateway, word};
+use super::market::{TestGateway, document, respond_with, start_gateway, word};
 use crate::bill::today;
 
 const WARNING: &str = "x-taonet-budget-warning";
@@ -37,7 +37,7 @@ async fn spent(store: &Store) -> i64 {
 
 #[tokio::test]
 async fn keys_of_a_team_share_its_budget() {
-    let gateway = start_gateway(says(vec![word(), word()])).await;
+    let gateway = start_gateway(respond_with(vec![word(), word()])).await;
     gateway.store.create_team("shops", Some(500), Some(7)).await.unwrap();
     gateway.store.update_key(&gateway.id, &in_team("shops")).await.unwrap();
     let other =

@@ -198,7 +198,7 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
         relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
     let reason = format!("circuit {unknown} is not served");
     assert_eq!((kind, result), (Kind::ProofResult, json!({ "success": false, "error": reason })));
-    for (payload, said) in [
+    for (payload, expected_message) in [
         (json!({ "circuit_id": fixture.circuit, "inputs": [1] }), "input"),
         (json!({ "circuit_id": fixture.circuit }), "expected a list of integers"),
         (json!({ "inputs": [1] }), "circuit_id"),
@@ -206,7 +206,7 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
     ] {
         let (kind, id, error) = relay.ask(Kind::ProofRequest, 5, &payload).await;
         assert_eq!((kind, id, &error["code"]), (Kind::Error, 5, &json!(-32_602)), "{error}");
-        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(expected_message), "{error}");
     }
     relay.submit(6, &json!({ "circuit_id": fixture.circuit }), b"no tensor").await;
     assert_eq!(relay.next().await.2["code"], -32_602);
