@@ -203,8 +203,8 @@ mod tests {
             *counts.entry(argument.get_id().to_string()).or_default() += 1;
             assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
         }
-        for below in command.get_subcommands() {
-            completed(below, &format!("{path} {}", below.get_name()), counts);
+        for subcommand in command.get_subcommands() {
+            completed(subcommand, &format!("{path} {}", subcommand.get_name()), counts);
         }
     }
 

@@ -82,11 +82,12 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
             ));
         }
     }
-    let below: Vec<String> =
-        command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
-    for name in below {
-        command = command
-            .mut_subcommand(&name, |below| document(below, &format!("{path} {name}"), sections));
+    let names: Vec<String> =
+        command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(&name, |subcommand| {
+            document(subcommand, &format!("{path} {name}"), sections)
+        });
     }
     command
 }
@@ -119,13 +120,17 @@ mod tests {
     /// Visits every visible command with its full name.
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&Command, &str)) {
         visit(command, path);
-        for below in command
+        for subcommand in command
             .get_subcommands()
-            .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+            .filter(|subcommand| !subcommand.is_hide_set() && subcommand.get_name() != "help")
         {
-            let path = format!("{path} {}", below.get_name());
+            let path = format!("{path} {}", subcommand.get_name());
             // The subcommands of `tao babelbit` are visited under `bb`.
-            if path == "tao babelbit" { visit(below, &path) } else { walk(below, &path, visit) }
+            if path == "tao babelbit" {
+                visit(subcommand, &path)
+            } else {
+                walk(subcommand, &path, visit)
+            }
         }
     }
 
@@ -136,21 +141,21 @@ mod tests {
 
     #[test]
     fn every_command_has_a_summary_a_description_and_an_example() {
-        let mut lacking = Vec::new();
+        let mut missing = Vec::new();
         each(&mut |command, path| {
             let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
             let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
             if summary.is_empty() || summary.contains('\n') || summary.len() > 100 {
-                lacking.push(format!("{path}: a summary of one line"));
+                missing.push(format!("{path}: a summary of one line"));
             }
             if long.len() < summary.len() + 20 {
-                lacking.push(format!("{path}: a description in help.md"));
+                missing.push(format!("{path}: a description in help.md"));
             }
             if command.get_after_help().is_none() {
-                lacking.push(format!("{path}: an example in help.md"));
+                missing.push(format!("{path}: an example in help.md"));
             }
         });
-        assert!(lacking.is_empty(), "missing documentation:\n{}", lacking.join("\n"));
+        assert!(missing.is_empty(), "missing documentation:\n{}", missing.join("\n"));
     }
 
     #[test]
@@ -282,7 +287,8 @@ mod tests {
         let mut problems = Vec::new();
         let mut reading = 0;
         let mut check = |command: &Command, path: &str| {
-            let is_group = command.get_subcommands().any(|below| below.get_name() != "help");
+            let is_group =
+                command.get_subcommands().any(|subcommand| subcommand.get_name() != "help");
             if is_group && path != "tao localnet" {
                 return;
             }

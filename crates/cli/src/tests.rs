@@ -74,11 +74,11 @@ fn visit_leaf_commands(
     path: &[&str],
     visit: &mut impl FnMut(&clap::Command, &str),
 ) {
-    let mut below = command.get_subcommands().peekable();
-    if below.peek().is_none() {
+    let mut subcommands = command.get_subcommands().peekable();
+    if subcommands.peek().is_none() {
         visit(command, &path.join(" "));
     }
-    for command in below {
+    for command in subcommands {
         visit_leaf_commands(command, &[path, &[command.get_name()]].concat(), visit);
     }
 }
@@ -97,7 +97,7 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         .flat_map(|guide| guide.lines())
         .filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
-    let (mut checked, mut lacking) = (0, Vec::new());
+    let (mut checked, mut missing) = (0, Vec::new());
     visit_leaf_commands(&Tao::command(), &[], &mut |command, path| {
         let is_of_subnet = ["babelbit ", "nineteen ", "prompting ", "proof "]
             .iter()
@@ -107,11 +107,11 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         if is_of_chain && !is_of_subnet && !OTHERS.contains(&path) {
             checked += 1;
             if !rows.contains(&path) {
-                lacking.push(path.to_owned());
+                missing.push(path.to_owned());
             }
         }
     });
-    assert!(lacking.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {lacking:?}");
+    assert!(missing.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {missing:?}");
     assert!(checked > 70, "{checked}");
 }
 
@@ -121,11 +121,11 @@ fn with_key_uri(command: &clap::Command, path: &str, names: &mut BTreeSet<String
     if command.get_arguments().any(|argument| argument.get_long() == Some("key-uri")) {
         names.insert(path.to_owned());
     }
-    for below in command.get_subcommands() {
-        let path = format!("{path} {}", below.get_name());
+    for subcommand in command.get_subcommands() {
+        let path = format!("{path} {}", subcommand.get_name());
         // The commands of `tao babelbit` are those of `bb`.
         if path != "tao babelbit" {
-            with_key_uri(below, &path, names);
+            with_key_uri(subcommand, &path, names);
         }
     }
 }
@@ -138,9 +138,9 @@ fn command_of(line: &str) -> String {
         .try_get_matches_from(line.split(' '))
         .unwrap_or_else(|error| panic!("{line}: {error}"));
     let (mut name, mut matches) = (program.to_owned(), &parsed);
-    while let Some((word, below)) = matches.subcommand() {
+    while let Some((word, nested)) = matches.subcommand() {
         name = format!("{name} {word}");
-        matches = below;
+        matches = nested;
     }
     name
 }

@@ -242,11 +242,11 @@ mod tests {
     fn models_with_unexpected_inputs_are_refused() {
         let config = parsed_config();
         let [numbers, lengths, scales] = testing::INPUTS;
-        let lacking = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
-        assert!(matches!(lacking, VoiceError::Architecture { .. }), "{lacking}");
+        let incomplete = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
+        assert!(matches!(incomplete, VoiceError::Architecture { .. }), "{incomplete}");
         assert!(
-            lacking.to_string().contains("it has no input \"input_lengths\"\nhint: "),
-            "{lacking}"
+            incomplete.to_string().contains("it has no input \"input_lengths\"\nhint: "),
+            "{incomplete}"
         );
         let more = [numbers, lengths, scales, ("tokens", 7, 2)];
         let error = open(&testing::network(&more), &config).err().unwrap().to_string();

@@ -212,7 +212,7 @@ impl Chunk {
         let has_calls = choice
             .pointer("/delta/tool_calls")
             .and_then(Value::as_array)
-            .is_some_and(|it| !it.is_empty());
+            .is_some_and(|calls| !calls.is_empty());
         let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
         Ok(Self { body: ChunkBody::Object(value), characters, entries, is_content })
     }

@@ -55,8 +55,8 @@ fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     let root = staked(&chain, &coldkey, &hotkey, 0);
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
-    let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, error) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
+    assert_eq!((code, &error["success"]), (5, &json!(false)), "{error}");
 
     let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
     assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
@@ -120,9 +120,9 @@ fn hotkey_delegates_stake_to_its_children() {
     let revoke = ["stake", "child", "revoke", "--netuid", BABELBIT, "--yes", "--json"];
     let output = chain.tao(&revoke, &[]);
     assert!(stderr(&output).contains("150 blocks between changes"), "{}", stderr(&output));
-    let (_, told) = failure(&output);
-    assert_eq!(told["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{told}");
-    assert_eq!(told["outcome"], "unsent", "{told}");
+    let (_, error) = failure(&output);
+    assert_eq!(error["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{error}");
+    assert_eq!(error["outcome"], "unsent", "{error}");
     assert!(stderr(&output).contains("\"hint\":\"wait "), "{}", stderr(&output));
     let scheduled = get(&hotkey)["scheduled"].clone();
     assert_eq!(

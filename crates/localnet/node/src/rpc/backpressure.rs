@@ -38,11 +38,11 @@ struct Bounds {
 struct State {
     /// Whether backpressure is enabled: only for WebSockets, since over HTTP the next request
     /// follows the response.
-    stream: bool,
+    is_enabled: bool,
     requests: usize,
     subscriptions: usize,
     /// The bytes of the requests in flight.
-    asked: usize,
+    request_bytes: usize,
     /// The bytes of unsent responses.
     bytes: usize,
     reader: Option<Waker>,
@@ -50,9 +50,9 @@ struct State {
 
 impl State {
     fn may_read(&self, bounds: Bounds) -> bool {
-        !self.stream
+        !self.is_enabled
             || (self.requests < bounds.requests
-                && self.asked.saturating_add(self.bytes) <= bounds.bytes)
+                && self.request_bytes.saturating_add(self.bytes) <= bounds.bytes)
     }
 }
 
@@ -72,7 +72,7 @@ impl Backpressure {
 
     /// Enables backpressure when the connection becomes a WebSocket.
     pub(super) fn start(&self) {
-        self.lock().stream = true;
+        self.lock().is_enabled = true;
     }
 
     /// Reports an open WebSocket as evictable if nothing is in flight.
@@ -83,7 +83,7 @@ impl Backpressure {
     /// Reports whether the connection is idle. The caller holds the lock, so that the last change
     /// is reported last.
     fn settled(&self, state: &State) {
-        let Some(progress) = self.progress.as_ref().filter(|_| state.stream) else { return };
+        let Some(progress) = self.progress.as_ref().filter(|_| state.is_enabled) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
             progress.upgraded_idle();
         } else {
@@ -93,7 +93,7 @@ impl Backpressure {
     }
 
     fn is_paced(&self) -> bool {
-        self.lock().stream
+        self.lock().is_enabled
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,7 +117,7 @@ impl Backpressure {
     pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
         let mut state = self.lock();
         state.requests += 1;
-        state.asked = state.asked.saturating_add(bytes);
+        state.request_bytes = state.request_bytes.saturating_add(bytes);
         if state.requests == 1 {
             self.settled(&state);
         }
@@ -137,7 +137,7 @@ impl Backpressure {
     /// Counts a response or notification of this size as unsent.
     pub(super) fn answered(&self, bytes: usize) {
         let mut state = self.lock();
-        if state.stream {
+        if state.is_enabled {
             state.bytes = state.bytes.saturating_add(bytes);
         }
     }
@@ -150,7 +150,7 @@ impl Backpressure {
     /// Marks the client as disconnected, and wakes all tasks that wait for it.
     fn close(&self) {
         self.change(|state| {
-            state.stream = false;
+            state.is_enabled = false;
             state.bytes = 0;
         });
     }
@@ -191,7 +191,7 @@ impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.backpressure.change(|state| {
             state.requests = state.requests.saturating_sub(1);
-            state.asked = state.asked.saturating_sub(self.bytes);
+            state.request_bytes = state.request_bytes.saturating_sub(self.bytes);
             if state.requests == 0 {
                 self.backpressure.settled(state);
             }

@@ -148,8 +148,9 @@ impl Work<'_> {
         let name = self.name(row);
         if !self.scorers.contains_key(&name) {
             let recorded = self.record.conditions_of(row);
-            let (options, gates) =
-                recorded.map_or((&engines.options, true), |it| (&it.options, it.gates));
+            let (options, gates) = recorded.map_or((&engines.options, true), |conditions| {
+                (&conditions.options, conditions.gates)
+            });
             self.scorers
                 .insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
         }

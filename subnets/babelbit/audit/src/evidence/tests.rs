@@ -123,7 +123,7 @@ async fn a_changed_byte_of_a_reply_is_reported() {
         .audit
         .mismatches
         .iter()
-        .map(|it| (it.place, it.miner_uid, it.utterance_index))
+        .map(|mismatch| (mismatch.place, mismatch.miner_uid, mismatch.utterance_index))
         .collect();
     assert_eq!(mismatches, [(MismatchLocation::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
@@ -202,8 +202,12 @@ async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
         manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();
     });
     let report = read(&lying).unwrap();
-    let fields: Vec<_> =
-        report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
+    let fields: Vec<_> = report
+        .audit
+        .mismatches
+        .iter()
+        .map(|mismatch| (mismatch.place, mismatch.field.as_str()))
+        .collect();
     assert_eq!(fields, [(MismatchLocation::Ledger, "score")]);
 
     let directory = tempfile::tempdir().unwrap();

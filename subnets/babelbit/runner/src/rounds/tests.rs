@@ -404,7 +404,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
                 RecordedRequest::Init { request, .. } => request.utterance_id == id,
                 RecordedRequest::Predict { .. } => false,
             };
-            fixture.miner.asked().iter().filter(|call| is_init(call)).count()
+            fixture.miner.requests().iter().filter(|call| is_init(call)).count()
         };
         let start = std::time::Instant::now();
         while init_count(stuck_at) < 3 {

@@ -172,7 +172,7 @@ async fn submit_artifact(
         state.artifacts.add(&mut incoming, &chunk).await?;
     }
     if let Some(declared_size) = size.filter(|declared_size| *declared_size != incoming.bytes) {
-        return Err(ApiError::OtherSize { told: declared_size, found: incoming.bytes });
+        return Err(ApiError::OtherSize { declared: declared_size, received: incoming.bytes });
     }
     if !is_newer {
         return Ok(stored(&new, false));

@@ -123,19 +123,19 @@ fn root_with_missing_node_is_an_error() {
     let (state, root) = newest_state(&store);
     let _ = next(&state);
     assert_eq!(state.check_roots(), Ok(()));
-    let lacking = Head::of(Header::new(
+    let incomplete = Head::of(Header::new(
         1,
         H256::zero(),
         H256::repeat_byte(1),
         H256::zero(),
         Digest::default(),
     ));
-    let state = store.tip(&lacking).unwrap();
+    let state = store.tip(&incomplete).unwrap();
     // The trie in memory is of this state, or of another one.
     for root in [*state.state.root(), root] {
         store.values.write().unwrap().advance(H256::zero(), root, &[]);
-        let state = store.tip(&lacking).unwrap();
-        assert_eq!(next(&state).0, *lacking.header.state_root());
+        let state = store.tip(&incomplete).unwrap();
+        assert_eq!(next(&state).0, *incomplete.header.state_root());
         assert!(state.check_roots().unwrap_err().contains("is missing; hint: reset the chain"));
     }
 }

@@ -54,7 +54,7 @@ async fn gateway_that_responds_early_is_not_polled_faster() {
     let fixture = Fixture::new().await;
     fixture.gateway.fail("/v1/block/wait", &[Fault::Text(r#"{"block": 99}"#); 20]);
     let running = fixture.start().await;
-    while fixture.gateway.asked("/v1/block/wait") < 20 {
+    while fixture.gateway.request_count("/v1/block/wait") < 20 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     running.stop().await;

@@ -27,18 +27,21 @@ async fn loop_continues_after_refused_authentication() {
         assert_eq!(running.report().await.outcome, "played", "{path} {status}");
         // The loop retries a rejected hotkey only after five minutes.
         assert_eq!(fixture.waits()[..3], [300; 3], "{path} {status}");
-        assert_eq!(fixture.engine.asked(path), 4, "{path} {status}");
+        assert_eq!(fixture.engine.request_count(path), 4, "{path} {status}");
         running.stop().await;
     }
     let fixture = Fixture::new().await;
     fixture.engine.fail("/auth", &[Fault::Status(403); 100]);
     fixture.blocks.send_replace(100);
     let running = fixture.start().await;
-    while fixture.engine.asked("/auth") < 10 {
+    while fixture.engine.request_count("/auth") < 10 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert_eq!((fixture.engine.asked("/source-audio/start"), fixture.miner.inits()), (0, 0));
-    assert_eq!(fixture.gateway.asked("/v1/metagraph/snapshot"), 0);
+    assert_eq!(
+        (fixture.engine.request_count("/source-audio/start"), fixture.miner.inits()),
+        (0, 0)
+    );
+    assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
     running.stop().await;
 }
 
@@ -176,7 +179,7 @@ async fn refused_token_is_renewed_within_a_session() {
         [running.report().await.outcome, running.report().await.outcome],
         ["played", "played"]
     );
-    assert_eq!(fixture.engine.asked("/auth/verify"), 3);
+    assert_eq!(fixture.engine.request_count("/auth/verify"), 3);
     running.stop().await;
 }
 

@@ -38,7 +38,7 @@ async fn round_without_miners_is_retried_a_limited_number_of_times() {
         );
         fixture.pass(120).await;
     }
-    assert_eq!(fixture.engine.asked("/source-audio/start"), 0);
+    assert_eq!(fixture.engine.request_count("/source-audio/start"), 0);
     // The next epoch allows new attempts.
     *fixture.snapshot.lock().unwrap() = neurons(1);
     fixture.block(200).await;
@@ -61,6 +61,6 @@ async fn listed_miners_need_no_metagraph() {
     let mut running = fixture.start().await;
     fixture.block(100).await;
     assert_eq!(running.report().await.miners, 1);
-    assert_eq!(fixture.gateway.asked("/v1/metagraph/snapshot"), 0);
+    assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
     running.stop().await;
 }

@@ -41,7 +41,7 @@ impl Fixture {
             RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
             RecordedRequest::Predict { .. } => false,
         };
-        while self.miner.asked().iter().filter(is_init).count() < 2 {
+        while self.miner.requests().iter().filter(is_init).count() < 2 {
             assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
