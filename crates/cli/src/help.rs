@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    fn each(visit: &mut impl FnMut(&Command, &str)) {
+    fn for_each_command(visit: &mut impl FnMut(&Command, &str)) {
         walk(&documented(Tao::command()), "tao", visit);
         walk(&documented(Bb::command()), "bb", visit);
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn every_command_has_a_summary_a_description_and_an_example() {
         let mut missing = Vec::new();
-        each(&mut |command, path| {
+        for_each_command(&mut |command, path| {
             let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
             let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
             if summary.is_empty() || summary.contains('\n') || summary.len() > 100 {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn every_help_section_has_a_command() {
         let mut paths = BTreeSet::new();
-        each(&mut |_, path| {
+        for_each_command(&mut |_, path| {
             paths.insert(path.to_owned());
         });
         for name in sections().keys() {
@@ -366,7 +366,7 @@ mod tests {
             clap_mangen::generate_to(command, pages.path()).unwrap();
         }
         let mut sections = 0;
-        each(&mut |command, path| {
+        for_each_command(&mut |command, path| {
             let Some(text) = command.get_after_long_help().map(ToString::to_string) else { return };
             let (section, _) = text.split_once("Examples:").unwrap();
             assert!(section.lines().all(|line| line.chars().count() <= 80), "{path}: {section}");
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn every_argument_has_help() {
-        each(&mut |command, path| {
+        for_each_command(&mut |command, path| {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
             }

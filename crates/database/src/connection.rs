@@ -53,7 +53,7 @@ impl Drop for PooledConnection {
                     connection,
                     self.is_in_transaction,
                     writer,
-                    self.limits.wait,
+                    self.limits.acquire_timeout,
                 )));
             }
             Err(_) => connection.abandon(),
@@ -188,5 +188,5 @@ pub(crate) async fn within<T>(
     time: Duration,
     work: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
-    timeout(time, work).await.unwrap_or(Err(DatabaseError::NoAnswer(time)))
+    timeout(time, work).await.unwrap_or(Err(DatabaseError::NoResponse(time)))
 }

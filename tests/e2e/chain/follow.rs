@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{AS_ALICE, BABELBIT, BOB};
 use crate::support::{Daemon, document, free_address, refusal, tao};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn localnet(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = tao();
@@ -37,7 +37,7 @@ fn free(network: &str) -> u64 {
 
 /// Waits until the follower is connected or disconnected, as given; returns its status.
 fn status(network: &str, is_connected: bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let status = ask(&["localnet", "status"], network);
         if status["leader"]["connected"] == is_connected {

@@ -73,7 +73,7 @@ fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     // On a terminal, the page stays after the contest.
     let mut terminal = Terminal::start(demo(&[]));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     let (_, miner) = form.split_once("interpreter · uid ").unwrap_or_else(|| panic!("{form}"));
@@ -341,7 +341,7 @@ fn a_visitor_speaks_to_a_miner() {
     // On a terminal, page and miners stay after the contest.
     let mut terminal = Terminal::start(short_demo(folder.path(), &[]));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("The page is served at ");
     let recording = repository("vectors/speech/utt00.wav");
     let report = report(browser.browser_script("speak.mjs").arg(&url).arg(recording));

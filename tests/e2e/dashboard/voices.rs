@@ -93,7 +93,7 @@ fn visitors_voices_become_text_in_their_language() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(short_demo_with_whisper(folder.path()));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("hears any speaker with faster-whisper-base");
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));

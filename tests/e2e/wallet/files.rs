@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ADDRESS, PASSWORD, PHRASE, Wallets, keyfile_vector, mode};
 use crate::support::{local_bb, refusal, stderr};
 
-const OTHER: &str = "another-Passw0rd?";
+const OTHER_PASSWORD: &str = "another-Passw0rd?";
 /// Address of the keys in the vectors.
 const VECTOR_ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 
@@ -128,7 +128,7 @@ fn password_is_set_changed_and_removed() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     let plain = fs::read(wallets.key("coldkey")).unwrap();
-    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER));
+    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER_PASSWORD));
     let signer = |password: &Path| {
         wallets.ask(&["sign", "--message", "x"], &[("--password-file", password)])["signer_address"]
             .clone()
@@ -209,7 +209,7 @@ fn passwords_come_from_descriptors_and_the_environment() {
 fn exports_are_encrypted_and_read_back() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
-    let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
+    let (out, password) = (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
     let export = |out: &Path| {
         wallets.run(&["export"], &[("--out", out), ("--json-password-file", &password)])
     };
@@ -303,7 +303,7 @@ fn key_file_permissions_and_symlinks_are_checked() {
     assert!(output.status.success());
     assert!(stderr(&output).contains("accessible to other users"), "{}", stderr(&output));
     // Keys are read through symbolic links, but never written through them.
-    let real = wallets.free("real");
+    let real = wallets.unused_path("real");
     fs::rename(&key, &real).unwrap();
     symlink(&real, &key).unwrap();
     assert!(sign().status.success());

@@ -18,7 +18,7 @@ fn words(path: &Path) -> usize {
 #[test]
 fn wallet_is_created_with_mnemonics_in_files() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.free("cold.txt"), wallets.free("hot.txt"));
+    let (cold, hot) = (wallets.unused_path("cold.txt"), wallets.unused_path("hot.txt"));
     let password = wallets.file("password", PASSWORD);
     let files: [(&str, &Path); 3] = [
         ("--coldkey-mnemonic-file", &cold),
@@ -55,7 +55,7 @@ fn single_keys_are_created() {
     let wallets = Wallets::new();
     for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate()
     {
-        let file = wallets.free(&format!("phrase{number}"));
+        let file = wallets.unused_path(&format!("phrase{number}"));
         let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
         let mut command = wallets.command(
             &[verb, "--n-words", &count.to_string(), plain],
@@ -88,12 +88,13 @@ fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
     let existing_file = wallets.file("taken", "precious");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &existing_file)]), 1);
     assert!(error.contains("already exists"), "{error}");
-    let link = wallets.free("link");
-    symlink(wallets.free("elsewhere"), &link).unwrap();
+    let link = wallets.unused_path("link");
+    symlink(wallets.unused_path("elsewhere"), &link).unwrap();
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
     assert!(error.contains("already exists"), "{error}");
     let error = refusal(
-        &wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]),
+        &wallets
+            .run(&["new-hotkey"], &[("--mnemonic-file", &wallets.unused_path("no/such/folder"))]),
         1,
     );
     assert!(error.contains("cannot write"), "{error}");
@@ -107,7 +108,7 @@ fn overwritten_keys_are_backed_up() {
     wallets.plain_coldkey();
     wallets.hotkey();
     for (verb, file) in [("new-coldkey", "coldkey"), ("new-hotkey", "hotkeys/default")] {
-        let phrase = wallets.free(&format!("phrase of {verb}"));
+        let phrase = wallets.unused_path(&format!("phrase of {verb}"));
         let plain: &[&str] = if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
         let before = fs::read(wallets.key(file)).unwrap();
         let error =
@@ -135,7 +136,7 @@ fn existing_public_file_is_refused_before_any_key_is_written() {
     let wallets = Wallets::new();
     wallets.hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
-    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.free(name));
+    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.unused_path(name));
     let files =
         [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
     let error = refusal(&wallets.run(&["create", "--no-use-password"], &files), 1);
@@ -349,7 +350,7 @@ fn keys_are_recovered_along_a_derivation_path() {
 #[test]
 fn btcli_options_are_accepted() {
     let wallets = Wallets::new();
-    let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
+    let (hot, cold) = (wallets.unused_path("hot"), wallets.unused_path("cold"));
     let password = wallets.file("password", PASSWORD);
     let arguments =
         ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
@@ -406,10 +407,10 @@ fn names_with_path_separators_are_refused() {
     // Option and variable names of the Python tools.
     let made = wallets.ask(
         &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
-        &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.free("elsewhere"))],
+        &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.unused_path("elsewhere"))],
     );
     assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&"other".into(), &"h".into()));
-    assert!(wallets.free("elsewhere/other/hotkeys/h").is_file());
+    assert!(wallets.unused_path("elsewhere/other/hotkeys/h").is_file());
     for (variables, expected) in [
         (&[("BT_WALLET_NAME", "a"), ("BT_WALLET", "b")][..], "a"),
         (&[("BT_WALLET_NAME", ""), ("BT_WALLET", "b")], "b"),

@@ -71,7 +71,7 @@ fn commands_print_no_secrets() {
     let (phrase, seed) = (wallets.file("phrase", PHRASE), wallets.file("seed", SEED));
     let (password, new) = (wallets.file("password", PASSWORD), wallets.file("new", NEW_PASSWORD));
     let (export, export_password) =
-        (wallets.free("export.json"), wallets.file("export password", EXPORT_PASSWORD));
+        (wallets.unused_path("export.json"), wallets.file("export password", EXPORT_PASSWORD));
     let coldkey = wallets.key("coldkey");
     for path in [&phrase, &seed] {
         open_to_others(path);
@@ -128,7 +128,7 @@ fn commands_print_no_secrets() {
 #[test]
 fn new_keys_are_not_printed() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.free("cold"), wallets.free("hot"));
+    let (cold, hot) = (wallets.unused_path("cold"), wallets.unused_path("hot"));
     let files: [(&str, &Path); 2] =
         [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
     let create = ["create", "--no-use-password", "-vvv"];

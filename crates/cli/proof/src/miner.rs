@@ -111,7 +111,7 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
-        trial.ends_with(readiness.clone(), shutdown.clone());
+        trial.watch_daemon(readiness.clone(), shutdown.clone());
         if !args.loopback {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);

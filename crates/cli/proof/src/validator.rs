@@ -282,7 +282,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
             };
         }
         let readiness = serve_metrics("proof validator", Some(args.metrics()), &shutdown).await?;
-        trial.ends_with(readiness.clone(), shutdown.clone());
+        trial.watch_daemon(readiness.clone(), shutdown.clone());
         let bundles = args.bundles.iter().map(|path| WriteDirectory::new("bundles", path, DiskNeeds::RECORDINGS));
         let state = WriteDirectory::new("state", &directory, DiskNeeds::STATE);
         preflight::spawn_disk_check(bundles.chain([state]).collect(), &shutdown);

@@ -15,7 +15,7 @@ use super::{GATEWAYS, INPUT_PRICE, OUTPUT_PRICE, TASK};
 /// Time between two purchases.
 const INTERVAL: Duration = Duration::from_secs(11);
 /// Time after which a buyer gives up.
-const PATIENCE: Duration = Duration::from_mins(3);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 /// Timeout for a connection, which takes some ticks.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// Price of all tasks.
@@ -78,7 +78,7 @@ async fn buy(http: reqwest::Client, url: Url, key: BuyerKey, mut body: Value) ->
     let mut receipt = Receipt::default();
     let request = http.post(url).bearer_auth(key.secret()).json(&body);
     // A failure changes nothing of what has arrived.
-    let _ = timeout(PATIENCE, receive(request, streams, &mut receipt)).await;
+    let _ = timeout(WAIT_TIMEOUT, receive(request, streams, &mut receipt)).await;
     receipt
 }
 

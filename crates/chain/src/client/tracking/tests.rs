@@ -11,7 +11,7 @@ use crate::testing::MockChain;
 use crate::{Chain as _, Era, SignOptions, TransportError, calls};
 
 const BLOCK: Duration = Duration::from_secs(12);
-const PATIENCE: Duration = Duration::from_secs(9 * 12);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(9 * 12);
 const LAG: u32 = 3;
 const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
 const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
@@ -152,7 +152,7 @@ impl Stage {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
+        let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
         super::follow(self, extrinsic, follow, None, times).await
     }
 
@@ -367,7 +367,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
-    assert!(start.elapsed() <= PATIENCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() <= WAIT_TIMEOUT, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,9 +397,9 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let (nonces, refused) =
         (Nonces::default(), || ScriptedResponse::Refuses(1010, "Custom error: 6"));
     let lease = async || {
-        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await
+        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, WAIT_TIMEOUT, async { Ok(0) }).await
     };
-    let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
+    let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
     let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
     super::follow(&stage, &ours, ONCE, Some(lease().await.unwrap()), times).await;

@@ -230,7 +230,7 @@ async fn request_that_the_peer_has_read_is_not_sent_again() {
     let client = client();
     client.call(&peer, &predict()).await.unwrap();
     let error = client.call(&peer, &predict()).await.unwrap_err();
-    assert!(matches!(error, CallError::Broken(_)), "{error}");
+    assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 

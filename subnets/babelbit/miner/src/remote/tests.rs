@@ -207,7 +207,7 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
         let (server, requests) = voice_server(|_| CALL);
         let tts = Arc::new(RemoteSynthesizer::new(
-            server.model(PATIENCE),
+            server.model(WAIT_TIMEOUT),
             "any".to_owned(),
             Some(Arc::new(Beep)),
         ));
@@ -226,7 +226,7 @@ fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
     // The first call never ends.
     let (server, requests) =
         voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
-    let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
+    let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     for (time, expected) in [(Duration::from_secs(5), 1), (Duration::ZERO, 1)] {
         let speech = tts.speak_by("Hello.", &voice(), Instant::now() + time).unwrap();
         assert_eq!(
@@ -295,7 +295,7 @@ fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
 }
 
 /// Deadline for responses that must arrive, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server that answers every request with the same bytes, and never ends the response.
 struct Scripted {
@@ -361,7 +361,7 @@ fn words_of_a_chat_before_the_deadline_are_used() {
         let expected =
             expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words, expected, "{events:?}");
-        assert!(began.elapsed() < PATIENCE / 2, "{events:?}");
+        assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{events:?}");
         // After a stalled response, even with words, the stage pauses; after a complete one, it
         // does not.
         let is_paused = rewriter.rewrite(&[], HEARD, None).is_none();
@@ -406,13 +406,13 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
 fn endless_responses_are_truncated() {
     let began = Instant::now();
     let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
-    let stt = RemoteRecognizer::new(server.model(PATIENCE), None);
+    let stt = RemoteRecognizer::new(server.model(WAIT_TIMEOUT), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
     for text in ["all work and no play ", "work"] {
         let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
         let server = Scripted::start(EVENTS, b"", event.as_bytes());
         assert_eq!(
-            ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None),
+            ChatRewriter::new(server.model(WAIT_TIMEOUT)).rewrite(&[], HEARD, None),
             None,
             "{text}"
         );
@@ -421,9 +421,9 @@ fn endless_responses_are_truncated() {
         Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16)
             .unwrap();
     let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
-    let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
+    let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 0);
-    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::*;
 async fn metrics_describe_the_last_epoch() {
     let fixture = Fixture::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
-    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let (recorded_metrics, _here) =
+        (recorder.handle(), metrics::set_default_local_recorder(&recorder));
     let is_shown = |line: &str| {
-        let text = figures.render();
+        let text = recorded_metrics.render();
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     };
     let mut validator = fixture.validator();
@@ -38,7 +39,8 @@ async fn metrics_describe_the_last_epoch() {
 async fn rejected_weights_do_not_count_as_set() {
     let fixture = Fixture::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
-    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let (recorded_metrics, _here) =
+        (recorder.handle(), metrics::set_default_local_recorder(&recorder));
     fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = fixture.validator();
     assert!(validator.run_once().await.unwrap().outcome.is_success());
@@ -55,11 +57,11 @@ async fn rejected_weights_do_not_count_as_set() {
         (true, "scored", vec![(3, 1.0)])
     );
     assert_eq!(state(), set, "the last weights and their time are unchanged");
-    let figures = figures.render();
+    let recorded_metrics = recorded_metrics.render();
     for line in [
         "taonet_validator_submissions_total{result=\"set\"} 1",
         "taonet_validator_submissions_total{result=\"kept\"} 1",
     ] {
-        assert!(figures.lines().any(|other| other == line), "{line}: {figures}");
+        assert!(recorded_metrics.lines().any(|other| other == line), "{line}: {recorded_metrics}");
     }
 }
