@@ -178,9 +178,7 @@ impl CallResponseStream {
             self.chunks_since_check = 0;
             // Also if the chunks have used up the task's budget.
             if pin!(coop::unconstrained(self.deadline.as_mut())).poll(context).is_ready() {
-                return Poll::Ready(Some(Err(CallError::Timeout {
-                    total_deadline: self.total_deadline,
-                })));
+                return Poll::Ready(Some(Err(CallError::Timeout { after: self.total_deadline })));
             }
         }
         let chunk = ready!(chunk);

@@ -131,7 +131,7 @@ impl Rewriter {
         let words = self.misheard.apply(&words, begins);
         let words = self.contractions.apply(&words, begins);
         let words = self.expletives.apply(&words, begins);
-        let words = repetition::carry_out_corrections(&words);
+        let words = repetition::apply_corrections(&words);
         let words = self.fillers.apply(&words, begins);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);

@@ -76,10 +76,11 @@ impl Market {
             let model = ShippedModel::DigitsMlp;
             context.print_notice(&format!("compiling {} for {backend}", model.name()));
             let path = catalogue_path.join(format!("{}-{backend}", model.name()));
-            circuits.push(make(&path, || Ok(model.compile(backend)?))?);
+            circuits.push(compile_into(&path, || Ok(model.compile(backend)?))?);
         }
         context.print_notice(&format!("compiling {LANGUAGE_MODEL} for stark"));
-        let language_model = make(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
+        let language_model =
+            compile_into(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
         let catalogue = Catalogue::open(&catalogue_path)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let names = BTreeMap::new();
@@ -141,12 +142,13 @@ impl Market {
         )?);
         let neurons = epoch_loop.service().neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
-        let here = AddressPolicy {
+        let address_policy = AddressPolicy {
             local_miner_ip: Some(ANNOUNCED.to_string()),
             ..AddressPolicy::default()
         };
-        let miners =
-            miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
+        let miners = miner_directory(self.validator.hotkey(), Vec::new(), address_policy)
+            .select(&neurons)
+            .miners;
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let listed: Vec<_> =
             miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
@@ -165,7 +167,7 @@ impl Market {
             ));
             let (proofs, ()) = tokio::try_join!(
                 self.serve_user(&user, epoch - 1, &bundles),
-                self.wait(&score_store, epoch as u64)
+                self.wait_for_outcomes(&score_store, epoch as u64)
             )?;
             user_proofs.extend(proofs);
             if epoch == epochs {
@@ -306,7 +308,7 @@ impl Market {
 
     /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit
     /// has a price.
-    async fn wait(&self, score_store: &ScoreStore, epoch: u64) -> anyhow::Result<()> {
+    async fn wait_for_outcomes(&self, score_store: &ScoreStore, epoch: u64) -> anyhow::Result<()> {
         let start = Instant::now();
         let kinds: Vec<String> =
             self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
@@ -335,7 +337,7 @@ impl Market {
 
 /// Compiles a model into a directory, in place of the circuit that an earlier demonstration left
 /// there.
-fn make(
+fn compile_into(
     path: &Path,
     compile: impl FnOnce() -> anyhow::Result<Compiled>,
 ) -> anyhow::Result<CompiledCircuit> {

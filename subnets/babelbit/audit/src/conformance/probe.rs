@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::fault::{FailedExchange, Fault, page_text};
 use super::rules::Findings;
-use super::timing::Stopwatch;
+use super::timing::ResponseTimes;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
 use taonet_babelbit_runner::{PlaySettings, Source};
 pub use text::check_text;
@@ -53,7 +53,7 @@ pub async fn check<'a>(
         probe.forgeries(&init(source, source.channels)).await;
     }
     Ok(RulesReport {
-        timings: probe.watch.timings(settings),
+        timings: probe.times.timings(settings),
         rules: probe.findings.finish(&Rule::SPEECH),
     })
 }
@@ -62,7 +62,7 @@ struct Probe<'a> {
     wire: Wire,
     settings: &'a PlaySettings,
     findings: Findings<'a>,
-    watch: Stopwatch,
+    times: ResponseTimes,
 }
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
@@ -140,7 +140,12 @@ impl<'a> Probe<'a> {
         observe: &'a mut Observer<'a>,
     ) -> Result<Self, TestError> {
         let wire = Wire::new(target, message, settings)?;
-        Ok(Self { wire, settings, findings: Findings::new(observe), watch: Stopwatch::default() })
+        Ok(Self {
+            wire,
+            settings,
+            findings: Findings::new(observe),
+            times: ResponseTimes::default(),
+        })
     }
 
     /// Reports that a request got no answer; `label` names the request, if there are several.
@@ -182,7 +187,7 @@ impl<'a> Probe<'a> {
             .wire
             .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
             .await;
-        self.watch.add(Phase::Init, start.elapsed());
+        self.times.add(Phase::Init, start.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
             Err(failed) => {
@@ -311,7 +316,7 @@ impl<'a> Probe<'a> {
         let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
         let elapsed = start.elapsed();
-        self.watch.add(phase, elapsed);
+        self.times.add(phase, elapsed);
         if elapsed > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
             let seen = format!(
