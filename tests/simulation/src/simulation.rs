@@ -232,7 +232,7 @@ impl Simulation {
         }
         for link in &mut self.links {
             let port = self.processes.get(link.server).and_then(|process| process.port);
-            link.pump(self.now, port);
+            link.forward(self.now, port);
         }
         for index in 0..self.processes.len() {
             let has_ended =

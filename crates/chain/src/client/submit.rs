@@ -115,7 +115,7 @@ impl Nodes for Inner {
         Ok(PoolResponse { answer, others_may_have_it: tries > 1 })
     }
 
-    async fn objection(
+    async fn refusal_reason(
         &self,
         extrinsic: &SignedExtrinsic,
     ) -> Result<Option<RefusalReason>, ChainError> {

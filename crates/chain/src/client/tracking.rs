@@ -45,7 +45,7 @@ pub(crate) trait Nodes: Sync {
     async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Self::Statuses>, ChainError>;
 
     /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
-    async fn objection(
+    async fn refusal_reason(
         &self,
         extrinsic: &SignedExtrinsic,
     ) -> Result<Option<RefusalReason>, ChainError>;
@@ -279,7 +279,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 }
                 // Other pools may still hold the extrinsic.
                 Status::Invalid => {
-                    self.refusal = self.nodes.objection(self.extrinsic).await?;
+                    self.refusal = self.nodes.refusal_reason(self.extrinsic).await?;
                     return Ok(None);
                 }
             }

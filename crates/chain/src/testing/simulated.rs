@@ -154,7 +154,10 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         Ok(PoolResponse { answer, others_may_have_it: false })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
+    async fn refusal_reason(
+        &self,
+        _: &SignedExtrinsic,
+    ) -> Result<Option<RefusalReason>, ChainError> {
         Ok(None)
     }
 }

@@ -114,7 +114,7 @@ async fn print_block(
     context: &Context,
 ) -> anyhow::Result<()> {
     let mut events = chain.events(block.into()).await.map_err(failed)?;
-    events.retain(|event| args.filter.keeps(event));
+    events.retain(|event| args.filter.matches(event));
     let next_epoch = match args.netuid {
         Some(netuid) => {
             let rules = chain.weight_rules(netuid, block.into()).await.map_err(failed)?;

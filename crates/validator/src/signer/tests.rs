@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
 
 /// A signer and its audit log.
 struct Fixture {
@@ -64,7 +64,7 @@ fn submission(content: &str) -> String {
 
 #[tokio::test]
 async fn texts_are_signed_and_recorded() {
-    let fixture = Fixture::new(&nowhere(), |_| ());
+    let fixture = Fixture::new(&unused_address(), |_| ());
     assert_eq!(
         ask(&fixture.router, Method::GET, "/healthz", &[], "").await,
         (200, json!({ "ok": true }))
@@ -102,7 +102,7 @@ async fn texts_are_signed_and_recorded() {
 /// Columns: body · status · error
 #[tokio::test]
 async fn request_with_one_invalid_text_is_refused() {
-    let fixture = Fixture::new(&nowhere(), |_| ());
+    let fixture = Fixture::new(&unused_address(), |_| ());
     for (body, status, expected_message) in [
         (json!({}), 400, "expected 1 to 256 texts"),
         (json!([]), 400, "expected 1 to 256 texts"),
@@ -132,7 +132,8 @@ async fn text_without_audit_record_is_not_signed() {
     if !full.exists() {
         return;
     }
-    let fixture = Fixture::new(&nowhere(), |config| config.audit = AuditLog::open(&full).unwrap());
+    let fixture =
+        Fixture::new(&unused_address(), |config| config.audit = AuditLog::open(&full).unwrap());
     for (path, body) in [
         ("/sign", json!({ "data": submission("a") })),
         ("/set_weights", json!({ "uids": 1, "weights": 1 })),
@@ -213,7 +214,7 @@ async fn weights_are_sent_to_the_gateway_once() {
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{answer}");
         assert_eq!(fixture.audit()[0]["action"], "set_weights");
     }
-    let fixture = Fixture::new(&nowhere(), |_| ());
+    let fixture = Fixture::new(&unused_address(), |_| ());
     let (status, answer) =
         post(&fixture.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
     assert_eq!(status, 500, "{answer}");

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
 
 const SET: &str = "/v1/weights/set_and_confirm";
 
@@ -472,7 +472,8 @@ async fn client_errors_name_their_cause() {
     }
     let error = first(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
     assert!(error.contains("missing field"), "{error}");
-    let error = first(client(&nowhere()).current_block(Duration::from_secs(5)).await.unwrap_err());
+    let error =
+        first(client(&unused_address()).current_block(Duration::from_secs(5)).await.unwrap_err());
     assert!(error.contains("refused"), "{error}");
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn set_and_confirm(
         let mut earlier = None;
         loop {
             report.attempt = report.attempt.saturating_add(1);
-            match once(chain, submitter, request, &mut report, earlier.take()).await {
+            match attempt_once(chain, submitter, request, &mut report, earlier.take()).await {
                 Ok(WeightsState::Confirmed) => return true,
                 Ok(state) => earlier = Some(state),
                 Err(error) if error.is_retryable() => report.say(&error),
@@ -93,7 +93,7 @@ impl AttemptError {
     }
 }
 
-async fn once(
+async fn attempt_once(
     chain: &dyn Chain,
     submitter: &Submitter,
     request: &WeightsRequest,

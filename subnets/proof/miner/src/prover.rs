@@ -150,7 +150,7 @@ impl Miner {
             Behaviour::OtherCircuit => {
                 let fits = |other: &&Digest| {
                     **other != query.circuit
-                        && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
+                        && self.0.served(other).is_ok_and(|other| other.accepts(&query.inputs))
                 };
                 let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
                 self.prove(&ProofQuery { circuit: other, ..query.clone() }).await?
@@ -225,7 +225,7 @@ impl Inner {
 }
 
 impl Served {
-    fn takes(&self, inputs: &[i64]) -> bool {
+    fn accepts(&self, inputs: &[i64]) -> bool {
         self.circuit.check_inputs(inputs).is_ok()
     }
 }

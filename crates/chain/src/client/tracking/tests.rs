@@ -123,7 +123,10 @@ impl Nodes for Stage {
         Ok(PoolResponse { answer, others_may_have_it })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
+    async fn refusal_reason(
+        &self,
+        _: &SignedExtrinsic,
+    ) -> Result<Option<RefusalReason>, ChainError> {
         Ok(Some(RefusalReason::Payment))
     }
 }
@@ -172,7 +175,7 @@ impl Stage {
     }
 }
 
-fn nothing() -> ChainChange {
+fn no_change() -> ChainChange {
     Box::new(|_| {})
 }
 
@@ -194,7 +197,7 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
         stage.keep_mining();
         let ours = stage.signed(Era::default()).await;
         let reports =
-            vec![(Status::Ready, nothing()), (Status::InBlock(IgnoredAny), include(&ours))];
+            vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&ours))];
         stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
         let outcome = stage.follow(&ours, follow).await;
         assert_eq!(matches!(outcome, Outcome::Finalized(_)), follow == FINAL, "{outcome:?}");
@@ -311,7 +314,7 @@ async fn temporary_refusal_is_not_invalid() {
 #[tokio::test(start_paused = true)]
 async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(1010, "Custom error: 6"));
-    let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
+    let reports = vec![(Status::Ready, no_change()), (Status::Invalid, no_change())];
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..ONCE }),
         ("lost on the way", Some(connection_lost()), ONCE),

@@ -47,7 +47,7 @@ const LIMITS: [(&str, usize); 7] = [
 
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
-    fn over(&self, now: Identity) -> Identity {
+    fn merged_with(&self, now: Identity) -> Identity {
         Identity {
             name: self.name.clone().unwrap_or(now.name),
             url: self.url.clone().unwrap_or(now.url),
@@ -70,7 +70,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
             .await
             .map_err(failed)?
             .unwrap_or_default();
-        let identity = args.over(now.clone());
+        let identity = args.merged_with(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
         let details = json!({ "coldkey": coldkey, "identity": identity });
         let summary = format!("Publish the identity of {coldkey} with {changed}");

@@ -6,7 +6,7 @@ use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
 use super::listener::{Listener, LiveListener};
-use super::phrasing::{RecognisedWord, best_cut, breaths, complete};
+use super::phrasing::{RecognisedWord, best_cut, complete, split_into_breath_groups};
 use super::playback::Playback;
 use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, spread};
@@ -430,7 +430,7 @@ impl InterpreterSession {
             ahead = self.playback.ahead(),
             "phrase interpreted"
         );
-        for breath in breaths(&words) {
+        for breath in split_into_breath_groups(&words) {
             let speed = self.speed(breath.len(), last);
             let text = format!("{}.", breath.join(" "));
             let mut sound = self.stages.speaker.speak(&text, speed, Some(self.deadline))?;

@@ -50,12 +50,12 @@ impl RecognisedWord {
 }
 
 /// Returns the quality of a phrase boundary between two words, 0 to 2.
-fn seam(before: &str, after: &str) -> f64 {
+fn boundary_quality(before: &str, after: &str) -> f64 {
     f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
 }
 
 /// Splits words at the best boundaries into parts of about equal length, each spoken in one breath.
-pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
+pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
     let count = words.len().div_ceil(BREATH).max(1);
     if count == 1 {
         return if words.is_empty() { Vec::new() } else { vec![words] };
@@ -65,13 +65,13 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
         .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
-        before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
+        before.zip(after).map_or(0.0, |(before, after)| boundary_quality(before, after))
             - (*index as f64 - even).abs() * 0.2
     };
     let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
     let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
-    parts.extend(breaths(remaining));
+    parts.extend(split_into_breath_groups(remaining));
     parts
 }
 
@@ -85,7 +85,7 @@ pub(super) fn best_cut(words: &[Word], length: f64, fewest: usize) -> Option<usi
         let at = f64::midpoint(before.end, after.start);
         let allowed = at >= 0.3 * length && after.start <= length - 0.3;
         let gap = (after.start - before.end).clamp(0.0, 0.3);
-        allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
+        allowed.then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + at / length)
     };
     let cuts = (fewest.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
     cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn spoken(text: &str) -> Vec<String> {
-        breaths(&words(text)).iter().map(|part| part.join(" ")).collect()
+        split_into_breath_groups(&words(text)).iter().map(|part| part.join(" ")).collect()
     }
 
     #[test]

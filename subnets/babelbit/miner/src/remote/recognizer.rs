@@ -50,7 +50,7 @@ impl RemoteRecognizer {
         Ok(response.transcript(recording.duration().get()))
     }
 
-    fn hear(
+    fn transcribe_audio(
         &self,
         samples: &[f32],
         deadline: Option<Instant>,
@@ -78,7 +78,7 @@ impl Recognizer for RemoteRecognizer {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        self.hear(samples, None)
+        self.transcribe_audio(samples, None)
     }
 
     fn recognize_by(
@@ -86,7 +86,7 @@ impl Recognizer for RemoteRecognizer {
         samples: &[f32],
         deadline: Instant,
     ) -> Result<Recognition, RecognizeError> {
-        self.hear(samples, Some(deadline))
+        self.transcribe_audio(samples, Some(deadline))
     }
 }
 

@@ -79,7 +79,7 @@ impl Playing {
             return Err(Refusal::TooManyRequests(self.most_requests));
         }
         let frame = samples::decode(&request.audio_b64, self.channels)?;
-        let reply = self.hear(&frame, request.in_eos)?;
+        let reply = self.interpret_frame(&frame, request.in_eos)?;
         let response = PredictResponse {
             session_id: request.session_id.clone(),
             audio_b64: samples::encode(&reply.samples),
@@ -96,7 +96,7 @@ impl Playing {
         })
     }
 
-    fn hear(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
+    fn interpret_frame(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
         let instants = (frame.len() / usize::from(self.channels)) as u64;
         match self.stage {
             Stage::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),

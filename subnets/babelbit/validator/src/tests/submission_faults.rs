@@ -1,7 +1,7 @@
 //! Faults of signer and gateway.
 
 use super::*;
-use taonet_validator::testing::nowhere;
+use taonet_validator::testing::unused_address;
 
 /// Columns: the signer's response · whether the gateway is called too
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
     let fixture = Fixture::new().await;
     fixture.rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = fixture.gateway.uri().parse().unwrap();
-    let report = fixture.validator_of(&nowhere(), &gateway).run_once().await.unwrap();
+    let report = fixture.validator_of(&unused_address(), &gateway).run_once().await.unwrap();
     assert!(!report.outcome.is_success());
     assert!(report.outcome.error().unwrap().contains("status=404"));
     assert_eq!(fixture.waits(), [2, 5, 15, 30, 60]);

@@ -17,7 +17,7 @@ use url::Url;
 use super::*;
 use crate::gateway::testing::{frame, frame_b64, init};
 use taonet_babelbit_runner::CallError;
-use taonet_validator::testing::{listen, nowhere};
+use taonet_validator::testing::{listen, unused_address};
 
 const SOON: Duration = Duration::from_millis(300);
 
@@ -158,7 +158,7 @@ async fn list_request_is_retried_after_temporary_faults() {
 #[tokio::test]
 async fn unreachable_or_half_open_gateway_is_an_error() {
     let virtual_clock = VirtualClock::default();
-    let error = arena_at(&nowhere(), &virtual_clock)
+    let error = arena_at(&unused_address(), &virtual_clock)
         .miners(&registered(&[1]))
         .await
         .err()

@@ -6,7 +6,7 @@ use taonet_primitives::Uid;
 
 use super::arena::arena;
 use super::*;
-use taonet_validator::testing::{LocalChain, nowhere};
+use taonet_validator::testing::{LocalChain, unused_address};
 
 const FAULTS: [Fault; 7] = [
     Fault::Status(500),
@@ -156,7 +156,7 @@ async fn schedule_falls_back_to_time_without_blocks() {
 async fn chain_is_queried_directly_without_a_gateway() {
     let chain = LocalChain::start(1).await;
     let mut fixture = Fixture::new().await;
-    fixture.urls[1] = nowhere();
+    fixture.urls[1] = unused_address();
     let client = Arc::clone(&chain.client);
     fixture.connect_chain = Some(Arc::new(move || {
         let client = Arc::clone(&client);
@@ -179,7 +179,7 @@ async fn chain_is_queried_directly_without_a_gateway() {
 #[tokio::test]
 async fn error_names_gateway_and_chain_if_both_fail() {
     let mut fixture = Fixture::new().await;
-    fixture.urls[1] = nowhere();
+    fixture.urls[1] = unused_address();
     fixture.connect_chain =
         Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
     let error = fixture.parts().await.0.chain.block().await.unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! Engine faults: down, slow, overloaded, malformed, truncated, refusing; at startup and later.
 
 use super::*;
-use taonet_validator::testing::nowhere;
+use taonet_validator::testing::unused_address;
 
 /// All faults except a rejection of the hotkey.
 const TRANSIENT_FAULTS: [Fault; 6] = [
@@ -62,7 +62,7 @@ async fn loop_continues_after_failing_engine_at_startup() {
 #[tokio::test]
 async fn loop_waits_for_unreachable_engine() {
     let mut fixture = Fixture::new().await;
-    let engine_url = std::mem::replace(&mut fixture.urls[0], nowhere());
+    let engine_url = std::mem::replace(&mut fixture.urls[0], unused_address());
     let running = fixture.start().await;
     while fixture.waits.lock().unwrap().iter().filter(|wait| **wait == 60).count() < 3 {
         tokio::time::sleep(Duration::from_millis(2)).await;
