@@ -147,7 +147,7 @@ impl Client {
     /// not match its types.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let read = async { self.inner.newest_runtime().await?.call(pallet, name, args) };
-        self.inner.rpc.in_time("call", read).await
+        self.inner.rpc.with_timeout("call", read).await
     }
 
     /// Returns all calls of the newest runtime, by pallet.
@@ -156,7 +156,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn calls(&self) -> Result<Vec<CallInfo>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.calls()) };
-        self.inner.rpc.in_time("calls", read).await
+        self.inner.rpc.with_timeout("calls", read).await
     }
 
     /// Encodes a call for the newest runtime, and decodes it as signers and wallets see it.
@@ -165,7 +165,7 @@ impl Client {
     /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
     pub async fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
         let read = async { self.inner.newest_runtime().await?.decoded(call) };
-        self.inner.rpc.in_time("decoded call", read).await
+        self.inner.rpc.with_timeout("decoded call", read).await
     }
 
     /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
@@ -178,7 +178,7 @@ impl Client {
             let block = self.inner.hash(at).await?;
             self.inner.runtime(block).await?.inspect(bytes)
         };
-        self.inner.rpc.in_time("inspect", read).await
+        self.inner.rpc.with_timeout("inspect", read).await
     }
 
     /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such
@@ -192,7 +192,7 @@ impl Client {
         name: &str,
     ) -> Result<Option<Vec<String>>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.call_fields(pallet, name)) };
-        self.inner.rpc.in_time("call fields", read).await
+        self.inner.rpc.with_timeout("call fields", read).await
     }
 }
 

@@ -79,7 +79,7 @@ impl Rpc {
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.
-    pub(crate) fn in_time<'a, T: Send>(
+    pub(crate) fn with_timeout<'a, T: Send>(
         &'a self,
         subject: &'static str,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
@@ -258,7 +258,7 @@ mod tests {
             }
             Ok(())
         };
-        let answer: Result<(), ChainError> = rpc.in_time("metagraph", read).await;
+        let answer: Result<(), ChainError> = rpc.with_timeout("metagraph", read).await;
         let error = answer.unwrap_err();
         assert!(with_causes(&error).ends_with("metagraph timed out after 24000 ms"), "{error}");
         assert_eq!(start.elapsed(), block * 2);

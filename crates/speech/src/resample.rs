@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn output_stays_within_the_input(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300), hz in 4000_u32..50_000) {
+        fn resampled_values_stay_in_the_range_of_the_source(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300), hz in 4000_u32..50_000) {
             let low = samples.iter().copied().fold(f32::INFINITY, f32::min);
             let high = samples.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let pcm = mono(&samples, hz);

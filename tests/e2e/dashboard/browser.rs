@@ -314,9 +314,9 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
 
     let seen = shown["seen"].as_array().unwrap();
     assert_eq!((&seen[0]["rows"], &seen[0]["done"]), (&Value::from(0), &Value::Null), "{seen:?}");
-    let partly = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
+    let is_partial = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
     assert!(
-        seen.iter().any(|state| partly(state) && state["expected"].as_u64() > Some(0)),
+        seen.iter().any(|state| is_partial(state) && state["expected"].as_u64() > Some(0)),
         "{seen:?}"
     );
     let last = seen.last().unwrap();
@@ -345,17 +345,17 @@ fn a_visitor_speaks_to_a_miner() {
     terminal.expect("The page is served at ");
     let recording = repository("vectors/speech/utt00.wav");
     let report = report(browser.browser_script("speak.mjs").arg(&url).arg(recording));
-    for way in ["spoken", "dropped"] {
-        let text = report[way]["text"].as_str().unwrap();
-        assert!(text.contains("ferry") && text.contains("Average lagging"), "{way}: {text}");
-        let captions = report[way]["captions"].as_array().unwrap();
+    for input in ["spoken", "dropped"] {
+        let text = report[input]["text"].as_str().unwrap();
+        assert!(text.contains("ferry") && text.contains("Average lagging"), "{input}: {text}");
+        let captions = report[input]["captions"].as_array().unwrap();
         assert!(
             captions.iter().any(|caption| caption.as_str().unwrap().contains("ferry")),
-            "{way}: {captions:?}"
+            "{input}: {captions:?}"
         );
         assert!(
-            report[way]["peak"].as_f64().unwrap() > 0.02,
-            "{way}: the reply is silent: {report}"
+            report[input]["peak"].as_f64().unwrap() > 0.02,
+            "{input}: the reply is silent: {report}"
         );
     }
     let uploaded = &report["uploaded"];

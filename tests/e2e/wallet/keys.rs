@@ -26,10 +26,13 @@ fn wallet_is_created_with_mnemonics_in_files() {
         ("--password-file", &password),
     ];
     let output = wallets.run(&["create", "--hotkey", "h", "--n-words", "24"], &files);
-    let made = document(&output);
-    assert_eq!((made["wallet"].as_str(), made["hotkey"]["name"].as_str()), (Some("w"), Some("h")));
+    let created = document(&output);
     assert_eq!(
-        (&made["coldkey"]["encrypted"], &made["hotkey"]["encrypted"]),
+        (created["wallet"].as_str(), created["hotkey"]["name"].as_str()),
+        (Some("w"), Some("h"))
+    );
+    assert_eq!(
+        (&created["coldkey"]["encrypted"], &created["hotkey"]["encrypted"]),
         (&true.into(), &false.into())
     );
     for file in ["coldkey", "coldkeypub.txt", "hotkeys/h", "hotkeys/hpub.txt"] {
@@ -45,8 +48,8 @@ fn wallet_is_created_with_mnemonics_in_files() {
         let output_text = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
         assert!(!output_text.contains(phrase.trim()));
         let other = Wallets::new();
-        let again = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
-        assert_eq!(again["hotkey"]["address"], made[key]["address"]);
+        let regenerated = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
+        assert_eq!(regenerated["hotkey"]["address"], created[key]["address"]);
     }
 }
 
@@ -56,9 +59,9 @@ fn single_keys_are_created() {
     for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate()
     {
         let file = wallets.unused_path(&format!("phrase{number}"));
-        let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
+        let encryption_options = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
         let mut command = wallets.command(
-            &[verb, "--n-words", &count.to_string(), plain],
+            &[verb, "--n-words", &count.to_string(), encryption_options],
             &[("--mnemonic-file", &file)],
         );
         let output = command.output().unwrap();
@@ -109,17 +112,22 @@ fn overwritten_keys_are_backed_up() {
     wallets.hotkey();
     for (verb, file) in [("new-coldkey", "coldkey"), ("new-hotkey", "hotkeys/default")] {
         let phrase = wallets.unused_path(&format!("phrase of {verb}"));
-        let plain: &[&str] = if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
+        let encryption_options: &[&str] =
+            if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
         let before = fs::read(wallets.key(file)).unwrap();
-        let error =
-            refusal(&wallets.run(&[&[verb], plain].concat(), &[("--mnemonic-file", &phrase)]), 1);
+        let error = refusal(
+            &wallets.run(&[&[verb], encryption_options].concat(), &[("--mnemonic-file", &phrase)]),
+            1,
+        );
         assert!(error.contains("--overwrite"), "{error}");
         assert!(!phrase.exists(), "the mnemonic of no key");
         assert_eq!(fs::read(wallets.key(file)).unwrap(), before);
 
-        let made =
-            wallets.ask(&[&[verb, "--overwrite"], plain].concat(), &[("--mnemonic-file", &phrase)]);
-        let key = &made[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
+        let created = wallets.ask(
+            &[&[verb, "--overwrite"], encryption_options].concat(),
+            &[("--mnemonic-file", &phrase)],
+        );
+        let key = &created[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
         assert_ne!(key["address"], ADDRESS);
         let backups: Vec<_> =
             key["backups"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
@@ -176,8 +184,8 @@ fn keys_are_recovered_from_browser_wallets() {
         let password = wallets.file("password", case["password"].as_str().unwrap());
         let files: [(&str, &Path); 2] =
             [("--json-file", &export), ("--json-password-file", &password)];
-        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
-        assert_eq!(made["hotkey"]["address"], case["ss58"], "{}", case["type"]);
+        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
+        assert_eq!(created["hotkey"]["address"], case["ss58"], "{}", case["type"]);
     }
     assert_eq!(cases.len(), 4);
 
@@ -279,8 +287,8 @@ fn daemons_take_no_secret_as_an_argument() {
 #[test]
 fn coldkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
-    assert_eq!(made["coldkeypub"]["address"], ADDRESS);
+    let created = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
+    assert_eq!(created["coldkeypub"]["address"], ADDRESS);
     let list = wallets.ask(&["list"], &[]);
     assert_eq!(
         (&list["wallets"][0]["address"], &list["wallets"][0]["secret"]),
@@ -304,9 +312,9 @@ fn coldkey_is_restored_from_its_public_key_only() {
 #[test]
 fn hotkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    let created = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     assert_eq!(
-        (&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]),
+        (&created["hotkeypub"]["name"], &created["hotkeypub"]["address"]),
         (&"h".into(), &ADDRESS.into())
     );
     assert!(wallets.key("hotkeys/hpub.txt").is_file());
@@ -331,8 +339,8 @@ fn keys_are_recovered_along_a_derivation_path() {
         (format!("{dev} //Bob\n"), "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"),
     ] {
         let file = wallets.file("phrase", text);
-        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
-        assert_eq!(made["hotkey"]["address"], expected);
+        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(created["hotkey"]["address"], expected);
     }
     for (text, expected_text) in [
         ("//Alice", "missing mnemonic before the derivation path"),
@@ -405,11 +413,11 @@ fn names_with_path_separators_are_refused() {
         }
     }
     // Option and variable names of the Python tools.
-    let made = wallets.ask(
+    let created = wallets.ask(
         &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
         &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.unused_path("elsewhere"))],
     );
-    assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&"other".into(), &"h".into()));
+    assert_eq!((&created["wallet"], &created["hotkey"]["name"]), (&"other".into(), &"h".into()));
     assert!(wallets.unused_path("elsewhere/other/hotkeys/h").is_file());
     for (variables, expected) in [
         (&[("BT_WALLET_NAME", "a"), ("BT_WALLET", "b")][..], "a"),
@@ -418,7 +426,7 @@ fn names_with_path_separators_are_refused() {
     ] {
         let mut command =
             wallets.command(&["regen-hotkey", "--json"], &[("--mnemonic-file", &phrase)]);
-        let made = document(
+        let created = document(
             &command
                 .env("BT_WALLET_HOTKEY", "mine")
                 .envs(variables.iter().copied())
@@ -426,7 +434,7 @@ fn names_with_path_separators_are_refused() {
                 .unwrap(),
         );
         assert_eq!(
-            (&made["wallet"], &made["hotkey"]["name"]),
+            (&created["wallet"], &created["hotkey"]["name"]),
             (&Value::from(expected), &"mine".into())
         );
     }

@@ -53,7 +53,7 @@ impl Client {
                 take: Share::new(take.unwrap_or_default()),
             })
         };
-        self.inner.rpc.in_time("children", read).await
+        self.inner.rpc.with_timeout("children", read).await
     }
 
     /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or
@@ -130,7 +130,7 @@ impl Client {
             let replaceable = due_block.plus(delay.unwrap_or_default());
             Ok(Some(ColdkeySwap { new_coldkey_hash, due: due_block, disputed, replaceable }))
         };
-        self.inner.rpc.in_time("coldkey swap", read).await
+        self.inner.rpc.with_timeout("coldkey swap", read).await
     }
 
     /// Returns the number of blocks between the announcement of a coldkey swap and its execution.

@@ -186,18 +186,18 @@ impl ValidatorArgs {
 /// Holds the lock of the database in the background. When another process has acquired it, shuts
 /// down, and sets the error.
 fn hold_lock(lock: ControlLock, shutdown: &Shutdown) -> Arc<OnceLock<StoreError>> {
-    let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
-    let other = Arc::clone(&lost);
+    let (lock_loss, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
+    let lock_loss_cell = Arc::clone(&lock_loss);
     shutdown.spawn("lock", async move {
         tokio::select! {
             () = stop.requested() => {}
             error = lock.hold() => {
-                let _ = other.set(error);
+                let _ = lock_loss_cell.set(error);
                 stop.request();
             }
         }
     });
-    lost
+    lock_loss
 }
 
 /// Returns the route of the validator's own vote on the weights of tasks, which other validators
@@ -235,7 +235,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
-        let lost = hold_lock(lock, &shutdown);
+        let lock_loss = hold_lock(lock, &shutdown);
         args.topups.start(&chain, &store, &shutdown).await?;
         let market_services = MarketServices::new(
             &keypair,
@@ -288,11 +288,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
-        let (books, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { books.run_maintenance(&stop).await });
+        let (maintenance, stop) = (gateway.clone(), shutdown.clone());
+        shutdown.spawn("books", async move { maintenance.run_maintenance(&stop).await });
         let router = gateway.router().merge(vote_route(voter));
         daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
-        match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
+        match Arc::into_inner(lock_loss).and_then(OnceLock::into_inner) {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }

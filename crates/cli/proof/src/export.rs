@@ -15,7 +15,7 @@ use taonet_proof_lm::ProofBundle;
 /// Write a contract that verifies proofs of a groth16 circuit on a blockchain, or its call for a
 /// proof
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["solidity", "calldata"]))]
+#[command(group = ArgGroup::new("format").required(true).args(["solidity", "calldata"]))]
 pub struct ExportArgs {
     /// Directory of the circuit
     circuit: PathBuf,

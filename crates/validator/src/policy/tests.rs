@@ -91,7 +91,7 @@ fn fallback_without_previous_weights_is_used_after_the_limit() {
 }
 
 #[test]
-fn the_state_of_older_versions_is_read() {
+fn policy_state_of_older_versions_is_read() {
     for text in ["{}", r#"{"previous":{"uids":[1],"weights":[1.0]}}"#] {
         assert_eq!(
             serde_json::from_str::<PolicyState>(text).unwrap(),

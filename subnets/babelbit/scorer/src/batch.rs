@@ -115,7 +115,7 @@ impl BatchScorer {
 
     /// Returns the scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
-        ScoringConditions::here(
+        ScoringConditions::of_this_machine(
             self.recognizer.clone(),
             self.vectorizer.identity(),
             self.options.clone(),

@@ -361,7 +361,7 @@ fn replies(count: u16) -> Vec<Reply<SumRequest>> {
 #[test]
 fn rewards_are_limited_to_their_range() {
     let rewards = [0.5, -1.0, 7.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let limited = rewarded(&replies(6), &rewards).unwrap();
+    let limited = zip_rewards(&replies(6), &rewards).unwrap();
     let limited: Vec<_> = limited.iter().map(|(_, _, reward)| *reward).collect();
     assert_eq!(limited, [0.5, 0.0, 1.0, 0.0, 1.0, 0.0]);
 }
@@ -372,6 +372,6 @@ fn wrong_number_of_rewards_is_an_error() {
         (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
         (2, &[1.0], "the challenge returned 1 reward for 2 replies"),
     ] {
-        assert_eq!(rewarded(&replies(count), rewards).unwrap_err().to_string(), text);
+        assert_eq!(zip_rewards(&replies(count), rewards).unwrap_err().to_string(), text);
     }
 }

@@ -117,7 +117,7 @@ impl Store {
         for block in blocks {
             let number = block.head.number();
             // A block without a row may have created a node again, of which memory knows an
-            // birth.
+            // earlier creation.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
             let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut removed_keys = Vec::with_capacity(block.removed_nodes.len());

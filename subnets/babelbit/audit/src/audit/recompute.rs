@@ -32,7 +32,7 @@ impl Engines {
     pub fn conditions(&self) -> ScoringConditions {
         let recognizer = EngineIdentity::for_recognizer(&*self.recognizer);
         let embedder = EngineIdentity::for_embedder(&*self.embedder);
-        ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
+        ScoringConditions::of_this_machine(recognizer, embedder, self.options.clone(), true)
     }
 
     /// Creates a scorer with an empty transcript cache.

@@ -191,7 +191,7 @@ fn every_call_of_the_real_chain_is_in_one_group() {
         ROOT_CLAIM,
         SUBNET_IDENTITY,
         SUBNET_START,
-        VALUE,
+        SPENDING,
         NEURONS,
         SUBNET_MANAGEMENT,
     ];

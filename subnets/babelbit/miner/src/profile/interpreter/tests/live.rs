@@ -181,7 +181,7 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
 
 /// Validators measure the speaking rate of the samples, without the time between them.
 #[test]
-fn pause_up_to_the_time_between_two_passes_is_sent() {
+fn pause_of_live_reply_is_limited_to_the_maximum() {
     let (stages, voicebox) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(Passes(vec!["we can leave now, and"; 6])));
     let mut session = stages.open_session(1, None);
