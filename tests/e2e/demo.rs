@@ -165,7 +165,7 @@ fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
 }
 
 #[test]
-fn number_selects_the_challenge() {
+fn challenge_is_selected_by_number() {
     let demo = document(&demo(&["--once", "--challenge", "2"]));
     let challenges = demo["challenges"].as_array().unwrap();
     assert_eq!(challenges.len(), 1);

@@ -177,7 +177,7 @@ mod tests {
     use crate::{Bb, Tao};
 
     #[test]
-    fn option_value_is_read_from_the_line() {
+    fn option_value_is_read_from_the_completed_line() {
         let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
         for (line, value) in [
             ("-- tao metagraph -n local", Some("local")),

@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn a_document_survives_a_round_trip(input in any_epoch()) {
+    fn case_document_round_trips(input in any_epoch()) {
         let case = Case { id: "any".to_owned(), input };
         let document = serde_json::to_vec(&case).unwrap();
         prop_assert_eq!(Case::from_json(&document).unwrap(), case);

@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn equal_rates_change_nothing(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300)) {
+        fn resampling_to_equal_rate_is_exact(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300)) {
             prop_assert_eq!(&resample_endpoints(&mono(&samples, 24_000), SampleRate::HZ_24K).samples, &samples);
             prop_assert_eq!(&resample_for_recognition(&mono(&samples, 16_000)), &samples);
         }

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_refused() {
+    fn damaged_network_files_are_refused() {
         let config = parsed_config();
         let network = testing::network(&testing::INPUTS);
         // A field of 2^62 bytes, which rten 0.27 would allocate.

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_have_32_bytes() {
+    fn call_hash_of_other_length_is_refused() {
         assert_eq!(format!("0x{}", "05".repeat(32)).parse(), Ok(CallHash([5; 32])));
         for text in ["", "0x05", "zz"] {
             assert!(text.parse::<CallHash>().is_err(), "{text}");

@@ -129,7 +129,7 @@ async fn first_listed_model_is_returned() {
 }
 
 #[tokio::test]
-async fn bodies_are_limited() {
+async fn response_body_above_the_limit_is_refused() {
     let server =
         server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
     let mut received = Vec::new();

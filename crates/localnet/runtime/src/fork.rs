@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_count_forked_state() {
+    fn issuance_and_stake_totals_count_forked_state() {
         at_genesis(|| {
             let endowed = accounts();
             let (rich, poor) = (key(1), account("Alice"));

@@ -147,7 +147,7 @@ fn ends_are_mirrored_without_repeating_them() {
 }
 
 #[test]
-fn windows_are_padded_with_zeros() {
+fn mel_windows_are_padded_with_zeros() {
     let features = LogMel::new(80).features(&sine(300.0, 0.5, 16_000));
     let window = features.window(90, 5);
     assert_eq!(window.len(), 80 * WINDOW_FRAMES);

@@ -111,7 +111,7 @@ fn read_repr(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn strings_round_trip(text: String) {
+    fn python_strings_round_trip(text: String) {
         let json = serde_json::to_string(&text).unwrap();
         prop_assert_eq!(python_text(&json).unwrap(), text.clone());
         let list = python_text(&json!([text]).to_string()).unwrap();

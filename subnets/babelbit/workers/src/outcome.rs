@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_round_trip_exactly() {
+    fn transcription_outcomes_round_trip_exactly() {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
         let transcript =
             Transcript { text: "schön".into(), words, detected_language: "de".into() };

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_take_turns() {
+    fn schedule_interleaves_tasks() {
         let mut schedule = Schedule::new(period(), [("a", 2), ("b", 3), ("none", 0)], || 0.5);
         let (mut budget, mut order) =
             (std::collections::HashMap::from([("a", 2), ("b", 3)]), Vec::new());

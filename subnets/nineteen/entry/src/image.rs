@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn image_answer_is_validated() {
+    fn image_response_is_validated() {
         let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
         assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
         for image in [json!(null), json!(JPEG)] {

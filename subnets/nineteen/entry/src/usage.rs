@@ -187,7 +187,7 @@ mod tests {
 
     /// The kinds of text that a buyer can send in a request: none is free.
     #[test]
-    fn text_counts_in_every_field_of_a_request() {
+    fn text_of_every_request_field_counts_as_input_tokens() {
         let long = "x".repeat(4_000);
         let chat = |message: Value, extra_fields: Value| {
             input_tokens(&payload(

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_field_is_reported() {
+    fn invalid_field_of_paint_request_is_reported() {
         let png = STANDARD.encode(Picture::from_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
         let parse =
             |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_file_is_refused() {
+    fn file_without_canned_answers_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("answers.jsonl");
         std::fs::write(&path, "\n\n").unwrap();

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_follow_the_standard() {
+    fn reshaped_dimensions_follow_the_onnx_standard() {
         let plain = node(&[]);
         assert_eq!(flattened(&plain, &[1, 2, 3, 4]), Ok(vec![1, 24]));
         assert_eq!(flattened(&node(&[("axis", -2)]), &[1, 2, 3, 4]), Ok(vec![2, 12]));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_follow_the_standard() {
+    fn slice_positions_follow_the_onnx_standard() {
         let plain = node(&[]);
         let slice = |extent, start, end, step| {
             let spans = spans(&plain, &[extent], &[start], &[end], None, Some(&[step])).unwrap();

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fields_are_reported() {
+    fn invalid_validator_info_is_reported() {
         for (list, expected_text) in [
             ("[]".to_owned(), "JSON object"),
             ("{".to_owned(), "JSON object"),

@@ -169,7 +169,7 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
 }
 
 #[test]
-fn invalid_terms_are_refused() {
+fn crowdloan_with_invalid_terms_is_refused() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let target = || Some(account("Bob"));
@@ -216,7 +216,7 @@ fn invalid_terms_are_refused() {
 }
 
 #[test]
-fn contributions_are_limited() {
+fn contribution_outside_the_crowdloan_limits_is_refused() {
     chain(|| {
         let [alice, bob, eve] = open();
         for amount in [0, 1, TAO - 1] {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines_are_reported() {
+    fn malformed_line_of_lexicon_is_reported() {
         let line = |file| match Lexicon::parse(file, 1.0, 0.0) {
             Err(CtcError::Lexicon { line }) => line,
             _ => 0,

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn final_words_are_not_repeated() {
+    fn agreed_final_words_are_not_repeated() {
         // The second hearing moves the final words "we must" back and forth.
         let found = play(vec![
             vec![("we", 0.3), ("must", 0.6)],

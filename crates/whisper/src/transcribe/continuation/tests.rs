@@ -86,7 +86,7 @@ fn four_repeats_of_tokens_are_a_repetition() {
 
 /// A repetition that began in the prefix would otherwise be repeated endlessly.
 #[test]
-fn repetition_is_not_forced_again() {
+fn repetition_in_the_prefix_is_not_forced_again() {
     let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
     let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
     let options = Options { compression_ratio_threshold: Some(2.4), ..lenient() };
@@ -99,7 +99,7 @@ fn repetition_is_not_forced_again() {
 /// Columns: final tokens · tokens of the last pass after them · whether the speech has ended · text
 /// of this pass · whether it ends too early
 #[test]
-fn text_without_further_words_ends_too_early() {
+fn pass_without_words_beyond_the_previous_pass_ends_too_early() {
     for (tokens, tentative, is_end, text, expected) in [
         (&[][..], &[][..], false, &[][..], false),
         (&[], &[], false, &[1], false),

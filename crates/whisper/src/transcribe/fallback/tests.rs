@@ -42,7 +42,7 @@ fn attempts_are_judged_by_three_thresholds() {
 }
 
 #[test]
-fn thresholds_can_be_absent() {
+fn attempt_is_accepted_without_thresholds() {
     let options = Options {
         compression_ratio_threshold: None,
         log_prob_threshold: None,

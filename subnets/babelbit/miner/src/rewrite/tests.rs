@@ -119,7 +119,7 @@ fn omitted_words_are_restored() {
 }
 
 #[test]
-fn numbers_are_kept() {
+fn rewriting_keeps_numbers() {
     check(&[("call me on five five one two two", "call me on five five one two two")]);
 }
 

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn proposal_ends_at_its_limits() {
+    fn proposal_beyond_its_time_or_context_limit_fails() {
         let phrases = ChatPhraseModel::new(random()).unwrap();
         let late = phrases.propose("the train is late", limits(20, Duration::ZERO));
         assert!(matches!(late, Err(ProposalError::TooSlow)), "{late:?}");

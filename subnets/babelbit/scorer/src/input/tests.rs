@@ -118,7 +118,7 @@ fn unknown_fields_are_warnings() {
 
 /// Columns: change · error message
 #[test]
-fn invalid_field_is_named_by_its_path() {
+fn error_names_the_path_of_an_invalid_batch_field() {
     for (path, value, message) in [
         ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
         (

@@ -22,7 +22,7 @@ fn temperature_of_buyer_is_kept() {
 
 /// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
 #[test]
-fn any_integer_is_a_seed() {
+fn any_integer_seed_is_mapped_to_a_valid_seed() {
     let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
     assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
     assert_eq!(seed(json!(0)), Ok(1));

@@ -22,7 +22,7 @@ use super::market::{
 
 /// Each choice is a request to a miner with its own seed.
 #[tokio::test]
-async fn choices_are_separate_answers() {
+async fn each_choice_is_a_separate_request() {
     let miner = post(|Json(payload): Json<Value>| async move {
         let words = if payload["seed"] == 7 { 1 } else { 3 };
         vec![word(); words].concat()

@@ -49,7 +49,7 @@ fn request() -> (Digest, Hotkey) {
 /// The program implements the network independently: its outputs equal the executor's for every
 /// kind of operator, and it rejects all other outputs.
 #[test]
-fn a_program_proves_and_verifies_models() {
+fn external_program_proves_and_verifies_models() {
     let backends = running(&program());
     let (nonce, miner) = request();
     for model in [ShippedModel::DiabetesRegression, ShippedModel::DigitsLenet] {

@@ -125,7 +125,7 @@ fn where_operands_are_broadcast() {
 }
 
 #[test]
-fn conditions_are_exact_integers() {
+fn condition_tensors_are_exact_integers() {
     let nodes = vec![
         node("MatMul", &["x", "w"], "h", &[]),
         node("Greater", &["h", "x"], "c", &[]),

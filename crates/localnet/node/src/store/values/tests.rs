@@ -92,7 +92,7 @@ fn cached_item_is_not_read_again() {
 }
 
 #[test]
-fn cache_of_another_state_is_not_used() {
+fn cached_values_of_another_state_are_not_used() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     state.advance(root, &[]);
@@ -217,7 +217,7 @@ fn total(values: &Values) -> usize {
 }
 
 #[test]
-fn memory_is_bounded() {
+fn memory_of_the_value_cache_is_bounded() {
     let mut values = Values::default();
     let large = vec![0; MAX_BYTES / 4];
     for number in 0..20_u8 {

@@ -72,7 +72,7 @@ fn consent_extends_to_one_nested_delegate() {
 }
 
 #[test]
-fn the_extension_charges_the_account_that_pays() {
+fn fee_extension_charges_the_paying_account() {
     use frame_support::dispatch::{GetDispatchInfo as _, PostDispatchInfo};
     use frame_support::pallet_prelude::TransactionSource;
     use sp_runtime::traits::{TransactionExtension as _, TxBaseImplication};

@@ -20,7 +20,7 @@ fn one(row: &Value) -> Row {
 
 /// Columns: row · hotkey · endpoint
 #[test]
-fn row_fields_have_aliases() {
+fn route_fields_have_aliases() {
     for (row, hotkey, endpoint) in [
         (
             json!({ "miner_hotkey": "a", "hotkey": "b", "endpoint_url": "http://x/1", "url": "http://x/2" }),

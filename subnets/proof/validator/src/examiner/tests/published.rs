@@ -138,7 +138,7 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
 /// Another process with the validator's hotkey connects, and the published server closes the older
 /// connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn replaced_connections_are_opened_again() {
+async fn connection_closed_by_a_newer_one_is_reopened() {
     let market = Market::new(&["stark"]);
     let (examiner, score_store) = market.examiner(LONG).await;
     let bob = Published::start(&market, "//Bob", None).await;
