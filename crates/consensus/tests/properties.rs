@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn list_of_wrong_length_is_reported(
+    fn input_list_of_wrong_length_is_reported(
         mut input in lively_epoch(),
         field in select(vec!["stake", "validator_permit", "last_update", "block_at_registration", "weights", "bonds"]),
     ) {

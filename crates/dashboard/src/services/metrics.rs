@@ -168,7 +168,7 @@ empty{}
     }
 
     #[test]
-    fn the_number_of_metrics_is_limited() {
+    fn number_of_parsed_metrics_is_limited() {
         let lines: Vec<_> =
             (0..MAX_METRICS + 100).map(|number| format!("m{{n=\"{number}\"}} 1")).collect();
         assert_eq!(parse(&lines.join("\n")).len(), MAX_METRICS);

@@ -209,7 +209,7 @@ async fn btauth_covers_the_whole_request() {
 }
 
 #[tokio::test]
-async fn limits_of_the_settings_apply() {
+async fn configured_limits_apply_to_requests() {
     let limits = Limits {
         header_count: 32,
         body_bytes: 100,

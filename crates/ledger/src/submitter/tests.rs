@@ -241,7 +241,7 @@ async fn restarted_chain_is_rejected_as_another_chain() {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused() {
+async fn ledger_open_in_another_process_is_refused() {
     let fixture = Fixture::plain();
     let _first = fixture.start().await;
     let error = Ledger::open(fixture.path()).await.unwrap_err();

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_program_is_killed() {
+    fn hanging_espeak_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         for script in ["exec sleep 60", "exec sleep 60 >&- 2>&-"] {
             let mut espeak = fake(folder.path(), script);

@@ -53,7 +53,7 @@ fn table_lines_fit_width_without_splitting_words() {
 }
 
 #[test]
-fn the_note_lists_omitted_columns() {
+fn table_note_lists_omitted_and_shortened_columns() {
     for (width, note) in [
         (Some(200), None),
         (None, None),

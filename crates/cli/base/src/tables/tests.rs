@@ -381,7 +381,7 @@ fn without_notes(rendered: &str) -> String {
 }
 
 #[test]
-fn a_matrix_keeps_all_columns() {
+fn matrix_table_keeps_all_columns() {
     for sample in samples().iter().filter(|sample| sample.is_matrix) {
         let rendered = sample.table.within(Some(80));
         let headers = rendered.split("\n\n").filter_map(|part| part.lines().next());

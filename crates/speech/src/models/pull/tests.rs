@@ -149,7 +149,7 @@ async fn given_directory_is_filled_from_cache() {
 }
 
 #[tokio::test]
-async fn a_wrong_file_is_replaced() {
+async fn model_file_with_other_content_is_replaced() {
     let setup = Setup::new().await;
     setup.leave("weights.bin", "something else");
     setup.answer(ok(CONTENT)).await;
@@ -180,7 +180,7 @@ async fn interrupted_download_resumes() {
 }
 
 #[tokio::test]
-async fn a_complete_part_needs_no_request() {
+async fn complete_partial_file_is_used_without_request() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", CONTENT);
     setup.pull().await.unwrap();

@@ -172,7 +172,7 @@ fn full_context_keeps_the_accepted_words() {
 }
 
 #[test]
-fn words_before_a_rewind_are_kept() {
+fn words_before_an_attention_rewind_are_kept() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { tokens: vec![WORD + 20], ..Prefix::default() };
     for is_end in [false, true] {

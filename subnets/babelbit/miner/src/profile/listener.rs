@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_numbers_are_joined() {
+    fn recognised_parts_of_numbers_are_joined() {
         let found = plain_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],

@@ -163,7 +163,7 @@ fn empty_phrase_stays_empty() {
 }
 
 #[test]
-fn words_lose_case_and_punctuation() {
+fn words_are_normalised_without_case_and_punctuation() {
     let table = [
         ("Hello,", "hello"),
         ("Don’t!", "don't"),
@@ -182,7 +182,7 @@ fn words_lose_case_and_punctuation() {
 }
 
 #[test]
-fn numbers_continue_at_their_marks() {
+fn word_that_continues_a_number_is_recognised() {
     for (previous, word, expected) in [
         ("3", ".5", true),
         ("1", ",000", true),

@@ -122,7 +122,7 @@ async fn a_reply_that_never_ends_uses_up_its_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_chunk_fails_at_once() {
+async fn chunk_timeout_is_not_retried() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(0, false).after(20 * MS));
     let settings = PlaySettings { chunk_timeout: 10 * MS, ..settings() };
     assert_eq!(

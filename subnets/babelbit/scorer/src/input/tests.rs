@@ -331,7 +331,7 @@ fn texts_without_words_or_vectors_score_0() {
 }
 
 #[test]
-fn lines_of_a_log_may_be_strings() {
+fn text_log_events_may_be_json_strings() {
     let lines = [
         json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": "one two"}),
         json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),

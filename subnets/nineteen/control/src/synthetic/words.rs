@@ -197,7 +197,7 @@ mod tests {
 
     /// A list of phrases does not suffice to recognise a synthetic text.
     #[test]
-    fn texts_have_no_fixed_phrases() {
+    fn synthetic_texts_have_no_fixed_phrases() {
         let mut random = StdRng::seed_from_u64(1);
         let texts: Vec<_> = (0..2_000).map(|_| text(TextKind::Message, 30, &mut random)).collect();
         assert!(

@@ -294,7 +294,7 @@ fn reference_ranks_miners_that_never_served_the_task() {
 }
 
 #[test]
-fn rows_without_values_are_ignored() {
+fn rewards_without_metric_are_ignored() {
     let mut input = example();
     for reward in input.rewards.iter_mut().filter(|reward| reward.hotkey == "B") {
         reward.metric = None;

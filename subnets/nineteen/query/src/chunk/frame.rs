@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn other_chunks_are_parsed_completely() {
+    fn chunks_with_another_frame_are_parsed_completely() {
         let mut parser = parser(&chunk("one", &logprobs(1)));
         let frame = format!("{:?}", parser.frame);
         for data in [

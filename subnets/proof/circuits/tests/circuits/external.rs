@@ -138,7 +138,7 @@ fn external_programs_prove_slices() {
 
 /// A program that fails neither proves nor rejects anything.
 #[test]
-fn a_failing_program_is_an_error() {
+fn failing_external_program_neither_proves_nor_rejects() {
     let model = ShippedModel::DiabetesRegression;
     let sample = model.sample().unwrap();
     let failing = running(Path::new("/bin/false"));

@@ -104,7 +104,7 @@ fn calibration_and_test_rows_are_disjoint() {
 
 /// Scales chosen with dim inputs saturate on bright ones, and the report shows that.
 #[test]
-fn error_on_test_rows_is_reported() {
+fn quantisation_error_on_test_rows_is_reported() {
     let float = network();
     let bright = sample(1);
     let dim: Vec<Vec<i64>> =

@@ -169,7 +169,7 @@ fn the_trie_of_a_discarded_state_leaves_memory() {
 }
 
 #[test]
-fn the_number_of_nodes_is_bounded() {
+fn number_of_cached_nodes_is_bounded() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, _) = newest_state(&store);
     let empty = Tree::new(sp_trie::empty_trie_root::<sp_trie::LayoutV1<BlakeTwo256>>());

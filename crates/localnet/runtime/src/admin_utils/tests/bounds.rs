@@ -55,7 +55,7 @@ fn settings_of_missing_subnets_are_refused() {
 }
 
 #[test]
-fn values_out_of_bounds_are_refused() {
+fn hyperparameters_out_of_bounds_are_refused() {
     let netuid = BABELBIT;
     let mult = |value: f64| Call::sudo_set_burn_increase_mult {
         netuid,

@@ -106,7 +106,7 @@ fn malformed_rows_are_counted_and_each_row_counts_once() {
 }
 
 #[test]
-fn number_of_rows_is_limited() {
+fn number_of_route_rows_is_limited() {
     let rows: Vec<_> =
         (0..MAX_ROWS + 10).map(|n| json!({ "hotkey": n.to_string(), "url": "http://x" })).collect();
     assert_eq!(read(&rows).rows.len(), MAX_ROWS);
