@@ -96,11 +96,11 @@ async fn main() -> Result<()> {
     });
     full.await?.row("remarks of 256 bytes a second", "", check);
     let full = full_blocks(&node, &mut signers, weights, is_weights_set);
-    let what = format!("calls a second that set {WEIGHED} weights");
-    full.await?.row(&what, "", check);
+    let label = format!("calls a second that set {WEIGHED} weights");
+    full.await?.row(&label, "", check);
     let rate = concurrent(&node, &mut signers).await?;
     let bound = format!("blocks are produced while {CLIENTS} clients submit");
-    row(&format!("{what}, of concurrent clients"), "4 000", &format!("{rate:.0}"), &bound);
+    row(&format!("{label}, of concurrent clients"), "4 000", &format!("{rate:.0}"), &bound);
     check_rows(&node)?;
     metagraph(&node).await?;
     node.stop().await;
@@ -114,8 +114,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-fn row(what: &str, goal: &str, measured: &str, bound: &str) {
-    println!("| {what} | {goal} | {measured} | {bound} |");
+fn row(label: &str, goal: &str, measured: &str, bound: &str) {
+    println!("| {label} | {goal} | {measured} | {bound} |");
 }
 
 /// Measures the duration of an empty block in seconds, averaged over `blocks`.
@@ -209,7 +209,7 @@ struct PerCall {
 }
 
 impl PerCall {
-    fn row(&self, what: &str, goal: &str, check: f64) {
+    fn row(&self, label: &str, goal: &str, check: f64) {
         let measured = format!("{:.0}", 1.0 / (self.submitting + self.making));
         let bound = format!(
             "{} a call to submit it and {} to make its block, one after the other; in each, {} check its signature",
@@ -217,7 +217,7 @@ impl PerCall {
             micros(self.making),
             micros(check)
         );
-        row(what, goal, &measured, &bound);
+        row(label, goal, &measured, &bound);
     }
 }
 

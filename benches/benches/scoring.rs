@@ -81,7 +81,7 @@ fn main() {
             .zip(&timelines)
             .map(|((transcript, vector), timeline)| Reply {
                 timing: timeline.timing(1, length, source),
-                evidence: Evidence::Heard { transcript, confidence: None },
+                evidence: Evidence::Transcribed { transcript, confidence: None },
                 vector,
             })
             .collect();

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use taonet_http::{ServeLimits, serve};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_miner::{Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
+use taonet_proof_validator::{Examiner, ExaminerSettings, ProofMiner, ScoreStore, Wire};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -96,7 +96,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         miners.push(ProofMiner { peer, wire: Wire::Http });
     }
     assert_eq!(miners.len(), count, "every miner listens");
-    let book = Arc::new(Book::open(&folder.path().join("scores")).await?);
+    let score_store = Arc::new(ScoreStore::open(&folder.path().join("scores")).await?);
     let signer = Signer::new(Keypair::from_uri("//Alice")?, "127.0.0.1", BtauthScheme::new());
     let client = SignedClient::new(
         signer,
@@ -109,21 +109,27 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         bundles: Some(folder.path().to_owned()),
         ..ExaminerSettings::default()
     };
-    let examiner =
-        Arc::new(Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?);
+    let examiner = Arc::new(Examiner::load(
+        &catalogue,
+        client,
+        Arc::clone(&score_store),
+        settings,
+        system_clock(),
+    )?);
     let idle = memory("VmRSS")?;
     let (start, stop) = (Instant::now(), Shutdown::new());
     let (_list, listed) = watch::channel(miners);
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
     let proven = || {
-        book.read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count())
+        score_store
+            .read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count())
     };
     while proven() < count {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let (verified, faults) = book.read(|board| {
+    let (verified, faults) = score_store.read(|board| {
         let tallies = || board.tallies().values();
         let faults: u64 = tallies().flat_map(|tally| tally.faults.values()).sum();
         (tallies().map(|tally| tally.verified).sum::<u64>(), faults)

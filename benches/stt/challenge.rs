@@ -35,7 +35,7 @@ use taonet_babelbit_scorer::{
     Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache,
 };
 use taonet_babelbit_workers::testing::Servers;
-use taonet_babelbit_workers::{Pace, Services, Worker, Workers};
+use taonet_babelbit_workers::{JobTiming, Services, Worker, Workers};
 use taonet_objects::testing::settings;
 use taonet_objects::{ObjectStorage, S3Addressing};
 use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
@@ -168,7 +168,7 @@ fn services(nats: &str, postgres: &str, bucket: &str) -> Services {
         database_url: postgres.to_owned(),
         bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path))
             .unwrap(),
-        pace: Pace::default(),
+        timing: JobTiming::default(),
     }
 }
 
@@ -295,8 +295,8 @@ fn challenge(request: &Request) {
     println!("{report}");
 }
 
-/// Ends the benchmark: no worker has returned a result for [`Pace::fallback_after`], so it would
-/// wait forever.
+/// Ends the benchmark: no worker has returned a result for [`JobTiming::fallback_after`], so it
+/// would wait forever.
 fn fail() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> {
     eprintln!("the workers return no results");
     std::process::exit(1)

@@ -237,9 +237,9 @@ impl Request {
 
     /// Creates the response to a request whose body or handler exceeded its timeout: "body" or
     /// "answer".
-    fn timed_out(&self, what: &str) -> Refused {
+    fn timed_out(&self, part: &str) -> Refused {
         let limits = self.0.verifier.limits();
-        self.0.refuse(&match what {
+        self.0.refuse(&match part {
             "body" => Refusal::BodyTimeout { limit: limits.body_timeout },
             _ => Refusal::AnswerTimeout { limit: limits.answer_timeout },
         })

@@ -270,9 +270,9 @@ fn neuron_logs_external_address() {
     let expected = format!("reachable at 8.8.8.8:{port} (on the chain: ip 134744072, ip_type 4)");
     assert!(daemon.log().contains(&expected), "{}", daemon.log());
 
-    let given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
+    let ipv6 = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
     let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
-    assert!(given.log().contains(expected), "{}", given.log());
+    assert!(ipv6.log().contains(expected), "{}", ipv6.log());
 
     let mut unreachable =
         axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use taonet_chaos::{ChaosOptions, FaultKind, Pace, SoakOptions, chaos, soak};
+use taonet_chaos::{ChainSpeed, ChaosOptions, FaultKind, SoakOptions, chaos, soak};
 use taonet_service::Shutdown;
 
 use crate::kill::random_seed;
 use crate::support::require_models;
 
 /// Epochs of six seconds.
-const PACE: Pace = Pace { block_time: Duration::from_millis(150), epoch_blocks: 40 };
+const SPEED: ChainSpeed = ChainSpeed { block_time: Duration::from_millis(150), epoch_blocks: 40 };
 
 #[test]
 fn killed_and_paused_daemons_submit_at_most_once_an_epoch() {
     require_models();
     let faults = vec![FaultKind::Kill, FaultKind::Pause];
     let tao = env!("CARGO_BIN_EXE_tao").into();
-    let options = ChaosOptions { tao, pace: PACE, epochs: 2, seed: random_seed(), faults };
+    let options = ChaosOptions { tao, speed: SPEED, epochs: 2, seed: random_seed(), faults };
     let report = chaos(&options, &Shutdown::new()).unwrap();
     let text = report.markdown();
     assert_eq!((report.epochs, report.panics), (2, 0), "{text}");
@@ -31,7 +31,7 @@ fn daemons_and_requests_are_measured_under_load() {
     require_models();
     let tao = env!("CARGO_BIN_EXE_tao").into();
     let (duration, sample_every) = (Duration::from_secs(6), Duration::from_secs(1));
-    let options = SoakOptions { tao, pace: PACE, duration, sample_every };
+    let options = SoakOptions { tao, speed: SPEED, duration, sample_every };
     let report = soak(&options, &Shutdown::new()).unwrap();
     let text = report.markdown();
     assert!(report.ended.is_empty() && report.panics == 0, "{text}");

@@ -303,15 +303,16 @@ fn model_in_cache_is_copied_and_not_downloaded() {
     // Nothing listens at the mirror's port.
     for (name, extra_args) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
         let directory = folder.path().join(name);
-        let said = pull(&directory, extra_args);
+        let output_text = pull(&directory, extra_args);
         assert!(
-            said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"),
-            "{name}: {said}"
+            output_text.contains("copying all-MiniLM-L6-v2 from /")
+                && !output_text.contains("downloading"),
+            "{name}: {output_text}"
         );
-        let said = pull(&directory, extra_args);
+        let output_text = pull(&directory, extra_args);
         assert!(
-            !said.contains("copying") && !said.contains("downloading"),
-            "{name}, already there: {said}"
+            !output_text.contains("copying") && !output_text.contains("downloading"),
+            "{name}, already there: {output_text}"
         );
     }
 }

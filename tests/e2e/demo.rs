@@ -165,7 +165,7 @@ fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
 }
 
 #[test]
-fn number_selects_the_challenge() {
+fn challenge_is_selected_by_number() {
     let demo = document(&demo(&["--once", "--challenge", "2"]));
     let challenges = demo["challenges"].as_array().unwrap();
     assert_eq!(challenges.len(), 1);
@@ -181,7 +181,7 @@ fn unplayable_challenge_is_refused() {
     let mut challenge: Value = serde_json::from_slice(&std::fs::read(ferry()).unwrap()).unwrap();
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
     std::fs::write(&broken, challenge.to_string()).unwrap();
-    for (challenge, code, says) in [
+    for (challenge, code, expected_text) in [
         ("99", 2, "--challenge 99: neither a shipped challenge nor a file"),
         ("0", 2, "hint: the shipped challenges are 1, 2, 3, 4, 5, 6, 7, 8, de-1, es-1, fr-1"),
         ("fr-9", 2, "--challenge fr-9: neither a shipped challenge nor a file"),
@@ -189,7 +189,7 @@ fn unplayable_challenge_is_refused() {
         (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {
         let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), code);
-        assert!(error.contains(says), "{challenge}: {error}");
+        assert!(error.contains(expected_text), "{challenge}: {error}");
     }
 }
 

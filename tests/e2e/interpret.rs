@@ -150,7 +150,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
     let mut people = interpret(ferry);
     people.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
     let printed = String::from_utf8(people.output().unwrap().stdout).unwrap();
-    for says in [
+    for expected_text in [
         "real-time factor",
         "LAAL",
         "all ",
@@ -158,7 +158,7 @@ fn running_miner_has_the_score_and_metrics_of_the_contest() {
         "compared with all-MiniLM-L6-v2",
         "s of speech",
     ] {
-        assert!(printed.contains(says), "{says}: {printed}");
+        assert!(printed.contains(expected_text), "{expected_text}: {printed}");
     }
 }
 

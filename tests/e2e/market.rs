@@ -23,7 +23,7 @@ use crate::support::{
 
 /// Address that means this machine, for validators with --allow-private: the chain rejects loopback
 /// addresses.
-const HERE: &str = "0.0.0.1";
+const EXTERNAL_IP: &str = "0.0.0.1";
 const TASK: &str = "chat-a";
 /// Credits of the buyer.
 const CREDITS: i64 = 1_000_000;
@@ -88,7 +88,8 @@ impl Network {
             let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
             chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
             let port = miner.url().rsplit(':').next().unwrap();
-            let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", HERE, "--port", port];
+            let serve =
+                ["serve-axon", "--netuid", BABELBIT, "--external-ip", EXTERNAL_IP, "--port", port];
             let served = document(&chain.tao(&serve, &["--key-uri", key, "--yes", "--json"]));
             assert_eq!(served["success"], true, "{served}");
             miner
@@ -242,7 +243,7 @@ impl Drop for Worker {
 
 /// Outcome of a request.
 #[derive(Debug)]
-struct Ended {
+struct StreamResult {
     status: u16,
     /// Content chunks that arrived.
     chunks: i64,
@@ -251,7 +252,7 @@ struct Ended {
 }
 
 /// Requests a stream, and reads it to its end. `first` counts streams that have begun.
-async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> Ended {
+async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> StreamResult {
     let body = json!({
         "model": TASK, "stream": true, "max_tokens": 50, "messages": [{"role": "user", "content": "12345678"}],
     });
@@ -270,7 +271,7 @@ async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> Ended {
     let is_complete = status == 200
         && text.contains("\"finish_reason\":\"")
         && text.ends_with("data: [DONE]\n\n");
-    Ended { status, chunks: chunks(&text), is_complete, text }
+    StreamResult { status, chunks: chunks(&text), is_complete, text }
 }
 
 /// Returns the number of content chunks in a stream.
@@ -286,13 +287,13 @@ fn chunks(text: &str) -> i64 {
 }
 
 /// Waits for all charges: each request is charged exactly once, for the delivered part.
-async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
+async fn assert_charged_once(store: &Store, id: &str, all: &[StreamResult]) {
     // 6 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
-    let cost = |ended: &Ended| {
-        if ended.chunks == 0 { 0 } else { (6 * 100 + ended.chunks * 400 + 999) / 1_000 }
+    let cost = |result: &StreamResult| {
+        if result.chunks == 0 { 0 } else { (6 * 100 + result.chunks * 400 + 999) / 1_000 }
     };
     let (expected, tokens): (i64, i64) =
-        (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
+        (all.iter().map(cost).sum(), all.iter().map(|result| result.chunks).sum());
     let start = Instant::now();
     let held_credits = async || {
         let balances = store.balances().await.unwrap();
@@ -314,8 +315,8 @@ async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
 }
 
 /// Waits until the counters of all processes contain the complete requests.
-async fn counted(store: &Store, all: &[Ended]) {
-    let complete = all.iter().filter(|ended| ended.is_complete).count() as f64;
+async fn wait_until_counted(store: &Store, all: &[StreamResult]) {
+    let complete = all.iter().filter(|result| result.is_complete).count() as f64;
     let start = Instant::now();
     loop {
         let rows = store.contenders(PeriodId(1)).await.unwrap();
@@ -337,7 +338,7 @@ async fn counted(store: &Store, all: &[Ended]) {
 fn killed_query_worker_loses_no_other_request_and_no_credit() {
     let Some(network) = Network::start(600, 40) else { return };
     let validator = Daemon::start(&mut network.validator());
-    let made = document(
+    let created = document(
         &network
             .command(&[
                 "keys",
@@ -354,7 +355,7 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
             .unwrap(),
     );
     let (id, key) =
-        (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
+        (created["id"].as_str().unwrap().to_owned(), created["key"].as_str().unwrap().to_owned());
     let entries = [(); 2].map(|()| Daemon::start(&mut network.command(&["entry"])));
     let urls = entries.each_ref().map(|entry| entry.url().to_owned());
     let mut workers: Vec<_> = (0..3).map(|_| Worker::start(&network)).collect();
@@ -366,7 +367,7 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         // Once a period runs, and all processes have found it.
         let mut all = Vec::new();
         let started = Instant::now();
-        while all.iter().filter(|ended: &&Ended| ended.is_complete).count() < 6 {
+        while all.iter().filter(|result: &&StreamResult| result.is_complete).count() < 6 {
             assert!(started.elapsed() < LONG, "the market does not open: {all:?}");
             all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -391,16 +392,18 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         tokio::time::sleep(Duration::from_millis(StdRng::seed_from_u64(seed).random_range(0..60)))
             .await;
         drop(workers.remove(0));
-        let mut ended = Vec::new();
+        let mut results = Vec::new();
         for request in running {
-            ended
+            results
                 .push(tokio::time::timeout(LONG, request).await.expect("a request hangs").unwrap());
         }
-        let broken: Vec<_> = ended.iter().filter(|ended| !ended.is_complete).collect();
-        for one in &broken {
+        let broken: Vec<_> = results.iter().filter(|result| !result.is_complete).collect();
+        for result in &broken {
             assert!(
-                one.status == 200 && one.chunks > 0 && one.text.contains("\"code\":\"no_answer\""),
-                "{one:?}"
+                result.status == 200
+                    && result.chunks > 0
+                    && result.text.contains("\"code\":\"no_answer\""),
+                "{result:?}"
             );
         }
         assert!((1..60).contains(&broken.len()), "the killed worker had {} streams", broken.len());
@@ -417,9 +420,9 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         );
         println!("{} of 60 streams were the killed worker's", broken.len());
 
-        all.extend(ended);
-        charged_once(&store, &id, &all).await;
-        counted(&store, &all).await;
+        all.extend(results);
+        assert_charged_once(&store, &id, &all).await;
+        wait_until_counted(&store, &all).await;
     });
     // No second validator may use this database.
     let text = refusal(&network.validator().args(["--listen", "127.0.0.1:0"]).output().unwrap(), 1);

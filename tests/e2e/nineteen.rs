@@ -242,10 +242,10 @@ fn number(value: &Value, field: &str) -> f64 {
 /// values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
-    let same = |actual: f64, expected: f64, what: &Value| {
+    let same = |actual: f64, expected: f64, context: &Value| {
         assert!(
             (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
-            "{actual} is not {expected}: {what}"
+            "{actual} is not {expected}: {context}"
         );
     };
     let miners = report["miners"].as_array().unwrap();

@@ -65,8 +65,10 @@ fn config_check_has_documented_keys() {
 #[test]
 fn the_tables_list_the_keys_of_wallet_commands() {
     let wallets = Wallets::new();
-    let (cold, hot, out) = (wallets.free("cold"), wallets.free("hot"), wallets.free("out.json"));
-    let (other_cold, other_hot) = (wallets.free("other-cold"), wallets.free("other-hot"));
+    let (cold, hot, out) =
+        (wallets.unused_path("cold"), wallets.unused_path("hot"), wallets.unused_path("out.json"));
+    let (other_cold, other_hot) =
+        (wallets.unused_path("other-cold"), wallets.unused_path("other-hot"));
     let (first, second) =
         (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd!"));
     let created = wallets.ask(

@@ -160,7 +160,7 @@ fn page(address: &str, path: &str) -> Option<String> {
 }
 
 #[test]
-fn rounds_follow_the_chain() {
+fn each_miner_is_played_once_by_the_round_loop() {
     let network = Network::start();
     let engine = network.engine();
     let directory = network.path("rounds");

@@ -155,13 +155,13 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
     )
     .unwrap();
     let rows = runtime.block_on(client.rows("c", Some(Contest::Main))).unwrap();
-    let given: Vec<(Value, Value)> = rows
+    let actual: Vec<(Value, Value)> = rows
         .iter()
         .map(|row| (row["miner_uid"].clone(), row["challenge_mean_score"].clone()))
         .collect();
     let expected: Vec<_> =
         (0..miners).rev().map(|number| (json!(number), json!(score(number)))).collect();
-    assert_eq!(given, expected);
+    assert_eq!(actual, expected);
     assert_eq!(api.terminate().code(), Some(0));
     let database = format!("sqlite:{}", state.join("scoring.sqlite").display());
     let count =

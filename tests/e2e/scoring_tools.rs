@@ -163,7 +163,7 @@ fn unknown_fields_are_ignored_with_warning() {
 #[test]
 fn invalid_fields_are_refused_with_their_path() {
     require_models();
-    for (command, path, value, says) in [
+    for (command, path, value, expected_text) in [
         ("score-batch", "/source_duration_sec", json!("long"), "source_duration_sec: invalid type"),
         (
             "score-batch",
@@ -189,7 +189,7 @@ fn invalid_fields_are_refused_with_their_path() {
         }
         *input.pointer_mut(path).unwrap() = value;
         let error = refusal(&run(command, &input), 1);
-        assert!(error.contains(says), "{path}: {error}");
+        assert!(error.contains(expected_text), "{path}: {error}");
     }
 }
 
@@ -200,14 +200,17 @@ fn files_that_are_not_json_are_refused_by_name() {
     std::fs::write(&cut, r#"{"main": [[1, "#).unwrap();
     let deep = folder.path().join("deep.json");
     std::fs::write(&deep, "[".repeat(1_000_000)).unwrap();
-    for (file, says) in [
+    for (file, expected_text) in [
         (cut.as_path(), "line 1 column 14"),
         (deep.as_path(), "recursion limit"),
         (Path::new("absent.json"), "No such file"),
     ] {
         for command in ["score-batch", "compute-weights"] {
             let error = refusal(&bb().arg(command).arg(file).output().unwrap(), 1);
-            assert!(error.contains(file.to_str().unwrap()) && error.contains(says), "{error}");
+            assert!(
+                error.contains(file.to_str().unwrap()) && error.contains(expected_text),
+                "{error}"
+            );
         }
     }
 }
@@ -306,12 +309,12 @@ fn single_reply_score_has_all_fields() {
     assert!(stderr(&output).contains("no arrivals"), "{}", stderr(&output));
 
     let text = write(&folder, "text.wav", &json!("no sound"));
-    for (file, says) in [
+    for (file, expected_text) in [
         (text.as_path(), "text.wav is not a readable WAV file"),
         (Path::new("absent.wav"), "cannot read"),
     ] {
         let error = refusal(&score(file).output().unwrap(), 1);
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected_text), "{error}");
     }
 }
 
@@ -358,7 +361,7 @@ fn text_dialogues_are_scored_step_by_step() {
     let strict =
         document(&bb().args(["score-text", "--rules", "strict"]).arg(file).output().unwrap());
     assert_eq!(strict["utterances"][0]["steps"][0]["lexical_similarity"], 0.3125);
-    for (path, value, says) in [
+    for (path, value, expected_text) in [
         ("/lex_weight", json!(1.5), "[0].lex_weight: expected a weight from 0 to 1"),
         (
             "/events/1/step",
@@ -377,6 +380,6 @@ fn text_dialogues_are_scored_step_by_step() {
         wrong[0]["lex_weight"] = json!(0.0);
         *wrong[0].pointer_mut(path).unwrap() = value;
         let error = refusal(&run("score-text", &wrong), 1);
-        assert!(error.contains(says), "{path}: {error}");
+        assert!(error.contains(expected_text), "{path}: {error}");
     }
 }

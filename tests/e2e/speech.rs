@@ -114,15 +114,16 @@ fn malformed_recordings_are_refused_with_the_field() {
         (|bytes| bytes[24..28].fill(0), "sample rate"),
         (|bytes| bytes.truncate(36), "data"),
     ];
-    for (change, says) in changes {
+    for (change, expected_text) in changes {
         let (_folder, path) = recording(change);
         let error = refusal(
             &tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(),
             1,
         );
         assert!(
-            error.contains("recording.wav is not a supported WAV file") && error.contains(says),
-            "{says}: {error}"
+            error.contains("recording.wav is not a supported WAV file")
+                && error.contains(expected_text),
+            "{expected_text}: {error}"
         );
     }
 }

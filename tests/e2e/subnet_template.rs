@@ -27,7 +27,7 @@ use crate::support::{Running, free_address};
 /// Published address that represents this machine: the chain rejects loopback addresses.
 const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Maximum time until a neuron of the template has started, or has submitted weights.
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The protocol of the template, whose miners double a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Neuron {
     async fn wait_until(&self, condition: impl AsyncFn() -> bool) {
         let start = Instant::now();
         while !condition().await {
-            assert!(start.elapsed() < PATIENCE, "{}", self.log());
+            assert!(start.elapsed() < WAIT_TIMEOUT, "{}", self.log());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -162,7 +162,7 @@ async fn our_miner_earns_weight_from_the_validator_of_the_template() {
         if neurons.list.iter().any(|neuron| neuron.address == announce) {
             break;
         }
-        assert!(start.elapsed() < PATIENCE, "the miner has not published its address");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "the miner has not published its address");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 

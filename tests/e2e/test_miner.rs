@@ -145,10 +145,10 @@ fn report_without_json_is_a_table() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8(output.stdout).unwrap();
-    for says in
+    for expected_text in
         ["byte_count", "FAIL", "expected", "frame 1 of 25", "fix", "median ms", "final frame"]
     {
-        assert!(printed.contains(says), "{says}: {printed}");
+        assert!(printed.contains(expected_text), "{expected_text}: {printed}");
     }
 }
 

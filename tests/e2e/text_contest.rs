@@ -95,7 +95,7 @@ fn the_demonstration_ranks_the_trained_model_first() {
 }
 
 /// Runs `bb runner` once with the miner of `//Bob`, and returns its report.
-fn play(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
+fn run_challenge(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
     let miners = folder.join("miners.json");
     let entry =
         json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
@@ -123,7 +123,7 @@ fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
     let folder = tempfile::tempdir().unwrap();
     let challenge = small_talk(folder.path());
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
-    let run = || play(&engine, &miner, folder.path());
+    let run = || run_challenge(&engine, &miner, folder.path());
     let report = run();
     assert_eq!(
         (&report["outcome"], &report["utterances"]),

@@ -49,7 +49,7 @@ impl Wallets {
     }
 
     /// Path of a new file.
-    pub(crate) fn free(&self, name: &str) -> PathBuf {
+    pub(crate) fn unused_path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 

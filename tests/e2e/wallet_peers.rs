@@ -224,7 +224,8 @@ fn python_wallet_imports_exported_keys() {
     with_each(|peer| {
         let wallets = Wallets::new();
         wallets.plain_coldkey();
-        let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
+        let (out, password) =
+            (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
         let exported =
             wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
         let imported =

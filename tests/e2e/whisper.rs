@@ -70,7 +70,7 @@ fn french_speech_is_translated_into_english() {
 #[test]
 fn tasks_and_languages_that_a_model_lacks_are_refused() {
     let file = repository("vectors/speech/utt00.wav");
-    for (arguments, says) in [
+    for (arguments, expected_text) in [
         (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
         (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
         (
@@ -83,7 +83,7 @@ fn tasks_and_languages_that_a_model_lacks_are_refused() {
             &tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(),
             2,
         );
-        assert!(error.contains(says), "{arguments:?}: {error}");
+        assert!(error.contains(expected_text), "{arguments:?}: {error}");
     }
 }
 
@@ -207,7 +207,7 @@ fn incremental(model: &str) -> Command {
 }
 
 #[test]
-fn a_miner_hears_incrementally_within_the_deadlines() {
+fn a_miner_recognises_incrementally_within_the_deadlines() {
     let miner = Daemon::start(&mut incremental(model().to_str().unwrap()));
     let mut test = local_bb();
     test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--rules-only", "--json"]);
@@ -272,7 +272,7 @@ fn an_incremental_miner_speaks_before_the_last_frame() {
 }
 
 #[test]
-fn incremental_hearing_needs_whisper() {
+fn incremental_recognition_requires_whisper() {
     let error = refusal(&incremental("tiny-ctc").output().unwrap(), 2);
     assert!(
         error.contains("--stt whisper needs a Whisper model") && error.contains("hint: set it to"),

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::nonce::Nonces;
-use crate::rpc::{Pace, Rpc, part};
+use crate::rpc::{BlockTiming, Rpc, part};
 use crate::runtime::Runtime;
 use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network, TransportError};
 
@@ -111,7 +111,7 @@ impl Client {
     }
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
+        let rpc = Rpc::new(network, BlockTiming::new(part(CONNECTING, 2)));
         // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
@@ -128,7 +128,7 @@ impl Client {
         });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
-        inner.rpc.pace.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
+        inner.rpc.timing.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
         inner.heads.send_replace(Some(head));
         let watcher = tokio::spawn(heads::follow(Arc::downgrade(&inner))).abort_handle();
         Ok(Self { inner, _watcher: Arc::new(StopOnDrop(watcher)) })
@@ -147,7 +147,7 @@ impl Client {
     /// not match its types.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let read = async { self.inner.newest_runtime().await?.call(pallet, name, args) };
-        self.inner.rpc.in_time("call", read).await
+        self.inner.rpc.with_timeout("call", read).await
     }
 
     /// Returns all calls of the newest runtime, by pallet.
@@ -156,7 +156,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn calls(&self) -> Result<Vec<CallInfo>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.calls()) };
-        self.inner.rpc.in_time("calls", read).await
+        self.inner.rpc.with_timeout("calls", read).await
     }
 
     /// Encodes a call for the newest runtime, and decodes it as signers and wallets see it.
@@ -165,7 +165,7 @@ impl Client {
     /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
     pub async fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
         let read = async { self.inner.newest_runtime().await?.decoded(call) };
-        self.inner.rpc.in_time("decoded call", read).await
+        self.inner.rpc.with_timeout("decoded call", read).await
     }
 
     /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
@@ -178,7 +178,7 @@ impl Client {
             let block = self.inner.hash(at).await?;
             self.inner.runtime(block).await?.inspect(bytes)
         };
-        self.inner.rpc.in_time("inspect", read).await
+        self.inner.rpc.with_timeout("inspect", read).await
     }
 
     /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such
@@ -192,7 +192,7 @@ impl Client {
         name: &str,
     ) -> Result<Option<Vec<String>>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.call_fields(pallet, name)) };
-        self.inner.rpc.in_time("call fields", read).await
+        self.inner.rpc.with_timeout("call fields", read).await
     }
 }
 
@@ -267,7 +267,7 @@ impl Inner {
         let metadata: Option<Vec<u8>> = Decode::decode(&mut response.0.as_slice())
             .map_err(|error| ChainError::decode(method, error))?;
         let metadata = metadata.ok_or_else(|| ChainError::NotInRuntime {
-            what: format!("metadata of version {METADATA_VERSION}"),
+            subject: format!("metadata of version {METADATA_VERSION}"),
             spec_version: version.spec_version,
         })?;
         Runtime::new(&metadata, self.genesis, version.spec_version, version.transaction_version)

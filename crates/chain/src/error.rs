@@ -42,26 +42,26 @@ pub enum ChainError {
     #[error("subnet {0} does not exist")]
     NoSuchSubnet(NetUid),
     /// The runtime has no item of this name.
-    #[error("the chain's runtime (version {spec_version}) has no {what}")]
+    #[error("the chain's runtime (version {spec_version}) has no {subject}")]
     NotInRuntime {
         /// The item, e.g. `call SubtensorModule.set_weights`.
-        what: String,
+        subject: String,
         /// The runtime version.
         spec_version: u32,
     },
     /// The arguments do not match the types of the runtime's metadata.
-    #[error("cannot encode {what} for the chain")]
+    #[error("cannot encode {subject} for the chain")]
     Encode {
         /// The item that could not be encoded.
-        what: String,
+        subject: String,
         /// Why encoding failed.
         source: Source,
     },
     /// Bytes from the chain do not match the types of the runtime's metadata.
-    #[error("cannot decode {what} from the chain")]
+    #[error("cannot decode {subject} from the chain")]
     Decode {
         /// The item that could not be decoded.
-        what: String,
+        subject: String,
         /// Why decoding failed.
         source: Source,
     },
@@ -97,12 +97,12 @@ impl ChainError {
         matches!(self, Self::Unreachable { .. } | Self::Busy(_))
     }
 
-    pub(crate) fn decode(what: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self::Decode { what: what.into(), source: source.into() }
+    pub(crate) fn decode(subject: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Decode { subject: subject.into(), source: source.into() }
     }
 
-    pub(crate) fn encode(what: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self::Encode { what: what.into(), source: source.into() }
+    pub(crate) fn encode(subject: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Encode { subject: subject.into(), source: source.into() }
     }
 }
 

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxy_types_have_names() {
+    fn proxy_types_parse_in_any_spelling() {
         for (text, name) in
             [("Any", "Any"), ("non-transfer", "NonTransfer"), ("small_transfer", "SmallTransfer")]
         {

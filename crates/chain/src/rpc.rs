@@ -4,8 +4,8 @@
 //! out marks its connection as dead, regardless of the state of the socket: the next request opens
 //! a new one.
 
+mod block_timing;
 mod node;
-mod pace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use tokio::time::{Instant, timeout};
 use crate::error::Source;
 use crate::{ChainError, Network, TransportError};
 
+pub use block_timing::time_for_blocks;
+pub(crate) use block_timing::{BlockTiming, part};
 pub(crate) use node::{RpcError, Subscription};
-pub use pace::time_for_blocks;
-pub(crate) use pace::{Pace, part};
 
-use node::{Answer, Node, Question};
+use node::{Node, NodeResponse, Question};
 
 /// The nodes of one chain.
 #[derive(Debug)]
 pub(crate) struct Rpc {
     nodes: Vec<Arc<Node>>,
-    pub(crate) pace: Pace,
+    pub(crate) timing: BlockTiming,
 }
 
 impl Rpc {
-    pub(crate) fn new(network: &Network, pace: Pace) -> Self {
+    pub(crate) fn new(network: &Network, timing: BlockTiming) -> Self {
         let nodes =
             network.nodes().iter().map(|url| Arc::new(Node::new(url.clone(), network.genesis())));
-        Self { nodes: nodes.collect(), pace }
+        Self { nodes: nodes.collect(), timing }
     }
 
     /// Sets the genesis hash: from now on nodes of other chains are rejected.
@@ -52,7 +52,7 @@ impl Rpc {
         method: &str,
         params: Json,
     ) -> Result<T, ChainError> {
-        self.request_within(method, params, self.pace.total()).await
+        self.request_within(method, params, self.timing.total()).await
     }
 
     /// Sends a request with a custom timeout and parses the result.
@@ -74,23 +74,23 @@ impl Rpc {
         params: Json,
     ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
-        let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
+        let deadline = Deadline { started: Instant::now(), total: self.timing.total() };
         self.each_once(&question, deadline, &mut 0, &|reply| result(method, reply)).await?
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.
-    pub(crate) fn in_time<'a, T: Send>(
+    pub(crate) fn with_timeout<'a, T: Send>(
         &'a self,
-        what: &'static str,
+        subject: &'static str,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
-        self.within(what, self.pace.total(), read)
+        self.within(subject, self.timing.total(), read)
     }
 
     /// Runs all requests of one read within a timeout.
     pub(crate) fn within<'a, T: Send>(
         &'a self,
-        what: &'static str,
+        subject: &'static str,
         total: Duration,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
@@ -98,7 +98,7 @@ impl Rpc {
             timeout(total, read).await.unwrap_or_else(|_| {
                 let endpoint =
                     self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
-                let source = TransportError::TimedOut { method: what.to_owned(), after: total };
+                let source = TransportError::TimedOut { method: subject.to_owned(), after: total };
                 Err(ChainError::Unreachable { endpoint, source })
             })
         })
@@ -113,11 +113,12 @@ impl Rpc {
     ) -> Result<OpenedSubscription, ChainError> {
         let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
-        let opening = self.first(&question, self.pace.total(), &mut tries, |answer| match answer {
-            Answer::Subscription(subscription) => Ok(Ok(subscription)),
-            Answer::Error(error) => Ok(Err(error)),
-            Answer::Result(_) => Err(UnexpectedResponse.into()),
-        });
+        let opening =
+            self.first(&question, self.timing.total(), &mut tries, |answer| match answer {
+                NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
+                NodeResponse::Error(error) => Ok(Err(error)),
+                NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
+            });
         let answer = opening.await?;
         Ok(OpenedSubscription { answer, tries })
     }
@@ -129,7 +130,7 @@ impl Rpc {
         question: &Question<'_>,
         total: Duration,
         tries: &mut u32,
-        read: impl Fn(Answer) -> Result<T, Source> + Send + Sync,
+        read: impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync,
     ) -> Result<T, ChainError> {
         let deadline = Deadline { started: Instant::now(), total };
         loop {
@@ -137,10 +138,10 @@ impl Rpc {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if deadline.remaining() <= self.pace.pause() {
+            if deadline.remaining() <= self.timing.pause() {
                 return Err(error);
             }
-            tokio::time::sleep(self.pace.pause()).await;
+            tokio::time::sleep(self.timing.pause()).await;
         }
     }
 
@@ -150,7 +151,7 @@ impl Rpc {
         question: &Question<'_>,
         deadline: Deadline,
         tries: &mut u32,
-        read: &(impl Fn(Answer) -> Result<T, Source> + Send + Sync),
+        read: &(impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync),
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
         for node in self.order() {
@@ -159,7 +160,8 @@ impl Rpc {
                 break;
             }
             *tries = tries.saturating_add(1);
-            let limit = self.pace.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
+            let limit =
+                self.timing.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
             let error = match timeout(limit, node.ask(question)).await {
                 Ok(Ok(answer)) => match read(answer) {
                     Ok(answer) => {
@@ -175,7 +177,7 @@ impl Rpc {
                 node = %node.url(), question.method, error = with_causes(&error),
                 "request to a node failed"
             );
-            node.failed(self.pace.skip_duration());
+            node.failed(self.timing.skip_duration());
             (endpoint, source) = (node.url().to_string(), error);
         }
         Err(ChainError::Unreachable { endpoint, source })
@@ -219,12 +221,12 @@ fn timed_out(question: &Question<'_>, after: Duration) -> TransportError {
 /// Parses the result of a request, or the node's error.
 fn result<T: DeserializeOwned>(
     method: &str,
-    answer: Answer,
+    answer: NodeResponse,
 ) -> Result<Result<T, ChainError>, Source> {
     match answer {
-        Answer::Error(error) => Ok(Err(rpc_refusal(method, error))),
-        Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
-        Answer::Subscription(_) => Err(UnexpectedResponse.into()),
+        NodeResponse::Error(error) => Ok(Err(rpc_refusal(method, error))),
+        NodeResponse::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
+        NodeResponse::Subscription(_) => Err(UnexpectedResponse.into()),
     }
 }
 
@@ -248,7 +250,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_of_one_read_share_a_deadline() {
         let block = Duration::from_secs(12);
-        let rpc = Rpc::new(&"local".parse().unwrap(), Pace::new(block));
+        let rpc = Rpc::new(&"local".parse().unwrap(), BlockTiming::new(block));
         let start = Instant::now();
         let read = async {
             for _ in 0..100 {
@@ -256,7 +258,7 @@ mod tests {
             }
             Ok(())
         };
-        let answer: Result<(), ChainError> = rpc.in_time("metagraph", read).await;
+        let answer: Result<(), ChainError> = rpc.with_timeout("metagraph", read).await;
         let error = answer.unwrap_err();
         assert!(with_causes(&error).ends_with("metagraph timed out after 24000 ms"), "{error}");
         assert_eq!(start.elapsed(), block * 2);

@@ -38,13 +38,13 @@ impl Runtime {
         spec_version: u32,
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
-        let what = format!("the metadata of runtime version {spec_version}");
+        let subject = format!("the metadata of runtime version {spec_version}");
         // Not `decode_from`: it also tries other encodings, and loops forever on bytes that begin
         // with their own length.
         let metadata = Metadata::decode(&mut &*metadata)
-            .map_err(|error| ChainError::decode(what.as_str(), error))?;
+            .map_err(|error| ChainError::decode(subject.as_str(), error))?;
         refuse_endless(metadata.types())
-            .map_err(|error| ChainError::decode(what.as_str(), error))?;
+            .map_err(|error| ChainError::decode(subject.as_str(), error))?;
         let all_blocks =
             SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
         let config = SubstrateConfig::builder()
@@ -53,7 +53,7 @@ impl Runtime {
             .set_spec_version_for_block_ranges([all_blocks])
             .build();
         let offline = OfflineClient::new_with_config(config).at_block(0_u32);
-        let offline = offline.map_err(|error| ChainError::decode(what.as_str(), error))?;
+        let offline = offline.map_err(|error| ChainError::decode(subject.as_str(), error))?;
         Ok(Self { spec_version, offline })
     }
 
@@ -67,22 +67,22 @@ impl Runtime {
 
     /// Builds any call from its arguments as a JSON object.
     pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
-        let what = format!("call {pallet}.{name}");
+        let subject = format!("call {pallet}.{name}");
         let variant = self
             .metadata()
             .pallet_by_name(pallet)
             .and_then(|pallet| pallet.call_variant_by_name(name));
-        let fields = &variant.ok_or_else(|| self.missing(&what))?.fields;
+        let fields = &variant.ok_or_else(|| self.missing(&subject))?.fields;
         let empty = serde_json::Map::new();
         let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
         if let Some(name) = args.keys().find(|name| !names.contains(&name.as_str())) {
             let error = JsonError::Unknown {
-                at: what.clone(),
+                at: subject.clone(),
                 name: name.clone(),
                 known: names.join(", "),
             };
-            return Err(ChainError::encode(what, error));
+            return Err(ChainError::encode(subject, error));
         }
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
@@ -92,12 +92,12 @@ impl Runtime {
                 None if is_option(field.ty.id, self.types()) => &Json::Null,
                 None => {
                     let error =
-                        JsonError::Missing { at: what.clone(), field: field_name.to_owned() };
-                    return Err(ChainError::encode(what, error));
+                        JsonError::Missing { at: subject.clone(), field: field_name.to_owned() };
+                    return Err(ChainError::encode(subject, error));
                 }
             };
             let value = to_value(json, field.ty.id, self.types(), field_name)
-                .map_err(|error| ChainError::encode(&what, error))?;
+                .map_err(|error| ChainError::encode(&subject, error))?;
             values.push((field_name.to_owned(), value));
         }
         Ok(Call::from_parts(pallet.to_owned().into(), name.to_owned().into(), values))
@@ -116,10 +116,10 @@ impl Runtime {
         method: &str,
         args: &[Value],
     ) -> Result<Vec<u8>, ChainError> {
-        let what = format!("runtime API {api}.{method}");
-        self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?;
+        let subject = format!("runtime API {api}.{method}");
+        self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&subject))?;
         encode_runtime_api_inputs(api, method, args.to_vec(), self.metadata(), self.types())
-            .map_err(|error| ChainError::encode(what, error))
+            .map_err(|error| ChainError::encode(subject, error))
     }
 
     /// Encodes the arguments of a runtime API's method from JSON.
@@ -129,15 +129,18 @@ impl Runtime {
         method: &str,
         args: &[Json],
     ) -> Result<Vec<u8>, ChainError> {
-        let what = format!("runtime API {api}.{method}");
-        let inputs =
-            self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.inputs;
+        let subject = format!("runtime API {api}.{method}");
+        let inputs = self
+            .metadata()
+            .runtime_api_info(api, method)
+            .map_err(|_| self.missing(&subject))?
+            .inputs;
         let values: Result<Vec<Value>, JsonError> = inputs
             .iter()
             .zip(args.iter().chain(std::iter::repeat(&Json::Null)))
             .map(|(input, json)| to_value(json, input.id, self.types(), &input.name))
             .collect();
-        self.api_args(api, method, &values.map_err(|error| ChainError::encode(what, error))?)
+        self.api_args(api, method, &values.map_err(|error| ChainError::encode(subject, error))?)
     }
 
     /// Decodes the result of a runtime API's method to a Rust type, matching fields by name.
@@ -147,13 +150,13 @@ impl Runtime {
         method: &str,
         bytes: &[u8],
     ) -> Result<T, ChainError> {
-        let what = format!("runtime API {api}.{method}");
+        let subject = format!("runtime API {api}.{method}");
         let output = self
             .metadata()
             .runtime_api_info(api, method)
-            .map_err(|_| self.missing(&what))?
+            .map_err(|_| self.missing(&subject))?
             .output_id;
-        self.decode(&what, bytes, output)
+        self.decode(&subject, bytes, output)
     }
 
     /// Decodes the result of a runtime API's method to JSON.
@@ -163,13 +166,13 @@ impl Runtime {
         method: &str,
         bytes: &[u8],
     ) -> Result<Json, ChainError> {
-        let what = format!("runtime API {api}.{method}");
+        let subject = format!("runtime API {api}.{method}");
         let output = self
             .metadata()
             .runtime_api_info(api, method)
-            .map_err(|_| self.missing(&what))?
+            .map_err(|_| self.missing(&subject))?
             .output_id;
-        self.decode_json(&what, bytes, output)
+        self.decode_json(&subject, bytes, output)
     }
 
     /// Decodes a constant of a pallet to a Rust type.
@@ -178,41 +181,48 @@ impl Runtime {
         pallet: &str,
         name: &str,
     ) -> Result<T, ChainError> {
-        let what = format!("constant {pallet}.{name}");
-        let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
-        self.decode(&what, info.bytes, info.type_id)
+        let subject = format!("constant {pallet}.{name}");
+        let info =
+            self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&subject))?;
+        self.decode(&subject, info.bytes, info.type_id)
     }
 
     /// Decodes a constant of a pallet to JSON.
     pub(crate) fn constant_json(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
-        let what = format!("constant {pallet}.{name}");
-        let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
-        self.decode_json(&what, info.bytes, info.type_id)
+        let subject = format!("constant {pallet}.{name}");
+        let info =
+            self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&subject))?;
+        self.decode_json(&subject, info.bytes, info.type_id)
     }
 
     fn decode<T: DecodeAsType>(
         &self,
-        what: &str,
+        subject: &str,
         mut bytes: &[u8],
         type_id: u32,
     ) -> Result<T, ChainError> {
         taonet_scale_json::check(bytes, type_id, self.types())
-            .map_err(|error| ChainError::decode(what, error))?;
+            .map_err(|error| ChainError::decode(subject, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
-        let value = value.map_err(|error| ChainError::decode(what, error))?;
-        all_read(what, bytes)?;
+        let value = value.map_err(|error| ChainError::decode(subject, error))?;
+        all_read(subject, bytes)?;
         Ok(value)
     }
 
-    fn decode_json(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<Json, ChainError> {
+    fn decode_json(
+        &self,
+        subject: &str,
+        mut bytes: &[u8],
+        type_id: u32,
+    ) -> Result<Json, ChainError> {
         let value = taonet_scale_json::read(&mut bytes, type_id, self.types());
-        let value = value.map_err(|error| ChainError::decode(what, error))?;
-        all_read(what, bytes)?;
+        let value = value.map_err(|error| ChainError::decode(subject, error))?;
+        all_read(subject, bytes)?;
         Ok(to_json(&value, self.types()))
     }
 
-    fn missing(&self, what: &str) -> ChainError {
-        ChainError::NotInRuntime { what: what.to_owned(), spec_version: self.spec_version }
+    fn missing(&self, subject: &str) -> ChainError {
+        ChainError::NotInRuntime { subject: subject.to_owned(), spec_version: self.spec_version }
     }
 }
 
@@ -232,11 +242,11 @@ fn summary(docs: &[String]) -> String {
     docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
-fn all_read(what: &str, remaining: &[u8]) -> Result<(), ChainError> {
+fn all_read(subject: &str, remaining: &[u8]) -> Result<(), ChainError> {
     if remaining.is_empty() {
         Ok(())
     } else {
-        Err(ChainError::decode(what, TrailingBytes(remaining.len())))
+        Err(ChainError::decode(subject, TrailingBytes(remaining.len())))
     }
 }
 

@@ -76,23 +76,23 @@ pub fn within_limits(
 ) -> Result<Vec<(Uid, f64)>, WeightError> {
     check(scores, Some(rules.neurons))?;
     let neurons = rules.neurons;
-    let chosen: Vec<(Uid, f64)> =
+    let positive: Vec<(Uid, f64)> =
         scores.iter().copied().filter(|(_, score)| *score > 0.0).collect();
     let largest_share = f64::from(rules.max_weights_limit) / f64::from(u16::MAX);
-    if chosen.is_empty() || neurons < rules.min_allowed_weights {
+    if positive.is_empty() || neurons < rules.min_allowed_weights {
         let equal = 1.0 / f64::from(neurons.max(1));
         return Ok((0..neurons).map(|uid| (Uid(uid), equal)).collect());
     }
-    let mut weights = if chosen.len() < usize::from(rules.min_allowed_weights) {
+    let mut weights = if positive.len() < usize::from(rules.min_allowed_weights) {
         let mut all: Vec<(Uid, f64)> = (0..neurons).map(|uid| (Uid(uid), TRACE)).collect();
-        for (uid, score) in chosen {
+        for (uid, score) in positive {
             if let Some((_, weight)) = all.get_mut(usize::from(uid.0)) {
                 *weight += score;
             }
         }
         all
     } else {
-        chosen
+        positive
     };
     let shares = limit(weights.iter().map(|(_, weight)| *weight).collect(), largest_share);
     for ((_, weight), share) in weights.iter_mut().zip(shares) {

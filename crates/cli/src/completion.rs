@@ -89,11 +89,14 @@ fn model_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the wallets in the directory that the line or the environment selects.
 fn listed_wallets() -> Vec<ListedWallet> {
-    let chosen = option_value(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
-        ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text)
-    });
-    let root =
-        expand_home(chosen.unwrap_or_else(|| DEFAULT_ROOT.to_owned()), dirs::home_dir().as_deref());
+    let wallet_path =
+        option_value(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
+            ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text)
+        });
+    let root = expand_home(
+        wallet_path.unwrap_or_else(|| DEFAULT_ROOT.to_owned()),
+        dirs::home_dir().as_deref(),
+    );
     root.map(|root| Wallets::new(root).list().unwrap_or_default()).unwrap_or_default()
 }
 
@@ -105,9 +108,9 @@ fn wallet_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the hotkeys of the wallet on the line, or without one those of all wallets.
 fn hotkey_candidates() -> Vec<CompletionCandidate> {
-    let chosen = option_value(&words(), &["--wallet-name", "--wallet.name", "-w"]);
+    let wallet_name = option_value(&words(), &["--wallet-name", "--wallet.name", "-w"]);
     let mut wallets = listed_wallets();
-    wallets.retain(|wallet| chosen.as_deref().is_none_or(|name| wallet.name.as_str() == name));
+    wallets.retain(|wallet| wallet_name.as_deref().is_none_or(|name| wallet.name.as_str() == name));
     let mut owners = BTreeMap::<&str, Vec<&str>>::new();
     for wallet in &wallets {
         for hotkey in &wallet.hotkeys {
@@ -174,7 +177,7 @@ mod tests {
     use crate::{Bb, Tao};
 
     #[test]
-    fn option_value_is_read_from_the_line() {
+    fn option_value_is_read_from_the_completed_line() {
         let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
         for (line, value) in [
             ("-- tao metagraph -n local", Some("local")),
@@ -200,8 +203,8 @@ mod tests {
             *counts.entry(argument.get_id().to_string()).or_default() += 1;
             assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
         }
-        for below in command.get_subcommands() {
-            completed(below, &format!("{path} {}", below.get_name()), counts);
+        for subcommand in command.get_subcommands() {
+            completed(subcommand, &format!("{path} {}", subcommand.get_name()), counts);
         }
     }
 

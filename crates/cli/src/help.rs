@@ -82,11 +82,12 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
             ));
         }
     }
-    let below: Vec<String> =
-        command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
-    for name in below {
-        command = command
-            .mut_subcommand(&name, |below| document(below, &format!("{path} {name}"), sections));
+    let names: Vec<String> =
+        command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(&name, |subcommand| {
+            document(subcommand, &format!("{path} {name}"), sections)
+        });
     }
     command
 }
@@ -119,38 +120,42 @@ mod tests {
     /// Visits every visible command with its full name.
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&Command, &str)) {
         visit(command, path);
-        for below in command
+        for subcommand in command
             .get_subcommands()
-            .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+            .filter(|subcommand| !subcommand.is_hide_set() && subcommand.get_name() != "help")
         {
-            let path = format!("{path} {}", below.get_name());
+            let path = format!("{path} {}", subcommand.get_name());
             // The subcommands of `tao babelbit` are visited under `bb`.
-            if path == "tao babelbit" { visit(below, &path) } else { walk(below, &path, visit) }
+            if path == "tao babelbit" {
+                visit(subcommand, &path)
+            } else {
+                walk(subcommand, &path, visit)
+            }
         }
     }
 
-    fn each(visit: &mut impl FnMut(&Command, &str)) {
+    fn for_each_command(visit: &mut impl FnMut(&Command, &str)) {
         walk(&documented(Tao::command()), "tao", visit);
         walk(&documented(Bb::command()), "bb", visit);
     }
 
     #[test]
     fn every_command_has_a_summary_a_description_and_an_example() {
-        let mut lacking = Vec::new();
-        each(&mut |command, path| {
+        let mut missing = Vec::new();
+        for_each_command(&mut |command, path| {
             let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
             let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
             if summary.is_empty() || summary.contains('\n') || summary.len() > 100 {
-                lacking.push(format!("{path}: a summary of one line"));
+                missing.push(format!("{path}: a summary of one line"));
             }
             if long.len() < summary.len() + 20 {
-                lacking.push(format!("{path}: a description in help.md"));
+                missing.push(format!("{path}: a description in help.md"));
             }
             if command.get_after_help().is_none() {
-                lacking.push(format!("{path}: an example in help.md"));
+                missing.push(format!("{path}: an example in help.md"));
             }
         });
-        assert!(lacking.is_empty(), "missing documentation:\n{}", lacking.join("\n"));
+        assert!(missing.is_empty(), "missing documentation:\n{}", missing.join("\n"));
     }
 
     #[test]
@@ -177,7 +182,7 @@ mod tests {
     #[test]
     fn every_help_section_has_a_command() {
         let mut paths = BTreeSet::new();
-        each(&mut |_, path| {
+        for_each_command(&mut |_, path| {
             paths.insert(path.to_owned());
         });
         for name in sections().keys() {
@@ -282,7 +287,8 @@ mod tests {
         let mut problems = Vec::new();
         let mut reading = 0;
         let mut check = |command: &Command, path: &str| {
-            let is_group = command.get_subcommands().any(|below| below.get_name() != "help");
+            let is_group =
+                command.get_subcommands().any(|subcommand| subcommand.get_name() != "help");
             if is_group && path != "tao localnet" {
                 return;
             }
@@ -360,7 +366,7 @@ mod tests {
             clap_mangen::generate_to(command, pages.path()).unwrap();
         }
         let mut sections = 0;
-        each(&mut |command, path| {
+        for_each_command(&mut |command, path| {
             let Some(text) = command.get_after_long_help().map(ToString::to_string) else { return };
             let (section, _) = text.split_once("Examples:").unwrap();
             assert!(section.lines().all(|line| line.chars().count() <= 80), "{path}: {section}");
@@ -388,7 +394,7 @@ mod tests {
 
     #[test]
     fn every_argument_has_help() {
-        each(&mut |command, path| {
+        for_each_command(&mut |command, path| {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
             }

@@ -74,11 +74,11 @@ fn visit_leaf_commands(
     path: &[&str],
     visit: &mut impl FnMut(&clap::Command, &str),
 ) {
-    let mut below = command.get_subcommands().peekable();
-    if below.peek().is_none() {
+    let mut subcommands = command.get_subcommands().peekable();
+    if subcommands.peek().is_none() {
         visit(command, &path.join(" "));
     }
-    for command in below {
+    for command in subcommands {
         visit_leaf_commands(command, &[path, &[command.get_name()]].concat(), visit);
     }
 }
@@ -97,7 +97,7 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         .flat_map(|guide| guide.lines())
         .filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
-    let (mut checked, mut lacking) = (0, Vec::new());
+    let (mut checked, mut missing) = (0, Vec::new());
     visit_leaf_commands(&Tao::command(), &[], &mut |command, path| {
         let is_of_subnet = ["babelbit ", "nineteen ", "prompting ", "proof "]
             .iter()
@@ -107,11 +107,11 @@ fn guides_list_the_json_keys_of_every_chain_command() {
         if is_of_chain && !is_of_subnet && !OTHERS.contains(&path) {
             checked += 1;
             if !rows.contains(&path) {
-                lacking.push(path.to_owned());
+                missing.push(path.to_owned());
             }
         }
     });
-    assert!(lacking.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {lacking:?}");
+    assert!(missing.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {missing:?}");
     assert!(checked > 70, "{checked}");
 }
 
@@ -121,11 +121,11 @@ fn with_key_uri(command: &clap::Command, path: &str, names: &mut BTreeSet<String
     if command.get_arguments().any(|argument| argument.get_long() == Some("key-uri")) {
         names.insert(path.to_owned());
     }
-    for below in command.get_subcommands() {
-        let path = format!("{path} {}", below.get_name());
+    for subcommand in command.get_subcommands() {
+        let path = format!("{path} {}", subcommand.get_name());
         // The commands of `tao babelbit` are those of `bb`.
         if path != "tao babelbit" {
-            with_key_uri(below, &path, names);
+            with_key_uri(subcommand, &path, names);
         }
     }
 }
@@ -138,9 +138,9 @@ fn command_of(line: &str) -> String {
         .try_get_matches_from(line.split(' '))
         .unwrap_or_else(|error| panic!("{line}: {error}"));
     let (mut name, mut matches) = (program.to_owned(), &parsed);
-    while let Some((word, below)) = matches.subcommand() {
+    while let Some((word, nested)) = matches.subcommand() {
         name = format!("{name} {word}");
-        matches = below;
+        matches = nested;
     }
     name
 }
@@ -249,13 +249,13 @@ fn command_names_of_other_programs_are_accepted() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (other, ours) in OTHER_NAMES {
-        let given = [&["tao"], other, &["--help"]].concat();
+        let command_line = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
-        assert_eq!(with_our_name(arguments(&given)), arguments(&expected));
+        assert_eq!(with_our_name(arguments(&command_line)), arguments(&expected));
         let error = Tao::try_parse_from(&expected).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {error}");
         // None of the names is one of ours, which would be hidden.
-        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
     }
     for words in [
@@ -273,10 +273,10 @@ fn removed_commands_give_reason() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, reason) in REMOVED_COMMANDS {
-        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
-        assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
+        let command_line = [&["tao", "--json"][..], words, &["--help"]].concat();
+        assert_eq!(removed(&arguments(&command_line)), Some(reason), "{words:?}");
         // None of the names is one of ours.
-        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
         assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
     }
     for words in [
@@ -294,14 +294,14 @@ fn command_of_missing_feature_names_feature() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, feature, is_built) in OPTIONAL_COMMANDS {
-        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
-        let error = Tao::try_parse_from(&given).unwrap_err();
+        let command_line = [&["tao", "--json"][..], words, &["--help"]].concat();
+        let error = Tao::try_parse_from(&command_line).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}: {error}");
         assert!(is_built, "the tests need the feature {feature}");
-        let given = arguments(&given);
-        assert_eq!(missing_feature(&given, &OPTIONAL_COMMANDS), None, "{words:?}");
+        let command_line = arguments(&command_line);
+        assert_eq!(missing_feature(&command_line, &OPTIONAL_COMMANDS), None, "{words:?}");
         let without = [(words, feature, false)];
-        assert_eq!(missing_feature(&given, &without), Some(feature), "{words:?}");
+        assert_eq!(missing_feature(&command_line, &without), Some(feature), "{words:?}");
         let other = arguments(&["tao", "wallet", "list"]);
         assert_eq!(missing_feature(&other, &without), None, "{words:?}");
     }
@@ -314,7 +314,7 @@ fn command_of_missing_feature_names_feature() {
 fn global_options_precede_other_names_and_default_subcommands() {
     let arguments =
         |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };
-    for (given, expected) in [
+    for (command_line, expected) in [
         ("tao --json overview", "tao --json wallet overview"),
         ("tao -v list --wide", "tao -v wallet list --wide"),
         ("tao --log-level debug -vv unstake 1", "tao --log-level debug -vv stake remove 1"),
@@ -333,7 +333,7 @@ fn global_options_precede_other_names_and_default_subcommands() {
         ("tao stake help add", "tao stake help add"),
         ("tao --unknown overview", "tao --unknown overview"),
     ] {
-        assert_eq!(with_our_name(arguments(given)), arguments(expected), "{given}");
+        assert_eq!(with_our_name(arguments(command_line)), arguments(expected), "{command_line}");
     }
     // The lists are complete.
     let options = Global::augment_args(clap::Command::new("tao"));

@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn a_document_survives_a_round_trip(input in any_epoch()) {
+    fn case_document_round_trips(input in any_epoch()) {
         let case = Case { id: "any".to_owned(), input };
         let document = serde_json::to_vec(&case).unwrap();
         prop_assert_eq!(Case::from_json(&document).unwrap(), case);
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn list_of_wrong_length_is_reported(
+    fn input_list_of_wrong_length_is_reported(
         mut input in lively_epoch(),
         field in select(vec!["stake", "validator_permit", "last_update", "block_at_registration", "weights", "bonds"]),
     ) {

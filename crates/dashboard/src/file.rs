@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_parsed() {
+    fn range_headers_are_parsed() {
         for (range, expected) in [
             ("bytes=0-", Some(Ok((0, 100)))),
             ("bytes=10-19", Some(Ok((10, 20)))),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_units_and_dashes() {
+    fn numbers_are_formatted_with_units_and_absent_ones_as_dash() {
         assert_eq!(number(Some(0.12345), 3), "0.123");
         assert_eq!(number(Some(f64::NAN), 3), "–");
         for (value, text) in [

@@ -73,26 +73,26 @@ impl Health {
     }
 }
 
-/// Number of miners that answer, among those asked. Displayed as `2 of 12 miners answer`.
+/// Number of miners that answer, among those queried. Displayed as `2 of 12 miners answer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnsweringMiners {
     /// Number of miners that answer.
     pub answering: usize,
-    /// Number of all miners asked.
-    pub asked: usize,
+    /// Number of all queried miners.
+    pub queried: usize,
 }
 
 impl AnsweringMiners {
     /// Returns whether most miners do not answer, which is a problem of the subnet.
     pub const fn is_minority(self) -> bool {
-        self.answering < self.asked.div_ceil(2)
+        self.answering < self.queried.div_ceil(2)
     }
 }
 
 impl fmt::Display for AnsweringMiners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.answering == 1 { "answers" } else { "answer" };
-        write!(f, "{} of {} {verb}", self.answering, counted(self.asked, "miner"))
+        write!(f, "{} of {} {verb}", self.answering, counted(self.queried, "miner"))
     }
 }
 

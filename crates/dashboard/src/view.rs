@@ -128,9 +128,9 @@ impl View {
     }
 
     /// Returns a page that reports a missing item, with status 404.
-    pub fn missing(&self, what: &str) -> Refusal {
+    pub fn missing(&self, item: &str) -> Refusal {
         let body =
-            html! { h1 { "Not found" } p { (what) " does not exist, or is no longer available." } };
+            html! { h1 { "Not found" } p { (item) " does not exist, or is no longer available." } };
         Refusal(Box::new(
             (StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response(),
         ))

@@ -41,7 +41,7 @@ impl Drop for PooledConnection {
                 drop(runtime.spawn(return_connection(
                     connection,
                     self.is_in_transaction,
-                    self.limits.wait,
+                    self.limits.acquire_timeout,
                 )));
             }
             Err(_) => connection.abandon(),
@@ -169,5 +169,5 @@ pub(crate) async fn within<T>(
     time: Duration,
     work: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
-    timeout(time, work).await.unwrap_or(Err(DatabaseError::NoAnswer(time)))
+    timeout(time, work).await.unwrap_or(Err(DatabaseError::NoResponse(time)))
 }

@@ -57,7 +57,7 @@ pub enum DatabaseError {
     Failed(#[source] sqlx::Error),
     /// The database did not respond within the timeout.
     #[error("the database timed out after {0:?}")]
-    NoAnswer(Duration),
+    NoResponse(Duration),
 }
 
 impl From<MigrateError> for DatabaseError {

@@ -119,12 +119,12 @@ pub struct PoolOptions {
     /// Timeout for obtaining a connection. The server ends a statement after three times this
     /// duration; if there is no response after four times this duration, the connection is
     /// considered dead.
-    pub wait: Duration,
+    pub acquire_timeout: Duration,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { connections: POSTGRES_CONNECTIONS, wait: WAIT }
+        Self { connections: POSTGRES_CONNECTIONS, acquire_timeout: WAIT }
     }
 }
 
@@ -132,7 +132,7 @@ impl Default for PoolOptions {
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// Timeout for obtaining a connection, and for SQLite's lock.
-    wait: Duration,
+    acquire_timeout: Duration,
     /// Timeout of a statement in PostgreSQL.
     statement: Duration,
     /// Timeout of a statement including its transfer, after which the connection is considered
@@ -141,8 +141,8 @@ struct Limits {
 }
 
 impl Limits {
-    fn new(wait: Duration) -> Self {
-        Self { wait, statement: wait * 3, answer: wait * 4 }
+    fn new(acquire_timeout: Duration) -> Self {
+        Self { acquire_timeout, statement: acquire_timeout * 3, answer: acquire_timeout * 4 }
     }
 }
 
@@ -151,10 +151,10 @@ impl Limits {
 /// Each connection has its own thread, and the allocator keeps memory for each thread that
 /// ever ran: if old connections were replaced, as sqlx does every 30 minutes by default, a daemon
 /// would grow for hours. A file needs no new connections, unlike a server behind a load balancer.
-fn sqlite_pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
+fn sqlite_pool(connections: u32, acquire_timeout: Duration) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(wait)
+        .acquire_timeout(acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
         // A file does not disconnect.
@@ -206,23 +206,24 @@ impl Database {
     pub async fn sqlite_within(
         file: &Path,
         migrations: &Migrator,
-        wait: Duration,
+        acquire_timeout: Duration,
     ) -> Result<Self, DatabaseError> {
-        let limits = Limits::new(wait);
+        let limits = Limits::new(acquire_timeout);
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(limits.wait)
+            .busy_timeout(limits.acquire_timeout)
             .disable_statement_logging();
-        let writer = sqlite_pool(1, limits.wait).connect_with(options.clone()).await?;
+        let writer = sqlite_pool(1, limits.acquire_timeout).connect_with(options.clone()).await?;
         within(MIGRATION, async { Ok(migrations.run(&writer).await?) }).await?;
         // All connections are opened now, so that memory does not grow with the first burst of
         // requests. One after the other, and not by `min_connections`: of two connections that
         // switch a new file to WAL mode, one fails.
-        let readers = sqlite_pool(SQLITE_READERS, limits.wait).connect_with(options).await?;
+        let readers =
+            sqlite_pool(SQLITE_READERS, limits.acquire_timeout).connect_with(options).await?;
         let mut connections = Vec::new();
         for _ in 0..SQLITE_READERS {
             connections.push(readers.acquire().await?);
@@ -242,10 +243,13 @@ impl Database {
         migrations: &Migrator,
     ) -> Result<Self, DatabaseError> {
         let limits = Limits::new(WAIT);
-        let options =
-            SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
-        let readers =
-            sqlite_pool(1, limits.wait).connect_with(options.disable_statement_logging()).await?;
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .busy_timeout(limits.acquire_timeout);
+        let readers = sqlite_pool(1, limits.acquire_timeout)
+            .connect_with(options.disable_statement_logging())
+            .await?;
         let database = Self::new(Pool::Sqlite { writer: readers.clone(), readers }, limits);
         database.check_schema(migrations).await?;
         Ok(database)
@@ -271,17 +275,18 @@ impl Database {
         migrations: &Migrator,
         options: PoolOptions,
     ) -> Result<Self, DatabaseError> {
-        let PoolOptions { connections, wait } = options;
+        let PoolOptions { connections, acquire_timeout } = options;
         let options = postgres_options(url)?;
-        let limits = Limits::new(wait);
+        let limits = Limits::new(acquire_timeout);
         // A migration of all rows may exceed the statement timeout.
-        let unlimited = connect(&options, wait).await?;
+        let unlimited = connect(&options, acquire_timeout).await?;
         within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
-        let pool = postgres_pool(connections, wait).connect_lazy_with(options.options([
-            ("statement_timeout", limits.statement.as_millis()),
-            // An idle transaction of a vanished client would lock its rows forever.
-            ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
-        ]));
+        let pool =
+            postgres_pool(connections, acquire_timeout).connect_lazy_with(options.options([
+                ("statement_timeout", limits.statement.as_millis()),
+                // An idle transaction of a vanished client would lock its rows forever.
+                ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
+            ]));
         Ok(Self::new(Pool::Postgres(pool), limits))
     }
 
@@ -298,7 +303,7 @@ impl Database {
             ("default_transaction_isolation", "repeatable read"),
         ]);
         let options = options.options([("statement_timeout", limits.statement.as_millis())]);
-        let pool = connect(&options, limits.wait).await?;
+        let pool = connect(&options, limits.acquire_timeout).await?;
         Ok(Self::new(Pool::Postgres(pool), limits))
     }
 
@@ -384,7 +389,9 @@ impl Database {
     async fn borrow_writer(&self) -> Result<PooledConnection, DatabaseError> {
         let Pool::Sqlite { writer, .. } = &self.pool else { return self.borrow_connection().await };
         match writer.acquire().await {
-            Err(sqlx::Error::PoolTimedOut) => Err(DatabaseError::NoAnswer(self.limits.wait)),
+            Err(sqlx::Error::PoolTimedOut) => {
+                Err(DatabaseError::NoResponse(self.limits.acquire_timeout))
+            }
             connection => Ok(PooledConnection::new(Connection::Sqlite(connection?), self.limits)),
         }
     }
@@ -399,15 +406,18 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     Ok(options.disable_statement_logging().options(KEEPALIVE))
 }
 
-fn postgres_pool(connections: u32, wait: Duration) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(connections).acquire_timeout(wait)
+fn postgres_pool(connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(acquire_timeout)
 }
 
 /// Connects to a server, with a pool of one connection.
-async fn connect(options: &PgConnectOptions, wait: Duration) -> Result<PgPool, DatabaseError> {
-    match postgres_pool(1, wait).connect_with(options.clone()).await {
+async fn connect(
+    options: &PgConnectOptions,
+    acquire_timeout: Duration,
+) -> Result<PgPool, DatabaseError> {
+    match postgres_pool(1, acquire_timeout).connect_with(options.clone()).await {
         Err(timed_out @ sqlx::Error::PoolTimedOut) => {
-            Err(connect_error(options, wait, timed_out).await)
+            Err(connect_error(options, acquire_timeout, timed_out).await)
         }
         connected => Ok(connected?),
     }
@@ -417,11 +427,11 @@ async fn connect(options: &PgConnectOptions, wait: Duration) -> Result<PgPool, D
 /// and drops the cause.
 async fn connect_error(
     options: &PgConnectOptions,
-    wait: Duration,
+    acquire_timeout: Duration,
     timed_out: sqlx::Error,
 ) -> DatabaseError {
     let server = format!("{}:{}", options.get_host(), options.get_port());
-    let attempt = timeout(wait, options.connect()).await;
+    let attempt = timeout(acquire_timeout, options.connect()).await;
     let source = attempt.ok().and_then(Result::err).unwrap_or(timed_out);
     DatabaseError::Unreachable { server, source }
 }

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-mod line;
 mod nats;
+mod proxy;
 
-pub use line::{FaultyProxy, ProxyFault};
 pub use nats::Nats;
+pub use proxy::{FaultyProxy, ProxyFault};
 
 /// Prints that a test is skipped; panics if `CI` is `true`.
 fn skip(message: &str) {
@@ -49,7 +49,7 @@ impl Postgres {
             assert!(Command::new("chown").arg(user).arg(folder.path()).status().unwrap().success());
         }
         let mut postgres = Self { folder, server: None };
-        let made = as_user("initdb")
+        let output = as_user("initdb")
             .args([
                 "--username=postgres",
                 "--auth=trust",
@@ -61,7 +61,7 @@ impl Postgres {
             .arg(postgres.data())
             .output()
             .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         postgres.run();
         Some(postgres)
     }

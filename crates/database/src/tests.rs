@@ -21,15 +21,16 @@ fn schema() -> Migrator {
 
 /// Checks statements and transactions, on either database.
 async fn check(database: &Database) {
-    let put = |id: i64, share: Option<f64>, name: Option<&str>, owner: Option<i64>| {
-        let put = statement("INSERT INTO thing (id, share, name, owner) VALUES ($1, $2, $3, $4)");
-        put.bind(id).bind(share).bind(name).bind(owner)
+    let insert = |id: i64, share: Option<f64>, name: Option<&str>, owner: Option<i64>| {
+        let insert =
+            statement("INSERT INTO thing (id, share, name, owner) VALUES ($1, $2, $3, $4)");
+        insert.bind(id).bind(share).bind(name).bind(owner)
     };
     // The prepared statement keeps the types of its first values.
-    assert_eq!(put(1, None, None, None).execute(database).await.unwrap(), 1);
-    put(2, Some(0.1), Some("zwei \u{1f600}"), Some(i64::MIN)).execute(database).await.unwrap();
-    put(3, Some(f64::MAX), Some(""), Some(i64::MAX)).execute(database).await.unwrap();
-    let error = put(3, None, None, None).execute(database).await.unwrap_err();
+    assert_eq!(insert(1, None, None, None).execute(database).await.unwrap(), 1);
+    insert(2, Some(0.1), Some("zwei \u{1f600}"), Some(i64::MIN)).execute(database).await.unwrap();
+    insert(3, Some(f64::MAX), Some(""), Some(i64::MAX)).execute(database).await.unwrap();
+    let error = insert(3, None, None, None).execute(database).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     let read = |row: &Row| {
         let (share, name, owner) =
@@ -48,11 +49,11 @@ async fn check(database: &Database) {
     // Dropping a transaction rolls it back, even after an error.
     let mut transaction = database.begin().await.unwrap();
     assert_eq!(statement("DELETE FROM thing").execute(&mut transaction).await.unwrap(), 3);
-    put(4, None, None, None).execute(&mut transaction).await.unwrap();
-    assert!(put(4, None, None, None).execute(&mut transaction).await.is_err());
+    insert(4, None, None, None).execute(&mut transaction).await.unwrap();
+    assert!(insert(4, None, None, None).execute(&mut transaction).await.is_err());
     drop(transaction);
     let mut transaction = database.begin().await.unwrap();
-    put(5, None, None, None).execute(&mut transaction).await.unwrap();
+    insert(5, None, None, None).execute(&mut transaction).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(count().await, 4);
     // A reader sees one state, whatever others commit.
@@ -61,7 +62,7 @@ async fn check(database: &Database) {
         statement("SELECT COUNT(*) FROM thing").number(on).await.unwrap()
     };
     assert_eq!(row_count(&mut reading).await, 4);
-    put(6, None, None, None).execute(database).await.unwrap();
+    insert(6, None, None, None).execute(database).await.unwrap();
     assert_eq!(row_count(&mut reading).await, 4);
     reading.commit().await.unwrap();
     assert_eq!(statement("DELETE FROM thing WHERE id = 6").execute(database).await.unwrap(), 1);
@@ -73,16 +74,16 @@ async fn check(database: &Database) {
 
 /// Checks byte strings and Booleans, on either database.
 async fn check_bytes(database: &Database) {
-    let put = |id: i64, data: Option<&[u8]>, is_old: bool| {
+    let insert = |id: i64, data: Option<&[u8]>, is_old: bool| {
         statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, $3)")
             .bind(id)
             .bind(data)
             .bind(is_old)
     };
     let all: Vec<u8> = (0..=255).collect();
-    put(1, None, true).execute(database).await.unwrap();
-    put(2, Some(&[]), false).execute(database).await.unwrap();
-    put(3, Some(&all), true).execute(database).await.unwrap();
+    insert(1, None, true).execute(database).await.unwrap();
+    insert(2, Some(&[]), false).execute(database).await.unwrap();
+    insert(3, Some(&all), true).execute(database).await.unwrap();
     let rows = statement("SELECT * FROM file ORDER BY id").rows(database).await.unwrap();
     let data: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.get("data").unwrap()).collect();
     assert_eq!(data, [None, Some(vec![]), Some(all)]);
@@ -131,10 +132,10 @@ async fn statements_run_on_postgres() {
     check(&database).await;
     check_bytes(&database).await;
     let names = ["a".to_owned(), "b".to_owned(), String::new()];
-    let put = statement(
+    let insert = statement(
         "INSERT INTO thing (id, name) SELECT i, n FROM unnest($1) WITH ORDINALITY AS list (n, i)",
     );
-    assert_eq!(put.bind(&names[..]).execute(&database).await.unwrap(), 3);
+    assert_eq!(insert.bind(&names[..]).execute(&database).await.unwrap(), 3);
     for (names, expected) in [(&names[1..], vec![2, 3]), (&names[3..], vec![])] {
         let select = statement("SELECT id FROM thing WHERE name = ANY($1) ORDER BY id").bind(names);
         assert_eq!(select.values::<i64>(&database).await.unwrap(), expected);
@@ -178,11 +179,11 @@ async fn unsupported_database_urls_are_refused() {
 /// Connections with and without a transaction become half-open; later connections work.
 #[tokio::test]
 async fn half_open_connections_are_replaced() {
-    let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
+    let options = PoolOptions { acquire_timeout: Duration::from_secs(1), ..PoolOptions::default() };
     let Some(server) = Postgres::start() else { return };
-    let line = FaultyProxy::to(&server).await;
+    let proxy = FaultyProxy::to(&server).await;
     let database =
-        Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
+        Database::postgres_with(&proxy.url("postgres"), &schema(), options).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
     assert_eq!(count().await.unwrap(), 0);
     let mut transactions = Vec::new();
@@ -195,15 +196,15 @@ async fn half_open_connections_are_replaced() {
             .unwrap();
         transactions.push(transaction);
     }
-    line.set(ProxyFault::HalfOpen);
+    proxy.set(ProxyFault::HalfOpen);
     let start = Instant::now();
     assert!(count().await.is_err());
     for transaction in transactions {
         let error = transaction.commit().await.unwrap_err();
-        assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
+        assert!(matches!(error, DatabaseError::NoResponse(_)), "{error}");
     }
     assert!(start.elapsed() < Duration::from_mins(2), "{:?}", start.elapsed());
-    line.set(ProxyFault::None);
+    proxy.set(ProxyFault::None);
     let start = Instant::now();
     while count().await.is_err() {
         assert!(start.elapsed() < Duration::from_mins(1), "the connections are not replaced");
@@ -214,18 +215,18 @@ async fn half_open_connections_are_replaced() {
 #[tokio::test]
 async fn restarted_server_is_used_again() {
     let Some(mut server) = Postgres::start() else { return };
-    let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
+    let options = PoolOptions { acquire_timeout: Duration::from_secs(1), ..PoolOptions::default() };
     let database = Database::postgres_with(&server.url(), &schema(), options).await.unwrap();
-    let put = |id: i64| statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
-    put(1).execute(&database).await.unwrap();
+    let insert = |id: i64| statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+    insert(1).execute(&database).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
-    put(2).execute(&mut transaction).await.unwrap();
+    insert(2).execute(&mut transaction).await.unwrap();
     server.stop();
     assert!(transaction.commit().await.is_err());
-    assert!(put(3).execute(&database).await.is_err());
+    assert!(insert(3).execute(&database).await.is_err());
     server.run();
     let start = Instant::now();
-    while put(4).execute(&database).await.is_err() {
+    while insert(4).execute(&database).await.is_err() {
         assert!(start.elapsed() < Duration::from_secs(30), "the database does not recover");
     }
     let ids: Vec<i64> =
@@ -239,8 +240,8 @@ async fn damaged_sqlite_file_is_reported_as_damaged() {
     let path = folder.path().join("things.sqlite");
     let database = Database::sqlite(&path, &schema()).await.unwrap();
     for id in 0..1_000 {
-        let put = statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, TRUE)");
-        put.bind(id).bind(vec![7_u8; 100]).execute(&database).await.unwrap();
+        let insert = statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, TRUE)");
+        insert.bind(id).bind(vec![7_u8; 100]).execute(&database).await.unwrap();
     }
     database.close().await;
     let original = std::fs::read(&path).unwrap();
@@ -283,7 +284,7 @@ async fn unreachable_server_is_named_with_the_cause() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let options = PoolOptions { connections: 1, wait: Duration::from_millis(200) };
+    let options = PoolOptions { connections: 1, acquire_timeout: Duration::from_millis(200) };
     let error =
         Database::postgres_with(&format!("postgres://u:secret@{address}/d"), &schema(), options)
             .await
@@ -304,15 +305,15 @@ async fn read_only_database_sees_other_writes_and_refuses_its_own() {
     assert!(Database::sqlite_read_only(&file, &schema()).await.is_err());
     assert!(!file.exists(), "a missing file is not created");
     let writer = Database::sqlite(&file, &schema()).await.unwrap();
-    let put = async |id: i64| {
-        let put = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
-        put.execute(&writer).await.unwrap();
+    let insert = async |id: i64| {
+        let insert = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+        insert.execute(&writer).await.unwrap();
     };
-    put(1).await;
+    insert(1).await;
     let reader = Database::sqlite_read_only(&file, &schema()).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&reader).await.unwrap();
     assert_eq!(count().await, 1);
-    put(2).await;
+    insert(2).await;
     assert_eq!(count().await, 2);
     assert!(statement("DELETE FROM thing").execute(&reader).await.is_err());
     assert_eq!(count().await, 2);
@@ -322,22 +323,22 @@ async fn read_only_database_sees_other_writes_and_refuses_its_own() {
 }
 
 #[tokio::test]
-async fn read_only_postgres_refuses_writes_and_reads_one_state() {
+async fn read_only_postgres_refuses_writes_and_reads_a_snapshot() {
     let Some(server) = Postgres::start() else { return };
     let reader = Database::postgres_read_only(&server.url()).await.unwrap();
     // The database of another program is not migrated.
     let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'public'";
     assert_eq!(statement(tables).number(&reader).await.unwrap(), 0);
     let writer = Database::postgres(&server.url(), &schema()).await.unwrap();
-    let put = async |id: i64| {
-        let put = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
-        put.execute(&writer).await.unwrap();
+    let insert = async |id: i64| {
+        let insert = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+        insert.execute(&writer).await.unwrap();
     };
-    put(1).await;
+    insert(1).await;
     let count = || statement("SELECT COUNT(*) FROM thing");
     let mut transaction = reader.begin().await.unwrap();
     assert_eq!(count().number(&mut transaction).await.unwrap(), 1);
-    put(2).await;
+    insert(2).await;
     assert_eq!(count().number(&mut transaction).await.unwrap(), 1);
     drop(transaction);
     assert_eq!(count().number(&reader).await.unwrap(), 2);

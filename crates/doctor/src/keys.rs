@@ -61,9 +61,9 @@ pub fn coldkey(wallet: &Wallet) -> Vec<Finding> {
 }
 
 /// Checks that a file with a secret is readable by its owner only, and by this user.
-pub fn secret_file(what: &str, path: &Path) -> Finding {
+pub fn secret_file(secret_name: &str, path: &Path) -> Finding {
     let file = path.display();
-    let subject = format!("{what}: {file}");
+    let subject = format!("{secret_name}: {file}");
     let metadata = match metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {

@@ -34,14 +34,14 @@ const BLOCK: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A chain on which `hotkey` can set weights.
-struct World {
+struct Fixture {
     node: NodeHandle,
     chain: Arc<Client>,
     alice: Keypair,
     hotkey: Keypair,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
         config.clock = Some(Clock::Every(BLOCK));
@@ -143,119 +143,121 @@ fn assert_fault(finding: &Finding, check: Check, seen: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clock_off_by_a_day_is_fault() {
-    let world = World::new().await;
-    world.node.mine(1).await.unwrap();
-    assert_eq!(clock_against_chain(&world.state().await, now()).status, Status::Ok);
+    let fixture = Fixture::new().await;
+    fixture.node.mine(1).await.unwrap();
+    assert_eq!(clock_against_chain(&fixture.state().await, now()).status, Status::Ok);
     // Anybody can advance the time of a development chain, so that is not a fault yet.
-    world.node.advance(DAY).await.unwrap();
-    world.node.mine(1).await.unwrap();
-    let warned = clock_against_chain(&world.state().await, now());
+    fixture.node.advance(DAY).await.unwrap();
+    fixture.node.mine(1).await.unwrap();
+    let warned = clock_against_chain(&fixture.state().await, now());
     assert_eq!(warned.status, Status::Warning, "{warned:?}");
     // Without //Alice's sudo, the same chain counts as a public one.
     let bob = Keypair::from_uri("//Bob").unwrap();
     let call = json!({ "new": { "Id": bob.hotkey() } });
-    world.send(&world.chain.call("Sudo", "set_key", &call).await.unwrap(), &world.alice).await;
-    let fault = clock_against_chain(&world.state().await, now());
+    fixture
+        .send(&fixture.chain.call("Sudo", "set_key", &call).await.unwrap(), &fixture.alice)
+        .await;
+    let fault = clock_against_chain(&fixture.state().await, now());
     assert_fault(&fault, Check::Clock, "24.0 hours behind");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_network_and_unregistered_hotkey_are_faults() {
-    let world = World::new().await;
-    let hotkey = world.hotkey.hotkey();
-    let wrong = registration(&*world.chain, NO_SUBNET, Some(&hotkey)).await;
+    let fixture = Fixture::new().await;
+    let hotkey = fixture.hotkey.hotkey();
+    let wrong = registration(&*fixture.chain, NO_SUBNET, Some(&hotkey)).await;
     assert_fault(&wrong.findings[0], Check::Network, "subnet 60000 does not exist");
     assert_eq!(wrong.findings[0].exit_code(), Some(3));
 
-    let unregistered = registration(&*world.chain, NETUID, Some(&hotkey)).await;
+    let unregistered = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert_eq!(unregistered.findings[0].status, Status::Ok, "the subnet exists");
     assert_fault(&unregistered.findings[1], Check::Registration, "not registered on subnet 59");
     assert_eq!(unregistered.findings[1].exit_code(), Some(5));
 
     // Without stake, no validator permit.
-    world.as_root("sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await;
-    world.send(&calls::burned_register(NETUID, hotkey), &world.alice).await;
-    let registered = registration(&*world.chain, NETUID, Some(&hotkey)).await;
+    fixture.as_root("sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await;
+    fixture.send(&calls::burned_register(NETUID, hotkey), &fixture.alice).await;
+    let registered = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert!(registered.neuron.is_some_and(|neuron| !neuron.validator_permit));
     assert_eq!(registered.findings[1].status, Status::Warning, "{:?}", registered.findings);
-    world.add_stake().await;
-    let permitted = registration(&*world.chain, NETUID, Some(&hotkey)).await;
+    fixture.add_stake().await;
+    let permitted = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert_eq!(permitted.findings[1].status, Status::Ok, "{:?}", permitted.findings);
-    let unknown = registration(&*world.chain, NETUID, None).await;
+    let unknown = registration(&*fixture.chain, NETUID, None).await;
     assert_eq!(unknown.findings[1].status, Status::Skipped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ledger_behind_and_ahead_of_chain_are_faults() {
-    let world = World::new().await;
-    world.register().await;
+    let fixture = Fixture::new().await;
+    fixture.register().await;
     let (current, restored, empty) =
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert_eq!(
-        world.check_ledger(empty.path(), None).await.status,
+        fixture.check_ledger(empty.path(), None).await.status,
         Status::Skipped,
         "a new validator"
     );
-    let before = world.node.take_snapshot("before").unwrap();
-    world.submit(current.path()).await;
-    assert_eq!(world.check_ledger(current.path(), None).await.status, Status::Ok);
+    let before = fixture.node.take_snapshot("before").unwrap();
+    fixture.submit(current.path()).await;
+    assert_eq!(fixture.check_ledger(current.path(), None).await.status, Status::Ok);
     // Another validator's ledger, or a backup of the time before.
-    let missing = world.check_ledger(empty.path(), None).await;
+    let missing = fixture.check_ledger(empty.path(), None).await;
     assert_eq!(missing.status, Status::Warning, "{missing:?}");
     // A validator that moved here from another program.
     drop(Ledger::open(restored.path()).await.unwrap());
-    let moved = world.check_ledger(restored.path(), None).await;
+    let moved = fixture.check_ledger(restored.path(), None).await;
     assert_eq!(moved.status, Status::Warning, "{moved:?}");
     assert!(moved.seen.starts_with("the ledger is new"), "{moved:?}");
 
-    let other_chain = world
+    let other_chain = fixture
         .check_ledger(current.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap()))
         .await;
     assert_fault(&other_chain, Check::Ledger, "the ledger is of the chain");
 
-    world.next_epoch().await;
-    world.submit(restored.path()).await;
+    fixture.next_epoch().await;
+    fixture.submit(restored.path()).await;
     assert_fault(
-        &world.check_ledger(current.path(), None).await,
+        &fixture.check_ledger(current.path(), None).await,
         Check::Ledger,
         "behind the chain",
     );
-    assert_eq!(world.check_ledger(restored.path(), None).await.status, Status::Ok);
+    assert_eq!(fixture.check_ledger(restored.path(), None).await.status, Status::Ok);
 
     drop(before);
-    world.node.revert("before").await.unwrap();
+    fixture.node.revert("before").await.unwrap();
     assert_fault(
-        &world.check_ledger(current.path(), None).await,
+        &fixture.check_ledger(current.path(), None).await,
         Check::Ledger,
         "ahead of the chain",
     );
     std::fs::write(current.path().join("weights.sqlite"), "not a database, ".repeat(4_096))
         .unwrap();
-    assert_fault(&world.check_ledger(current.path(), None).await, Check::Ledger, "is damaged");
+    assert_fault(&fixture.check_ledger(current.path(), None).await, Check::Ledger, "is damaged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_endpoint_without_miner_is_fault() {
-    let world = World::new().await;
-    world.register().await;
+    let fixture = Fixture::new().await;
+    fixture.register().await;
     // A socket that is bound and does not listen: no other program gets the port, and connections
     // are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let published = SocketAddr::from(([8, 8, 8, 8], socket.local_addr().unwrap().port()));
-    world.send(&calls::serve_axon(NETUID, 1, published), &world.hotkey).await;
+    fixture.send(&calls::serve_axon(NETUID, 1, published), &fixture.hotkey).await;
     let Registration { neuron, .. } =
-        registration(&*world.chain, NETUID, Some(&world.hotkey.hotkey())).await;
+        registration(&*fixture.chain, NETUID, Some(&fixture.hotkey.hotkey())).await;
     let axon = neuron.and_then(|neuron| neuron.axon).map(|axon| axon.address);
     assert_eq!(axon, Some(published));
 
     // The published address stands for this machine.
     let local_miner_ip = Some("8.8.8.8".to_owned());
     let policy = AddressPolicy { allow_private: true, local_miner_ip, ..AddressPolicy::default() };
-    let signer = Signer::new(world.alice.clone(), "0.0.0.0", BtauthScheme::new());
+    let signer = Signer::new(fixture.alice.clone(), "0.0.0.0", BtauthScheme::new());
     let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
     let request = axon_call();
-    let hotkey = world.hotkey.hotkey();
+    let hotkey = fixture.hotkey.hotkey();
     let call = EndpointCall { hotkey, client: &client, request: &request, is_subnet_route: true };
     let endpoint = Endpoint { published: axon, port: Some(published.port()), external_ip: None };
     let findings = reachability(endpoint, &policy, Some(call)).await;

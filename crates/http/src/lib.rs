@@ -62,6 +62,7 @@
 mod access_token;
 mod api;
 mod bearer_tokens;
+mod buffered_body;
 pub mod client;
 mod connection_slots;
 pub mod download;
@@ -81,12 +82,12 @@ pub mod sse;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unread;
-mod whole;
 mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
 pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+pub use buffered_body::{BodyBuffer, BodyLimits, BodyRefusal, BufferedBody, buffer_body};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use file_content::file_content;
@@ -100,5 +101,4 @@ pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};
 pub use multipart::{FormFile, MultipartForm};
 pub use serve::{ServeLimits, serve, serve_over};
-pub use whole::{BodyBuffer, BodyLimits, BodyRefusal, BufferedBody, buffer_body};
 pub use write_deadline::WriteDeadline;

@@ -63,7 +63,7 @@ pub(crate) async fn follow(
         response
     };
     exchange.note_response(&response);
-    response.map(|inner| Body::new(Answer { inner, _answered: answered }))
+    response.map(|inner| Body::new(TrackedBody { inner, _answered: answered }))
 }
 
 /// A guard that marks the request as answered on drop.
@@ -77,12 +77,12 @@ impl Drop for AnswerGuard {
 }
 
 /// Response body that marks the request as answered at its end.
-struct Answer {
+struct TrackedBody {
     inner: Body,
     _answered: AnswerGuard,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -42,7 +42,7 @@ pub enum SubmitError {
     },
     /// The version key is below the subnet's minimum.
     #[error(
-        "subnet {netuid} requires version key {wanted} or higher, not {given}; hint: update the validator"
+        "subnet {netuid} requires version key {wanted} or higher, not {actual}; hint: update the validator"
     )]
     VersionKey {
         /// The netuid of the subnet.
@@ -50,7 +50,7 @@ pub enum SubmitError {
         /// The subnet's minimum version key.
         wanted: u64,
         /// The version key of the weights.
-        given: u64,
+        actual: u64,
     },
     /// The weights violate a limit of the subnet, so the chain would refuse them.
     #[error("the weights violate the limits of subnet {netuid}; hint: adjust the scores")]

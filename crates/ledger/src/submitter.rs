@@ -286,7 +286,7 @@ impl Submitter {
             return Err(SubmitError::VersionKey {
                 netuid,
                 wanted: now.rules.version_key,
-                given: version_key,
+                actual: version_key,
             });
         }
         // Treats a single weight as a self-weight, which is always accepted; only the chain knows

@@ -60,14 +60,14 @@ pub enum LoadError {
     },
     /// The model's architecture or weight format is unsupported.
     #[error(
-        "{path}: {what} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2) in a \
+        "{path}: {feature} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2) in a \
              GGUF file or in safetensors without quantisation, or Gemma 3 in a GGUF file"
     )]
     Unsupported {
         /// Path of the file.
         path: PathBuf,
         /// The unsupported feature.
-        what: String,
+        feature: String,
     },
     /// A weights file is truncated or malformed.
     #[error("{path} is truncated or malformed; hint: download it again")]
@@ -134,8 +134,8 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    fn unsupported(path: &Path, what: impl Into<String>) -> Self {
-        Self::Unsupported { path: path.to_owned(), what: what.into() }
+    fn unsupported(path: &Path, feature: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_owned(), feature: feature.into() }
     }
 
     pub(crate) fn tokenizer(path: &Path, message: impl Into<String>) -> Self {
@@ -193,7 +193,7 @@ pub(crate) fn load_llama(
     let path = directory.join("config.json");
     let model_type = json::<ModelTypeFile>(&path)?.model_type;
     let Some(kind) = kind_of_directory(&model_type) else {
-        return Err(LoadError::Unsupported { path, what: format!("model_type {model_type:?}") });
+        return Err(LoadError::Unsupported { path, feature: format!("model_type {model_type:?}") });
     };
     llama_of(kind, directory, &path, Device::Cpu, bits)
 }
@@ -219,7 +219,7 @@ pub(crate) fn load(
             let ends = ends(directory, file.eos_token_id)?;
             Ok(Checkpoint { network: Network::Gpt2(network), begin: file.bos_token_id, ends })
         }
-        kind => Err(LoadError::Unsupported { what: format!("model_type {kind:?}"), path }),
+        kind => Err(LoadError::Unsupported { feature: format!("model_type {kind:?}"), path }),
     }
 }
 
@@ -299,7 +299,7 @@ pub(crate) fn load_gguf(
         }
         (name, None) => {
             let feature = format!("general.architecture {name:?}");
-            return Err(LoadError::Unsupported { path: file.path().to_owned(), what: feature });
+            return Err(LoadError::Unsupported { path: file.path().to_owned(), feature });
         }
     };
     let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };

@@ -157,7 +157,7 @@ fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let layers = model.layers.iter().map(|layer| {
         Ok(DecoderLayer {
             attention_norm: Norm::layer(&layer.attention_norm)?,
-            projections: thirds(projection(&layer.projection, 3 * hidden, hidden)?),
+            projections: split_qkv(projection(&layer.projection, 3 * hidden, hidden)?),
             head_norms: None,
             output: projection(&layer.output, hidden, hidden)?,
             feed_forward_norm: Norm::layer(&layer.feed_forward_norm)?,
@@ -246,7 +246,7 @@ fn projection(linear: &Linear, outputs: usize, inputs: usize) -> Result<Projecti
 }
 
 /// Splits a projection to queries, keys and values.
-fn thirds(all: Projection) -> [Projection; 3] {
+fn split_qkv(all: Projection) -> [Projection; 3] {
     let Projection { weights: Matrix { outputs, inputs, values }, bias } = all;
     let outputs = outputs / 3;
     [0, 1, 2].map(|number| Projection {

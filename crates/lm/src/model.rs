@@ -146,7 +146,7 @@ impl LanguageModel {
             other @ Network::Gpt2(_) => {
                 return Err(LoadError::Unsupported {
                     path: path.to_owned(),
-                    what: other.architecture().to_owned(),
+                    feature: other.architecture().to_owned(),
                 });
             }
         };

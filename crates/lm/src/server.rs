@@ -95,7 +95,7 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
     if request.streams {
         answer::stream(served.model, request, prompt_tokens, events)
     } else {
-        answer::whole(&served.model, &request, prompt_tokens, judged, events).await
+        answer::complete_response(&served.model, &request, prompt_tokens, judged, events).await
     }
 }
 

@@ -203,7 +203,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_seal_is_a_little_endian_number() {
+    fn seal_is_compared_as_little_endian_number() {
         let number = |offset: usize, byte: u8| {
             let mut seal = [0; 32];
             seal[offset] = byte;

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_cause_is_the_last() {
+    fn innermost_cause_is_the_last_of_the_chain() {
         assert_eq!(innermost_cause(&error(&["a"])), "a");
         assert_eq!(innermost_cause(&error(&["a", "b", "c"])), "c");
     }

@@ -51,7 +51,10 @@ pub enum UpnpError {
         source: AddPortError,
     },
     /// The router refused to remove the mapping.
-    #[error("the router refused to remove the mapping of port {port}: {}", stays(*lease))]
+    #[error(
+        "the router refused to remove the mapping of port {port}: {}",
+        mapping_lifetime(*lease)
+    )]
     Remove {
         /// The external port.
         port: u16,
@@ -62,7 +65,7 @@ pub enum UpnpError {
     },
 }
 
-fn stays(lease: Option<Duration>) -> String {
+fn mapping_lifetime(lease: Option<Duration>) -> String {
     lease.map_or_else(
         || "the port stays open until it is closed in the router".to_owned(),
         |lease| format!("the port stays open for at most {} min", lease.as_secs() / 60),

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn larger_file_is_refused() {
+    fn file_above_the_size_limit_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "1234").unwrap();

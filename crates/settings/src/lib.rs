@@ -19,7 +19,7 @@
 //! struct Config {
 //!     retries: u32,
 //! }
-//! static VARIABLES: &[Variable<Config>] = &[variable!("APP_RETRIES", "Number of retries", retries = value::whole)];
+//! static VARIABLES: &[Variable<Config>] = &[variable!("APP_RETRIES", "Number of retries", retries = value::integer)];
 //!
 //! let variables = [("APP_RETRIES".into(), "5".into()), ("APP_RETRIE".into(), "7".into())];
 //! let (mut config, mut problems) = (Config { retries: 3 }, Vec::new());

@@ -58,7 +58,7 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
 ///
 /// # Errors
 /// Returns the expected form if `text` does not have it.
-pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
+pub fn integer<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|_| "an integer in the setting's range")
 }
 

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_is_complete() {
+    fn every_catalogue_entry_is_complete() {
         for spec in CATALOGUE.iter().filter(|spec| !spec.is_built_in()) {
             assert!(!spec.revision.is_empty() && !spec.files.is_empty(), "{}", spec.name);
             for file in spec.files {

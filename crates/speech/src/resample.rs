@@ -121,7 +121,7 @@ mod tests {
 
     /// The expected tables come from numpy: `interp(linspace(0, n - 1, m), arange(n), x)`.
     #[test]
-    fn end_points_are_kept_as_in_numpy() {
+    fn endpoint_resampling_equals_numpy() {
         #[rustfmt::skip]
         let table: [(u32, &[f32]); 4] = [
             (22_050, &[0.61, 0.615_454_55, 0.137_363_64, -0.302_818_18, -0.723_272_74, -0.532_545_45, -0.210_272_73,
@@ -145,7 +145,7 @@ mod tests {
     /// The expected tables come from numpy:
     /// `interp(linspace(0, 1, m, endpoint=False), linspace(0, 1, n, endpoint=False), x)`.
     #[test]
-    fn recognition_rule_is_numpys() {
+    fn recognition_resampling_equals_numpy() {
         #[rustfmt::skip]
         let table: [(u32, &[f32]); 4] = [
             (22_050, &[0.61, 0.396_625, -0.313_25, -0.809_625, -0.208, -0.818_25, -0.427_000_02, 0.564_875]),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn recognition_and_wire_rules_differ() {
+    fn recognition_and_wire_resampling_differ() {
         let ramp = [0.0, 0.1, 0.2, 0.3];
         assert_close(
             &resample_for_recognition(&mono(&ramp, 8000)),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn one_frame_repeats_and_none_stays_none() {
+    fn resampling_repeats_a_single_sample_and_keeps_empty_audio() {
         assert_eq!(resample_endpoints(&mono(&[0.5], 8000), SampleRate::HZ_24K).samples, [0.5; 3]);
         assert_eq!(resample_for_recognition(&mono(&[0.5], 8000)), [0.5; 2]);
         assert!(resample_endpoints(&mono(&[], 8000), SampleRate::HZ_24K).samples.is_empty());
@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn output_stays_within_the_input(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300), hz in 4000_u32..50_000) {
+        fn resampled_values_stay_in_the_range_of_the_source(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300), hz in 4000_u32..50_000) {
             let low = samples.iter().copied().fold(f32::INFINITY, f32::min);
             let high = samples.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let pcm = mono(&samples, hz);
@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn equal_rates_change_nothing(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300)) {
+        fn resampling_to_equal_rate_is_exact(samples in prop::collection::vec(-1.0_f32..=1.0, 1..300)) {
             prop_assert_eq!(&resample_endpoints(&mono(&samples, 24_000), SampleRate::HZ_24K).samples, &samples);
             prop_assert_eq!(&resample_for_recognition(&mono(&samples, 16_000)), &samples);
         }

@@ -11,7 +11,7 @@ pub enum PayloadError {
     #[error(
         "the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)"
     )]
-    Form,
+    Malformed,
     /// The payload has the weights of another hotkey than the commit's.
     #[error("the decrypted commit has the weights of another hotkey")]
     Hotkey,
@@ -41,12 +41,12 @@ impl WeightsPayload {
     /// Decodes a decrypted plaintext.
     ///
     /// # Errors
-    /// [`PayloadError::Form`] when the bytes are malformed.
+    /// [`PayloadError::Malformed`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PayloadError> {
         let (hotkey, uids, values, version_key) =
             <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode_all(&mut &*bytes)
-                .map_err(|_| PayloadError::Form)?;
-        let hotkey = hotkey.try_into().map_err(|_| PayloadError::Form)?;
+                .map_err(|_| PayloadError::Malformed)?;
+        let hotkey = hotkey.try_into().map_err(|_| PayloadError::Malformed)?;
         let uids = uids.into_iter().map(Uid).collect();
         Ok(Self { hotkey: Hotkey::from_bytes(hotkey), uids, values, version_key })
     }
@@ -55,19 +55,18 @@ impl WeightsPayload {
     /// no hotkey, and bytes after the payload are ignored.
     ///
     /// # Errors
-    /// [`PayloadError::Form`] when the bytes are malformed, [`PayloadError::Hotkey`] when the
+    /// [`PayloadError::Malformed`] when the bytes are malformed, [`PayloadError::Hotkey`] when the
     /// weights are those of another hotkey.
     pub fn from_commit(hotkey: Hotkey, bytes: &[u8]) -> Result<Self, PayloadError> {
-        let owned = <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).ok();
-        let owned = owned.and_then(|(owner, uids, values, version_key)| {
+        let decoded = <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).ok();
+        let decoded = decoded.and_then(|(owner, uids, values, version_key)| {
             Some((Hotkey::from_bytes(*owner.first_chunk()?), uids, values, version_key))
         });
-        let (uids, values, version_key) = match owned {
+        let (uids, values, version_key) = match decoded {
             Some((owner, ..)) if owner != hotkey => return Err(PayloadError::Hotkey),
             Some((_, uids, values, version_key)) => (uids, values, version_key),
-            None => {
-                <(Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).map_err(|_| PayloadError::Form)?
-            }
+            None => <(Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes)
+                .map_err(|_| PayloadError::Malformed)?,
         };
         Ok(Self { hotkey, uids: uids.into_iter().map(Uid).collect(), values, version_key })
     }
@@ -94,7 +93,7 @@ mod tests {
     #[test]
     fn a_hotkey_has_32_bytes() {
         let short = ([1_u8; 31].as_slice(), Vec::<u16>::new(), Vec::<u16>::new(), 0_u64).encode();
-        assert_eq!(WeightsPayload::from_bytes(&short), Err(PayloadError::Form));
+        assert_eq!(WeightsPayload::from_bytes(&short), Err(PayloadError::Malformed));
     }
 
     #[test]
@@ -119,7 +118,7 @@ mod tests {
         for end in [0, 8, bytes.len() - 1] {
             assert_eq!(
                 WeightsPayload::from_commit(hotkey, &bytes[..end]),
-                Err(PayloadError::Form),
+                Err(PayloadError::Malformed),
                 "{end} bytes"
             );
         }
@@ -132,7 +131,7 @@ mod tests {
             let payload = WeightsPayload { hotkey: Hotkey::from_bytes(hotkey), uids, values, version_key };
             let bytes = payload.to_bytes();
             prop_assert_eq!(WeightsPayload::from_bytes(&bytes), Ok(payload));
-            prop_assert_eq!(WeightsPayload::from_bytes(&[&bytes[..], &[0]].concat()), Err(PayloadError::Form));
+            prop_assert_eq!(WeightsPayload::from_bytes(&[&bytes[..], &[0]].concat()), Err(PayloadError::Malformed));
         }
 
         #[test]

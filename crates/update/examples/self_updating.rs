@@ -41,7 +41,7 @@ async fn main() {
         _ => {}
     }
     let readiness = Readiness::starting();
-    trial.ends_with(readiness.clone(), shutdown.clone());
+    trial.watch_daemon(readiness.clone(), shutdown.clone());
     readiness.set_ready();
     let pending =
         AutoUpdate::new(updater).every(Duration::from_millis(50)).spawn(&shutdown).unwrap();

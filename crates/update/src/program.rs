@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_program_is_kept_and_restored() {
+    fn replaced_program_is_kept_and_can_be_restored() {
         let folder = tempfile::tempdir().unwrap();
         let (program, new) = (folder.path().join("tao"), folder.path().join(".tao.update"));
         fs::write(&program, "1").unwrap();

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_urls_or_directories() {
+    fn release_source_is_a_url_or_a_directory() {
         let location = |text: &str| {
             text.parse::<ReleaseSource>().map(|source| source.location("latest.json")).ok()
         };

@@ -72,7 +72,7 @@ impl Trial {
 
     /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or is
     /// told to shut down.
-    pub fn ends_with(&self, readiness: Readiness, shutdown: Shutdown) {
+    pub fn watch_daemon(&self, readiness: Readiness, shutdown: Shutdown) {
         if let Some(running) = &self.0 {
             *running.daemon.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((readiness, shutdown));

@@ -161,6 +161,6 @@ pub async fn silent() -> Url {
 
 /// Returns a loopback address without a listener. The system does not give its port to a concurrent
 /// test.
-pub fn nowhere() -> Url {
+pub fn unused_address() -> Url {
     "http://127.0.0.1:9".parse().unwrap()
 }

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_is_refused() {
+    fn directory_as_voice_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = taonet_primitives::with_causes(&read(folder.path(), 4).unwrap_err());
         assert!(

@@ -242,11 +242,11 @@ mod tests {
     fn models_with_unexpected_inputs_are_refused() {
         let config = parsed_config();
         let [numbers, lengths, scales] = testing::INPUTS;
-        let lacking = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
-        assert!(matches!(lacking, VoiceError::Architecture { .. }), "{lacking}");
+        let incomplete = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
+        assert!(matches!(incomplete, VoiceError::Architecture { .. }), "{incomplete}");
         assert!(
-            lacking.to_string().contains("it has no input \"input_lengths\"\nhint: "),
-            "{lacking}"
+            incomplete.to_string().contains("it has no input \"input_lengths\"\nhint: "),
+            "{incomplete}"
         );
         let more = [numbers, lengths, scales, ("tokens", 7, 2)];
         let error = open(&testing::network(&more), &config).err().unwrap().to_string();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_refused() {
+    fn damaged_network_files_are_refused() {
         let config = parsed_config();
         let network = testing::network(&testing::INPUTS);
         // A field of 2^62 bytes, which rten 0.27 would allocate.

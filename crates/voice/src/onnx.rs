@@ -181,7 +181,7 @@ mod tests {
 
     /// Columns: file · part of the error
     #[test]
-    fn malformed_files_are_refused() {
+    fn malformed_onnx_files_are_refused() {
         let tensor = |field: &[u8]| bytes(7, bytes(5, field));
         let nested = (0..12).fold(Vec::new(), |graph, _| bytes(1, bytes(5, bytes(6, graph))));
         for (file, expected) in [

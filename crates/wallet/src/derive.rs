@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_compact_encoded() {
+    fn junction_lengths_are_compact_encoded() {
         assert_eq!(compact(63), [0xfc]);
         assert_eq!(compact(64), [0x01, 0x01]);
         assert_eq!(compact(16_384), [0x02, 0x00, 0x01, 0x00]);

@@ -170,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn white_space_does_not_matter() {
+    fn mnemonic_whitespace_is_normalised() {
         let spaced = DEV_PHRASE.replace(' ', "\n  ");
         assert_eq!(*Mnemonic::parse(&format!("  {spaced}\n")).unwrap().phrase(), DEV_PHRASE);
     }
 
     #[test]
-    fn debug_shows_no_word() {
+    fn mnemonic_debug_output_contains_no_word() {
         let debug = format!("{:?}", Mnemonic::parse(DEV_PHRASE).unwrap());
         assert_eq!(debug, "Mnemonic(12 words)");
     }

@@ -80,10 +80,10 @@ fn make_world_readable(_: &Path) {}
 
 #[test]
 fn errors_and_debug_output_contain_no_secret() {
-    let mut said = Transcript::default();
+    let mut log = Transcript::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
-        .with_writer(said.clone())
+        .with_writer(log.clone())
         .with_ansi(false);
     let mut secrets = vec![PHRASE.to_owned(), PASSWORD.to_owned()];
     secrets.extend(["sausage", "winner thank", "Passw0rd", "unguess"].map(str::to_owned));
@@ -92,31 +92,31 @@ fn errors_and_debug_output_contain_no_secret() {
         let dir = tempfile::tempdir().unwrap();
         for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
             print_secrets(
-                &mut said,
+                &mut log,
                 crypto_type,
                 &dir.path().join(crypto_type.name()),
                 &mut secrets,
             );
         }
     });
-    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
-    assert!(said.contains("the log is heard"));
-    assert!(said.contains("chmod 600"), "{said}");
-    assert_eq!(said.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{said}");
-    assert_eq!(said.matches("secret is accessible to other users").count(), 2, "{said}");
-    assert_eq!(said.matches("the public keyfile does not match the key").count(), 2, "{said}");
-    assert!(said.lines().count() > 60, "{said}");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("the log is heard"));
+    assert!(log.contains("chmod 600"), "{log}");
+    assert_eq!(log.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{log}");
+    assert_eq!(log.matches("secret is accessible to other users").count(), 2, "{log}");
+    assert_eq!(log.matches("the public keyfile does not match the key").count(), 2, "{log}");
+    assert!(log.lines().count() > 60, "{log}");
     assert!(secrets.len() > 20, "{}", secrets.len());
-    let lower = said.to_lowercase();
+    let lower = log.to_lowercase();
     for secret in secrets {
-        assert!(!lower.contains(&secret.to_lowercase()), "{secret} is in:\n{said}");
+        assert!(!lower.contains(&secret.to_lowercase()), "{secret} is in:\n{log}");
     }
 }
 
 /// Prints the `Debug` output of every type with a secret, prints every kind of error, and triggers
 /// the log messages.
 fn print_secrets(
-    said: &mut Transcript,
+    log: &mut Transcript,
     crypto_type: CryptoType,
     root: &Path,
     secrets: &mut Vec<String>,
@@ -139,20 +139,20 @@ fn print_secrets(
     let password = Password::new(PASSWORD.to_owned());
     let wrong = Password::new("another".to_owned());
     let wrong_key = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
-    said.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
+    log.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
 
-    said.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
-    said.error(Mnemonic::parse(&format!("{PHRASE} extra")));
+    log.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
+    log.error(Mnemonic::parse(&format!("{PHRASE} extra")));
     for uri in [
         format!("{PHRASE}//"),
         format!("{PHRASE}x"),
         format!("0x{seed_hex}00"),
         format!("{private_hex}//x"),
     ] {
-        said.error(Keypair::from_uri_with(&uri, crypto_type));
+        log.error(Keypair::from_uri_with(&uri, crypto_type));
     }
-    said.error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
-    said.error(message_bytes(&format!("0x{seed_hex}g")));
+    log.error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
+    log.error(message_bytes(&format!("0x{seed_hex}g")));
     for json in [
         format!(r#"{{"secretSeed":"0x{seed_hex}00"}}"#),
         format!(r#"{{"secretSeed":{seed_hex}"#),
@@ -165,52 +165,52 @@ fn print_secrets(
         PHRASE.to_owned(),
         seed_hex.clone(),
     ] {
-        said.error(Keyfile::from_bytes(json.as_bytes(), Some(&password)));
-        said.error(PolkadotJs::parse(json.as_bytes()));
+        log.error(Keyfile::from_bytes(json.as_bytes(), Some(&password)));
+        log.error(PolkadotJs::parse(json.as_bytes()));
     }
-    said.error(Password::from_stored("BT_PW_X", PASSWORD));
-    said.error(Password::new("Passw0rd".to_owned()).check_new());
-    said.error(PASSWORD.parse::<CryptoType>());
-    said.error(Password::from_lookup(root, |_| Some(PASSWORD.into())));
+    log.error(Password::from_stored("BT_PW_X", PASSWORD));
+    log.error(Password::new("Passw0rd".to_owned()).check_new());
+    log.error(PASSWORD.parse::<CryptoType>());
+    log.error(Password::from_lookup(root, |_| Some(PASSWORD.into())));
     if crypto_type == CryptoType::Sr25519 {
         let export = PolkadotJs::export(&pair, &password, "name", 0).unwrap();
         let account = PolkadotJs::parse(export.as_bytes()).unwrap();
-        said.debug(&account);
-        said.error(account.open(&wrong));
+        log.debug(&account);
+        log.error(account.open(&wrong));
     } else {
-        said.error(PolkadotJs::export(&pair, &password, "name", 0));
+        log.error(PolkadotJs::export(&pair, &password, "name", 0));
     }
 
     let wallet = Wallets::new(root).wallet(name("alice"));
-    said.debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
-    said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
-    said.error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
+    log.debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
+    log.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
+    log.error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
     make_world_readable(&wallet.hotkey_path(&name("h")));
-    said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap());
+    log.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap());
     make_world_readable(&wallet.coldkey_path());
-    said.debug(&wallet.coldkey().unwrap());
-    said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
-    said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
+    log.debug(&wallet.coldkey().unwrap());
+    log.debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    log.debug(&(Wallets::new(root).list().unwrap(), &wallet));
     std::fs::write(
         wallet.coldkeypub_path(),
         Keyfile::from_public(wrong_key.public()).to_public_json(),
     )
     .unwrap();
-    said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    log.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();
     make_world_readable(&password_file);
-    said.debug(&Password::from_file(&password_file).unwrap());
-    said.error(StoredKey::read(root));
+    log.debug(&Password::from_file(&password_file).unwrap());
+    log.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
-    said.error(wallet.coldkey().unwrap().open(Some(&password)));
+    log.error(wallet.coldkey().unwrap().open(Some(&password)));
 
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n33310a33310a3331\n";
-    said.debug(&Sealed::parse(vault.as_bytes()).unwrap());
-    said.error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
+    log.debug(&Sealed::parse(vault.as_bytes()).unwrap());
+    log.error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
 
     let signature = pair.sign(b"message");
     let signed = Signed { signer: pair.hotkey(), message: b"message", signature };
-    said.debug(&(signed, verify_batch(&[signed]), signature));
+    log.debug(&(signed, verify_batch(&[signed]), signature));
 }

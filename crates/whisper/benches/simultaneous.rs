@@ -145,11 +145,11 @@ fn play(
     let frames = samples.chunks(FRAME);
     let (count, mut words) = (frames.len(), Vec::new());
     for (number, frame) in (1..).zip(frames) {
-        let heard = (number * FRAME).min(samples.len()) as f64 / RATE as f64;
+        let played_s = (number * FRAME).min(samples.len()) as f64 / RATE as f64;
         let new = recognition.push(frame, number == count)?;
         // As SimulStreaming, which does not revise words either.
         recognition.commit(new.len());
-        words.extend(new.into_iter().map(|word| (format!(" {}", word.text), heard)));
+        words.extend(new.into_iter().map(|word| (format!(" {}", word.text), played_s)));
     }
     Ok(words)
 }

@@ -82,7 +82,7 @@ fn at_least_one(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
 }
 
-type Answer = Result<Transcription, TranscribeError>;
+type TranscribeResult = Result<Transcription, TranscribeError>;
 
 /// A recording with the work to do on it.
 struct Job {
@@ -93,7 +93,7 @@ struct Job {
 
 /// The work on a recording, and where its result is sent.
 enum Work {
-    Transcribe(SyncSender<Answer>),
+    Transcribe(SyncSender<TranscribeResult>),
     Continue(Prefix, SyncSender<Result<Continuation, TranscribeError>>),
 }
 
@@ -175,7 +175,7 @@ impl Engine {
     /// # Errors
     /// [`TranscribeError`] when the model does not support the options, decoding fails, or the
     /// engine has stopped.
-    pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
+    pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> TranscribeResult {
         let (sender, receiver) = sync_channel(1);
         self.submit(Job { samples, options, work: Work::Transcribe(sender) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
@@ -266,7 +266,7 @@ impl Shared {
 /// A recording whose window is being decoded.
 struct Active {
     job: Arc<Job>,
-    answer: SyncSender<Answer>,
+    answer: SyncSender<TranscribeResult>,
     recording: Recording,
     search: Search,
 }
@@ -413,7 +413,7 @@ impl Worker {
     fn advance(
         &mut self,
         job: Arc<Job>,
-        answer: SyncSender<Answer>,
+        answer: SyncSender<TranscribeResult>,
         recording: Recording,
         search: Result<Option<Search>, TranscribeError>,
     ) {
@@ -451,12 +451,12 @@ impl Worker {
         let states =
             model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
         let width = model.decoder.width();
-        let mut chosen = Vec::with_capacity(logit_rows.len() * width);
+        let mut selected_states = Vec::with_capacity(logit_rows.len() * width);
         for row in logit_rows {
-            chosen
+            selected_states
                 .extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
         }
-        model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen)?;
+        model.decoder.logits(&buffers.gemm.clone(), buffers, &selected_states)?;
         let tokens = model.decoder.tokens();
         let mut remaining_logits = buffers.logits.as_mut_slice();
         let mut ended = Vec::new();

@@ -24,11 +24,11 @@ impl Loader {
     pub(crate) fn heads(
         &mut self,
         side: &str,
-        told: Option<usize>,
+        declared: Option<usize>,
         width: usize,
     ) -> Result<usize, ModelError> {
         let name = format!("{side}/num_heads");
-        let heads = self.0.attribute(&name)?.or(told).unwrap_or(width / HEAD);
+        let heads = self.0.attribute(&name)?.or(declared).unwrap_or(width / HEAD);
         let panel = crate::kernel::PANEL;
         if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(panel) {
             return Err(ModelError::Unsupported {

@@ -196,7 +196,7 @@ impl Search {
         let candidates = top.into_sorted();
         let end_of_text = self.task.rules.end_of_text;
         let mut spare = beams;
-        let mut chosen = Vec::with_capacity(beams);
+        let mut survivors = Vec::with_capacity(beams);
         let mut ended = Vec::new();
         for (k, candidate) in candidates.iter().take(beams).enumerate() {
             let mut next = k;
@@ -213,7 +213,7 @@ impl Search {
                     spare = index + 1;
                 }
             }
-            chosen.extend(candidates.get(next).copied());
+            survivors.extend(candidates.get(next).copied());
         }
         for candidate in ended {
             let mut tokens = self.tokens_of(candidate);
@@ -231,7 +231,7 @@ impl Search {
         if is_last || is_done {
             return true;
         }
-        self.replace(cache, &chosen);
+        self.replace(cache, &survivors);
         false
     }
 
@@ -245,7 +245,7 @@ impl Search {
         is_last: bool,
     ) -> bool {
         let draws = if self.step == 0 { count } else { 1 };
-        let mut chosen = Vec::with_capacity(count);
+        let mut survivors = Vec::with_capacity(count);
         let mut ended = Vec::new();
         for (index, logits) in logits.chunks_exact_mut(tokens).enumerate() {
             let (total, _) = log_sum_exp(logits);
@@ -258,7 +258,7 @@ impl Search {
                     + logits.get(token).map_or(0.0, |logit| logit - total);
                 let candidate = Candidate { beam: index, token: token as u32, score };
                 let is_end = candidate.token == self.task.rules.end_of_text;
-                if is_end || is_last { ended.push(candidate) } else { chosen.push(candidate) }
+                if is_end || is_last { ended.push(candidate) } else { survivors.push(candidate) }
             }
         }
         for candidate in ended {
@@ -268,7 +268,7 @@ impl Search {
             }
             self.end(tokens, candidate.score);
         }
-        self.replace(cache, &chosen);
+        self.replace(cache, &survivors);
         self.beams.is_empty()
     }
 
@@ -279,9 +279,9 @@ impl Search {
         tokens
     }
 
-    /// Replaces the beams with the chosen candidates.
-    fn replace(&mut self, cache: &mut Cache, chosen: &[Candidate]) {
-        let beams = chosen
+    /// Replaces the beams with the surviving candidates.
+    fn replace(&mut self, cache: &mut Cache, survivors: &[Candidate]) {
+        let beams = survivors
             .iter()
             .map(|candidate| {
                 let slots = self

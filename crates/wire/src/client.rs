@@ -266,7 +266,7 @@ impl SignedClient {
         let url = peer.url(&call.path);
         if call.path.contains('#') {
             // A fragment would be signed with the path, but never sent.
-            return Err(CallError::Address { url });
+            return Err(CallError::InvalidUrl { url });
         }
         let path = format!("/{}", call.path.trim_start_matches('/'));
         let signed =
@@ -302,7 +302,7 @@ impl SignedClient {
         let mut body = BytesMut::new();
         let mut reservation = self.memory.reservation();
         // Computed now: the announced length shrinks with every byte that arrives.
-        let max = response.limit().min(response.announced().unwrap_or(usize::MAX));
+        let max = response.limit().min(response.remaining_length().unwrap_or(usize::MAX));
         while let Some(chunk) = response.next().await {
             let chunk = chunk?;
             reservation.reserve(body.len() + chunk.len(), max).await;

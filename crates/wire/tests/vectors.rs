@@ -77,8 +77,8 @@ fn body_hashes_match_vectors() {
                 "numbers" => serde_json::from_str(text(&texts["numbers"])).unwrap(),
                 other => panic!("{other}"),
             };
-            let given = case.get("values_json").and_then(|values| values.get(field)).cloned();
-            body.insert((*field).to_owned(), given.unwrap_or(default));
+            let value = case.get("values_json").and_then(|values| values.get(field)).cloned();
+            body.insert((*field).to_owned(), value.unwrap_or(default));
         }
         for (field, hash) in fields.iter().zip(case["field_hashes"].as_array().unwrap()) {
             let python_json = python_text(&body[*field].to_string()).unwrap();

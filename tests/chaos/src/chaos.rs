@@ -10,7 +10,7 @@ use serde::Serialize;
 use taonet_service::Shutdown;
 
 use crate::fault::{FaultKind, Schedule};
-use crate::network::{Network, Pace, Submission};
+use crate::network::{ChainSpeed, Network, Submission};
 use crate::tools::{Unavailable, available};
 
 /// Share of epochs with exactly one submission that each validator needs.
@@ -27,7 +27,7 @@ pub struct ChaosOptions {
     /// The program `tao`.
     pub tao: PathBuf,
     /// The speed of the chain.
-    pub pace: Pace,
+    pub speed: ChainSpeed,
     /// Number of epochs with faults.
     pub epochs: u32,
     /// Determines the faults: their kinds, targets and lengths.
@@ -119,12 +119,12 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         unavailable.iter().map(|one| format!("{}: {}", one.fault.name(), one.reason)).collect();
     ensure!(!kinds.is_empty(), "no fault can be injected: {}", reasons.join("; "));
     let has_small_disks = kinds.contains(&FaultKind::FullDisk);
-    let mut network = Network::start(&options.tao, options.pace, has_small_disks, shutdown)?;
-    let length = options.pace.epoch_blocks;
+    let mut network = Network::start(&options.tao, options.speed, has_small_disks, shutdown)?;
+    let length = options.speed.epoch_blocks;
     let first_epoch = network.wait_for_weights()? / length + 1;
     let end = (first_epoch + options.epochs) * length;
     while network.last_seen() < first_epoch * length {
-        ensure!(network.wait(options.pace.block_time)?, "stopped before the first fault");
+        ensure!(network.wait(options.speed.block_time)?, "stopped before the first fault");
     }
     let start = Instant::now();
     let faults =
@@ -134,7 +134,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let ended = Instant::now();
     while network.last_seen() < alive
         && ended.elapsed() < SETTLING
-        && network.wait(options.pace.block_time)?
+        && network.wait(options.speed.block_time)?
     {}
     // After a shutdown, the last epoch is incomplete.
     let epochs = first_epoch..end.min(network.last_seen()) / length;
@@ -149,7 +149,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let (ended, panics) = endings(&network)?;
     let mut report = ChaosReport {
         seed: options.seed,
-        block_time_ms: options.pace.block_time.as_millis(),
+        block_time_ms: options.speed.block_time.as_millis(),
         epoch_blocks: length,
         first_epoch,
         epochs: epochs.end - epochs.start,
@@ -178,7 +178,7 @@ fn inject(
     kinds: &[FaultKind],
     end: u32,
 ) -> anyhow::Result<Vec<FaultRecord>> {
-    let Pace { block_time, epoch_blocks } = options.pace;
+    let ChainSpeed { block_time, epoch_blocks } = options.speed;
     let patience = block_time * epoch_blocks * options.epochs * PATIENCE + SETTLING;
     let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);

@@ -17,13 +17,13 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use taonet_chaos::{ChaosOptions, FaultKind, Pace, chaos};
+//! use taonet_chaos::{ChainSpeed, ChaosOptions, FaultKind, chaos};
 //! use taonet_service::Shutdown;
 //!
 //! # fn example() -> anyhow::Result<()> {
-//! let pace = Pace { block_time: Duration::from_secs(1), epoch_blocks: 48 };
+//! let speed = ChainSpeed { block_time: Duration::from_secs(1), epoch_blocks: 48 };
 //! let tao = "target/release/tao".into();
-//! let options = ChaosOptions { tao, pace, epochs: 20, seed: 7, faults: FaultKind::ALL.to_vec() };
+//! let options = ChaosOptions { tao, speed, epochs: 20, seed: 7, faults: FaultKind::ALL.to_vec() };
 //! println!("{}", chaos(&options, &Shutdown::new())?.markdown());
 //! # Ok(())
 //! # }
@@ -54,7 +54,7 @@ mod trend;
 
 pub use chaos::{ChaosOptions, ChaosReport, EndedProcess, FaultRecord, ValidatorEpochs, chaos};
 pub use fault::FaultKind;
-pub use network::Pace;
+pub use network::ChainSpeed;
 pub use soak::{SoakOptions, SoakReport, soak};
 pub use tools::Unavailable;
 pub use trend::{LatencyTrend, ProcessTrend};

@@ -34,7 +34,7 @@ const CHECKING: Duration = Duration::from_millis(100);
 
 /// The speed of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct ChainSpeed {
     /// Time between two blocks.
     pub block_time: Duration,
     /// Length of an epoch in blocks, for the chain and the validators.
@@ -66,7 +66,7 @@ pub(crate) struct Network {
     pub(crate) processes: Vec<Process>,
     pub(crate) disks: Vec<Disk>,
     pub(crate) validators: Vec<Validator>,
-    pub(crate) pace: Pace,
+    pub(crate) speed: ChainSpeed,
     pub(crate) folder: TempDir,
     pub(crate) runtime: Runtime,
     chain: Client,
@@ -78,7 +78,7 @@ impl Network {
     /// is on a small file system of its own.
     pub(crate) fn start(
         tao: &Path,
-        pace: Pace,
+        speed: ChainSpeed,
         has_small_disks: bool,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
@@ -88,7 +88,7 @@ impl Network {
             tao.display()
         );
         let runtime = Runtime::new()?;
-        let plan = Plan::new(tao, pace)?;
+        let plan = Plan::new(tao, speed)?;
         let mut leader = plan.leader()?;
         leader.start()?;
         let chain = connect(&runtime, &plan.url(LEADER)?)?;
@@ -120,7 +120,7 @@ impl Network {
             processes,
             disks,
             validators,
-            pace,
+            speed,
             folder,
             runtime,
             chain,
@@ -165,12 +165,12 @@ impl Network {
     /// Waits until each validator has submitted weights; returns the newest block.
     pub(crate) fn wait_for_weights(&mut self) -> anyhow::Result<u32> {
         // The runners play their challenge in the first epoch; the weights follow in the next one.
-        let patience = 4 * self.pace.block_time * self.pace.epoch_blocks + 3 * SETUP;
+        let patience = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP;
         let start = Instant::now();
         let (mut next, mut submissions) = (self.last_seen(), Vec::new());
         loop {
             ensure!(
-                self.wait(self.pace.block_time)?,
+                self.wait(self.speed.block_time)?,
                 "stopped before the validators submitted weights"
             );
             let head = self.last_seen();
@@ -210,7 +210,7 @@ impl Network {
     pub(crate) fn check_epochs(&self) -> anyhow::Result<()> {
         let rules = self.runtime.block_on(self.chain.weight_rules(NETUID, At::Head))?;
         let (tempo, last) = (u32::from(rules.schedule.tempo), rules.schedule.last_epoch.get());
-        let is_aligned = tempo == self.pace.epoch_blocks && last.checked_rem(tempo) == Some(0);
+        let is_aligned = tempo == self.speed.epoch_blocks && last.checked_rem(tempo) == Some(0);
         ensure!(
             is_aligned,
             "the chain's last epoch began at block {last}, with a tempo of {tempo} blocks"
@@ -297,7 +297,7 @@ async fn send(chain: &Client, call: &Call, signer: &Keypair) -> anyhow::Result<(
 /// validators, whose epochs begin at multiples of their length: a submission then counts for the
 /// same epoch on both sides.
 fn align_epochs(runtime: &Runtime, chain: &Client, plan: &Plan) -> anyhow::Result<()> {
-    let (length, url) = (plan.pace.epoch_blocks, plan.url(LEADER)?);
+    let (length, url) = (plan.speed.epoch_blocks, plan.url(LEADER)?);
     plan.control(&["to-epoch", "59"], &url)?;
     let head = loop {
         let head = runtime.block_on(chain.head())?.number.get();
@@ -305,7 +305,7 @@ fn align_epochs(runtime: &Runtime, chain: &Client, plan: &Plan) -> anyhow::Resul
         if head % length < length / 2 {
             break head;
         }
-        sleep(plan.pace.block_time);
+        sleep(plan.speed.block_time);
     };
     let begin = head - head % length;
     // With the old tempo, an epoch that began then would be over.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-use crate::network::{Pace, Validator};
+use crate::network::{ChainSpeed, Validator};
 use crate::process::Process;
 
 /// Names and development keys of the validators.
@@ -45,14 +45,14 @@ pub(crate) struct Plan {
     tao: PathBuf,
     bb: PathBuf,
     pub(crate) folder: TempDir,
-    pub(crate) pace: Pace,
+    pub(crate) speed: ChainSpeed,
     addresses: Vec<(String, SocketAddr)>,
     /// The nodes of the chain.
     nodes: [String; 2],
 }
 
 impl Plan {
-    pub(crate) fn new(tao: &Path, pace: Pace) -> anyhow::Result<Self> {
+    pub(crate) fn new(tao: &Path, speed: ChainSpeed) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("taonet-chaos-").tempdir()?;
         let bb = folder.path().join("bb");
         let tao = tao.canonicalize()?;
@@ -70,7 +70,7 @@ impl Plan {
         }
         let addresses = names.into_iter().zip(free_addresses()).collect();
         let mut plan =
-            Self { tao, bb, folder, pace, addresses, nodes: [String::new(), String::new()] };
+            Self { tao, bb, folder, speed, addresses, nodes: [String::new(), String::new()] };
         plan.nodes = [plan.url(LEADER)?, plan.url(FOLLOWER)?];
         Ok(plan)
     }
@@ -110,7 +110,7 @@ impl Plan {
     }
 
     pub(crate) fn leader(&self) -> anyhow::Result<Process> {
-        let block_time = format!("{}ms", self.pace.block_time.as_millis());
+        let block_time = format!("{}ms", self.speed.block_time.as_millis());
         let command = self.command(
             &self.tao,
             &["localnet", "--data", &self.path("chain"), "--archive", "--block-time", &block_time],
@@ -161,7 +161,7 @@ impl Plan {
         let nodes = nodes.join(",");
         let path = |file: &str| validator.disk.join(file).display().to_string();
         let (engine, scoring, cache) = (self.url(ENGINE)?, self.url(SCORING)?, path("cache"));
-        let tempo = self.pace.epoch_blocks.to_string();
+        let tempo = self.speed.epoch_blocks.to_string();
         let bb = |arguments: &[&str]| {
             let mut command = self.command(&self.bb, arguments);
             command.args(["--key-uri", key]).env("BABELBIT_CACHE_DIR", &cache);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use taonet_service::Shutdown;
 
 use crate::load::Load;
-use crate::network::{Network, Pace};
+use crate::network::{ChainSpeed, Network};
 use crate::plan::{FOLLOWER, LEADER};
 use crate::process::Process;
 use crate::trend::{Latencies, LatencyTrend, ProcessTrend, Usage};
@@ -29,7 +29,7 @@ pub struct SoakOptions {
     /// The program `tao`.
     pub tao: PathBuf,
     /// The speed of the chain.
-    pub pace: Pace,
+    pub speed: ChainSpeed,
     /// Duration of the load. The first ten minutes, at most a third, do not count.
     pub duration: Duration,
     /// Time between two samples.
@@ -65,7 +65,7 @@ pub struct SoakReport {
 /// If the network cannot be started or measured. A network that fails the requirements gives a
 /// report.
 pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakReport> {
-    let mut network = Network::start(&options.tao, options.pace, false, shutdown)?;
+    let mut network = Network::start(&options.tao, options.speed, false, shutdown)?;
     network.wait_for_weights()?;
     let stop = Shutdown::new();
     let loads = Load::start_all(&network, &stop)?;

@@ -8,7 +8,7 @@ use crate::support::{Terminal, error_document, refusal, stderr};
 const PROMPT: &str = r#"{"prompt": ""}"#;
 
 #[test]
-fn bodies_have_a_limit() {
+fn request_body_above_the_limit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("spaces");
     let at_file = format!("@{}", file.display());

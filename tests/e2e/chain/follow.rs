@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{AS_ALICE, BABELBIT, BOB};
 use crate::support::{Daemon, document, free_address, refusal, tao};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn localnet(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = tao();
@@ -31,13 +31,13 @@ fn alice(arguments: &[&str], network: &str) {
     assert_eq!(result["success"], true, "{result}");
 }
 
-fn free(network: &str) -> u64 {
+fn free_balance(network: &str) -> u64 {
     ask(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
 }
 
 /// Waits until the follower is connected or disconnected, as given; returns its status.
 fn status(network: &str, is_connected: bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let status = ask(&["localnet", "status"], network);
         if status["leader"]["connected"] == is_connected {
@@ -58,14 +58,14 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     let leader_url = leader.url().to_owned();
     let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
     let url = follower.url().to_owned();
-    let both = format!("{leader_url},{url}");
+    let both_urls = format!("{leader_url},{url}");
     status(&url, true);
     // Calls through the follower.
-    let before = free(&url);
+    let before = free_balance(&url);
     alice(&["transfer", BOB, "5"], &url);
     alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB], &url);
-    for network in [&url, &leader_url, &both] {
-        assert_eq!(free(network), before + 5_000_000_000, "{network}");
+    for network in [&url, &leader_url, &both_urls] {
+        assert_eq!(free_balance(network), before + 5_000_000_000, "{network}");
     }
     let neurons = |network: &str| ask(&["metagraph", BABELBIT], network)["neurons"].clone();
     assert!(neurons(&url).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
@@ -74,18 +74,18 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
 
     // `kill -9`.
     drop(leader);
-    let status_away = status(&url, false);
-    assert_eq!(free(&both), before + 5_000_000_000);
-    assert!(neurons(&both).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
-    let refused = run(&[&["transfer", BOB, "5"], &AS_ALICE[..], &["--yes"]].concat(), &both);
+    let status_during_outage = status(&url, false);
+    assert_eq!(free_balance(&both_urls), before + 5_000_000_000);
+    assert!(neurons(&both_urls).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
+    let refused = run(&[&["transfer", BOB, "5"], &AS_ALICE[..], &["--yes"]].concat(), &both_urls);
     assert!(!refused.status.success());
-    assert_eq!(status(&url, false)["block"], status_away["block"]);
+    assert_eq!(status(&url, false)["block"], status_during_outage["block"]);
 
     let leader = start();
     status(&url, true);
-    alice(&["transfer", BOB, "7"], &both);
+    alice(&["transfer", BOB, "7"], &both_urls);
     alice(&["transfer", BOB, "1"], &url);
-    assert_eq!(free(&url), before + 13_000_000_000);
+    assert_eq!(free_balance(&url), before + 13_000_000_000);
     // Both nodes have the same block.
     let number = ask(&["localnet", "status"], &url)["block"]["number"].to_string();
     let hash = |network: &str| ask(&["block", &number], network)["block"]["hash"].clone();
@@ -94,7 +94,7 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     drop(follower);
     let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
     status(follower.url(), true);
-    assert_eq!(free(follower.url()), before + 13_000_000_000);
+    assert_eq!(free_balance(follower.url()), before + 13_000_000_000);
     assert!(follower.terminate().success());
     assert!(leader.terminate().success());
 }

@@ -100,7 +100,7 @@ fn subnet_check_warns_before_the_launch() {
 }
 
 #[test]
-fn listed_subnets_are_completed() {
+fn netuids_of_listed_subnets_are_shell_completions() {
     let chain = Chain::with(&["--block-time", "1s"]);
     let cache = tempfile::tempdir().unwrap();
     let here = || {

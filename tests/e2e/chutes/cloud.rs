@@ -24,7 +24,7 @@ const BUILT: &str = "built and pushed";
 #[derive(Clone, Default)]
 pub(crate) struct Cloud {
     /// Method and path of every request.
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     /// Name of the chute.
     pub(super) name: Arc<Mutex<&'static str>>,
     /// Whether the chute is deployed.
@@ -53,7 +53,7 @@ impl Cloud {
     }
 
     pub(super) fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 
     fn chute(&self) -> Value {
@@ -275,7 +275,7 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let target = uri.path().to_owned();
-    cloud.asked.lock().unwrap().push(format!("{method} {uri}"));
+    cloud.requests.lock().unwrap().push(format!("{method} {uri}"));
     let (status, answer) = cloud.answer(&method, &target, &headers, &body);
     let status = StatusCode::from_u16(status).unwrap();
     match answer {

@@ -8,11 +8,11 @@ use super::{Cloud, model, with_accounts};
 use crate::support::{document, local_bb};
 
 /// Returns a request in the output.
-fn request<'a>(document: &'a Value, what: &str) -> &'a Value {
+fn request<'a>(document: &'a Value, operation: &str) -> &'a Value {
     let mut requests = document["requests"].as_array().unwrap().iter();
     requests
-        .find(|request| request["request"] == what)
-        .unwrap_or_else(|| panic!("{what}: {document}"))
+        .find(|request| request["request"] == operation)
+        .unwrap_or_else(|| panic!("{operation}: {document}"))
 }
 
 #[test]

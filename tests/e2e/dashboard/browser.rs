@@ -10,7 +10,7 @@ use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 use taonet_proof_core::scoring::{Event, Fault, Outcome};
-use taonet_proof_validator::Book;
+use taonet_proof_validator::ScoreStore;
 
 use super::explorer::Explored;
 use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
@@ -32,13 +32,14 @@ pub(super) fn report(script: &mut Command) -> Value {
 /// Writes the scores of a validator of proofs with 12 miners.
 fn record_proofs(state: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let book = runtime.block_on(Book::open(state)).unwrap();
+    let score_store = runtime.block_on(ScoreStore::open(state)).unwrap();
     for number in 0..60_u8 {
         let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
         let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
         let (miner, kind) =
             (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
-        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
+        score_store
+            .record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome })
             .unwrap();
     }
 }
@@ -72,7 +73,7 @@ fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     // On a terminal, the page stays after the contest.
     let mut terminal = Terminal::start(demo(&[]));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     let (_, miner) = form.split_once("interpreter · uid ").unwrap_or_else(|| panic!("{form}"));
@@ -313,9 +314,9 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
 
     let seen = shown["seen"].as_array().unwrap();
     assert_eq!((&seen[0]["rows"], &seen[0]["done"]), (&Value::from(0), &Value::Null), "{seen:?}");
-    let partly = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
+    let is_partial = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
     assert!(
-        seen.iter().any(|state| partly(state) && state["expected"].as_u64() > Some(0)),
+        seen.iter().any(|state| is_partial(state) && state["expected"].as_u64() > Some(0)),
         "{seen:?}"
     );
     let last = seen.last().unwrap();
@@ -340,21 +341,21 @@ fn a_visitor_speaks_to_a_miner() {
     // On a terminal, page and miners stay after the contest.
     let mut terminal = Terminal::start(short_demo(folder.path(), &[]));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("The page is served at ");
     let recording = repository("vectors/speech/utt00.wav");
     let report = report(browser.browser_script("speak.mjs").arg(&url).arg(recording));
-    for way in ["spoken", "dropped"] {
-        let text = report[way]["text"].as_str().unwrap();
-        assert!(text.contains("ferry") && text.contains("Average lagging"), "{way}: {text}");
-        let captions = report[way]["captions"].as_array().unwrap();
+    for input in ["spoken", "dropped"] {
+        let text = report[input]["text"].as_str().unwrap();
+        assert!(text.contains("ferry") && text.contains("Average lagging"), "{input}: {text}");
+        let captions = report[input]["captions"].as_array().unwrap();
         assert!(
             captions.iter().any(|caption| caption.as_str().unwrap().contains("ferry")),
-            "{way}: {captions:?}"
+            "{input}: {captions:?}"
         );
         assert!(
-            report[way]["peak"].as_f64().unwrap() > 0.02,
-            "{way}: the reply is silent: {report}"
+            report[input]["peak"].as_f64().unwrap() > 0.02,
+            "{input}: the reply is silent: {report}"
         );
     }
     let uploaded = &report["uploaded"];

@@ -124,7 +124,7 @@ fn visitors_voices_become_text_in_their_language() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(short_demo_with_whisper(folder.path()));
     terminal.expect("The contest is shown at ");
-    let url = terminal.rest_of_line();
+    let url = terminal.read_line();
     terminal.expect("hears any speaker with faster-whisper-base");
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
@@ -165,6 +165,9 @@ fn visitors_voices_become_text_in_their_language() {
     let notes = captions(&report, "try-heard-note");
     assert!(notes.iter().any(|note| note.starts_with("French")), "{notes:?}");
     // The interpretation is in English, as clear as base translates the synthesised sample.
-    let said = report["said"].as_str().unwrap().to_lowercase();
-    assert!(said.split_whitespace().any(|word| ["i", "the", "a", "my"].contains(&word)), "{said}");
+    let transcript = report["said"].as_str().unwrap().to_lowercase();
+    assert!(
+        transcript.split_whitespace().any(|word| ["i", "the", "a", "my"].contains(&word)),
+        "{transcript}"
+    );
 }

@@ -132,7 +132,7 @@ fn every_row_of_the_references_quickstart_works() {
 
 /// The image has the links, beside the program that it copies.
 #[test]
-fn the_image_has_the_links() {
+fn docker_image_has_the_links_of_the_program() {
     let file = fs::read_to_string(repository("docker/Dockerfile")).unwrap();
     let links = file
         .lines()

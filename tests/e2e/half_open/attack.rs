@@ -58,7 +58,7 @@ pub(crate) struct Waits {
     pub(crate) path: &'static str,
     pub(crate) headers: Headers,
     /// A complete body, and the expected status of the response.
-    pub(crate) whole: (&'static str, u16),
+    pub(crate) complete_body: (&'static str, u16),
 }
 
 /// A daemon's address and test requests.
@@ -131,21 +131,21 @@ impl Served {
         );
         let mut complete = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
-            let (body, status) = waits.whole;
+            let (body, status) = waits.complete_body;
             complete.push((status, self.post(waits, body.as_bytes(), body.len())));
             half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }
         let runtime = Runtime::new().unwrap();
-        for (what, attacked, half) in half {
+        for (case, attacked, half) in half {
             runtime.block_on(async {
                 let attack = attack(attacked, half).await;
-                assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
+                assert_eq!(attack.answered(), 0, "{name}: {case} is answered, so nothing is held");
                 for (status, request) in &complete {
                     let p99 =
                         p99(most, async || answered(&target, &request(0), *status).await).await;
                     assert!(
                         p99 < most,
-                        "{name}: status {status} took {p99:?} while others sent {what}"
+                        "{name}: status {status} took {p99:?} while others sent {case}"
                     );
                 }
             });

@@ -138,8 +138,8 @@ fn start_process(command: &mut Command) -> Started {
 }
 
 /// Returns a route that reads anyone's body.
-fn open(path: &'static str, whole: (&'static str, u16)) -> Waits {
-    Waits { path, headers: Arc::new(|_, _| KIND.to_owned()), whole }
+fn open(path: &'static str, complete_body: (&'static str, u16)) -> Waits {
+    Waits { path, headers: Arc::new(|_, _| KIND.to_owned()), complete_body }
 }
 
 fn development_key(caller: u16) -> Keypair {
@@ -172,7 +172,7 @@ fn axon(_: &Path) -> Started {
     start(&mut axon_serve(), ("/healthz", 200), |daemon| Waits {
         path: "/echo",
         headers: signed(daemon, "/echo", "", BtauthScheme::default()),
-        whole: ("{}", 200),
+        complete_body: ("{}", 200),
     })
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
     let streams = Waits {
         path: "/stream",
         headers: signed(&axon, "/stream", "", BtauthScheme::default()),
-        whole: ("", 200),
+        complete_body: ("", 200),
     };
     let served =
         Served { address: address(&axon), page: ("/healthz", 200), waits: None, tls: None };
@@ -215,7 +215,7 @@ fn dashboard(folder: &Path) -> Started {
         Waits {
             path: "/try/visits",
             headers: Arc::new(move |_, _| headers.clone()),
-            whole: ("{}", 400),
+            complete_body: ("{}", 400),
         }
     })
 }
@@ -246,7 +246,7 @@ fn engine(_: &Path) -> Started {
             headers: Arc::new(move |_, caller| {
                 format!("authorization: Bearer {}\r\n{KIND}", tokens[usize::from(caller)])
             }),
-            whole: (r#"{"session_id": "none"}"#, 404),
+            complete_body: (r#"{"session_id": "none"}"#, 404),
         }
     })
 }
@@ -287,7 +287,7 @@ fn miner(_: &Path) -> Started {
 /// Returns the route of Babelbit's miner.
 fn predicts(miner: &Daemon) -> Waits {
     let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
-    Waits { path: "/v1/predict", headers, whole: ("{}", 422) }
+    Waits { path: "/v1/predict", headers, complete_body: ("{}", 422) }
 }
 
 fn scoring_api(folder: &Path) -> Started {
@@ -299,7 +299,7 @@ fn scoring_api(folder: &Path) -> Started {
     let forms = Waits {
         path: "/v1/submit-artifact",
         headers: Arc::new(headers),
-        whole: ("--x--\r\n", 400),
+        complete_body: ("--x--\r\n", 400),
     };
     let address = started.served[0].address;
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms), tls: None });
@@ -383,7 +383,7 @@ fn nineteen_miner(_: &Path) -> Started {
     start(&mut miner, ("/healthz", 200), |daemon| Waits {
         path: "/exchange-symmetric-key",
         headers: signed(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
-        whole: ("{}", 422),
+        complete_body: ("{}", 422),
     })
 }
 
@@ -439,7 +439,7 @@ fn paid(keys: &mut Command) -> Waits {
     Waits {
         path: "/v1/chat/completions",
         headers: Arc::new(move |_, _| headers.clone()),
-        whole: ("{}", 400),
+        complete_body: ("{}", 400),
     }
 }
 
@@ -529,7 +529,7 @@ fn proof_miner(folder: &Path) -> Started {
     let mut started = start(&mut miner, ("/healthz", 200), |daemon| Waits {
         path: "/query-zk-proof",
         headers: signed(daemon, "/query-zk-proof", "", BtauthScheme::default()),
-        whole: ("{}", 422),
+        complete_body: ("{}", 422),
     });
     started.quic = Some(quic);
     started
@@ -559,7 +559,8 @@ fn proof_validator(folder: &Path) -> Started {
         let token = &tokens[next.fetch_add(1, Ordering::Relaxed) % USERS];
         format!("authorization: Bearer {token}\r\n{KIND}")
     };
-    let waits = Waits { path: "/v1/proofs", headers: Arc::new(headers), whole: ("{}", 422) };
+    let waits =
+        Waits { path: "/v1/proofs", headers: Arc::new(headers), complete_body: ("{}", 422) };
     let tls = Some(trusting(&state.join("api-certificate.pem")));
     let address = api.parse().unwrap();
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(waits), tls });

@@ -38,21 +38,21 @@ const FIRST: Duration = Duration::from_secs(9);
 #[track_caller]
 pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for (what, half) in HALVES {
+    for (case, half) in HALVES {
         runtime.block_on(async {
             ask(&client().await, address).await;
             let attack = attack(address, half).await;
             assert_eq!(
                 attack.answered.load(Ordering::Relaxed),
                 0,
-                "{what} is answered, so nothing is held"
+                "{case} is answered, so nothing is held"
             );
             for _ in 0..CLIENTS {
                 let start = Instant::now();
                 ask(&client().await, address).await;
                 assert!(
                     start.elapsed() < FIRST,
-                    "a new client waited {:?} while others sent {what}",
+                    "a new client waited {:?} while others sent {case}",
                     start.elapsed()
                 );
             }
@@ -65,7 +65,7 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
                 Some(start.elapsed())
             };
             let p99 = p99(most, answered).await;
-            assert!(p99 < most, "{p99:?} over QUIC while others sent {what}");
+            assert!(p99 < most, "{p99:?} over QUIC while others sent {case}");
         });
     }
 }

@@ -212,8 +212,8 @@ fn import_is_previewed_and_repeated_without_doubling_rows() {
     let keys = tao().args(["nineteen", "keys", "list", "--json", "--state", &state]).output();
     let keys = document(&keys.unwrap());
     let keys = keys.as_array().unwrap();
-    let shop = keys.iter().find(|key| key["name"] == "shop").unwrap();
-    assert_eq!((&shop["balance"], &shop["rate_per_minute"]), (&json!(100_000_000), &json!(60)));
+    let key = keys.iter().find(|key| key["name"] == "shop").unwrap();
+    assert_eq!((&key["balance"], &key["rate_per_minute"]), (&json!(100_000_000), &json!(60)));
     assert_eq!(keys.len(), 2);
     assert_eq!(reference.digest(), before, "the reference's database is never written");
     // New rows of the reference are added.

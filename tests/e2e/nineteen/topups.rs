@@ -203,8 +203,8 @@ fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
     // Each process lives up to a second longer than a start takes; the transfers are spread over
     // all of them.
-    let life = startup + Duration::from_secs(1);
-    let pause = life * KILLS / 2 / u32::try_from(TRANSFERS).unwrap();
+    let max_uptime = startup + Duration::from_secs(1);
+    let pause = max_uptime * KILLS / 2 / u32::try_from(TRANSFERS).unwrap();
     let (client, addresses) =
         (sale.client(), buyers.iter().map(|buyer| buyer.address).collect::<Vec<_>>());
     let payments = sale.runtime.spawn(async move {
@@ -217,7 +217,7 @@ fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
         let mut validator = sale.validator();
         validator.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
         let validator = Running(validator.spawn().unwrap());
-        std::thread::sleep(life.mul_f64(random.random_range(0.0..1.0)));
+        std::thread::sleep(max_uptime.mul_f64(random.random_range(0.0..1.0)));
         drop(validator);
     }
     sale.runtime.block_on(payments).unwrap();
@@ -304,8 +304,11 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     sale.finalize();
     sale.wait_for(&store, 58);
     let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
-    let [lost] = unattributed.as_array().unwrap().as_slice() else { panic!("{unattributed}") };
-    let (block, event) = (lost["block"].to_string(), lost["event"].to_string());
+    let [unattributed_deposit] = unattributed.as_array().unwrap().as_slice() else {
+        panic!("{unattributed}")
+    };
+    let (block, event) =
+        (unattributed_deposit["block"].to_string(), unattributed_deposit["event"].to_string());
     let assign = ["assign", block.as_str(), event.as_str(), buyers[1].id.as_str()];
     assert_eq!(document(&sale.keys(&assign))["credits"], 30);
     assert!(refusal(&sale.keys(&assign), 1).contains("already credited"));
@@ -324,8 +327,13 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     sale.finalize();
     sale.wait_for(&store, 59);
     let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
-    let lost = &unattributed[0];
-    let assign = ["assign", &lost["block"].to_string(), &lost["event"].to_string(), id];
+    let unattributed_deposit = &unattributed[0];
+    let assign = [
+        "assign",
+        &unattributed_deposit["block"].to_string(),
+        &unattributed_deposit["event"].to_string(),
+        id,
+    ];
     assert!(refusal(&sale.keys(&assign), 1).contains("revoked or expired"));
     assert!(validator.terminate().success());
 

@@ -72,13 +72,13 @@ fn verify_expectations(bundle: &Path, input: &Path, good: &Value) {
     let error = refusal(&verify(&["--input", text(&other)]), 1);
     assert!(error.contains("the proof is for an input of "), "{error}");
     let zeros = "0".repeat(64);
-    for (option, value, said) in [
+    for (option, value, expected_message) in [
         ("--circuit", zeros.as_str(), "the proof is for circuit "),
         ("--nonce", &zeros, "the proof is for nonce "),
         ("--miner", ALICE, "the proof is by miner "),
     ] {
         let error = refusal(&verify(&[option, value]), 1);
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected_message), "{error}");
     }
 }
 

@@ -135,8 +135,9 @@ fn several_bundles_are_verified_at_once() {
     bundles.insert(3, changed.clone());
     let output = verify(&bundles);
     assert_eq!(output.status.code(), Some(1));
-    let said = format!("2 of 6 bundles rejected: {}, {}", text(&broken), text(&changed));
-    assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+    let expected_message =
+        format!("2 of 6 bundles rejected: {}, {}", text(&broken), text(&changed));
+    assert!(stderr(&output).contains(&expected_message), "{}", stderr(&output));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let valid: Vec<bool> =
         document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();

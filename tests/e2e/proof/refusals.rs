@@ -55,7 +55,7 @@ fn refused_models_leave_no_directory() {
     let files = repository("subnets/proof/circuits/tests/data/onnx");
     let folder = TempDir::new().unwrap();
     let circuit = folder.path().join("circuits/one");
-    for (model, sample, says) in [
+    for (model, sample, expected_text) in [
         ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
         (
             "maxpool-valid-pads.onnx",
@@ -74,7 +74,7 @@ fn refused_models_leave_no_directory() {
             let arguments =
                 ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
             let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
-            assert!(error.contains(says), "{model} {further:?}: {error}");
+            assert!(error.contains(expected_text), "{model} {further:?}: {error}");
             let remaining: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
             assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
         }

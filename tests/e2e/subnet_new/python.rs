@@ -24,7 +24,7 @@ use crate::support::{Running, document, free_address, program, stderr, terminate
 /// Published address that represents this machine: the chain rejects loopback addresses.
 const PUBLISHED: &str = "192.0.2.1";
 /// Maximum time until the miner has started, or has stopped.
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Writes a package `demo-subnet`, and returns a command that runs Python with SDK 10 in its
 /// Python package. `None` if the SDK is missing.
@@ -57,7 +57,7 @@ fn stopped(process: &mut Running) -> Option<i32> {
             assert_eq!(status.signal(), None);
             return status.code();
         }
-        assert!(start.elapsed() < PATIENCE, "the miner ignores SIGTERM");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "the miner ignores SIGTERM");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -96,7 +96,7 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
         if is_published && TcpStream::connect(&address).is_ok() {
             break;
         }
-        assert!(start.elapsed() < PATIENCE, "{}", std::fs::read_to_string(&log).unwrap());
+        assert!(start.elapsed() < WAIT_TIMEOUT, "{}", std::fs::read_to_string(&log).unwrap());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 

@@ -90,16 +90,16 @@ impl RunFiles {
     }
 
     /// Compares with the files of another run of the same challenge by the same miners.
-    pub(crate) fn assert_equal(&self, other: &Self, what: &dyn Debug) {
-        assert_eq!(self.names(), other.names(), "{what:?}");
+    pub(crate) fn assert_equal(&self, other: &Self, context: &dyn Debug) {
+        assert_eq!(self.names(), other.names(), "{context:?}");
         for (name, content) in &self.files {
             match (content, &other.files[name]) {
                 (Content::Json(own), Content::Json(other)) => {
                     if let Some(difference) = difference(own, other) {
-                        panic!("{what:?}: {name}{difference}");
+                        panic!("{context:?}: {name}{difference}");
                     }
                 }
-                (own, other) => assert!(own == other, "{what:?}: the audio of {name} differs"),
+                (own, other) => assert!(own == other, "{context:?}: the audio of {name} differs"),
             }
         }
     }

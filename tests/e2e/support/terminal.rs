@@ -11,15 +11,15 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
 /// Timeout for output, long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A program with a pseudo-terminal as its standard streams.
 pub(crate) struct Terminal {
     child: Child,
-    screen: File,
-    seen: String,
+    master: File,
+    output: String,
     /// Position up to which `expect` has read.
-    passed: usize,
+    matched_until: usize,
 }
 
 impl Terminal {
@@ -38,49 +38,49 @@ impl Terminal {
         let child = command.spawn().unwrap();
         // The terminal closes with its last program, so no other handle may stay open.
         drop(command);
-        Self { child, screen: File::from(master), seen: String::new(), passed: 0 }
+        Self { child, master: File::from(master), output: String::new(), matched_until: 0 }
     }
 
     /// Waits for a text in the output, after the previous match.
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         loop {
-            if let Some(offset) = self.seen[self.passed..].find(text) {
-                self.passed += offset + text.len();
+            if let Some(offset) = self.output[self.matched_until..].find(text) {
+                self.matched_until += offset + text.len();
                 return;
             }
-            assert!(self.read(), "the program ended without showing {text:?}: {}", self.seen);
+            assert!(self.read(), "the program ended without showing {text:?}: {}", self.output);
         }
     }
 
     /// Reads the rest of the line after the previous match.
     #[track_caller]
-    pub(crate) fn rest_of_line(&mut self) -> String {
-        let start = self.passed;
+    pub(crate) fn read_line(&mut self) -> String {
+        let start = self.matched_until;
         self.expect("\n");
-        self.seen[start..self.passed].trim_end().to_owned()
+        self.output[start..self.matched_until].trim_end().to_owned()
     }
 
     /// Types a secret once echo is off.
     #[track_caller]
-    pub(crate) fn answer_hidden(&mut self, line: &str) {
-        self.press_hidden(&format!("{line}\n"));
+    pub(crate) fn type_hidden_line(&mut self, line: &str) {
+        self.type_hidden(&format!("{line}\n"));
     }
 
-    /// Like [`Self::answer_hidden`], for single keys.
+    /// Like [`Self::type_hidden_line`], for single keys.
     #[track_caller]
-    pub(crate) fn press_hidden(&mut self, keys: &str) {
+    pub(crate) fn type_hidden(&mut self, keys: &str) {
         let start = Instant::now();
-        while tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO) {
-            assert!(start.elapsed() < PATIENCE, "the program shows what is typed: {}", self.seen);
+        while tcgetattr(&self.master).unwrap().local_modes.contains(LocalModes::ECHO) {
+            assert!(start.elapsed() < TIMEOUT, "the program shows what is typed: {}", self.output);
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.screen.write_all(keys.as_bytes()).unwrap();
+        self.master.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Types a line.
-    pub(crate) fn answer(&mut self, line: &str) {
-        self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
+    pub(crate) fn type_line(&mut self, line: &str) {
+        self.master.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// Waits for the exit; returns the status and the complete output. Asserts that the terminal
@@ -88,25 +88,25 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
-        let final_modes = tcgetattr(&self.screen).unwrap().local_modes;
+        let final_modes = tcgetattr(&self.master).unwrap().local_modes;
         assert!(
             final_modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG),
             "{final_modes:?}: {}",
-            self.seen
+            self.output
         );
-        (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
+        (self.child.wait().unwrap(), std::mem::take(&mut self.output))
     }
 
     /// Reads more output; `false` at the end.
     #[track_caller]
     fn read(&mut self) -> bool {
-        let timeout = Timespec::try_from(PATIENCE).unwrap();
-        let ready = poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&timeout)).unwrap();
-        assert!(ready > 0, "the program waits for something after: {}", self.seen);
+        let timeout = Timespec::try_from(TIMEOUT).unwrap();
+        let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap();
+        assert!(ready > 0, "the program waits for something after: {}", self.output);
         let mut bytes = [0; 4096];
         // Linux reports the end of the last program as an error.
-        let count = self.screen.read(&mut bytes).unwrap_or(0);
-        self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
+        let count = self.master.read(&mut bytes).unwrap_or(0);
+        self.output.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
         count > 0
     }
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 
-use super::{SMALL_TALK, play, small_talk, text_engine};
+use super::{SMALL_TALK, run_challenge, small_talk, text_engine};
 use crate::support::{Daemon, local_bb, require_models};
 
 /// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then
@@ -56,7 +56,7 @@ fn a_completion_server_predicts_and_its_key_stays_secret() {
         server.url(),
     ]);
     let miner = Daemon::start(miner.env("BB_MINER_BACKEND_API_KEY", "sk-quite-secret"));
-    let report = play(&engine, &miner, folder.path());
+    let report = run_challenge(&engine, &miner, folder.path());
     assert_eq!(
         (&report["outcome"], &report["utterances"]),
         (&json!("finished"), &json!(3)),

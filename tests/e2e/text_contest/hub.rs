@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use taonet_babelbit_miner::testing::InferenceServer;
 
-use super::{play, small_talk, text_engine};
+use super::{run_challenge, small_talk, text_engine};
 use crate::axon;
 use crate::support::{Daemon, local_bb, refusal, repository, require_models};
 
@@ -127,7 +127,7 @@ fn language_model_is_downloaded_from_the_hub() {
     let mut first = miner();
     let first =
         Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
-    let report = play(&engine, &first, folder.path());
+    let report = run_challenge(&engine, &first, folder.path());
     assert_eq!(
         (&report["outcome"], &report["miners"][0]["errors"]),
         (&json!("finished"), &json!(0)),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{play, small_talk, text_engine};
+use super::{run_challenge, small_talk, text_engine};
 use crate::axon;
 use crate::support::{Daemon, assert_described, local_bb, refusal, repository, require_models};
 
@@ -39,7 +39,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let (read, reused) = (count("read"), count("reused"));
         let kept = folder.path().join(model);
         std::fs::create_dir(&kept).unwrap();
-        let report = play(&engine, &miner, &kept);
+        let report = run_challenge(&engine, &miner, &kept);
         assert_eq!(
             (&report["outcome"], &report["utterances"]),
             (&json!("finished"), &json!(3)),

@@ -11,7 +11,7 @@ fn the_demonstration_shows_every_prediction_on_a_page() {
     demo.args(["demo", "--contest", "text", "--once"]);
     let mut terminal = Terminal::start(demo);
     terminal.expect("Every prediction is shown at http://");
-    let line = terminal.rest_of_line();
+    let line = terminal.read_line();
     let (address, _) = line.split_once("/text").unwrap();
     let list = axon::get(address, "/text");
     let links = list.split("href=\"").filter_map(|rest| rest.split(['"', '?']).next());

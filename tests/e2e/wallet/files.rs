@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ADDRESS, PASSWORD, PHRASE, Wallets, keyfile_vector, mode};
 use crate::support::{local_bb, refusal, stderr};
 
-const OTHER: &str = "another-Passw0rd?";
+const OTHER_PASSWORD: &str = "another-Passw0rd?";
 /// Address of the keys in the vectors.
 const VECTOR_ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 
@@ -128,7 +128,7 @@ fn password_is_set_changed_and_removed() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
     let plain = fs::read(wallets.key("coldkey")).unwrap();
-    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER));
+    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER_PASSWORD));
     let signer = |password: &Path| {
         wallets.ask(&["sign", "--message", "x"], &[("--password-file", password)])["signer_address"]
             .clone()
@@ -209,7 +209,7 @@ fn passwords_come_from_descriptors_and_the_environment() {
 fn exports_are_encrypted_and_read_back() {
     let wallets = Wallets::new();
     wallets.plain_coldkey();
-    let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
+    let (out, password) = (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
     let export = |out: &Path| {
         wallets.run(&["export"], &[("--out", out), ("--json-password-file", &password)])
     };
@@ -244,7 +244,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         bytes
     };
     let damaged = "wrong password, or the keyfile is damaged";
-    for (what, content, code, says) in [
+    for (case, content, code, expected_text) in [
         ("empty", Vec::new(), 1, "keyfile is not JSON"),
         ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
         (
@@ -278,13 +278,16 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         let output = wallets
             .run(&["sign", "--use-hotkey", "--message", "x"], &[("--password-file", &password)]);
         let error = refusal(&output, code);
-        assert!(error.contains(says) && error.contains("hotkeys/default"), "{what}: {error}");
-        assert!(!error.contains("smoke") && !error.contains("fac795"), "{what}: {error}");
+        assert!(
+            error.contains(expected_text) && error.contains("hotkeys/default"),
+            "{case}: {error}"
+        );
+        assert!(!error.contains("smoke") && !error.contains("fac795"), "{case}: {error}");
         // They do not affect the listing of others.
         assert_eq!(
             wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"],
             "default",
-            "{what}"
+            "{case}"
         );
     }
 }
@@ -300,7 +303,7 @@ fn key_file_permissions_and_symlinks_are_checked() {
     assert!(output.status.success());
     assert!(stderr(&output).contains("accessible to other users"), "{}", stderr(&output));
     // Keys are read through symbolic links, but never written through them.
-    let real = wallets.free("real");
+    let real = wallets.unused_path("real");
     fs::rename(&key, &real).unwrap();
     symlink(&real, &key).unwrap();
     assert!(sign().status.success());

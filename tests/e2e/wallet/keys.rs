@@ -18,7 +18,7 @@ fn words(path: &Path) -> usize {
 #[test]
 fn wallet_is_created_with_mnemonics_in_files() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.free("cold.txt"), wallets.free("hot.txt"));
+    let (cold, hot) = (wallets.unused_path("cold.txt"), wallets.unused_path("hot.txt"));
     let password = wallets.file("password", PASSWORD);
     let files: [(&str, &Path); 3] = [
         ("--coldkey-mnemonic-file", &cold),
@@ -26,10 +26,13 @@ fn wallet_is_created_with_mnemonics_in_files() {
         ("--password-file", &password),
     ];
     let output = wallets.run(&["create", "--hotkey", "h", "--n-words", "24"], &files);
-    let made = document(&output);
-    assert_eq!((made["wallet"].as_str(), made["hotkey"]["name"].as_str()), (Some("w"), Some("h")));
+    let created = document(&output);
     assert_eq!(
-        (&made["coldkey"]["encrypted"], &made["hotkey"]["encrypted"]),
+        (created["wallet"].as_str(), created["hotkey"]["name"].as_str()),
+        (Some("w"), Some("h"))
+    );
+    assert_eq!(
+        (&created["coldkey"]["encrypted"], &created["hotkey"]["encrypted"]),
         (&true.into(), &false.into())
     );
     for file in ["coldkey", "coldkeypub.txt", "hotkeys/h", "hotkeys/hpub.txt"] {
@@ -42,11 +45,11 @@ fn wallet_is_created_with_mnemonics_in_files() {
     for (file, key) in [(&cold, "coldkey"), (&hot, "hotkey")] {
         assert_eq!((words(file), mode(file)), (24, 0o600));
         let phrase = fs::read_to_string(file).unwrap();
-        let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
-        assert!(!said.contains(phrase.trim()));
+        let output_text = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+        assert!(!output_text.contains(phrase.trim()));
         let other = Wallets::new();
-        let again = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
-        assert_eq!(again["hotkey"]["address"], made[key]["address"]);
+        let regenerated = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
+        assert_eq!(regenerated["hotkey"]["address"], created[key]["address"]);
     }
 }
 
@@ -55,10 +58,10 @@ fn single_keys_are_created() {
     let wallets = Wallets::new();
     for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate()
     {
-        let file = wallets.free(&format!("phrase{number}"));
-        let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
+        let file = wallets.unused_path(&format!("phrase{number}"));
+        let encryption_options = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
         let mut command = wallets.command(
-            &[verb, "--n-words", &count.to_string(), plain],
+            &[verb, "--n-words", &count.to_string(), encryption_options],
             &[("--mnemonic-file", &file)],
         );
         let output = command.output().unwrap();
@@ -88,12 +91,13 @@ fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
     let existing_file = wallets.file("taken", "precious");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &existing_file)]), 1);
     assert!(error.contains("already exists"), "{error}");
-    let link = wallets.free("link");
-    symlink(wallets.free("elsewhere"), &link).unwrap();
+    let link = wallets.unused_path("link");
+    symlink(wallets.unused_path("elsewhere"), &link).unwrap();
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
     assert!(error.contains("already exists"), "{error}");
     let error = refusal(
-        &wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]),
+        &wallets
+            .run(&["new-hotkey"], &[("--mnemonic-file", &wallets.unused_path("no/such/folder"))]),
         1,
     );
     assert!(error.contains("cannot write"), "{error}");
@@ -107,18 +111,23 @@ fn overwritten_keys_are_backed_up() {
     wallets.plain_coldkey();
     wallets.hotkey();
     for (verb, file) in [("new-coldkey", "coldkey"), ("new-hotkey", "hotkeys/default")] {
-        let phrase = wallets.free(&format!("phrase of {verb}"));
-        let plain: &[&str] = if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
+        let phrase = wallets.unused_path(&format!("phrase of {verb}"));
+        let encryption_options: &[&str] =
+            if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
         let before = fs::read(wallets.key(file)).unwrap();
-        let error =
-            refusal(&wallets.run(&[&[verb], plain].concat(), &[("--mnemonic-file", &phrase)]), 1);
+        let error = refusal(
+            &wallets.run(&[&[verb], encryption_options].concat(), &[("--mnemonic-file", &phrase)]),
+            1,
+        );
         assert!(error.contains("--overwrite"), "{error}");
         assert!(!phrase.exists(), "the mnemonic of no key");
         assert_eq!(fs::read(wallets.key(file)).unwrap(), before);
 
-        let made =
-            wallets.ask(&[&[verb, "--overwrite"], plain].concat(), &[("--mnemonic-file", &phrase)]);
-        let key = &made[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
+        let created = wallets.ask(
+            &[&[verb, "--overwrite"], encryption_options].concat(),
+            &[("--mnemonic-file", &phrase)],
+        );
+        let key = &created[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
         assert_ne!(key["address"], ADDRESS);
         let backups: Vec<_> =
             key["backups"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
@@ -135,7 +144,7 @@ fn existing_public_file_is_refused_before_any_key_is_written() {
     let wallets = Wallets::new();
     wallets.hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
-    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.free(name));
+    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.unused_path(name));
     let files =
         [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
     let error = refusal(&wallets.run(&["create", "--no-use-password"], &files), 1);
@@ -175,8 +184,8 @@ fn keys_are_recovered_from_browser_wallets() {
         let password = wallets.file("password", case["password"].as_str().unwrap());
         let files: [(&str, &Path); 2] =
             [("--json-file", &export), ("--json-password-file", &password)];
-        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
-        assert_eq!(made["hotkey"]["address"], case["ss58"], "{}", case["type"]);
+        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
+        assert_eq!(created["hotkey"]["address"], case["ss58"], "{}", case["type"]);
     }
     assert_eq!(cases.len(), 4);
 
@@ -222,7 +231,7 @@ fn world_readable_secret_file_gives_a_warning() {
 fn invalid_secrets_are_refused_without_repeating_them() {
     let wallets = Wallets::new();
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
-    for (option, secret, says) in [
+    for (option, secret, expected_text) in [
         ("--mnemonic-file", PHRASE.replace("winner", "winter"), "checksum"),
         ("--mnemonic-file", PHRASE.replace("winner", "zzzzzz"), "word 2"),
         ("--mnemonic-file", PHRASE.replace(" yellow", ""), "11 words"),
@@ -235,7 +244,7 @@ fn invalid_secrets_are_refused_without_repeating_them() {
     ] {
         let file = wallets.file("secret", &secret);
         let error = refusal(&wallets.run(&["regen-hotkey"], &[(option, &file)]), 1);
-        assert!(error.contains(says), "{option}: {error}");
+        assert!(error.contains(expected_text), "{option}: {error}");
         for part in ["winner", "winter", "zzzzzz", "795", "xxxx"] {
             assert!(!error.contains(part), "{error}");
         }
@@ -278,8 +287,8 @@ fn daemons_take_no_secret_as_an_argument() {
 #[test]
 fn coldkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
-    assert_eq!(made["coldkeypub"]["address"], ADDRESS);
+    let created = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
+    assert_eq!(created["coldkeypub"]["address"], ADDRESS);
     let list = wallets.ask(&["list"], &[]);
     assert_eq!(
         (&list["wallets"][0]["address"], &list["wallets"][0]["secret"]),
@@ -303,9 +312,9 @@ fn coldkey_is_restored_from_its_public_key_only() {
 #[test]
 fn hotkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    let created = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     assert_eq!(
-        (&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]),
+        (&created["hotkeypub"]["name"], &created["hotkeypub"]["address"]),
         (&"h".into(), &ADDRESS.into())
     );
     assert!(wallets.key("hotkeys/hpub.txt").is_file());
@@ -330,10 +339,10 @@ fn keys_are_recovered_along_a_derivation_path() {
         (format!("{dev} //Bob\n"), "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"),
     ] {
         let file = wallets.file("phrase", text);
-        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
-        assert_eq!(made["hotkey"]["address"], expected);
+        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(created["hotkey"]["address"], expected);
     }
-    for (text, says) in [
+    for (text, expected_text) in [
         ("//Alice", "missing mnemonic before the derivation path"),
         (&format!("{dev}//"), "empty junction"),
     ] {
@@ -341,7 +350,7 @@ fn keys_are_recovered_along_a_derivation_path() {
             &wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]),
             1,
         );
-        assert!(error.contains(says) && !error.contains("bottom"), "{error}");
+        assert!(error.contains(expected_text) && !error.contains("bottom"), "{error}");
     }
 }
 
@@ -349,7 +358,7 @@ fn keys_are_recovered_along_a_derivation_path() {
 #[test]
 fn btcli_options_are_accepted() {
     let wallets = Wallets::new();
-    let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
+    let (hot, cold) = (wallets.unused_path("hot"), wallets.unused_path("cold"));
     let password = wallets.file("password", PASSWORD);
     let arguments =
         ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
@@ -372,14 +381,14 @@ fn btcli_options_are_accepted() {
 fn weak_new_passwords_are_refused() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
-    for (password, says) in
+    for (password, expected_text) in
         [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")]
     {
         let password = wallets.file("password", password);
         let files: [(&str, &Path); 2] =
             [("--mnemonic-file", &phrase), ("--password-file", &password)];
         let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected_text), "{error}");
     }
     let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &phrase)]), 2);
     assert!(error.contains("--password-file"), "{error}");
@@ -404,12 +413,12 @@ fn names_with_path_separators_are_refused() {
         }
     }
     // Option and variable names of the Python tools.
-    let made = wallets.ask(
+    let created = wallets.ask(
         &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
-        &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.free("elsewhere"))],
+        &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.unused_path("elsewhere"))],
     );
-    assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&"other".into(), &"h".into()));
-    assert!(wallets.free("elsewhere/other/hotkeys/h").is_file());
+    assert_eq!((&created["wallet"], &created["hotkey"]["name"]), (&"other".into(), &"h".into()));
+    assert!(wallets.unused_path("elsewhere/other/hotkeys/h").is_file());
     for (variables, expected) in [
         (&[("BT_WALLET_NAME", "a"), ("BT_WALLET", "b")][..], "a"),
         (&[("BT_WALLET_NAME", ""), ("BT_WALLET", "b")], "b"),
@@ -417,7 +426,7 @@ fn names_with_path_separators_are_refused() {
     ] {
         let mut command =
             wallets.command(&["regen-hotkey", "--json"], &[("--mnemonic-file", &phrase)]);
-        let made = document(
+        let created = document(
             &command
                 .env("BT_WALLET_HOTKEY", "mine")
                 .envs(variables.iter().copied())
@@ -425,7 +434,7 @@ fn names_with_path_separators_are_refused() {
                 .unwrap(),
         );
         assert_eq!(
-            (&made["wallet"], &made["hotkey"]["name"]),
+            (&created["wallet"], &created["hotkey"]["name"]),
             (&Value::from(expected), &"mine".into())
         );
     }

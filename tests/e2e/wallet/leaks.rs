@@ -23,7 +23,7 @@ fn open_to_others(path: &Path) {
 struct Secrets(Vec<String>);
 
 impl Secrets {
-    fn known() -> Self {
+    fn with_test_secrets() -> Self {
         // Three consecutive words of a mnemonic do not occur in messages.
         Self(
             ["legal winner thank", SEED, PASSWORD, NEW_PASSWORD, EXPORT_PASSWORD]
@@ -43,10 +43,13 @@ impl Secrets {
         self.0.extend(secrets);
     }
 
-    fn check(&self, what: &str, said: &str) {
-        let said = said.to_lowercase();
+    fn check(&self, program: &str, output: &str) {
+        let output = output.to_lowercase();
         for secret in &self.0 {
-            assert!(!said.contains(&secret.to_lowercase()), "{what} says {secret}: {said}");
+            assert!(
+                !output.contains(&secret.to_lowercase()),
+                "{program} prints {secret}: {output}"
+            );
         }
     }
 
@@ -54,9 +57,9 @@ impl Secrets {
     #[track_caller]
     fn run(&self, command: &mut Command) -> Output {
         let output = command.arg("-vvv").output().unwrap();
-        let (what, log) = (format!("{command:?}"), stderr(&output));
-        assert!(!log.is_empty(), "{what} logs nothing");
-        self.check(&what, &(String::from_utf8_lossy(&output.stdout).into_owned() + &log));
+        let (program, log) = (format!("{command:?}"), stderr(&output));
+        assert!(!log.is_empty(), "{program} logs nothing");
+        self.check(&program, &(String::from_utf8_lossy(&output.stdout).into_owned() + &log));
         output
     }
 }
@@ -64,48 +67,52 @@ impl Secrets {
 #[test]
 fn commands_print_no_secrets() {
     let wallets = Wallets::new();
-    let mut secrets = Secrets::known();
+    let mut secrets = Secrets::with_test_secrets();
     let (phrase, seed) = (wallets.file("phrase", PHRASE), wallets.file("seed", SEED));
     let (password, new) = (wallets.file("password", PASSWORD), wallets.file("new", NEW_PASSWORD));
     let (export, export_password) =
-        (wallets.free("export.json"), wallets.file("export password", EXPORT_PASSWORD));
+        (wallets.unused_path("export.json"), wallets.file("export password", EXPORT_PASSWORD));
     let coldkey = wallets.key("coldkey");
     for path in [&phrase, &seed] {
         open_to_others(path);
     }
-    let done = |arguments: &[&str], files: &[(&str, &Path)], secrets: &Secrets| {
+    let run_command = |arguments: &[&str], files: &[(&str, &Path)], secrets: &Secrets| {
         let output = secrets.run(&mut wallets.command(arguments, files));
         assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     };
-    done(&["regen-hotkey"], &[("--mnemonic-file", &phrase)], &secrets);
+    run_command(&["regen-hotkey"], &[("--mnemonic-file", &phrase)], &secrets);
     secrets.add_keyfile(&wallets.key("hotkeys/default"));
-    done(&["regen-hotkey", "--hotkey", "seed"], &[("--seed-file", &seed)], &secrets);
+    run_command(&["regen-hotkey", "--hotkey", "seed"], &[("--seed-file", &seed)], &secrets);
     let key: Value =
         serde_json::from_slice(&fs::read(wallets.key("hotkeys/default")).unwrap()).unwrap();
     let private = wallets.file("private", key["privateKey"].as_str().unwrap());
     open_to_others(&private);
-    done(&["regen-hotkey", "--hotkey", "private"], &[("--private-key-file", &private)], &secrets);
+    run_command(
+        &["regen-hotkey", "--hotkey", "private"],
+        &[("--private-key-file", &private)],
+        &secrets,
+    );
     let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
-    done(&["regen-coldkey"], &files, &secrets);
+    run_command(&["regen-coldkey"], &files, &secrets);
     open_to_others(&coldkey);
-    done(&["sign", "--message", "x"], &[("--password-file", &password)], &secrets);
-    done(&["inspect"], &[], &secrets);
+    run_command(&["sign", "--message", "x"], &[("--password-file", &password)], &secrets);
+    run_command(&["inspect"], &[], &secrets);
     let files: [(&str, &Path); 3] = [
         ("--password-file", &password),
         ("--json-password-file", &export_password),
         ("--out", &export),
     ];
-    done(&["export"], &files, &secrets);
+    run_command(&["export"], &files, &secrets);
     open_to_others(&export);
     let files: [(&str, &Path); 2] =
         [("--json-file", &export), ("--json-password-file", &export_password)];
-    done(&["regen-hotkey", "--hotkey", "json"], &files, &secrets);
+    run_command(&["regen-hotkey", "--hotkey", "json"], &files, &secrets);
     let files: [(&str, &Path); 2] = [("--password-file", &password), ("--new-password-file", &new)];
-    done(&["change-password"], &files, &secrets);
+    run_command(&["change-password"], &files, &secrets);
     open_to_others(&coldkey);
-    done(&["decrypt", "--yes"], &[("--password-file", &new)], &secrets);
+    run_command(&["decrypt", "--yes"], &[("--password-file", &new)], &secrets);
     open_to_others(&coldkey);
-    done(&["encrypt"], &[("--password-file", &password)], &secrets);
+    run_command(&["encrypt"], &[("--password-file", &password)], &secrets);
     // Rejected input.
     open_to_others(&coldkey);
     let output = secrets
@@ -121,13 +128,13 @@ fn commands_print_no_secrets() {
 #[test]
 fn new_keys_are_not_printed() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.free("cold"), wallets.free("hot"));
+    let (cold, hot) = (wallets.unused_path("cold"), wallets.unused_path("hot"));
     let files: [(&str, &Path); 2] =
         [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
     let create = ["create", "--no-use-password", "-vvv"];
     let output = wallets.command(&create, &files).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let mut secrets = Secrets::known();
+    let mut secrets = Secrets::with_test_secrets();
     secrets.0.extend([&cold, &hot].map(|file| fs::read_to_string(file).unwrap().trim().to_owned()));
     secrets.add_keyfile(&wallets.key("coldkey"));
     secrets.add_keyfile(&wallets.key("hotkeys/default"));
@@ -142,7 +149,7 @@ fn new_keys_are_not_printed() {
 fn daemons_print_no_secrets() {
     let wallets = Wallets::new();
     wallets.hotkey();
-    let mut secrets = Secrets::known();
+    let mut secrets = Secrets::with_test_secrets();
     let hotkey = wallets.key("hotkeys/default");
     secrets.add_keyfile(&hotkey);
     let password = wallets.file("password", PASSWORD);
@@ -161,7 +168,7 @@ fn daemons_print_no_secrets() {
     by_variable.env("BT_WALLET_PASSWORD", PASSWORD);
     for command in [&mut by_file, &mut by_variable] {
         let log = Daemon::start(command).log();
-        assert!(log.contains("accessible to other users"), "the log does not speak: {log}");
+        assert!(log.contains("accessible to other users"), "the log is empty: {log}");
         secrets.check("miner", &log);
     }
     // Rejected.

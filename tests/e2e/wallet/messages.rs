@@ -116,7 +116,7 @@ fn invalid_signature_is_refused() {
         document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"],
         true
     );
-    for (arguments, code, says) in [
+    for (arguments, code, expected_text) in [
         (&["hello", "--signature", "12", "--ss58", ALICE[0]][..], 2, "2 hex digits, expected 128"),
         (&["hello", "--signature", &signature, "--ss58", ALICE[1]], 1, "prefix is 0, expected 42"),
         (&["hello", "--signature", &signature, "--ss58", "0x12"], 1, "--ss58"),
@@ -125,7 +125,7 @@ fn invalid_signature_is_refused() {
         (&["hello", "--signature", &signature, "--message-file", "x"], 2, "cannot be used with"),
     ] {
         let error = refusal(&check(arguments), code);
-        assert!(error.contains(says), "{arguments:?}: {error}");
+        assert!(error.contains(expected_text), "{arguments:?}: {error}");
     }
     let error = refusal(&wallets.run(&["verify", "--signature", &signature], &[]), 2);
     assert!(error.contains("--message"), "{error}");
@@ -260,13 +260,13 @@ fn addresses_are_converted() {
             );
         }
     }
-    for (arguments, code, says) in [
+    for (arguments, code, expected_text) in [
         (&["--prefix", "46", ALICE[0]][..], 2, "46"),
         (&[&ALICE[0][1..]], 1, "argument 1"),
         (&[ALICE[0], "0x12"], 1, "argument 2"),
         (&[], 2, "ADDRESS|KEY"),
     ] {
         let error = refusal(&convert(arguments), code);
-        assert!(error.contains(says), "{arguments:?}: {error}");
+        assert!(error.contains(expected_text), "{arguments:?}: {error}");
     }
 }

@@ -16,13 +16,13 @@ fn mnemonics(screen: &str) -> Vec<&str> {
     lines.filter(|line| line.split(' ').count() == 12 && line.split(' ').all(word)).collect()
 }
 
-/// Output without colour codes.
+/// Waits for the exit; returns the status and the output without colour codes.
 fn finish(terminal: Terminal) -> (ExitStatus, String) {
     let (status, screen) = terminal.finish();
-    (status, console_less(&screen))
+    (status, strip_ansi_codes(&screen))
 }
 
-fn console_less(screen: &str) -> String {
+fn strip_ansi_codes(screen: &str) -> String {
     let mut parts = screen.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
@@ -36,17 +36,17 @@ fn a_mnemonic_is_shown_once() {
     let mut terminal = start(&wallets, &["create"]);
     // Too weak, mismatch, accepted.
     terminal.expect("New password of the coldkey of w: ");
-    terminal.answer_hidden("abc");
+    terminal.type_hidden_line("abc");
     terminal.expect("fewer than 6 characters");
     terminal.expect("New password of the coldkey of w: ");
-    terminal.answer_hidden(PASSWORD);
+    terminal.type_hidden_line(PASSWORD);
     terminal.expect("Repeat the password: ");
-    terminal.answer_hidden("something-Else1");
+    terminal.type_hidden_line("something-Else1");
     terminal.expect("the passwords do not match");
     terminal.expect("New password of the coldkey of w: ");
-    terminal.answer_hidden(PASSWORD);
+    terminal.type_hidden_line(PASSWORD);
     terminal.expect("Repeat the password: ");
-    terminal.answer_hidden(PASSWORD);
+    terminal.type_hidden_line(PASSWORD);
     let (status, screen) = finish(terminal);
     assert!(status.success(), "{screen}");
     assert!(!screen.contains(PASSWORD) && !screen.contains("something-Else1"), "{screen}");
@@ -87,7 +87,7 @@ fn secrets_are_typed_without_echo() {
     for secret in [PHRASE, seed, &format!("0x{seed}")] {
         let mut terminal = start(&wallets, &["regen-hotkey", "--overwrite"]);
         terminal.expect("Mnemonic, or seed or private key in hex: ");
-        terminal.answer_hidden(secret);
+        terminal.type_hidden_line(secret);
         let (status, screen) = finish(terminal);
         assert!(status.success() && screen.contains(ADDRESS), "{screen}");
         assert!(!screen.contains("legal winner") && !screen.contains(seed), "{screen}");
@@ -100,7 +100,7 @@ fn hidden_input_can_be_edited() {
     let mut terminal = start(&wallets, &["regen-hotkey"]);
     terminal.expect("in hex: ");
     // Ctrl-U deletes the line, DEL one character.
-    terminal.answer_hidden(&format!("garbage\u{15}{PHRASE}äx\u{7f}\u{7f}"));
+    terminal.type_hidden_line(&format!("garbage\u{15}{PHRASE}äx\u{7f}\u{7f}"));
     let (status, screen) = finish(terminal);
     assert!(status.success() && screen.contains(ADDRESS), "{screen}");
 }
@@ -109,7 +109,7 @@ fn hidden_input_can_be_edited() {
 fn unanswered_prompt_ends_the_command() {
     let wallets = Wallets::new();
     // Ctrl-C, Ctrl-\, Ctrl-D, more than a line.
-    for (keys, says) in [
+    for (keys, expected_text) in [
         ("legal\u{3}", "interrupted"),
         ("legal\u{1c}", "interrupted"),
         ("\u{4}", "pass the new password with --password-file"),
@@ -117,10 +117,10 @@ fn unanswered_prompt_ends_the_command() {
     ] {
         let mut terminal = start(&wallets, &["create"]);
         terminal.expect("New password of the coldkey of w: ");
-        terminal.press_hidden(keys);
+        terminal.type_hidden(keys);
         let (status, screen) = finish(terminal);
         assert_eq!(status.code(), Some(1), "{screen}");
-        assert!(screen.contains(says) && !screen.contains("legal"), "{screen}");
+        assert!(screen.contains(expected_text) && !screen.contains("legal"), "{screen}");
         assert!(!wallets.root().exists());
     }
 }
@@ -132,15 +132,15 @@ fn password_is_prompted_for_and_plain_key_confirmed() {
     std::fs::write(wallets.key("coldkey"), super::keyfile_vector("ansible_vault")).unwrap();
     let mut terminal = start(&wallets, &["decrypt"]);
     terminal.expect("Decrypt it? [y/N] ");
-    terminal.answer("no");
+    terminal.type_line("no");
     let (status, screen) = finish(terminal);
     assert_eq!(status.code(), Some(1), "{screen}");
 
     let mut terminal = start(&wallets, &["decrypt"]);
     terminal.expect("[y/N] ");
-    terminal.answer("y");
+    terminal.type_line("y");
     terminal.expect("Password of ");
-    terminal.answer_hidden(PASSWORD);
+    terminal.type_hidden_line(PASSWORD);
     let (status, screen) = finish(terminal);
     assert!(status.success() && screen.contains("is now unencrypted"), "{screen}");
     assert!(std::fs::read(wallets.key("coldkey")).unwrap().starts_with(b"{"));

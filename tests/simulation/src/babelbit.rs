@@ -1,10 +1,10 @@
-//! Babelbit's world: a validator's daemons, and the services of the subnet owner.
+//! The simulated processes of Babelbit: a validator's daemons, and the subnet owner's services.
 
 use crate::process::Process;
 use crate::runner;
 use crate::schedule::Targets;
 use crate::services::{self, Services};
-use crate::world::{Parts, Route};
+use crate::simulation::{Parts, Route};
 
 /// Indices of the processes.
 const ENGINE: usize = 0;

@@ -72,11 +72,11 @@ pub(crate) fn share_processor(index: usize) {
     // SAFETY: the call has no arguments.
     let current = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or_default();
     let first = allowed.iter().position(|processor| *processor == current).unwrap_or_default();
-    let Some(chosen) = allowed.iter().cycle().nth(first + index) else { return };
+    let Some(cpu) = allowed.iter().cycle().nth(first + index) else { return };
     // SAFETY: the number is less than the set's size.
     unsafe {
         libc::CPU_ZERO(set);
-        libc::CPU_SET(*chosen, set);
+        libc::CPU_SET(*cpu, set);
     }
     // SAFETY: the pointer is valid, and the size is that of the set.
     unsafe { libc::sched_setaffinity(0, size, set) };

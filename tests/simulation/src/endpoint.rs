@@ -27,23 +27,23 @@ const READ: Duration = Duration::from_secs(24);
 pub(crate) enum NodeFault {
     /// No response.
     Unreachable,
-    /// Each response takes so many seconds.
+    /// Each response takes this many seconds.
     Slow(u64),
-    /// The node is so many blocks behind.
+    /// The node is this many blocks behind.
     Behind(u32),
     /// The node announces blocks in the wrong order.
     Reordered,
     /// The node announces no blocks.
     Silent,
     /// The pool refuses valid extrinsics.
-    Refuses,
+    RejectsExtrinsics,
     /// The pool refuses valid extrinsics, and passes them on.
-    RefusesAndKeeps,
+    RejectsButPropagates,
     /// The pool accepts extrinsics, and passes none on.
-    Swallows,
+    DropsExtrinsics,
     /// The node names a nonce that is too high.
     HighNonce,
-    /// The node's clock is so many seconds ahead.
+    /// The node's clock is this many seconds ahead.
     Ahead(u64),
 }
 
@@ -225,14 +225,14 @@ impl SimulatedNode for Endpoint {
     ) -> Result<Result<(), (i32, String)>, ChainError> {
         self.respond().await?;
         let refused = || Err((1010, "Transaction has a bad signature".to_owned()));
-        if self.node.has(NodeFault::Refuses) {
+        if self.node.has(NodeFault::RejectsExtrinsics) {
             return Ok(refused());
         }
-        if self.node.has(NodeFault::Swallows) {
+        if self.node.has(NodeFault::DropsExtrinsics) {
             return Ok(Ok(()));
         }
         let answer = self.node.chain.offer(extrinsic).await;
-        Ok(if self.node.has(NodeFault::RefusesAndKeeps) { refused() } else { answer })
+        Ok(if self.node.has(NodeFault::RejectsButPropagates) { refused() } else { answer })
     }
 
     async fn included(&self, extrinsic: ExtrinsicHash) {

@@ -16,9 +16,9 @@ use crate::babelbit::{GATEWAY, RUNNER, SCORING};
 use crate::chain::{BLOCK_TIME, epoch_of};
 use crate::nineteen;
 use crate::record::fail;
-use crate::schedule::{EPOCH_TIME, Fault, Kind};
+use crate::schedule::{EPOCH_TIME, Fault, FaultKind};
 use crate::services::{MINERS, UTTERANCES, scoring_database};
-use crate::world::{Subnet, World};
+use crate::simulation::{Simulation, Subnet};
 
 /// Name of the call that reveals a hash commit; all others submit weights.
 const REVEAL: &str = "reveal_mechanism_weights";
@@ -27,16 +27,16 @@ const UNDISTURBED: usize = 2;
 /// Tolerance of scores, which files round.
 const TOLERANCE: f64 = 1e-6;
 
-/// Checks a world after its last tick. There were no faults since `quiet_from`.
-pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
+/// Checks a simulation after its last tick. There were no faults since `quiet_from`.
+pub(crate) fn check(simulation: &Simulation, faults: &[Fault], quiet_from: Duration) {
     // The checks have no simulated time.
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
-    check_submissions(world, quiet_from);
+    check_submissions(simulation, quiet_from);
     let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
-        match world.subnet {
-            Subnet::Babelbit => check_babelbit(world, faults).await,
-            Subnet::Nineteen => nineteen::invariants::check(world, faults, quiet_from).await,
+        match simulation.subnet {
+            Subnet::Babelbit => check_babelbit(simulation, faults).await,
+            Subnet::Nineteen => nineteen::invariants::check(simulation, faults, quiet_from).await,
         }
     });
     if let Err(error) = checked {
@@ -44,11 +44,11 @@ pub(crate) fn check(world: &World, faults: &[Fault], quiet_from: Duration) {
     }
 }
 
-async fn check_babelbit(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
-    if let Some(gateway) = world.processes.get(GATEWAY) {
-        check_weight_ledger(world, &gateway.directory()).await?;
+async fn check_babelbit(simulation: &Simulation, faults: &[Fault]) -> anyhow::Result<()> {
+    if let Some(gateway) = simulation.processes.get(GATEWAY) {
+        check_weight_ledger(simulation, &gateway.directory()).await?;
     }
-    check_scores(world, faults).await
+    check_scores(simulation, faults).await
 }
 
 /// Records violations.
@@ -67,8 +67,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// Returns how many submissions the runner's outbox has; `None` if it is unreadable now.
-pub(crate) fn backlog(world: &World) -> Option<u64> {
-    let runner = world.processes.get(RUNNER)?;
+pub(crate) fn backlog(simulation: &Simulation) -> Option<u64> {
+    let runner = simulation.processes.get(RUNNER)?;
     runtime().ok()?.block_on(async {
         let ledger = RunnerLedger::read(&runner.directory().join("state")).await.ok()?;
         let OutboxCounts { waiting, refused, .. } = ledger.outbox_counts().await.ok()?;
@@ -91,26 +91,26 @@ fn recovered_epochs(head: u32, now: Duration, quiet_from: Duration) -> std::ops:
 }
 
 /// Checks the submissions of weights on the chain.
-fn check_submissions(world: &World, quiet_from: Duration) {
-    let submissions = submissions(world);
+fn check_submissions(simulation: &Simulation, quiet_from: Duration) {
+    let submissions = submissions(simulation);
     fail_all(repeated_submissions(&submissions));
-    let head = world.chain.head().number.get();
-    let recovered = recovered_epochs(head, world.now, quiet_from);
+    let head = simulation.chain.head().number.get();
+    let recovered = recovered_epochs(head, simulation.now, quiet_from);
     fail_all(missing_submissions(&submissions, recovered));
 }
 
 /// Successful submissions on the chain by epoch.
 type Submissions = BTreeMap<u64, Vec<ExtrinsicHash>>;
 
-fn submissions(world: &World) -> Submissions {
-    let submitted = world.chain.mock().submitted();
+fn submissions(simulation: &Simulation) -> Submissions {
+    let submitted = simulation.chain.mock().submitted();
     let reveals: BTreeSet<ExtrinsicHash> = submitted
         .iter()
         .filter(|one| one.call.as_ref().is_some_and(|call| call.name() == REVEAL))
         .map(|one| one.extrinsic.hash)
         .collect();
     let mut by_epoch = Submissions::new();
-    for (block, hash) in world.chain.included() {
+    for (block, hash) in simulation.chain.included() {
         if !reveals.contains(&hash) {
             by_epoch.entry(epoch_of(block)).or_default().push(hash);
         }
@@ -138,8 +138,11 @@ fn missing_submissions(
 }
 
 /// The weight ledger in a directory agrees with the chain.
-pub(crate) async fn check_weight_ledger(world: &World, directory: &Path) -> anyhow::Result<()> {
-    let (chain, head) = (world.chain.mock(), world.chain.head().number);
+pub(crate) async fn check_weight_ledger(
+    simulation: &Simulation,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let (chain, head) = (simulation.chain.mock(), simulation.chain.head().number);
     for record in LedgerReader::open(directory).await?.latest(u32::MAX).await? {
         let epoch = record.intent.plan.key.epoch;
         for extrinsic in &record.extrinsics {
@@ -175,15 +178,16 @@ const fn conflict(state: State, has_succeeded: bool) -> Option<&'static str> {
 }
 
 /// Each played challenge has each score once, in the runner's ledger and in the scoring API.
-async fn check_scores(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
-    let (Some(runner), Some(scoring)) = (world.processes.get(RUNNER), world.processes.get(SCORING))
+async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Result<()> {
+    let (Some(runner), Some(scoring)) =
+        (simulation.processes.get(RUNNER), simulation.processes.get(SCORING))
     else {
         return Ok(());
     };
     // A restored scoring API lacks what it has received since the backup.
-    let is_forgetful = world.restored.contains(&SCORING);
+    let is_forgetful = simulation.restored.contains(&SCORING);
     // Of two versions of a score, the API keeps the one that was signed later.
-    let has_order = !faults.iter().any(|fault| matches!(fault.kind, Kind::Clock(RUNNER, _)));
+    let has_order = !faults.iter().any(|fault| matches!(fault.kind, FaultKind::Clock(RUNNER, _)));
     let ledger = RunnerLedger::read(&runner.directory().join("state")).await?;
     let store =
         Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display()))
@@ -197,7 +201,7 @@ async fn check_scores(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
     let mut finished = 0;
     for uid in ledger.latest(ChallengeType::Main, u32::MAX).await? {
         let Some(challenge) = ledger.find(&uid, ChallengeType::Main).await? else { continue };
-        let given = store.scores(&uid, Some(ChallengeType::Main)).await?;
+        let scores = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let rows = ledger.results(&challenge).await?;
         let is_finished = challenge.state == ChallengeState::Finished;
         let is_known = !is_forgetful || finished < UNDISTURBED;
@@ -205,7 +209,7 @@ async fn check_scores(world: &World, faults: &[Fault]) -> anyhow::Result<()> {
         let played = PlayedChallenge {
             rows: rows.len(),
             unscored: rows.iter().filter(|row| row.score.is_none()).count(),
-            given: given.iter().map(|score| (score.miner_uid, score.score)).collect(),
+            scores: scores.iter().map(|score| (score.miner_uid, score.score)).collect(),
             is_finished,
             is_complete: is_finished && is_known,
             is_exact: is_finished && is_known && has_order,
@@ -225,7 +229,7 @@ struct PlayedChallenge {
     /// Number of results without a score.
     unscored: usize,
     /// Uids and scores of miners in the scoring API.
-    given: Vec<(u16, f64)>,
+    scores: Vec<(u16, f64)>,
     /// Whether the ledger has the challenge as finished.
     is_finished: bool,
     /// Whether the scoring API must have the scores of all miners.
@@ -238,16 +242,16 @@ struct PlayedChallenge {
 impl PlayedChallenge {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let miners: BTreeSet<u16> = self.given.iter().map(|(miner, _)| *miner).collect();
-        if miners.len() != self.given.len() {
-            let (scores, miners) = (self.given.len(), miners.len());
+        let miners: BTreeSet<u16> = self.scores.iter().map(|(miner, _)| *miner).collect();
+        if miners.len() != self.scores.len() {
+            let (scores, miners) = (self.scores.len(), miners.len());
             faults.push(format!("the scoring API has {scores} scores of {miners} miners"));
         }
         let minimum = if self.is_exact { UTTERANCES } else { 1 };
         let is_expected = |score: f64| {
             (minimum..=UTTERANCES).any(|delivered| (score - mean(delivered)).abs() <= TOLERANCE)
         };
-        if let Some((_, score)) = self.given.iter().find(|(_, score)| !is_expected(*score)) {
+        if let Some((_, score)) = self.scores.iter().find(|(_, score)| !is_expected(*score)) {
             let expected = mean(UTTERANCES);
             faults.push(format!("the scoring API has the score {score}, not {expected}"));
         }
@@ -329,7 +333,7 @@ mod tests {
         let played = || PlayedChallenge {
             rows: 6,
             unscored: 0,
-            given: vec![(1, 0.15), (2, 0.15), (3, 0.15)],
+            scores: vec![(1, 0.15), (2, 0.15), (3, 0.15)],
             is_finished: true,
             is_complete: true,
             is_exact: true,
@@ -337,31 +341,31 @@ mod tests {
         let partial = || vec![(1, 0.1), (2, 0.15), (3, 0.15)];
         for (name, played, violations) in [
             ("complete", played(), 0),
-            ("lost", PlayedChallenge { given: vec![(1, 0.15), (3, 0.15)], ..played() }, 1),
+            ("lost", PlayedChallenge { scores: vec![(1, 0.15), (3, 0.15)], ..played() }, 1),
             (
                 "lost before the API was restored",
-                PlayedChallenge { given: Vec::new(), is_complete: false, ..played() },
+                PlayedChallenge { scores: Vec::new(), is_complete: false, ..played() },
                 0,
             ),
             (
                 "doubled",
                 PlayedChallenge {
-                    given: vec![(1, 0.15), (1, 0.15), (2, 0.15), (3, 0.15)],
+                    scores: vec![(1, 0.15), (1, 0.15), (2, 0.15), (3, 0.15)],
                     ..played()
                 },
                 1,
             ),
             (
                 "another",
-                PlayedChallenge { given: vec![(1, 0.2)], is_complete: false, ..played() },
+                PlayedChallenge { scores: vec![(1, 0.2)], is_complete: false, ..played() },
                 1,
             ),
-            ("of the first utterance", PlayedChallenge { given: partial(), ..played() }, 1),
+            ("of the first utterance", PlayedChallenge { scores: partial(), ..played() }, 1),
             (
                 "of the only utterance",
                 PlayedChallenge {
                     rows: 3,
-                    given: partial(),
+                    scores: partial(),
                     is_finished: false,
                     is_complete: false,
                     is_exact: false,

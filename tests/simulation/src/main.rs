@@ -32,8 +32,8 @@ mod schedule;
 mod service_fault;
 mod services;
 mod shrink;
+mod simulation;
 mod turns;
-mod world;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if args.here {
         return match args.seeds.first() {
-            Some(seed) => here(&args.run(*seed)),
+            Some(seed) => run_in_process(&args.run(*seed)),
             None => ExitCode::FAILURE,
         };
     }
@@ -197,7 +197,7 @@ impl Run {
 
     /// Returns the number of faults of the seed, and the descriptions of those to simulate.
     fn faults(&self) -> Vec<(usize, schedule::Fault)> {
-        let targets = world::Subnet::of_seed(self.seed).targets();
+        let targets = simulation::Subnet::of_seed(self.seed).targets();
         let all = schedule::faults(self.seed, targets).into_iter().enumerate();
         all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index)))
             .collect()
@@ -206,13 +206,13 @@ impl Run {
 
 /// Simulates a seed in this process, which then has nothing else to do.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
-fn here(run: &Run) -> ExitCode {
+fn run_in_process(run: &Run) -> ExitCode {
     // Set up in both cases: hash tables that only one of them creates would change the order of all
     // later ones.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     if run.is_verbose {
-        record::be_verbose();
+        record::enable_verbose_output();
         subscriber.with_writer(std::io::stderr).init();
     } else {
         subscriber.with_writer(std::io::sink).init();
@@ -228,8 +228,8 @@ fn here(run: &Run) -> ExitCode {
     };
     boundary::seed_random(run.seed);
     turns::seed(run.seed);
-    match world::World::new(run.seed, root.path()) {
-        Ok(mut world) => world.run(&faults),
+    match simulation::Simulation::new(run.seed, root.path()) {
+        Ok(mut simulation) => simulation.run(&faults),
         Err(error) => record::fail(&format!("cannot start: {error:#}")),
     }
     let (violations, hash) = record::finish();

@@ -73,7 +73,7 @@ impl Link {
     }
 
     /// Moves the bytes that are due. `port` is that of the server, if it runs.
-    pub(crate) fn pump(&mut self, now: Duration, port: Option<u16>) {
+    pub(crate) fn forward(&mut self, now: Duration, port: Option<u16>) {
         while let Ok((stream, _)) = self.listener.accept() {
             if let Some(client) = End::new(stream) {
                 self.pipes.push(Pipe { client, server: None });
@@ -85,7 +85,7 @@ impl Link {
         let before = self.bytes;
         let (random, delays, bytes) = (&self.random, self.delays, &mut self.bytes);
         let delay = || TICK * (split_mix(random) % delays) as u32;
-        self.pipes.retain_mut(|pipe| pipe.pump(now, port, delay, bytes));
+        self.pipes.retain_mut(|pipe| pipe.forward(now, port, delay, bytes));
         if self.bytes != before {
             let client = self.client.map_or_else(|| "any".to_owned(), |client| client.to_string());
             record::note(&format!("link {client}-{}: {} bytes", self.server, self.bytes));
@@ -101,7 +101,7 @@ impl Link {
 
 impl Pipe {
     /// Moves bytes in both directions; returns false when the connection is over.
-    fn pump(
+    fn forward(
         &mut self,
         now: Duration,
         port: Option<u16>,

@@ -1,11 +1,12 @@
-//! Nineteen's world: the control of a validator, two processes that serve buyers, buyers, and
-//! miners. Control and both processes share a database: a SQLite file in place of a PostgreSQL
-//! server, and requests pass from a gateway to its querier in memory, in place of NATS.
+//! The simulated processes of Nineteen: the control of a validator, two processes that serve
+//! buyers, buyers, and miners. Control and both processes share a database: a SQLite file in place
+//! of a PostgreSQL server, and requests pass from a gateway to its querier in memory, in place of
+//! NATS.
 
-pub(crate) mod books;
 mod buyers;
 mod control;
 pub(crate) mod invariants;
+pub(crate) mod market_records;
 mod miners;
 mod query;
 
@@ -31,9 +32,9 @@ use crate::process::Process;
 use crate::record;
 use crate::schedule::Targets;
 use crate::services::validator_key;
-use crate::world::{Parts, Route, Subnet};
+use crate::simulation::{Parts, Route, Subnet};
 
-use books::Books;
+use market_records::MarketRecords;
 use miners::Behaviour;
 
 /// Indices of the processes.
@@ -153,13 +154,14 @@ fn config() -> anyhow::Result<MarketConfig> {
 struct Shared {
     /// Directory of the database.
     database: PathBuf,
-    books: Books,
+    market_records: MarketRecords,
 }
 
 /// Creates the processes.
 pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     let [control, query_a, query_b, buyers, ..] = NAMES;
-    let shared = Shared { database: database(parts.root), books: parts.books.clone() };
+    let shared =
+        Shared { database: database(parts.root), market_records: parts.market_records.clone() };
     let (of_control, node) = (shared.clone(), parts.node.clone());
     let control = Process::new(control, parts.root, parts.seed_of_disk(), move |incarnation| {
         Box::pin(control::control(incarnation, of_control.clone(), node.clone()))
@@ -172,9 +174,9 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
         }));
     }
     let gateways = [parts.url(BUYERS, QUERY_A)?, parts.url(BUYERS, QUERY_B)?];
-    let books = parts.books.clone();
+    let market_records = parts.market_records.clone();
     processes.push(Process::new(buyers, parts.root, parts.seed_of_disk(), move |_| {
-        Box::pin(buyers::buyers(gateways.clone(), books.clone()))
+        Box::pin(buyers::buyers(gateways.clone(), market_records.clone()))
     }));
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
         let name = Subnet::Nineteen.name(process);

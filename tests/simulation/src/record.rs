@@ -27,7 +27,7 @@ fn with<T>(change: impl FnOnce(&mut Record) -> T) -> T {
 }
 
 /// Prints every event from now on.
-pub(crate) fn be_verbose() {
+pub(crate) fn enable_verbose_output() {
     with(|record| record.is_verbose = true);
 }
 

@@ -11,40 +11,40 @@ use crate::chain::{BLOCK_TIME, TEMPO};
 use crate::disk::DiskFault;
 use crate::endpoint::NodeFault;
 use crate::service_fault::ServiceFault;
-use crate::world::Subnet;
+use crate::simulation::Subnet;
 
 /// Maximum number of faults.
 const MAX_FAULTS: usize = 10;
-/// The longest fault.
-const MAX_LENGTH: u64 = 400;
+/// Maximum duration of a fault, in seconds.
+const MAX_DURATION: u64 = 400;
 
 /// The length of an epoch.
 pub(crate) const EPOCH_TIME: Duration = BLOCK_TIME.saturating_mul(TEMPO);
 
-/// A fault, its time and its length.
+/// A fault, its time and its duration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) at: Duration,
-    pub(crate) length: Duration,
-    pub(crate) kind: Kind,
+    pub(crate) duration: Duration,
+    pub(crate) kind: FaultKind,
 }
 
-/// What happens. Numbers are indices of processes and links.
+/// The kind of a fault. Numbers are indices of processes and links.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The process is killed, in this change of a file, or with 0 at once.
+pub(crate) enum FaultKind {
+    /// The process is killed during this write of a file, or with 0 immediately.
     Kill(usize, u64),
-    /// The process stops without an end.
+    /// The process is suspended.
     Pause(usize),
     /// No byte passes the link.
     Cut(usize),
-    /// The process's clock differs from the true time by so many seconds.
+    /// The process's clock differs from the true time by this many seconds.
     Clock(usize, i64),
     /// The process's disk has a fault.
     Disk(usize, DiskFault),
     /// The chain node of a process has a fault.
     Node(NodeFault),
-    /// So many blocks are reverted; their extrinsics are lost, or return to the pool.
+    /// This many blocks are reverted; their extrinsics are lost, or return to the pool.
     Fork(u32, bool),
     /// All pools lose their content.
     LosePool,
@@ -81,41 +81,43 @@ pub(crate) fn faults(seed: u64, targets: &Targets) -> Vec<Fault> {
 fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
     let begin = random.random_range(1..(EPOCH_TIME * targets.faulty_epochs).as_secs());
     // Short faults are as likely as long ones.
-    let longest = 2_u64.pow(random.random_range(1..=MAX_LENGTH.ilog2() + 1)).min(MAX_LENGTH);
-    let length = Duration::from_secs(random.random_range(1..=longest));
+    let longest = 2_u64.pow(random.random_range(1..=MAX_DURATION.ilog2() + 1)).min(MAX_DURATION);
+    let duration = Duration::from_secs(random.random_range(1..=longest));
     let kind = kind(random, targets);
-    Fault { at: Duration::from_secs(begin), length, kind }
+    Fault { at: Duration::from_secs(begin), duration, kind }
 }
 
-fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
+fn kind(random: &mut StdRng, targets: &Targets) -> FaultKind {
     let process = random.random_range(0..targets.processes);
     let mut choose = |from: &[usize]| *from.choose(random).unwrap_or(&0);
     let (with_files, with_backup) = (choose(targets.with_files), choose(targets.with_backups));
     let service = choose(targets.services);
     match random.random_range(0..24) {
-        0..=2 => Kind::Kill(with_files, random.random_range(1..60)),
-        3 => Kind::Kill(process, 0),
-        4 | 5 => Kind::Pause(process),
-        6..=8 => Kind::Cut(random.random_range(0..targets.links)),
-        9 | 10 => Kind::Clock(process, *[-86_400, -60, 60, 86_400].choose(random).unwrap_or(&60)),
-        11 => Kind::Disk(with_files, DiskFault::Full),
-        12 => Kind::Disk(with_files, DiskFault::Failing(random.random_range(2..20))),
-        13 => Kind::Fork(random.random_range(1..=3), random.random()),
-        14 => Kind::LosePool,
-        15 | 16 => Kind::Restore(with_backup),
-        17..=19 => Kind::Service(service, service_fault(random)),
-        _ => Kind::Node(node_fault(random)),
+        0..=2 => FaultKind::Kill(with_files, random.random_range(1..60)),
+        3 => FaultKind::Kill(process, 0),
+        4 | 5 => FaultKind::Pause(process),
+        6..=8 => FaultKind::Cut(random.random_range(0..targets.links)),
+        9 | 10 => {
+            FaultKind::Clock(process, *[-86_400, -60, 60, 86_400].choose(random).unwrap_or(&60))
+        }
+        11 => FaultKind::Disk(with_files, DiskFault::Full),
+        12 => FaultKind::Disk(with_files, DiskFault::Failing(random.random_range(2..20))),
+        13 => FaultKind::Fork(random.random_range(1..=3), random.random()),
+        14 => FaultKind::LosePool,
+        15 | 16 => FaultKind::Restore(with_backup),
+        17..=19 => FaultKind::Service(service, service_fault(random)),
+        _ => FaultKind::Node(node_fault(random)),
     }
 }
 
 fn service_fault(random: &mut StdRng) -> ServiceFault {
     match random.random_range(0..6) {
         0 => ServiceFault::Slow(random.random_range(1..60)),
-        1 => ServiceFault::Refuses(*[400, 429, 503].choose(random).unwrap_or(&503)),
-        2 => ServiceFault::HidesSuccess,
-        3 => ServiceFault::Garbles,
-        4 => ServiceFault::BreaksOff,
-        _ => ServiceFault::Outdated,
+        1 => ServiceFault::RejectsRequests(*[400, 429, 503].choose(random).unwrap_or(&503)),
+        2 => ServiceFault::LosesResponses,
+        3 => ServiceFault::MalformedJson,
+        4 => ServiceFault::TruncatedBody,
+        _ => ServiceFault::StaleReads,
     }
 }
 
@@ -126,9 +128,9 @@ fn node_fault(random: &mut StdRng) -> NodeFault {
         2 => NodeFault::Behind(random.random_range(1..TEMPO)),
         3 => NodeFault::Reordered,
         4 => NodeFault::Silent,
-        5 => NodeFault::Refuses,
-        6 => NodeFault::RefusesAndKeeps,
-        7 => NodeFault::Swallows,
+        5 => NodeFault::RejectsExtrinsics,
+        6 => NodeFault::RejectsButPropagates,
+        7 => NodeFault::DropsExtrinsics,
         8 => NodeFault::HighNonce,
         _ => NodeFault::Ahead(random.random_range(1..1_000)),
     }
@@ -136,43 +138,45 @@ fn node_fault(random: &mut StdRng) -> NodeFault {
 
 /// Returns the time after which there are no faults.
 pub(crate) fn end(faults: &[Fault]) -> Duration {
-    faults.iter().map(|fault| fault.at + fault.length).max().unwrap_or_default()
+    faults.iter().map(|fault| fault.at + fault.duration).max().unwrap_or_default()
 }
 
 impl Fault {
     /// Describes the fault with the subnet's names of processes, databases and links.
     pub(crate) fn describe(&self, subnet: Subnet) -> String {
-        let what = match self.kind {
-            Kind::Kill(index, 0) => format!("kill {}", subnet.name(index)),
-            Kind::Kill(index, change) => {
+        let action = match self.kind {
+            FaultKind::Kill(index, 0) => format!("kill {}", subnet.name(index)),
+            FaultKind::Kill(index, change) => {
                 format!("kill {} in change {change} of its files", subnet.name(index))
             }
-            Kind::Pause(index) => format!("pause {}", subnet.name(index)),
-            Kind::Cut(index) => format!("cut {}", subnet.link(index)),
-            Kind::Clock(index, seconds) => {
+            FaultKind::Pause(index) => format!("pause {}", subnet.name(index)),
+            FaultKind::Cut(index) => format!("cut {}", subnet.link(index)),
+            FaultKind::Clock(index, seconds) => {
                 format!("set the clock of {} by {seconds:+} s", subnet.name(index))
             }
-            Kind::Disk(index, DiskFault::Full) => {
+            FaultKind::Disk(index, DiskFault::Full) => {
                 format!("fill the disk of {}", subnet.name(index))
             }
-            Kind::Disk(index, DiskFault::Failing(rate)) => {
+            FaultKind::Disk(index, DiskFault::Failing(rate)) => {
                 format!("fail 1/{rate} of the writes of {}", subnet.name(index))
             }
-            Kind::Node(fault) => format!("chain node: {fault:?}"),
-            Kind::Fork(blocks, true) => {
+            FaultKind::Node(fault) => format!("chain node: {fault:?}"),
+            FaultKind::Fork(blocks, true) => {
                 format!("revert {blocks} blocks, and lose their extrinsics")
             }
-            Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
-            Kind::LosePool => "lose the transaction pool".to_owned(),
-            Kind::Restore(index) => format!("restore an older backup of {}", subnet.name(index)),
-            Kind::Service(index, fault) => format!("{}: {fault:?}", subnet.name(index)),
+            FaultKind::Fork(blocks, false) => format!("revert {blocks} blocks"),
+            FaultKind::LosePool => "lose the transaction pool".to_owned(),
+            FaultKind::Restore(index) => {
+                format!("restore an older backup of {}", subnet.name(index))
+            }
+            FaultKind::Service(index, fault) => format!("{}: {fault:?}", subnet.name(index)),
         };
-        format!("{self}: {what}")
+        format!("{self}: {action}")
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>5} s, for {:>3} s", self.at.as_secs(), self.length.as_secs())
+        write!(f, "{:>5} s, for {:>3} s", self.at.as_secs(), self.duration.as_secs())
     }
 }

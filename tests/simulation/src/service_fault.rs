@@ -17,18 +17,18 @@ use futures::stream;
 /// A fault of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServiceFault {
-    /// Each response takes so many seconds.
+    /// Each response takes this many seconds.
     Slow(u64),
     /// Requests are refused with this status.
-    Refuses(u16),
+    RejectsRequests(u16),
     /// Requests are executed, but their responses have status 500.
-    HidesSuccess,
+    LosesResponses,
     /// Requests are executed, but their responses are no JSON.
-    Garbles,
+    MalformedJson,
     /// Requests are executed, but their responses break off in the middle.
-    BreaksOff,
+    TruncatedBody,
     /// Reads get the first response that the path ever had.
-    Outdated,
+    StaleReads,
 }
 
 /// The faults of one service, in all incarnations of its process.
@@ -78,7 +78,7 @@ impl ServiceFaults {
             }
         }
         let refusal = self.current().into_iter().find_map(|fault| match fault {
-            ServiceFault::Refuses(status) => StatusCode::from_u16(status).ok(),
+            ServiceFault::RejectsRequests(status) => StatusCode::from_u16(status).ok(),
             _ => None,
         });
         if let Some(status) = refusal {
@@ -100,7 +100,7 @@ impl ServiceFaults {
         };
         let mut state = self.state();
         let first = state.first.entry(path).or_insert_with(|| body.clone()).clone();
-        let is_outdated = state.faults.contains(&ServiceFault::Outdated);
+        let is_outdated = state.faults.contains(&ServiceFault::StaleReads);
         head.headers.remove(CONTENT_LENGTH);
         Response::from_parts(head, Body::from(if is_outdated { first } else { body }))
     }
@@ -108,13 +108,13 @@ impl ServiceFaults {
     /// Changes the response to a request that was executed.
     async fn distort(&self, response: Response) -> Response {
         let faults = self.current();
-        if faults.contains(&ServiceFault::HidesSuccess) {
+        if faults.contains(&ServiceFault::LosesResponses) {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
-        if faults.contains(&ServiceFault::Garbles) {
+        if faults.contains(&ServiceFault::MalformedJson) {
             return "<html>maintenance</html>".into_response();
         }
-        if !faults.contains(&ServiceFault::BreaksOff) {
+        if !faults.contains(&ServiceFault::TruncatedBody) {
             return response;
         }
         let (mut head, body) = response.into_parts();
@@ -174,16 +174,16 @@ mod tests {
         *news.lock().unwrap() = "new";
         assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
         for (fault, read, write, is_executed) in [
-            (ServiceFault::Refuses(429), (429, ""), (429, ""), false),
-            (ServiceFault::HidesSuccess, (500, ""), (500, ""), true),
+            (ServiceFault::RejectsRequests(429), (429, ""), (429, ""), false),
+            (ServiceFault::LosesResponses, (500, ""), (500, ""), true),
             (
-                ServiceFault::Garbles,
+                ServiceFault::MalformedJson,
                 (200, "<html>maintenance</html>"),
                 (200, "<html>maintenance</html>"),
                 true,
             ),
-            (ServiceFault::BreaksOff, (200, "broken"), (200, "broken"), true),
-            (ServiceFault::Outdated, (200, "old"), (200, "stored"), true),
+            (ServiceFault::TruncatedBody, (200, "broken"), (200, "broken"), true),
+            (ServiceFault::StaleReads, (200, "old"), (200, "stored"), true),
         ] {
             let before = *executed.lock().unwrap();
             faults.add(fault);

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::Run;
-use crate::world::Subnet;
+use crate::simulation::Subnet;
 
 /// Returns a description of the shortest schedule found.
 pub(crate) fn shortest(run: &Run) -> String {

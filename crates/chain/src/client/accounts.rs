@@ -40,14 +40,17 @@ impl Client {
             let block = self.inner.hash(at).await?;
             Ok((block, self.inner.runtime(block).await?))
         };
-        let (block, runtime) = self.inner.rpc.in_time("balances", opened).await?;
+        let (block, runtime) = self.inner.rpc.with_timeout("balances", opened).await?;
         let mut balances = Vec::with_capacity(accounts.len());
         for part in accounts.chunks(PAGE) {
             let keys =
                 part.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
-            let values =
-                self.inner.rpc.in_time("balances", self.inner.storage_batch(&keys, block)).await?;
+            let values = self
+                .inner
+                .rpc
+                .with_timeout("balances", self.inner.storage_batch(&keys, block))
+                .await?;
             for key in &keys {
                 let info: Option<AccountInfo> =
                     runtime.storage_value(pallet, item, values.get(key))?;
@@ -86,9 +89,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
-        let answers: Vec<Answer> =
+        let raw_delegates: Vec<RawDelegate> =
             self.api_at("delegates", "DelegateInfoRuntimeApi", "get_delegates", &[], at).await?;
-        Ok(answers.into_iter().map(Delegate::from).collect())
+        Ok(raw_delegates.into_iter().map(Delegate::from).collect())
     }
 
     /// Returns the take of a delegate: its share of its nominators' earnings. A hotkey that has set
@@ -245,7 +248,7 @@ struct AccountInfo {
 /// A delegate as returned by the runtime API.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Answer {
+struct RawDelegate {
     delegate_ss58: Hotkey,
     take: u16,
     nominators: Vec<(AccountId, Vec<(NetUid, Alpha)>)>,
@@ -254,21 +257,21 @@ struct Answer {
     validator_permits: Vec<NetUid>,
 }
 
-impl From<Answer> for Delegate {
-    fn from(answer: Answer) -> Self {
+impl From<RawDelegate> for Delegate {
+    fn from(raw: RawDelegate) -> Self {
         let mut stake = BTreeMap::new();
-        for (netuid, alpha) in answer.nominators.iter().flat_map(|(_, stakes)| stakes) {
+        for (netuid, alpha) in raw.nominators.iter().flat_map(|(_, stakes)| stakes) {
             let sum: &mut u64 = stake.entry(*netuid).or_default();
             *sum = sum.saturating_add(alpha.get());
         }
         Self {
-            hotkey: answer.delegate_ss58,
-            owner: answer.owner_ss58,
-            take: Share::new(answer.take),
-            nominators: answer.nominators.len(),
+            hotkey: raw.delegate_ss58,
+            owner: raw.owner_ss58,
+            take: Share::new(raw.take),
+            nominators: raw.nominators.len(),
             stake: stake.into_iter().map(|(netuid, alpha)| (netuid, Alpha::new(alpha))).collect(),
-            registrations: answer.registrations,
-            validator_permits: answer.validator_permits,
+            registrations: raw.registrations,
+            validator_permits: raw.validator_permits,
         }
     }
 }

@@ -113,12 +113,12 @@ impl Inner {
         loop {
             match self.rpc.request(method, params.clone()).await {
                 Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
-                    let is_late = started.elapsed().saturating_add(self.rpc.pace.pause())
-                        >= self.rpc.pace.total();
+                    let is_late = started.elapsed().saturating_add(self.rpc.timing.pause())
+                        >= self.rpc.timing.total();
                     if is_late || !self.knows(block) {
                         return Err(ChainError::NoSuchBlock(At::Hash(block)));
                     }
-                    tokio::time::sleep(self.rpc.pace.pause()).await;
+                    tokio::time::sleep(self.rpc.timing.pause()).await;
                 }
                 result => return result,
             }

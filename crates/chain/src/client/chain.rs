@@ -20,7 +20,7 @@ const LOOKUP_BLOCKS: u32 = 64;
 #[async_trait]
 impl Chain for Client {
     fn block_time(&self) -> Duration {
-        self.inner.rpc.pace.block_time()
+        self.inner.rpc.timing.block_time()
     }
 
     async fn head(&self) -> Result<Block, ChainError> {
@@ -28,7 +28,7 @@ impl Chain for Client {
     }
 
     async fn finalized_head(&self) -> Result<Block, ChainError> {
-        self.inner.rpc.in_time("finalized head", async { self.inner.finalized().await }).await
+        self.inner.rpc.with_timeout("finalized head", async { self.inner.finalized().await }).await
     }
 
     fn heads(&self) -> watch::Receiver<Option<Block>> {
@@ -41,7 +41,7 @@ impl Chain for Client {
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
         let read = async { self.inner.weight_rules(netuid, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time("weight rules", read).await
+        self.inner.rpc.with_timeout("weight rules", read).await
     }
 
     async fn uid(
@@ -52,7 +52,7 @@ impl Chain for Client {
     ) -> Result<Option<Uid>, ChainError> {
         self.inner
             .rpc
-            .in_time("uid", async {
+            .with_timeout("uid", async {
                 self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await
             })
             .await
@@ -69,7 +69,7 @@ impl Chain for Client {
             let block = self.inner.hash(at).await?;
             Box::pin(self.inner.hotkey_state(netuid, mech, hotkey, block)).await
         };
-        self.inner.rpc.in_time("hotkey state", read).await
+        self.inner.rpc.with_timeout("hotkey state", read).await
     }
 
     async fn metagraph(
@@ -81,7 +81,7 @@ impl Chain for Client {
     ) -> Result<Metagraph, ChainError> {
         let read =
             async { self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await };
-        self.inner.rpc.in_time("metagraph", read).await
+        self.inner.rpc.with_timeout("metagraph", read).await
     }
 
     async fn weights_of(
@@ -93,20 +93,20 @@ impl Chain for Client {
     ) -> Result<WeightRow, ChainError> {
         let read =
             async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time("weights", read).await
+        self.inner.rpc.with_timeout("weights", read).await
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
         self.inner
             .rpc
-            .in_time("events", async { self.inner.events(self.inner.hash(at).await?).await })
+            .with_timeout("events", async { self.inner.events(self.inner.hash(at).await?).await })
             .await
     }
 
     async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
         self.inner
             .rpc
-            .in_time("extrinsics", async {
+            .with_timeout("extrinsics", async {
                 self.inner.extrinsics(self.inner.hash(at).await?).await
             })
             .await
@@ -114,18 +114,19 @@ impl Chain for Client {
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.spec_version) };
-        self.inner.rpc.in_time("spec version", read).await
+        self.inner.rpc.with_timeout("spec version", read).await
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        let pace = &self.inner.rpc.pace;
+        let timing = &self.inner.rpc.timing;
         let next = self.inner.rpc.request_within(
             "system_accountNextIndex",
             json!([account.to_string()]),
-            pace.unit(),
+            timing.unit(),
         );
         // One block time to wait for the lease, one for the node.
-        Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.skip_duration(), next)).await
+        Box::pin(self.inner.nonces.lease(account, timing.unit(), timing.skip_duration(), next))
+            .await
     }
 
     async fn sign(
@@ -138,7 +139,7 @@ impl Chain for Client {
             let (head, birth) = tokio::try_join!(self.inner.head(), self.inner.finalized())?;
             self.inner.runtime(head.hash).await?.sign(call, signer, options, birth, head.number)
         };
-        self.inner.rpc.in_time("sign", read).await
+        self.inner.rpc.with_timeout("sign", read).await
     }
 
     async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
@@ -153,11 +154,11 @@ impl Chain for Client {
                 key => key,
             }
         };
-        self.inner.rpc.in_time("shield key", read).await
+        self.inner.rpc.with_timeout("shield key", read).await
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
-        self.inner.rpc.in_time("dry run", async { self.inner.dry_run(extrinsic).await }).await
+        self.inner.rpc.with_timeout("dry run", async { self.inner.dry_run(extrinsic).await }).await
     }
 
     async fn submit_leased(
@@ -175,9 +176,9 @@ impl Chain for Client {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        let pace = &self.inner.rpc.pace;
+        let timing = &self.inner.rpc.timing;
         let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
-        let total = pace.total().saturating_mul(parts);
+        let total = timing.total().saturating_mul(parts);
         self.inner.rpc.within("lookup", total, self.inner.lookup(hash, from, to)).await
     }
 }

@@ -20,7 +20,7 @@ impl Client {
             let block = self.inner.hash(at).await?;
             Ok(self.inner.header(block).await?.details())
         };
-        self.inner.rpc.in_time("header", read).await
+        self.inner.rpc.with_timeout("header", read).await
     }
 
     /// Returns the events of the block with a header, as [`Chain::events`](crate::Chain::events)
@@ -32,7 +32,7 @@ impl Client {
     pub async fn block_events(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
         self.inner
             .rpc
-            .in_time("events", self.inner.events_after(header.parent, header.block.hash))
+            .with_timeout("events", self.inner.events_after(header.parent, header.block.hash))
             .await
     }
 
@@ -53,7 +53,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError> {
         let read = async { Ok(self.inner.newest_runtime().await?.storage_items()) };
-        self.inner.rpc.in_time("storage items", read).await
+        self.inner.rpc.with_timeout("storage items", read).await
     }
 
     /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of
@@ -95,7 +95,7 @@ impl Client {
             }
             Ok((entries, hex_keys.len() > count))
         };
-        self.inner.rpc.in_time("storage entries", read).await
+        self.inner.rpc.with_timeout("storage entries", read).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::rpc::{OpenedSubscription, Subscription};
 pub(super) async fn follow(inner: Weak<Inner>) {
     let mut is_connected = true;
     while let Some(chain) = inner.upgrade() {
-        let pause = chain.rpc.pace.pause();
+        let pause = chain.rpc.timing.pause();
         let subscribed = chain
             .rpc
             .subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads")
@@ -41,7 +41,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
 /// Reads the subscription until it ends or the connection is found to be dead.
 async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
     loop {
-        let Some(silence) = inner.upgrade().map(|chain| chain.rpc.pace.total()) else { return };
+        let Some(silence) = inner.upgrade().map(|chain| chain.rpc.timing.total()) else { return };
         match tokio::time::timeout(silence, subscription.next()).await {
             Ok(Some(raw)) => {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };

@@ -53,7 +53,7 @@ impl Client {
                 take: Share::new(take.unwrap_or_default()),
             })
         };
-        self.inner.rpc.in_time("children", read).await
+        self.inner.rpc.with_timeout("children", read).await
     }
 
     /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or
@@ -104,7 +104,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
-        let stored: Option<IdentityAnswer> =
+        let stored: Option<RawIdentity> =
             self.value_at("identity", SUBTENSOR, "IdentitiesV2", &[key(coldkey)], at).await?;
         Ok(stored.map(Identity::from))
     }
@@ -130,7 +130,7 @@ impl Client {
             let replaceable = due_block.plus(delay.unwrap_or_default());
             Ok(Some(ColdkeySwap { new_coldkey_hash, due: due_block, disputed, replaceable }))
         };
-        self.inner.rpc.in_time("coldkey swap", read).await
+        self.inner.rpc.with_timeout("coldkey swap", read).await
     }
 
     /// Returns the number of blocks between the announcement of a coldkey swap and its execution.
@@ -232,14 +232,17 @@ fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
         .collect()
 }
 
-fn parse_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {
-    serde_json::from_value(json).map_err(|error| ChainError::decode(what, error))
+fn parse_json<T: DeserializeOwned>(
+    subject: &str,
+    json: serde_json::Value,
+) -> Result<T, ChainError> {
+    serde_json::from_value(json).map_err(|error| ChainError::decode(subject, error))
 }
 
 /// An identity as stored by the chain.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct IdentityAnswer {
+struct RawIdentity {
     name: Vec<u8>,
     url: Vec<u8>,
     github_repo: Vec<u8>,
@@ -249,8 +252,8 @@ struct IdentityAnswer {
     additional: Vec<u8>,
 }
 
-impl From<IdentityAnswer> for Identity {
-    fn from(answer: IdentityAnswer) -> Self {
+impl From<RawIdentity> for Identity {
+    fn from(answer: RawIdentity) -> Self {
         Self {
             name: text(Some(answer.name)),
             url: text(Some(answer.url)),

@@ -23,7 +23,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn is_development(&self) -> Result<bool, ChainError> {
         let read = async { self.inner.is_development(self.inner.hash(At::Head).await?).await };
-        self.inner.rpc.in_time("sudo key", read).await
+        self.inner.rpc.with_timeout("sudo key", read).await
     }
 
     /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast
@@ -37,7 +37,7 @@ impl Client {
                 Ok(block_millis.map(Duration::from_millis))
             }
             Ok(Schedule { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
-                Ok(Some(self.inner.rpc.pace.block_time()))
+                Ok(Some(self.inner.rpc.timing.block_time()))
             }
             Err(error) => Err(error),
         }

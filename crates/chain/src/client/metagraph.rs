@@ -8,7 +8,7 @@ use super::{Inner, subnets::number};
 use crate::runtime::LastKey;
 use crate::{Axon, Block, ChainError, Detail, Metagraph, Neuron, WeightRow};
 
-/// Indices of the metagraph fields to request: the fields of [`Answer`].
+/// Indices of the metagraph fields to request: the fields of [`RawMetagraph`].
 const FIELDS: [u16; 27] = [
     1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67,
     68, 69,
@@ -17,7 +17,7 @@ const FIELDS: [u16; 27] = [
 /// The runtime API's response, with the requested fields.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-pub(super) struct Answer {
+pub(super) struct RawMetagraph {
     name: Option<Vec<u8>>,
     symbol: Option<Vec<u8>>,
     owner_hotkey: Option<Hotkey>,
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     burn: Option<Rao>,
     hotkeys: Option<Vec<Hotkey>>,
     coldkeys: Option<Vec<Coldkey>>,
-    axons: Option<Vec<AxonAnswer>>,
+    axons: Option<Vec<RawAxon>>,
     active: Option<Vec<bool>>,
     validator_permit: Option<Vec<bool>>,
     pruning_score: Option<Vec<u16>>,
@@ -49,7 +49,7 @@ pub(super) struct Answer {
 
 #[derive(Debug, Clone, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct AxonAnswer {
+struct RawAxon {
     block: BlockNumber,
     version: u32,
     ip: u128,
@@ -58,7 +58,7 @@ struct AxonAnswer {
     protocol: u8,
 }
 
-impl AxonAnswer {
+impl RawAxon {
     /// Returns the neuron's axon; `None` if it publishes none.
     fn axon(&self) -> Option<Axon> {
         let ip = match self.ip_type {
@@ -87,7 +87,7 @@ impl Inner {
     ) -> Result<Metagraph, ChainError> {
         let fields = Value::unnamed_composite(FIELDS.map(number));
         let args = [number(netuid.0), number(mech.0), fields];
-        let answer = self.api::<Option<Answer>>(
+        let answer = self.api::<Option<RawMetagraph>>(
             "SubnetInfoRuntimeApi",
             "get_selective_mechagraph",
             &args,
@@ -142,7 +142,7 @@ impl Inner {
     }
 }
 
-impl Answer {
+impl RawMetagraph {
     pub(super) fn metagraph(
         self,
         netuid: NetUid,

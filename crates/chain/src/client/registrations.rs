@@ -32,7 +32,7 @@ impl Client {
             netuids.sort_unstable();
             Ok(netuids)
         };
-        self.inner.rpc.in_time("netuids", read).await
+        self.inner.rpc.with_timeout("netuids", read).await
     }
 
     /// Returns where hotkeys are registered, ordered by subnet: netuid, hotkey and uid. Reads 512
@@ -58,7 +58,7 @@ impl Client {
         let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
             .chunks(PAGE)
             .map(|keys| {
-                self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block))
+                self.inner.rpc.with_timeout("registrations", self.inner.storage_batch(keys, block))
             })
             .collect();
         let batches: Vec<Batch> =

@@ -38,7 +38,7 @@ impl Client {
             let bytes = self.inner.storage_bytes(&key, block).await?;
             Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
         };
-        self.inner.rpc.in_time("storage", read).await
+        self.inner.rpc.with_timeout("storage", read).await
     }
 
     /// Encodes the storage key of an item, and its new value if given, with the newest runtime's
@@ -57,7 +57,7 @@ impl Client {
         let read = async {
             self.inner.newest_runtime().await?.storage_entry_of_json(pallet, item, keys, value)
         };
-        self.inner.rpc.in_time("storage types", read).await
+        self.inner.rpc.with_timeout("storage types", read).await
     }
 
     /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys
@@ -104,7 +104,7 @@ impl Client {
             let encoded = self.inner.api_bytes(api, method, &args, block).await?;
             runtime.api_answer_json(api, method, &encoded)
         };
-        self.inner.rpc.in_time("runtime API", read).await
+        self.inner.rpc.with_timeout("runtime API", read).await
     }
 
     /// Reads a constant of the newest runtime.
@@ -114,36 +114,36 @@ impl Client {
     /// fails.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         let read = async { self.inner.newest_runtime().await?.constant_json(pallet, name) };
-        self.inner.rpc.in_time("constant", read).await
+        self.inner.rpc.with_timeout("constant", read).await
     }
 }
 
 impl Client {
-    /// Calls a method of a runtime API at a block, within the timeout of one read; `what` names the
-    /// read in errors.
+    /// Calls a method of a runtime API at a block, within the timeout of one read; `subject` names
+    /// the read in errors.
     pub(super) async fn api_at<T: DecodeAsType + Send>(
         &self,
-        what: &'static str,
+        subject: &'static str,
         api: &str,
         method: &str,
         args: &[Value],
         at: At,
     ) -> Result<T, ChainError> {
         let read = async { self.inner.api(api, method, args, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time(what, read).await
+        self.inner.rpc.with_timeout(subject, read).await
     }
 
     /// Reads a storage value at a block, within the timeout of one read; see [`Inner::value`].
     pub(super) async fn value_at<T: DecodeAsType + Send>(
         &self,
-        what: &'static str,
+        subject: &'static str,
         pallet: &str,
         item: &str,
         keys: &[Value],
         at: At,
     ) -> Result<Option<T>, ChainError> {
         let read = async { self.inner.value(pallet, item, keys, self.inner.hash(at).await?).await };
-        self.inner.rpc.in_time(what, read).await
+        self.inner.rpc.with_timeout(subject, read).await
     }
 }
 

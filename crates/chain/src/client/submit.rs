@@ -20,7 +20,7 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let times = Times::new(&self.rpc.pace, follow);
+        let times = Times::new(&self.rpc.timing, follow);
         tracking::follow(self, extrinsic, follow, lease, times).await
     }
 
@@ -115,7 +115,7 @@ impl Nodes for Inner {
         Ok(PoolResponse { answer, others_may_have_it: tries > 1 })
     }
 
-    async fn objection(
+    async fn refusal_reason(
         &self,
         extrinsic: &SignedExtrinsic,
     ) -> Result<Option<RefusalReason>, ChainError> {

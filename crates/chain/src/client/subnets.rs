@@ -21,7 +21,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
-        let answers: Vec<Option<Answer>> =
+        let answers: Vec<Option<RawSubnet>> =
             self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
         Ok(answers.into_iter().flatten().map(Subnet::from).collect())
     }
@@ -31,7 +31,7 @@ impl Client {
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
-        let answer: Option<Answer> =
+        let answer: Option<RawSubnet> =
             self.api_at("subnet", SUBNETS, "get_dynamic_info", &[number(netuid.0)], at).await?;
         answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
     }
@@ -188,7 +188,7 @@ impl Inner {
 /// A subnet as returned by the runtime API.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-pub(super) struct Answer {
+pub(super) struct RawSubnet {
     netuid: NetUid,
     owner_hotkey: Hotkey,
     owner_coldkey: Coldkey,
@@ -203,7 +203,7 @@ pub(super) struct Answer {
     alpha_in_emission: Alpha,
     tao_in_emission: Rao,
     network_registered_at: BlockNumber,
-    subnet_identity: Option<IdentityAnswer>,
+    subnet_identity: Option<RawIdentity>,
     moving_price: Fixed,
 }
 
@@ -216,7 +216,7 @@ struct Fixed {
 
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct IdentityAnswer {
+struct RawIdentity {
     subnet_name: Vec<u8>,
     github_repo: Vec<u8>,
     subnet_contact: Vec<u8>,
@@ -227,8 +227,8 @@ struct IdentityAnswer {
     additional: Vec<u8>,
 }
 
-impl From<Answer> for Subnet {
-    fn from(answer: Answer) -> Self {
+impl From<RawSubnet> for Subnet {
+    fn from(answer: RawSubnet) -> Self {
         Self {
             netuid: answer.netuid,
             name: text(Some(answer.subnet_name)),
@@ -250,8 +250,8 @@ impl From<Answer> for Subnet {
     }
 }
 
-impl From<IdentityAnswer> for SubnetIdentity {
-    fn from(answer: IdentityAnswer) -> Self {
+impl From<RawIdentity> for SubnetIdentity {
+    fn from(answer: RawIdentity) -> Self {
         Self {
             subnet_name: text(Some(answer.subnet_name)),
             github_repo: text(Some(answer.github_repo)),

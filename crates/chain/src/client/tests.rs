@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 use subxt::ext::scale_decode::DecodeAsType;
 use taonet_primitives::{BlockHash, BlockNumber, MechId, NetUid};
 
-use super::metagraph::Answer as MetagraphAnswer;
-use super::subnets::Answer as SubnetAnswer;
+use super::metagraph::RawMetagraph;
+use super::subnets::RawSubnet;
 use crate::vectors::{bytes, parse, read, runtime};
 use crate::{Block, Price, SimulatedSwap, Stake, Subnet};
 
@@ -60,7 +60,7 @@ fn recorded_stakes_prices_and_swaps_decode() {
 #[test]
 fn recorded_subnets_decode() {
     let Some(answers) =
-        samples::<SubnetAnswer>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo")
+        samples::<RawSubnet>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo")
     else {
         return;
     };
@@ -74,7 +74,7 @@ fn recorded_subnets_decode() {
 #[test]
 fn recorded_metagraphs_decode() {
     let name = "pallet_subtensor::rpc_info::metagraph::SelectiveMetagraph";
-    let Some(answers) = samples::<MetagraphAnswer>(name) else { return };
+    let Some(answers) = samples::<RawMetagraph>(name) else { return };
     for (answer, recorded) in answers {
         let block = Block { number: BlockNumber::new(7), hash: BlockHash::from_bytes([0; 32]) };
         let metagraph = answer.metagraph(NetUid(1), MechId(0), block, &[]);

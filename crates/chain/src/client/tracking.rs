@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::rpc::{Pace, RpcError};
+use crate::rpc::{BlockTiming, RpcError};
 use crate::{
     Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
     UnknownReason, Until,
@@ -45,7 +45,7 @@ pub(crate) trait Nodes: Sync {
     async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Self::Statuses>, ChainError>;
 
     /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
-    async fn objection(
+    async fn refusal_reason(
         &self,
         extrinsic: &SignedExtrinsic,
     ) -> Result<Option<RefusalReason>, ChainError>;
@@ -124,9 +124,9 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    pub(crate) fn new(pace: &Pace, follow: Follow) -> Self {
-        let patience = pace.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
-        Self { patience, pause: pace.pause(), silence: pace.total() }
+    pub(crate) fn new(timing: &BlockTiming, follow: Follow) -> Self {
+        let patience = timing.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
+        Self { patience, pause: timing.pause(), silence: timing.total() }
     }
 }
 
@@ -279,7 +279,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 }
                 // Other pools may still hold the extrinsic.
                 Status::Invalid => {
-                    self.refusal = self.nodes.objection(self.extrinsic).await?;
+                    self.refusal = self.nodes.refusal_reason(self.extrinsic).await?;
                     return Ok(None);
                 }
             }

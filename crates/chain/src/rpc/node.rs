@@ -43,7 +43,7 @@ pub(crate) struct Question<'a> {
 }
 
 /// A node's response.
-pub(crate) enum Answer {
+pub(crate) enum NodeResponse {
     Result(Box<RawValue>),
     Subscription(Subscription),
     Error(RpcError),
@@ -118,17 +118,22 @@ impl Node {
         }
     }
 
-    pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Answer, TransportError> {
+    pub(crate) async fn ask(
+        &self,
+        question: &Question<'_>,
+    ) -> Result<NodeResponse, TransportError> {
         let client = self.client().await?;
         let params = Params(question.params.clone());
         let answer = match question.unsubscribe {
-            None => ClientT::request(&*client, question.method, params).await.map(Answer::Result),
+            None => {
+                ClientT::request(&*client, question.method, params).await.map(NodeResponse::Result)
+            }
             Some(unsubscribe) => {
                 let stream = client
                     .subscribe::<Box<RawValue>, _>(question.method, params, unsubscribe)
                     .await;
                 stream.map(|stream| {
-                    Answer::Subscription(Subscription {
+                    NodeResponse::Subscription(Subscription {
                         stream: Box::pin(stream),
                         _connection: Arc::clone(&client),
                     })
@@ -137,7 +142,7 @@ impl Node {
         };
         match answer {
             Ok(answer) => Ok(answer),
-            Err(Error::Call(error)) => Ok(Answer::Error(rpc_error(&error))),
+            Err(Error::Call(error)) => Ok(NodeResponse::Error(rpc_error(&error))),
             Err(error) => Err(connection_failed(error)),
         }
     }

@@ -18,10 +18,10 @@ const INNER_RESULTS: [(&str, &str, &str); 4] = [
 impl Runtime {
     /// Decodes the bytes of `System.Events`.
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
-        let what = "the block's events";
+        let subject = "the block's events";
         let mut remaining = bytes;
         let count = Compact::<u32>::decode(&mut remaining)
-            .map_err(|error| ChainError::decode(what, error))?
+            .map_err(|error| ChainError::decode(subject, error))?
             .0;
         let mut events = Vec::new();
         for index in 0..count {
@@ -32,7 +32,7 @@ impl Runtime {
                 })?,
             );
         }
-        all_read(what, remaining)?;
+        all_read(subject, remaining)?;
         Ok(events)
     }
 

@@ -146,25 +146,26 @@ impl Runtime {
         item: &str,
         key: &'a [u8],
     ) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
-        let what = format!("a key of {}", storage(pallet, item));
+        let subject = format!("a key of {}", storage(pallet, item));
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
-            return Err(ChainError::decode(what.as_str(), KeyError::Prefix));
+            return Err(ChainError::decode(subject.as_str(), KeyError::Prefix));
         }
         let mut remaining = key.get(PREFIX..).unwrap_or_default();
         let mut parts = Vec::new();
         for part in &*self.storage_info(pallet, item)?.keys {
             let value = remaining.get(part.hasher.len_excluding_key()..);
-            let value = value.ok_or_else(|| ChainError::decode(what.as_str(), KeyError::Short))?;
+            let value =
+                value.ok_or_else(|| ChainError::decode(subject.as_str(), KeyError::Short))?;
             if !part.hasher.ends_with_key() {
-                return Err(ChainError::decode(what.as_str(), KeyError::Hashed));
+                return Err(ChainError::decode(subject.as_str(), KeyError::Hashed));
             }
             let length = taonet_scale_json::check(value, part.key_id, self.types());
-            let length = length.map_err(|error| ChainError::decode(what.as_str(), error))?;
+            let length = length.map_err(|error| ChainError::decode(subject.as_str(), error))?;
             let (value, after) = value.split_at_checked(length).unwrap_or((value, &[]));
             parts.push((part.key_id, value));
             remaining = after;
         }
-        all_read(&what, remaining)?;
+        all_read(&subject, remaining)?;
         Ok(parts)
     }
 }
@@ -196,11 +197,11 @@ pub(crate) struct LastKey<T>(pub(crate) T);
 
 impl<T: DecodeAsType> StorageKeys for LastKey<T> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
-        let what = format!("a key of {}", storage(pallet, item));
+        let subject = format!("a key of {}", storage(pallet, item));
         let parts = runtime.key_parts(pallet, item, key)?;
         let (type_id, bytes) =
-            parts.last().ok_or_else(|| ChainError::decode(what.as_str(), KeyError::Hashed))?;
-        runtime.decode(&what, bytes, *type_id).map(Self)
+            parts.last().ok_or_else(|| ChainError::decode(subject.as_str(), KeyError::Hashed))?;
+        runtime.decode(&subject, bytes, *type_id).map(Self)
     }
 }
 

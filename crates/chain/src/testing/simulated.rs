@@ -11,7 +11,7 @@ use crate::client::tracking::{
     self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times,
 };
 use crate::nonce::Nonces;
-use crate::rpc::{Pace, RpcError};
+use crate::rpc::{BlockTiming, RpcError};
 use crate::{
     Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusalReason, SignedExtrinsic,
 };
@@ -50,14 +50,14 @@ pub trait SimulatedNode: Sync {
 
 /// The nonces of a client, and its tracking of submissions.
 pub struct Tracker {
-    pace: Pace,
+    timing: BlockTiming,
     nonces: Nonces,
 }
 
 impl Tracker {
     /// Creates a tracker for a chain with this block time.
     pub fn new(block_time: Duration) -> Self {
-        Self { pace: Pace::new(block_time), nonces: Nonces::default() }
+        Self { timing: BlockTiming::new(block_time), nonces: Nonces::default() }
     }
 
     /// Leases an account's next nonce, like [`Chain::lease_nonce`](crate::Chain::lease_nonce) of a
@@ -70,7 +70,7 @@ impl Tracker {
         account: AccountId,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
-        self.nonces.lease(account, self.pace.unit(), self.pace.skip_duration(), next).await
+        self.nonces.lease(account, self.timing.unit(), self.timing.skip_duration(), next).await
     }
 
     /// Submits an extrinsic to a node and tracks it, like
@@ -87,7 +87,7 @@ impl Tracker {
             extrinsic,
             follow,
             lease,
-            Times::new(&self.pace, follow),
+            Times::new(&self.timing, follow),
         )
         .await
     }
@@ -95,7 +95,7 @@ impl Tracker {
 
 impl fmt::Debug for Tracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tracker").field("pace", &self.pace).finish_non_exhaustive()
+        f.debug_struct("Tracker").field("timing", &self.timing).finish_non_exhaustive()
     }
 }
 
@@ -154,7 +154,10 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         Ok(PoolResponse { answer, others_may_have_it: false })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
+    async fn refusal_reason(
+        &self,
+        _: &SignedExtrinsic,
+    ) -> Result<Option<RefusalReason>, ChainError> {
         Ok(None)
     }
 }

@@ -130,7 +130,7 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
         let client =
             SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let about = BenchTarget {
+        let bench_target = BenchTarget {
             url: target.url(""),
             hotkey: *target.hotkey(),
             kind: args.kind.to_string(),
@@ -139,7 +139,7 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
         };
         let is_dendrite = args.scheme == SchemeName::Dendrite;
         let run = Load::new(client, target, requests, plan, is_dendrite).run(&stop).await;
-        Ok(Report::new(about, plan, run))
+        Ok(Report::new(bench_target, plan, run))
     })?;
     // First the report: it must not be lost if a file cannot be written.
     if context.json {
@@ -178,7 +178,7 @@ fn dendrite(class: &SynapseClass) -> DendriteScheme {
 
 fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
     output::write(path, text)?;
-    context.say(&format!("wrote {}", path.display()));
+    context.print_notice(&format!("wrote {}", path.display()));
     Ok(())
 }
 

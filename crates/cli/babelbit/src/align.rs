@@ -37,7 +37,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     };
     for file in &args.files {
         let words = align(file, &speech, &aligner).with_context(|| file.display().to_string())?;
-        context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
+        context.print_notice(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }

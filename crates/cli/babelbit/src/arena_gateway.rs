@@ -97,7 +97,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         // Port 0 selects another port at each start, so there is nothing to persist.
         let remember = args.listen.port() != 0;
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
-        context.say(&format!("hotkey {}", gateway.hotkey()));
+        context.print_notice(&format!("hotkey {}", gateway.hotkey()));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(
             vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)],

@@ -168,8 +168,8 @@ pub(crate) fn text(report: &AuditReport) -> String {
             "no recorded conditions, recomputed with the engines of this machine",
         ),
     ];
-    for (count, what, note) in notes.iter().filter(|(count, ..)| *count > 0) {
-        let _ = writeln!(text, "{}: {note}", counted(count, what));
+    for (count, noun, note) in notes.iter().filter(|(count, ..)| *count > 0) {
+        let _ = writeln!(text, "{}: {note}", counted(count, noun));
     }
     for conditions in &report.conditions {
         let ScoringConditions { recognizer, embedder, options, program, machine, .. } = conditions;

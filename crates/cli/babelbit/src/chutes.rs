@@ -176,7 +176,7 @@ fn require_setting<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str
 }
 
 /// The chute of a revision: deployed, or not deployed with its expected slug.
-struct Found {
+struct RevisionChute {
     name: String,
     slug: String,
     chute: Option<ChuteInfo>,
@@ -184,7 +184,7 @@ struct Found {
 
 /// Finds the chute of a revision, even if another program has named it. Without an API key, the
 /// slug is derived from the chute's name and may be wrong.
-async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
+async fn find(config: &Config, revision: &str) -> anyhow::Result<RevisionChute> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;
     let chute = match &chutes.api_key {
@@ -196,7 +196,7 @@ async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
         Some(slug) => slug,
         None => guessed_slug(require_setting(&chutes.username, "CHUTES_USERNAME")?, &name),
     };
-    Ok(Found { name, slug, chute })
+    Ok(RevisionChute { name, slug, chute })
 }
 
 /// Converts an error of Chutes or of the hub, with its exit code.

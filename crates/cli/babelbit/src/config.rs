@@ -46,7 +46,7 @@ fn show(context: &Context) -> anyhow::Result<()> {
         rows.add_row([name, &value, origin, help]);
     }
     for warning in warnings {
-        context.say(&warning);
+        context.print_notice(&warning);
     }
     context.print(&rows.to_string())
 }

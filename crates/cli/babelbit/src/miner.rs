@@ -176,7 +176,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let model = daemon
             .load(name_service(loading::routes(), "text miner"), text_model(args, &config, context))
             .await?;
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
         let router = if let Some(signed) = signed {
             text_server::router(model, signed)
@@ -268,7 +268,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
         let profile = daemon.load(name_service(loading::routes(), "miner"), load).await?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         daemon.serve_with_clock_check(&format!("miner ({name})"), router, context).await
     })
 }

@@ -15,7 +15,7 @@ use taonet_babelbit_scorer::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
-use taonet_cli_base::table::{decimals, facts};
+use taonet_cli_base::table::{decimals, key_values};
 use taonet_cli_models::engines;
 use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
@@ -160,7 +160,7 @@ pub(crate) fn report<T>(outcome: Outcome<T>) -> T {
 }
 
 fn summary(result: &ScoreResult) -> String {
-    let mut rows = facts();
+    let mut rows = key_values();
     let gates: Vec<String> = result.failed_gates().iter().map(ToString::to_string).collect();
     let ratio = match &result.speech_rate {
         SpeechRate::Measured { ratio, .. } => *ratio,

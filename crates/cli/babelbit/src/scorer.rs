@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
-use taonet_babelbit_workers::{Pace, Services, Worker};
+use taonet_babelbit_workers::{JobTiming, Services, Worker};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::exit::Classified;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     };
     let recognizer = engines::network_recognizer(&config)?;
     let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
-    context.say(&format!(
+    context.print_notice(&format!(
         "worker {name}, recogniser {} {}",
         recognizer.name(),
         recognizer.fingerprint()
@@ -93,7 +93,7 @@ pub(crate) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
         nats_url: nats_url.expose().to_owned(),
         database_url,
         bucket,
-        pace: Pace::default(),
+        timing: JobTiming::default(),
     }))
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Signer::describe_metrics();
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let audit_log = WriteDirectory::of_file("audit log", &path, DiskNeeds::STATE);
         preflight::spawn_disk_check(vec![audit_log], &shutdown);

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         // The ledger is opened before the service starts, because its lock detects a second
         // gateway.
         let ledger = Ledger::open(&state).await?;
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(
             vec![WriteDirectory::new("weight ledger", &state, DiskNeeds::STATE)],

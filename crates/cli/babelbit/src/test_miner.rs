@@ -24,7 +24,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{Cell, Rows, decimals, facts, judged, table};
+use taonet_cli_base::table::{Cell, Rows, decimals, key_values, status_cell, table};
 use taonet_cli_base::tables::{CHALLENGES, RULES, TIMINGS};
 use taonet_cli_models::engines;
 use taonet_primitives::{Hotkey, counted};
@@ -125,7 +125,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
 
 /// Returns an observer that prints intermediate results as notices.
 fn observer(context: &Context) -> impl FnMut(Event<'_>) + Send {
-    move |event: Event<'_>| context.say(&line(event))
+    move |event: Event<'_>| context.print_notice(&line(event))
 }
 
 /// Formats an intermediate result.
@@ -174,9 +174,9 @@ fn with_speech(
     };
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
-        context.say("checking the rules");
+        context.print_notice("checking the rules");
         let rules = check(target, &source, &config.play, &mut observer(context)).await?;
-        context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
+        context.print_notice(&format!("playing {}", counted(challenges.len(), "challenge")));
         let player = ChallengePlayer {
             target,
             synthesizer,
@@ -186,7 +186,7 @@ fn with_speech(
             speakers: NonZeroUsize::MIN,
         };
         let playing = player.play_challenges(challenges, |played| {
-            context.say(&format!(
+            context.print_notice(&format!(
                 "{}: {}",
                 printable(&played.title),
                 decimals(Some(played.miner.score), 3)
@@ -246,13 +246,13 @@ fn text_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String 
         };
         rows.add_row([
             rule.rule.name().into(),
-            judged(outcome.to_owned(), good),
+            status_cell(outcome.to_owned(), good),
             Cell::from(rule.seen.as_str()),
         ]);
     }
     let mut text = format!("{rows}\n");
     for rule in rules.failed() {
-        let mut parts = facts();
+        let mut parts = key_values();
         parts.add_row(["expected", rule.expected]);
         parts.add_row(["seen", &printable(&rule.seen)]);
         parts.add_row(["fix", &printable(rule.mend.as_deref().unwrap_or_default())]);
@@ -277,7 +277,7 @@ pub(crate) fn timing_table(Timings(timings): &Timings) -> Rows {
             milliseconds(timing.p95_sec).into(),
             milliseconds(timing.max_sec).into(),
             decimals(Some(timing.deadline_sec * 1000.0), 0).into(),
-            judged(timing.late.to_string(), timing.late == 0),
+            status_cell(timing.late.to_string(), timing.late == 0),
         ]);
     }
     rows

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         burn_uid: config.burn_uid,
         max_skipped_epochs: config.services.max_skipped_epochs,
     };
-    context.say(&format!("hotkey {hotkey}"));
+    context.print_notice(&format!("hotkey {hotkey}"));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
@@ -193,16 +193,18 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
             rows.add_row([uid.to_string(), format!("{weight:.6}")]);
         }
         let challenge = round.as_deref().unwrap_or("unknown");
-        context.say(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
+        context.print_notice(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
         context.print(&rows.to_string())?;
         if matches!(outcome, WeightsOutcome::Unchanged { .. }) {
-            context.say("other weights were already submitted in this chain epoch; they apply until the next one");
+            context.print_notice(
+                "other weights were already submitted in this chain epoch; they apply until the next one",
+            );
         }
     }
     match outcome {
         WeightsOutcome::Submitted { .. } | WeightsOutcome::Unchanged { .. } => {}
         WeightsOutcome::NoWeights { reason } => {
-            context.say(&format!("no weights are submitted: {reason}"));
+            context.print_notice(&format!("no weights are submitted: {reason}"));
         }
         WeightsOutcome::NotSet { error, .. } => bail!("the weights were not set: {error}"),
     }

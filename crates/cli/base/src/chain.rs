@@ -122,8 +122,11 @@ pub fn set_network(fallback: Option<&str>) -> anyhow::Result<Network> {
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).
-fn selected_network_name(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
-    given
+fn selected_network_name(
+    option: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> String {
+    option
         .map(str::to_owned)
         .or_else(|| selected_network(variable))
         .unwrap_or_else(|| DEFAULT.to_owned())
@@ -178,7 +181,7 @@ mod tests {
             ("BT_NETWORK", "test"),
             ("BITTENSOR_SUBTENSOR_ENDPOINT", "local"),
         ];
-        for (given, set, network) in [
+        for (option, set, network) in [
             (Some("local"), &all[..], "local"),
             (None, &all, "ws://a:1"),
             (None, &all[1..], "test"),
@@ -188,7 +191,7 @@ mod tests {
             let variable = |name: &str| {
                 set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
             };
-            assert_eq!(selected_network_name(given, variable), network, "{given:?} {set:?}");
+            assert_eq!(selected_network_name(option, variable), network, "{option:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();
         assert!(error.contains("unknown network Finney"), "{error}");

@@ -57,7 +57,7 @@ impl Context {
     }
 
     /// Prints a notice on standard error.
-    pub fn say(&self, text: &str) {
+    pub fn print_notice(&self, text: &str) {
         let _ = writeln!(locked(&self.notices), "{text}");
     }
 
@@ -89,7 +89,7 @@ mod tests {
         let context = Context::with_writers(true, output.clone(), notices.clone());
         context.print_json(&serde_json::json!({ "block": 1 })).unwrap();
         context.print("text").unwrap();
-        context.say("a notice");
+        context.print_notice("a notice");
         assert_eq!(output.text(), "{\n  \"block\": 1\n}\ntext\n");
         assert_eq!(notices.text(), "a notice\n");
     }
@@ -111,7 +111,7 @@ mod tests {
     fn closed_pipe_is_not_an_error() {
         let context = Context::with_writers(false, Closed, Closed);
         context.print("text").unwrap();
-        context.say("a notice");
+        context.print_notice("a notice");
     }
 
     #[test]

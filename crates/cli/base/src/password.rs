@@ -86,8 +86,8 @@ impl PasswordArgs {
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
-        let given = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
-        read_new_password(given, key_name, "--new-password-file or --new-password-fd")
+        let from_options = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
+        read_new_password(from_options, key_name, "--new-password-file or --new-password-fd")
     }
 }
 
@@ -114,11 +114,11 @@ fn read_given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Op
 
 /// Reads a new password and checks its strength; a prompt asks for it twice.
 pub fn read_new_password(
-    given: Option<Password>,
+    from_options: Option<Password>,
     key_name: &str,
     options: &str,
 ) -> anyhow::Result<Password> {
-    if let Some(password) = given {
+    if let Some(password) = from_options {
         password.check_new().context("the new password is too weak")?;
         return Ok(password);
     }
@@ -126,14 +126,14 @@ pub fn read_new_password(
     for _ in 0..MAX_ATTEMPTS {
         let first = Password::new(prompt::secret(&format!("New password of {key_name}"), &hint)?);
         if let Err(error) = first.check_new() {
-            prompt::say(&error.to_string());
+            prompt::print_notice(&error.to_string());
             continue;
         }
         let second = Password::new(prompt::secret("Repeat the password", &hint)?);
         if first.matches(&second) {
             return Ok(first);
         }
-        prompt::say("the passwords do not match");
+        prompt::print_notice("the passwords do not match");
     }
     bail!("no valid password after {MAX_ATTEMPTS} attempts")
 }

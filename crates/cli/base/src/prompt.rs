@@ -52,6 +52,6 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
 }
 
 /// Prints a notice between two prompts.
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_notice(text: &str) {
     let _ = Term::stderr().write_line(text);
 }

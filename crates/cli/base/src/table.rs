@@ -53,13 +53,13 @@ pub fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
 }
 
 /// Creates a table of names and values, without a header.
-pub fn facts() -> Rows {
-    static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
-    Rows { columns: FACTS.as_slice().into(), form: Form::Plain, cells: Vec::new() }
+pub fn key_values() -> Rows {
+    static NAME_AND_VALUE: [Column; 2] = [Column::fixed("name"), Column::text("value")];
+    Rows { columns: NAME_AND_VALUE.as_slice().into(), form: Form::Plain, cells: Vec::new() }
 }
 
-/// Creates a grid without a header.
-pub fn plain(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+/// Creates a table without a header.
+pub fn headerless_table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), form: Form::Plain, cells: Vec::new() }
 }
 
@@ -189,17 +189,17 @@ pub fn decimals(value: Option<f64>, places: usize) -> String {
 }
 
 /// Formats rao as TAO with four decimals, rounded down.
-pub fn whole(smallest: u64) -> String {
+pub fn tao_decimals(smallest: u64) -> String {
     format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
 }
 
 /// Creates a cell, green if `good`, else red.
-pub fn judged(text: impl Into<String>, good: bool) -> Cell {
+pub fn status_cell(text: impl Into<String>, good: bool) -> Cell {
     Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
 }
 
 /// Creates a yellow cell.
-pub fn warning(text: impl Into<String>) -> Cell {
+pub fn warning_cell(text: impl Into<String>) -> Cell {
     Cell { text: text.into(), color: Some(Color::Yellow) }
 }
 

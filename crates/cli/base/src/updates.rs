@@ -33,7 +33,7 @@ pub struct AutoUpdateArgs {
 }
 
 /// Automatic updates of a running daemon.
-pub struct Running(Option<PendingRestart>);
+pub struct RunningAutoUpdate(Option<PendingRestart>);
 
 /// Action at the end of a daemon: exit or restart.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ pub enum ExitAction {
 
 impl AutoUpdateArgs {
     /// Starts automatic updates, if enabled. Call after the metrics recorder is installed.
-    pub fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
-        let Some(source) = &self.auto_update else { return Ok(Running(None)) };
+    pub fn start(&self, shutdown: &Shutdown) -> anyhow::Result<RunningAutoUpdate> {
+        let Some(source) = &self.auto_update else { return Ok(RunningAutoUpdate(None)) };
         describe_metrics();
         let updates = updater(source)?;
-        Ok(Running(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(classified)?)))
+        Ok(RunningAutoUpdate(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(classified)?)))
     }
 }
 
@@ -71,7 +71,7 @@ pub fn roll_back(reason: &str) {
     Trial::begin(VERSION, std::env::args_os(), READY_TIMEOUT).failed(reason);
 }
 
-impl Running {
+impl RunningAutoUpdate {
     /// Returns how the daemon ends after a shutdown with `result`: a pending update restarts it.
     pub async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<ExitAction> {
         let program = match self.0 {

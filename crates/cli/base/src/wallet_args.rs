@@ -186,8 +186,8 @@ pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Res
 }
 
 /// Reads a name from an option, else from the first variable that is set.
-fn name(given: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
-    let text = given.map(str::to_owned).or_else(|| setting(variables));
+fn name(argument: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
+    let text = argument.map(str::to_owned).or_else(|| setting(variables));
     let name = text.map(|text| text.parse::<Name>()).transpose();
     name.map_err(|error| Classified::usage(format!("{option}: {error}")))
 }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_have_a_pallet_and_a_name() {
+    fn call_targets_are_parsed_as_pallet_or_pallet_and_name() {
         let call = |pallet: &str, name: &str| Target::Call {
             pallet: pallet.to_owned(),
             name: name.to_owned(),

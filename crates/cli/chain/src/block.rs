@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::{At, Chain as _};
 use taonet_cli_base::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 
 /// Show a block
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
         let millis = timestamp.as_i64().unwrap_or_default();
         let time = jiff::Timestamp::from_millisecond(millis)
             .map_or_else(|_| "–".to_owned(), |time| time.to_string());
-        let mut rows = facts();
+        let mut rows = key_values();
         for (name, value) in [
             ("block", block.number.to_string()),
             ("hash", block.hash.to_string()),

@@ -141,7 +141,10 @@ async fn entries(
         context.print(&format!("{}: {}", keys.join(" "), printable_json(&value.to_string())))?;
     }
     if has_more {
-        context.say(&format!("{pallet}.{name} has more entries than these {}", entries.len()));
+        context.print_notice(&format!(
+            "{pallet}.{name} has more entries than these {}",
+            entries.len()
+        ));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub struct EventsArgs {
 }
 
 impl FilterArgs {
-    pub(crate) fn keeps(&self, event: &Event) -> bool {
+    pub(crate) fn matches(&self, event: &Event) -> bool {
         self.pallet.as_ref().is_none_or(|pallet| *pallet == event.pallet)
             && self.name.as_ref().is_none_or(|name| *name == event.name)
     }
@@ -43,7 +43,7 @@ pub fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let mut events = chain.events(block.into()).await.map_err(failed)?;
-        events.retain(|event| args.filter.keeps(event));
+        events.retain(|event| args.filter.matches(event));
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "events": events }));
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Decoded, DecodedCall, DecodedExtrinsic, Extrinsic};
 use taonet_cli_base::chain::{AtArgs, HexBytes, NetworkArgs, block_json, failed, hex_text};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::table::{key_values, table};
 use taonet_cli_base::tables::EXTRINSICS;
 
 /// The commands of `tao tx`.
@@ -54,7 +54,7 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
         if context.json {
             return context.print_json(&document(&decoded));
         }
-        let mut rows = facts();
+        let mut rows = key_values();
         let call = match &decoded {
             Decoded::Call(call) => call,
             Decoded::Extrinsic(extrinsic) => {

@@ -69,7 +69,10 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
                 }
                 // The next head triggers a retry; pruned blocks are skipped.
                 Err(error) => {
-                    context.say(&format!("block {number}: {}", printable(&format!("{error:#}"))));
+                    context.print_notice(&format!(
+                        "block {number}: {}",
+                        printable(&format!("{error:#}"))
+                    ));
                     break;
                 }
             }
@@ -111,7 +114,7 @@ async fn print_block(
     context: &Context,
 ) -> anyhow::Result<()> {
     let mut events = chain.events(block.into()).await.map_err(failed)?;
-    events.retain(|event| args.filter.keeps(event));
+    events.retain(|event| args.filter.matches(event));
     let next_epoch = match args.netuid {
         Some(netuid) => {
             let rules = chain.weight_rules(netuid, block.into()).await.map_err(failed)?;

@@ -182,7 +182,7 @@ fn load_models(
             format!("espeak-ng, since {NEURAL} is not installed: `tao models pull {NEURAL}`")
         }
     };
-    context.say(&format!(
+    context.print_notice(&format!(
         "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak with {spoken}"
     ));
     Ok(ContestModels { whisper, voice })

@@ -10,7 +10,7 @@ use taonet_babelbit_core::scoring::{Gate, losses};
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_cli_babelbit::leaderboard::{late_by, name_of};
-use taonet_cli_base::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
+use taonet_cli_base::table::{Cell, Rows, decimals, headerless_table, status_cell, table, wrapped};
 use taonet_cli_base::tables::{EXAMPLE, STANDINGS};
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -238,7 +238,7 @@ impl fmt::Display for DemoReport {
         let mut rows = table(&STANDINGS);
         for standing in &self.standings {
             rows.add_row([
-                judged(standing.name.clone(), standing.score > 0.0),
+                status_cell(standing.name.clone(), standing.score > 0.0),
                 standing.uid.to_string().into(),
                 decimals(Some(standing.score), 3).into(),
                 decimals(standing.arena_score, 3).into(),
@@ -258,7 +258,7 @@ impl fmt::Display for DemoReport {
 
 /// Creates the example table: source, reference, and each miner's reply.
 fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
-    let mut rows = plain(&EXAMPLE);
+    let mut rows = headerless_table(&EXAMPLE);
     let spoken = played.challenge.utterances.get(example.index as usize);
     if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
         rows.add_row(["source", text.as_str(), ""]);
@@ -275,7 +275,7 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
         let verdict =
             if gates.is_empty() { decimals(Some(reply.score), 3) } else { gates.join(", ") };
         let text = Cell::from(transcript.unwrap_or("–"));
-        rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
+        rows.add_row([Cell::from(name_of(miner)), text, status_cell(verdict, gates.is_empty())]);
     }
     rows
 }

@@ -53,30 +53,36 @@ pub(crate) struct Services {
 
 impl Services {
     /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a
-    /// permit. Results and weights are stored in `kept`; state that is useless without the
-    /// in-memory chain is stored in `temporary`.
+    /// permit. Results and weights are stored in `persistent_directory`; state that is useless
+    /// without the in-memory chain is stored in `temporary_directory`.
     pub(crate) async fn start(
         chain: &DemoChain,
         validator: &Arc<Keypair>,
-        temporary: &Path,
-        kept: &Path,
+        temporary_directory: &Path,
+        persistent_directory: &Path,
         page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let weights = new_weights(kept);
+        let weights = new_weights(persistent_directory);
         let gateway = start_gateway(chain, validator, &weights, page, shutdown).await?;
-        let audit = temporary.join("audit.jsonl");
+        let audit = temporary_directory.join("audit.jsonl");
         let signer = start_signer(validator, gateway.clone(), &audit, page, shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
-        let scoring_url =
-            start_scoring_api(&kept.join("scoring-api"), gateway.clone(), &owner, page, shutdown)
-                .await?;
+        let scoring_url = start_scoring_api(
+            &persistent_directory.join("scoring-api"),
+            gateway.clone(),
+            &owner,
+            page,
+            shutdown,
+        )
+        .await?;
         let config = ArenaGatewayConfig {
             policy: AddressPolicy::private(),
             wins_needed: true,
             ..ArenaGatewayConfig::new(Arc::clone(&owner))
         };
-        let arena = ArenaGateway::open(config, &temporary.join("arena"), false, None).await?;
+        let arena =
+            ArenaGateway::open(config, &temporary_directory.join("arena"), false, None).await?;
         let arena_url = serve_shown(page, ARENA, ARENA, arena.router(), shutdown).await?;
         Ok(Self { gateway, signer, scoring_url, arena_url, weights, arena, owner })
     }
@@ -160,19 +166,23 @@ async fn start_scoring_api(
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
-    std::fs::create_dir_all(directory).with_context(|| unusable(directory))?;
+    std::fs::create_dir_all(directory).with_context(|| unusable_directory(directory))?;
     let store =
         Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
     let admission = Admission::Permits { gateway, netuid: NETUID };
     let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };
-    let api =
-        ScoringApi::new(store.with_context(|| unusable(directory))?, artifacts, admission, limits);
+    let api = ScoringApi::new(
+        store.with_context(|| unusable_directory(directory))?,
+        artifacts,
+        admission,
+        limits,
+    );
     let url = serve_shown(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
     shutdown.spawn_until("upkeep", |stop| async move { api.follow(&stop).await });
     Ok(url)
 }
 
-fn unusable(directory: &Path) -> String {
+fn unusable_directory(directory: &Path) -> String {
     format!("the scoring API cannot use the directory {}", directory.display())
 }

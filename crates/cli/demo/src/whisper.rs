@@ -67,7 +67,7 @@ impl WhisperBase {
         let is_required = choice == Some(SttModel::Base) || foreign.is_some();
         let note = match foreign {
             Some(challenge) => {
-                context.say(&reason(challenge));
+                context.print_notice(&reason(challenge));
                 ""
             }
             None => "; --stt tiny skips it",
@@ -82,7 +82,7 @@ impl WhisperBase {
             }
             Err(error) if is_required => Err(error),
             Err(error) => {
-                context.say(&substitute(&error));
+                context.print_notice(&substitute(&error));
                 Ok(None)
             }
         }

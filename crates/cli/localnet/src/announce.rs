@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::table::{key_values, table};
 use taonet_cli_base::tables::ACCOUNTS;
 use taonet_localnet::NodeHandle;
 use taonet_primitives::Rao;
@@ -63,7 +63,7 @@ impl Announcement<'_> {
     /// Returns the startup message as text.
     pub(crate) fn text(&self) -> String {
         let url = self.node.url();
-        let mut node = facts();
+        let mut node = key_values();
         node.add_row(["WebSocket", &url]);
         node.add_row(["HTTP", &rpc::http(&url)]);
         if let Some(leader) = self.follows {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use taonet_chain::Client;
 use taonet_cli_base::chain::{LOCAL, failed, parse_network};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 use taonet_service::STOP_TIMEOUT;
 
 use super::data_dir::{DataArgs, ProcessRecord};
@@ -110,7 +110,7 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
         (Some(name), None) => name.to_owned(),
         (None, None) => String::new(),
     };
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["url", url.as_str()]);
     rows.add_row(["block", &format!("{} {}", status["number"], text(&status["hash"]))]);
     rows.add_row(["genesis", &text(&status["genesis"])]);

@@ -42,7 +42,7 @@ pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
             .print_json(&json!({ "snapshots": listed.iter().map(snapshot).collect::<Vec<_>>() }));
     }
     if listed.is_empty() {
-        context.say("no snapshots");
+        context.print_notice("no snapshots");
         return Ok(());
     }
     let mut rows = table(&LOCALNET_SNAPSHOTS);

@@ -100,7 +100,7 @@ pub(crate) fn print_omitted_items(left_out: &[OmittedItem], context: &Context) {
         reasons.entry(&left.reason).or_default().push(&left.item);
     }
     for (reason, items) in reasons {
-        context.say(&format!("left out, because {reason}: {}", items.join(", ")));
+        context.print_notice(&format!("left out, because {reason}: {}", items.join(", ")));
     }
 }
 
@@ -131,8 +131,8 @@ struct Node {
 }
 
 impl Node {
-    fn begin(&self, what: &str, requests: usize) {
-        self.bar.set_message(what.to_owned());
+    fn begin(&self, label: &str, requests: usize) {
+        self.bar.set_message(label.to_owned());
         self.bar.inc_length(requests as u64);
     }
 
@@ -155,8 +155,8 @@ impl Node {
 impl Source for Node {
     type Error = ChainError;
 
-    async fn keys(&self, what: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
-        self.begin(what, prefixes.len());
+    async fn keys(&self, label: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
+        self.begin(label, prefixes.len());
         let pages = stream::iter(prefixes)
             .map(|prefix| self.below(prefix))
             .buffer_unordered(MAX_CONCURRENT_READS);
@@ -165,11 +165,11 @@ impl Source for Node {
 
     async fn values(
         &self,
-        what: &str,
+        label: &str,
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let pages: Vec<Vec<Vec<u8>>> = keys.chunks(PAGE).map(<[_]>::to_vec).collect();
-        self.begin(what, pages.len());
+        self.begin(label, pages.len());
         let values = stream::iter(pages).map(|keys| async move {
             let values = self.state.values(&keys).await?;
             self.bar.inc(1);

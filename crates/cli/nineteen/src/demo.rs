@@ -117,7 +117,7 @@ async fn play(
     let buyer = Buyer::new(&market_services, goods.pause(), shutdown).await?;
     if !args.once {
         let (base, key) = buyer.access();
-        context.say(&format!("gateway {base}\nkey {key}"));
+        context.print_notice(&format!("gateway {base}\nkey {key}"));
     }
     // Between rounds, the chain's state after the last round is shown: it has an epoch every few
     // blocks, after which the weights of that round may have expired.
@@ -164,13 +164,13 @@ fn suggest(buyer: &Buyer, has_images: bool, context: &Context) {
         "temperature": 0,
         "messages": [{"role": "user", "content": "What is the capital city of Italy? Answer in one sentence."}],
     });
-    context.say(&format!(
+    context.print_notice(&format!(
         "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
     ));
     if has_images {
         let request =
             json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
-        context.say(&format!(
+        context.print_notice(&format!(
             "try an image: curl {base}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
         ));
     }

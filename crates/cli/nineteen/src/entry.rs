@@ -56,8 +56,8 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
-        let (books, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { books.run_maintenance(&stop).await });
+        let (maintenance, stop) = (gateway.clone(), shutdown.clone());
+        shutdown.spawn("books", async move { maintenance.run_maintenance(&stop).await });
         daemon.serve_until(shutdown, "nineteen entry", gateway.router(), context).await
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{Rows, facts, wrapped};
+use taonet_cli_base::table::{Rows, key_values, wrapped};
 use taonet_nineteen_control::{MarketFile, MarketReport, MarketState, TaskReport};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::PeriodId;
@@ -89,7 +89,7 @@ fn require_config(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Res
 fn report_text(report: &MarketReport) -> String {
     let mut parts = Vec::new();
     for miner in &report.miners {
-        let mut rows = facts();
+        let mut rows = key_values();
         for task in &miner.tasks {
             add_task(&mut rows, task, report);
         }

@@ -317,7 +317,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
             &json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }),
         );
     }
-    context.say(&format!("created key {}; it is shown only once:", key.id));
+    context.print_notice(&format!("created key {}; it is shown only once:", key.id));
     context.print(&key.secret)
 }
 

@@ -204,7 +204,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             preflight::spawn_network_clock_check(&shutdown);
         }
         readiness.set_ready();
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         daemon.serve_with(readiness, shutdown, "nineteen miner", router, context).await
     })
 }

@@ -47,7 +47,7 @@ pub struct QueryArgs {
 
 pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(None)?;
-    context.say(&format!("hotkey {}", keypair.hotkey()));
+    context.print_notice(&format!("hotkey {}", keypair.hotkey()));
     disable_huge_pages();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;

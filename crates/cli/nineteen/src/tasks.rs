@@ -65,13 +65,13 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     }
     let period = market.period().get();
     let count = market.enabled().count();
-    context.say(&format!(
+    context.print_notice(&format!(
         "{}: {}, periods of {period} s",
         path.display(),
         counted(count, "enabled task")
     ));
     for warning in tokenizers::missing(&market, tokenizers::finder()?) {
-        context.say(&warning);
+        context.print_notice(&warning);
     }
     if count == 0 {
         return context.print_json(&json!([]));
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn task_of_a_model_has_its_name() {
+    fn task_name_is_derived_from_the_model_name() {
         for (model, task) in [
             ("SmolLM2-135M-Instruct", "chat-smollm2-135m-instruct"),
             ("/models/Llama-3.2_1B \"x\".gguf", "chat-llama-3.2-1b--x-"),

@@ -92,7 +92,7 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
         .await?
         .with_context(|| format!("there is no key {}", key.id))?;
     if key.is_expired(now_ms()) {
-        context.say(&format!(
+        context.print_notice(&format!(
             "key {} has expired: transfers are not credited to it; hint: `keys update`",
             key.id
         ));
@@ -109,7 +109,7 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
             "balance": key.balance,
         }));
     }
-    context.say(&format!(
+    context.print_notice(&format!(
         "TAO sent to this address, from any wallet, becomes credits of key {}; 1 TAO: {credits}",
         key.id
     ));

@@ -186,18 +186,18 @@ impl ValidatorArgs {
 /// Holds the lock of the database in the background. When another process has acquired it, shuts
 /// down, and sets the error.
 fn hold_lock(lock: ControlLock, shutdown: &Shutdown) -> Arc<OnceLock<StoreError>> {
-    let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
-    let other = Arc::clone(&lost);
+    let (lock_loss, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
+    let lock_loss_cell = Arc::clone(&lock_loss);
     shutdown.spawn("lock", async move {
         tokio::select! {
             () = stop.requested() => {}
             error = lock.hold() => {
-                let _ = other.set(error);
+                let _ = lock_loss_cell.set(error);
                 stop.request();
             }
         }
     });
-    lost
+    lock_loss
 }
 
 /// Returns the route of the validator's own vote on the weights of tasks, which other validators
@@ -239,7 +239,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
-        let lost = hold_lock(lock, &shutdown);
+        let lock_loss = hold_lock(lock, &shutdown);
         args.topups.start(&chain, &store, &shutdown).await?;
         let market_services = MarketServices::new(
             &keypair,
@@ -279,7 +279,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let (controller, stop) = (Arc::clone(&market_services.controller), shutdown.clone());
         shutdown.spawn("periods", async move { controller.run(&stop).await });
         shutdown.spawn_until("weights", |stop| async move { validator.run(&stop).await });
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let gateway = Gateway::new(
             market_services.store.clone(),
             market_services.querier.clone(),
@@ -289,11 +289,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
-        let (books, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { books.run_maintenance(&stop).await });
+        let (maintenance, stop) = (gateway.clone(), shutdown.clone());
+        shutdown.spawn("books", async move { maintenance.run_maintenance(&stop).await });
         let router = gateway.router().merge(vote_route(voter));
         daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
-        match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
+        match Arc::into_inner(lock_loss).and_then(OnceLock::into_inner) {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }

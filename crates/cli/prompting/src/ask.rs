@@ -186,8 +186,8 @@ impl PromptArgs {
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
         let question = self.texts.last().map(String::as_str).unwrap_or_default();
-        let chosen = gate.gate().choose(&judge.embed(question)?, &hotkeys, limit, 0, &mut draws);
-        miners.retain(|miner| chosen.contains(&miner.hotkey));
+        let selected = gate.gate().choose(&judge.embed(question)?, &hotkeys, limit, 0, &mut draws);
+        miners.retain(|miner| selected.contains(&miner.hotkey));
         Ok(miners)
     }
 
@@ -226,7 +226,7 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document(best, completion, &answers));
     }
     context.print(&printable_lines(completion))?;
-    context.say(&reason(best, answers.len()));
+    context.print_notice(&reason(best, answers.len()));
     Ok(())
 }
 
@@ -264,7 +264,7 @@ fn run_streaming(
     if context.json {
         return context.print_json(&document(best, completion, &answers));
     }
-    context.say(&reason(best, answers.len()));
+    context.print_notice(&reason(best, answers.len()));
     Ok(())
 }
 

@@ -73,7 +73,7 @@ async fn play(
     for number in 1..=steps {
         scores = validator.step().await?.scores;
         if !context.json {
-            context.say(&format!("step {number} of {steps}"));
+            context.print_notice(&format!("step {number} of {steps}"));
         }
     }
     let epoch = submit_weights(async || validator.set_weights().await).await?;

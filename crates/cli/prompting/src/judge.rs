@@ -28,12 +28,12 @@ pub(crate) struct JudgeArgs {
     /// Weights of the parts that are averaged: relevance, length, diversity and, with
     /// --judge-model, likelihood [default: relevance=4,length=2,diversity=1,likelihood=3]
     #[arg(long, value_name = "PART=WEIGHT", value_delimiter = ',', value_parser = parse_weight)]
-    reward_weights: Vec<(Part, f64)>,
+    reward_weights: Vec<(RewardComponent, f64)>,
 }
 
 /// A part of the reward that is averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum RewardComponent {
     Relevance,
     Length,
     Diversity,
@@ -41,9 +41,9 @@ enum Part {
 }
 
 /// Parses a part of the reward with its weight.
-fn parse_weight(text: &str) -> Result<(Part, f64), String> {
+fn parse_weight(text: &str) -> Result<(RewardComponent, f64), String> {
     let (name, weight) = text.split_once('=').ok_or("expected PART=WEIGHT, such as relevance=4")?;
-    let part = Part::from_str(name, false).map_err(|_| {
+    let part = RewardComponent::from_str(name, false).map_err(|_| {
         format!("unknown part `{name}`: expected relevance, length, diversity or likelihood")
     })?;
     let weight = weight.parse::<f64>().ok().filter(|weight| weight.is_finite() && *weight >= 0.0);
@@ -78,13 +78,14 @@ impl JudgeArgs {
         let mut weights = BlendWeights::default();
         for (part, weight) in &self.reward_weights {
             match part {
-                Part::Relevance => weights.relevance = *weight,
-                Part::Length => weights.length = *weight,
-                Part::Diversity => weights.diversity = *weight,
-                Part::Likelihood => weights.likelihood = *weight,
+                RewardComponent::Relevance => weights.relevance = *weight,
+                RewardComponent::Length => weights.length = *weight,
+                RewardComponent::Diversity => weights.diversity = *weight,
+                RewardComponent::Likelihood => weights.likelihood = *weight,
             }
         }
-        let has_likelihood = self.reward_weights.iter().any(|(part, _)| *part == Part::Likelihood);
+        let has_likelihood =
+            self.reward_weights.iter().any(|(part, _)| *part == RewardComponent::Likelihood);
         let BlendWeights { relevance, length, diversity, likelihood } = weights;
         let sum = relevance
             + length
@@ -138,7 +139,7 @@ mod tests {
 
     /// Columns: options · weights, or what the error says
     #[test]
-    fn given_weights_replace_the_defaults() {
+    fn configured_weights_replace_the_defaults() {
         let model = ["--judge-model", "m.gguf"];
         for (options, expected) in [
             (vec![], Ok([4.0, 2.0, 1.0, 3.0])),

@@ -136,7 +136,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         print_address("prompting miner", address, context)?;
         miner.run(listener, chain, &shutdown).await?;
         shutdown.finished().await.context("the service did not stop in time")

@@ -242,7 +242,7 @@ fn validate<C: Challenge>(
         let validator =
             Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown)
                 .await?;
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         validator.with_readiness(readiness).run(&shutdown).await;
         shutdown.finished().await.context("the service did not stop in time")
     })

@@ -61,8 +61,9 @@ impl ApiArgs {
         let Some(address) = self.api else { return Ok(()) };
         let keys = LiveKeys::open(&key_file(self.api_keys.as_deref())?)?;
         if keys.is_empty() {
-            context
-                .say("the user API has no keys yet: create one with `tao proof api-key add NAME`");
+            context.print_notice(
+                "the user API has no keys yet: create one with `tao proof api-key add NAME`",
+            );
         }
         let identity = match (&self.api_certificate, &self.api_certificate_key) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
@@ -71,7 +72,7 @@ impl ApiArgs {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot serve the user API at {address}"))?;
-        context.say(&format!("user API at https://{}", listener.local_addr()?));
+        context.print_notice(&format!("user API at https://{}", listener.local_addr()?));
         let defaults = ApiSettings::default();
         let jobs = JobSettings { directory: Some(state.join("user-proofs")), ..defaults.jobs };
         let routes =
@@ -101,8 +102,8 @@ impl ApiArgs {
     }
 }
 
-fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(path) = given {
+fn key_file(option: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = option {
         return Ok(path.to_owned());
     }
     let directory = state_directory("proof-validator");
@@ -143,7 +144,7 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
     match &args.command {
         ApiKeyCommand::Add { name } => {
             let key = keys.add(name, &path)?;
-            context.say("the key is shown only once");
+            context.print_notice("the key is shown only once");
             if context.json {
                 context.print_json(&json!({ "name": name, "key": key }))
             } else {
@@ -152,7 +153,7 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
         }
         ApiKeyCommand::Remove { name } => {
             keys.remove(name, &path)?;
-            context.say(&format!("removed the key of {name}"));
+            context.print_notice(&format!("removed the key of {name}"));
             if context.json { context.print_json(&json!({ "removed": name })) } else { Ok(()) }
         }
         ApiKeyCommand::List => {

@@ -217,7 +217,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         args.external.is_given() == is_external,
         "--prover and --backend external require each other"
     );
-    context.say(&format!("compiling {} for {}", path.display(), options.backend));
+    context.print_notice(&format!("compiling {} for {}", path.display(), options.backend));
     let compiled = match (&args.lm, &args.sample) {
         (Some(lm), _) => compile_lm(args, lm, &options)?,
         (None, sample) => {
@@ -233,7 +233,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
                     .compile_slices(&sample, &options, usize::from(args.slices))?
                     .write(&args.output)?;
                 if options.backend == "groth16" {
-                    context.say(TRUST);
+                    context.print_notice(TRUST);
                 }
                 return table::show_slices(&Catalogue::open(&args.output)?, context);
             }
@@ -242,7 +242,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     };
     let directory = CircuitDirectory::create(&args.output, &compiled)?;
     if options.backend == "groth16" {
-        context.say(TRUST);
+        context.print_notice(TRUST);
     }
     table::show(&directory, context)
 }
@@ -307,13 +307,13 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
         );
     }
     let Some(transcript) = directory.transcript()? else {
-        context.say(&format!(
+        context.print_notice(&format!(
             "backend {} has no transcript of a trusted setup",
             directory.metadata().backend
         ));
         return table::show(&directory, context);
     };
-    context.say(TRUST);
+    context.print_notice(TRUST);
     if context.json {
         return context.print_json(&json!({ "circuit": directory.id(), "transcript": transcript }));
     }

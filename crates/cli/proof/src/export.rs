@@ -15,7 +15,7 @@ use taonet_proof_lm::ProofBundle;
 /// Write a contract that verifies proofs of a groth16 circuit on a blockchain, or its call for a
 /// proof
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["solidity", "calldata"]))]
+#[command(group = ArgGroup::new("format").required(true).args(["solidity", "calldata"]))]
 pub struct ExportArgs {
     /// Directory of the circuit
     circuit: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(path) = &args.output {
         std::fs::write(path, format!("{}\n", text.trim_end()))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        context.say(&format!("wrote {}", path.display()));
+        context.print_notice(&format!("wrote {}", path.display()));
     }
     if context.json {
         return context.print_json(&document);

@@ -111,7 +111,7 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
-        trial.ends_with(readiness.clone(), shutdown.clone());
+        trial.watch_daemon(readiness.clone(), shutdown.clone());
         if !args.loopback {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
@@ -125,13 +125,13 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
             let server = server.with_context(|| {
                 format!("cannot serve QUIC at {listen}\nhint: choose --quic-port")
             })?;
-            context.say(&format!("QUIC on UDP {}", server.address()?));
+            context.print_notice(&format!("QUIC on UDP {}", server.address()?));
             shutdown.spawn_until("quic", |stop| async move {
                 server.serve_until(stop.requested()).await;
             });
         }
         readiness.set_ready();
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         update
             .end(
                 daemon

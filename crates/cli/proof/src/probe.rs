@@ -78,7 +78,7 @@ impl ProbeArgs {
             }
         }
         anyhow::ensure!(works, "{target} responds, but is not a proof miner");
-        context.say(&format!("signed requests reach the miner at {target}"));
+        context.print_notice(&format!("signed requests reach the miner at {target}"));
         Ok(())
     }
 }

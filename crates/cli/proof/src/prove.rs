@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle,
@@ -97,7 +97,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let encoded = serde_json::to_vec(&proven).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, encoded)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
-    context.say(&format!(
+    context.print_notice(&format!(
         "proven in {seconds:.2} s, including the loading of the keys: {}",
         args.output.display()
     ));
@@ -142,7 +142,7 @@ fn prove_whole(
     if let (Some(path), Some(opening)) = (path, opening) {
         // Before the bundle: without the opening, nobody can check which inputs it has.
         atomic_write(path, &opening.to_json()?, Access::Owner)?;
-        context.say(&format!("{} reveals the inputs: keep it secret", path.display()));
+        context.print_notice(&format!("{} reveals the inputs: keep it secret", path.display()));
     }
     Ok((bundle, saturated))
 }
@@ -264,7 +264,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     // The answer of a language model follows from the outputs, which are proven now.
     let text = file.text()?;
     args.compare_prompt(text.as_ref())?;
-    context.say(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
+    context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
     args.say_missing(&[(path, &file)], context);
     show(&bundle, text.as_ref(), None, context)
 }
@@ -374,7 +374,7 @@ impl VerifyArgs {
             .collect();
         if !missing.is_empty() {
             let options = missing.join(" and ");
-            context.say(&format!(
+            context.print_notice(&format!(
                 "hint: to reject proofs for other requests than yours, pass {options}"
             ));
         }
@@ -389,7 +389,7 @@ impl VerifyArgs {
                 "have no network, so their verification keys were not compared with the circuit; to compare them"
             };
             let names = names.join(", ");
-            context.say(&format!(
+            context.print_notice(&format!(
                 "warning: {names} {consequence}, pass the circuit's directory with --circuit"
             ));
         }
@@ -425,7 +425,7 @@ fn show(
     }
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["circuit", &bundle.id()?.to_string()]);
     for proof in proofs {
         rows.add_row(["miner", &proof.miner.to_string()]);

@@ -90,11 +90,12 @@ impl CatalogueArgs {
                 pinned: pinned.clone(),
             };
             let store = CircuitStore::open(settings)?;
-            context.say("fetching circuits");
+            context.print_notice("fetching circuits");
             let synced = context.block_on(async { Ok(store.sync(&pinned).await) })?;
             if let Err(error) = synced {
-                context
-                    .say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
+                context.print_notice(&format!(
+                    "cannot fetch all circuits; using those in the cache: {error}"
+                ));
             }
         }
         let (mut catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
@@ -102,9 +103,10 @@ impl CatalogueArgs {
             retain_pinned(&mut catalogue, &pinned, context)?;
         }
         for Skipped { path, error } in skipped {
-            context.say(&format!("warning: {} is not served: {error}", path.display()));
+            context.print_notice(&format!("warning: {} is not served: {error}", path.display()));
         }
-        context.say(&format!("loading {}", counted(catalogue.circuits().count(), "circuit")));
+        context
+            .print_notice(&format!("loading {}", counted(catalogue.circuits().count(), "circuit")));
         Ok(catalogue)
     }
 
@@ -146,7 +148,7 @@ fn retain_pinned(
         let is_served = !is_fetched(circuit.path()) || pinned.contains(&id) || slices.contains(&id);
         if !is_served {
             let path = circuit.path().display();
-            context.say(&format!(
+            context.print_notice(&format!(
                 "warning: {path} is not served: it is not among --additional-circuits"
             ));
         }
@@ -178,7 +180,7 @@ pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()>
         serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
     std::fs::write(&output, text).with_context(|| format!("cannot write {}", output.display()))?;
     let count = listing.circuits.len();
-    context.say(&format!("{}: {}", output.display(), counted(count, "circuit")));
+    context.print_notice(&format!("{}: {}", output.display(), counted(count, "circuit")));
     if context.json {
         return context.print_json(
             &json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }),

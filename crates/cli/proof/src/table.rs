@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{Cell, decimals, facts, table};
+use taonet_cli_base::table::{Cell, decimals, key_values, table};
 use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
@@ -10,7 +10,7 @@ use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
 use taonet_proof_core::metadata::{TensorDescription, TensorPart};
 use taonet_proof_core::quantise::QuantisationReport;
 use taonet_proof_core::scoring::Tally;
-use taonet_proof_validator::Book;
+use taonet_proof_validator::ScoreStore;
 
 use super::validator::tally_document;
 
@@ -26,7 +26,7 @@ pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
             "hides_inputs": hides_inputs,
         }));
     }
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
@@ -97,7 +97,7 @@ pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::R
             )?;
             continue;
         }
-        let mut rows = facts();
+        let mut rows = key_values();
         rows.add_row(["model", &id.to_string()]);
         rows.add_row(["name", &model.name]);
         rows.add_row(["hidden", hidden(hides, circuits.len())]);
@@ -188,8 +188,8 @@ pub(crate) fn transcript(transcript: &Transcript) -> String {
 }
 
 /// Prints the request outcomes of each miner.
-pub(crate) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
-    let tallies = book.read(|board| board.tallies().clone());
+pub(crate) fn show_tallies(score_store: &ScoreStore, context: &Context) -> anyhow::Result<()> {
+    let tallies = score_store.read(|board| board.tallies().clone());
     if context.json {
         let miners: Vec<_> =
             tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();

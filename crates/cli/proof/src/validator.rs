@@ -21,7 +21,7 @@ use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_validator::{
-    Book, Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, Wire,
+    Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, ScoreStore, Wire,
     describe_metrics, miner_directory,
 };
 use taonet_service::{Shutdown, system_clock};
@@ -256,25 +256,33 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         std::fs::create_dir_all(bundles)
             .with_context(|| format!("cannot create {}", bundles.display()))?;
     }
-    context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
+    context.print_notice(&format!(
+        "hotkey {hotkey}, {}",
+        counted(catalogue.circuits().count(), "circuit")
+    ));
     let end = context.block_on(async {
-        let book = Arc::new(Book::open(&directory).await?);
+        let score_store = Arc::new(ScoreStore::open(&directory).await?);
         let quic = QuicClient::bind(&keypair).context("cannot bind a UDP port for QUIC")?;
         let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
-        let examiner =
-            Examiner::load(&catalogue, clients, Arc::clone(&book), args.settings(&directory), system_clock())?;
+        let examiner = Examiner::load(
+            &catalogue,
+            clients,
+            Arc::clone(&score_store),
+            args.settings(&directory),
+            system_clock(),
+        )?;
         let examiner = Arc::new(examiner);
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(requests) = args.requests {
             return tokio::select! {
                 () = examine(&examiner, args.peers(), requests) => {
-                    table::show_tallies(&book, context).map(|()| ExitAction::Stop)
+                    table::show_tallies(&score_store, context).map(|()| ExitAction::Stop)
                 }
                 () = shutdown.requested() => anyhow::bail!("interrupted before all requests were sent"),
             };
         }
         let readiness = serve_metrics("proof validator", Some(args.metrics()), &shutdown).await?;
-        trial.ends_with(readiness.clone(), shutdown.clone());
+        trial.watch_daemon(readiness.clone(), shutdown.clone());
         let bundles = args.bundles.iter().map(|path| WriteDirectory::new("bundles", path, DiskNeeds::RECORDINGS));
         let state = WriteDirectory::new("state", &directory, DiskNeeds::STATE);
         preflight::spawn_disk_check(bundles.chain([state]).collect(), &shutdown);
@@ -297,7 +305,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
                 burn_uid: args.burn_uid,
                 max_skipped_epochs: MAX_SKIPPED_EPOCHS,
             };
-            let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
+            let subnet = ProofSubnet::new(Arc::clone(&score_store), args.profile(), system_clock());
             let key = Keypair::clone(&keypair);
             let validator =
                 Validator::open(subnet, key, chain, &directory, STATE_FILE, settings, &shutdown)

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &ManArgs, commands: [Command; 2], context: &Context) -> 
         clap_mangen::generate_to(command, &args.directory)
             .with_context(|| not_writable(&args.directory))?;
     }
-    context.say(&format!("man pages written to {}", args.directory.display()));
+    context.print_notice(&format!("man pages written to {}", args.directory.display()));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
                 let installed = install(&updater, &release, context).await?;
                 // Whoever installed the release before has restarted the daemons.
                 if let (Some(command), Some(_)) = (&args.restart, &installed.previous) {
-                    context.say("restarting the daemons");
+                    context.print_notice("restarting the daemons");
                     let within = Duration::from_secs(u64::from(args.restart_timeout));
                     updater.restart_daemons(&installed, command, within).await.map_err(classified)?;
                 }
@@ -78,7 +78,7 @@ async fn install(
     context: &Context,
 ) -> anyhow::Result<Installed> {
     updater.check_writable().map_err(classified)?;
-    context.say(&format!("downloading tao {}", release.version()));
+    context.print_notice(&format!("downloading tao {}", release.version()));
     let style = ProgressStyle::with_template("[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     let bar = OnceCell::new();
     let result = updater.install(release, |Progress { done, total }| {
@@ -100,7 +100,7 @@ fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::
     let (program, version) = (updater.program().display(), installed.version.to_string());
     for path in &installed.other_programs {
         let link = path.display();
-        context.say(&format!(
+        context.print_notice(&format!(
             "{link} is another program, not a link to {program}; link it with: ln -sf tao {link}"
         ));
     }

@@ -66,8 +66,8 @@ pub(super) fn grouped(command: Command) -> Command {
     for (heading, names) in GROUPS {
         let _ = write!(text, "{HEADING}{heading}:{HEADING:#}");
         for name in names {
-            let Some(below) = command.find_subcommand(name) else { continue };
-            let summary = below.get_about().map(ToString::to_string).unwrap_or_default();
+            let Some(subcommand) = command.find_subcommand(name) else { continue };
+            let summary = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
             let summary = wrapped(&summary, NAME_WIDTH + 4);
             let _ = write!(
                 text,

@@ -249,7 +249,7 @@ impl Source {
     /// of its fields.
     fn field(&self, path: &str, after: &str, reads: &mut BTreeSet<String>) {
         let path = path.strip_suffix(".clone").unwrap_or(path);
-        let below = format!("{path}.");
+        let prefix = format!("{path}.");
         let is_assigned = after.starts_with(" = ");
         for (field, name) in &self.fields {
             let is_field = *field == path
@@ -257,7 +257,7 @@ impl Source {
             // The switch of the uploads has no effect on the storage; functions read single fields
             // of the services' part.
             let is_below =
-                field.starts_with(&below) && path != "services" && field != "operator.s3.enabled";
+                field.starts_with(&prefix) && path != "services" && field != "operator.s3.enabled";
             if !is_assigned && (is_field || is_below) {
                 reads.insert((*name).to_owned());
             }

@@ -30,10 +30,12 @@ fn names(command: &clap::Command) -> Vec<&str> {
 fn check_help(program: &Program, command: &clap::Command, name: &str, path: &[&str]) {
     insta::assert_snapshot!(format!("{name}_help"), program.help(path));
     // `tao babelbit` is covered by `bb`.
-    for below in command.get_subcommands().filter(|below| below.get_name() != "babelbit") {
-        let word = below.get_name();
+    for subcommand in
+        command.get_subcommands().filter(|subcommand| subcommand.get_name() != "babelbit")
+    {
+        let word = subcommand.get_name();
         let name = format!("{name}_{}", word.replace('-', "_"));
-        check_help(program, below, &name, &[path, &[word]].concat());
+        check_help(program, subcommand, &name, &[path, &[word]].concat());
     }
 }
 
@@ -67,8 +69,8 @@ fn wallet_guide_names_existing_options() {
 /// Collects the file names of the man pages of a command and its subcommands.
 fn man_pages(command: &clap::Command, name: &str, pages: &mut BTreeSet<String>) {
     pages.insert(format!("{name}.1"));
-    for below in command.get_subcommands() {
-        man_pages(below, &format!("{name}-{}", below.get_name()), pages);
+    for subcommand in command.get_subcommands() {
+        man_pages(subcommand, &format!("{name}-{}", subcommand.get_name()), pages);
     }
 }
 

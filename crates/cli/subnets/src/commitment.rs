@@ -96,7 +96,7 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         if commitments.is_empty() {
-            context.say("no commitments");
+            context.print_notice("no commitments");
             return Ok(());
         }
         let mut rows = table(&COMMITMENTS);

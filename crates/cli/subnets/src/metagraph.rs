@@ -9,7 +9,7 @@ use taonet_chain::{At, Chain as _, Detail, Metagraph, Share};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, failed, parse_at};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{table, whole, wrapped};
+use taonet_cli_base::table::{table, tao_decimals, wrapped};
 use taonet_cli_base::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
@@ -104,9 +104,9 @@ fn text(metagraph: &Metagraph) -> String {
     for neuron in &metagraph.neurons {
         rows.add_row([
             neuron.uid.to_string(),
-            whole(neuron.total_stake.get()),
+            tao_decimals(neuron.total_stake.get()),
             fraction(neuron.incentive),
-            whole(neuron.emission.get()),
+            tao_decimals(neuron.emission.get()),
             fraction(neuron.consensus),
             fraction(neuron.validator_trust),
             fraction(neuron.dividends),

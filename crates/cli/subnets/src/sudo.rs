@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_is_reported() {
+    fn invalid_hyperparameter_arguments_are_refused() {
         for (names, netuid, values, words) in [
             (&["netuid", "tempo"][..], None, &["20"][..], "--netuid is required"),
             (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),

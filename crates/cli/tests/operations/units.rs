@@ -18,7 +18,7 @@ fn units() -> Vec<String> {
 }
 
 #[test]
-fn there_is_a_unit_for_each_daemon() {
+fn each_daemon_has_a_unit() {
     let babelbit = ["subtensor-gateway", "signer", "validator", "runner", "scorer", "miner"];
     let owner = ["engine", "scoring-api", "arena-gateway"];
     let nineteen = ["nineteen-validator", "nineteen-query", "nineteen-entry", "nineteen-miner"];
@@ -36,7 +36,7 @@ fn unit_settings_exist_and_addresses_match() {
         units().iter().map(|unit| read(&format!("systemd/{unit}"))).collect();
     let common = read(COMMON);
     texts.push(common.clone());
-    let set = |text: &str| -> Vec<(String, String)> {
+    let environment_of = |text: &str| -> Vec<(String, String)> {
         let lines = text
             .lines()
             .filter_map(|line| line.strip_prefix("Environment="))
@@ -47,13 +47,16 @@ fn unit_settings_exist_and_addresses_match() {
             .collect()
     };
     // The units expand OPTIONS themselves.
-    for (name, _) in texts.iter().flat_map(|text| set(text)).filter(|(name, _)| name != "OPTIONS") {
+    for (name, _) in
+        texts.iter().flat_map(|text| environment_of(text)).filter(|(name, _)| name != "OPTIONS")
+    {
         assert!(
             variables().iter().any(|variable| variable.name == name && variable.apply.is_some()),
             "{name}"
         );
     }
-    let pairs = set(&common).into_iter().map(|(name, value)| (name.into(), value.into()));
+    let pairs =
+        environment_of(&common).into_iter().map(|(name, value)| (name.into(), value.into()));
     let config = Config::from_variables(pairs, None).unwrap().0;
     assert_eq!(config.signer_url().as_str(), format!("http://{}/", config.signer_listen()));
     assert_eq!(config.gateway_url().as_str(), format!("http://{}/", config.gateway_listen()));
@@ -61,7 +64,7 @@ fn unit_settings_exist_and_addresses_match() {
 
 /// A transcription worker exits when its recogniser is unusable, and relies on its supervisor.
 #[test]
-fn a_worker_is_restarted_and_needs_no_wallet() {
+fn worker_unit_restarts_on_failure_and_needs_no_wallet() {
     let (unit, common) = (read("systemd/taonet-scorer.service"), read(COMMON));
     assert!(common.lines().any(|line| line == "Restart=on-failure"), "{common}");
     assert!(!unit.contains("Restart=") && !unit.contains("LoadCredential="), "{unit}");

@@ -16,7 +16,7 @@ use taonet_cli_base::chain::{
     failed,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::table::{key_values, table};
 use taonet_cli_base::tables::{CONTRIBUTORS, CROWDLOANS};
 use taonet_primitives::{BlockNumber, Rao};
 
@@ -250,7 +250,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             return context.print_json(&json!({ "block": block_json(block), "crowdloans": list }));
         }
         if crowdloans.is_empty() {
-            context.say("no crowdloans");
+            context.print_notice("no crowdloans");
             return Ok(());
         }
         let mut rows = table(&CROWDLOANS);
@@ -286,7 +286,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
                 "contributions": list,
             }));
         }
-        let mut rows = facts();
+        let mut rows = key_values();
         for (name, value) in [
             ("crowdloan", format!("{}, {}", args.id, state(&crowdloan, block.number))),
             ("creator", crowdloan.creator.to_string()),

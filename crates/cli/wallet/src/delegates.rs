@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{table, whole};
+use taonet_cli_base::table::{table, tao_decimals};
 use taonet_cli_base::tables::DELEGATES;
 use taonet_primitives::{Alpha, NetUid};
 
@@ -45,7 +45,7 @@ pub fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
                 delegate.owner.to_string(),
                 delegate.take.to_string(),
                 delegate.nominators.to_string(),
-                whole(root.unwrap_or(Alpha::ZERO).get()),
+                tao_decimals(root.unwrap_or(Alpha::ZERO).get()),
                 numbers(&delegate.registrations),
                 numbers(&delegate.validator_permits),
             ]);

@@ -9,7 +9,7 @@ use taonet_cli_base::chain::{
     block_json, failed, lock_on, locks_of,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{facts, table};
+use taonet_cli_base::table::{key_values, table};
 use taonet_cli_base::tables::LOCKS;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
@@ -147,7 +147,7 @@ fn list(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         if locks.is_empty() {
-            context.say(&format!("{coldkey} has no locks"));
+            context.print_notice(&format!("{coldkey} has no locks"));
             return Ok(());
         }
         let mut rows = table(&LOCKS);
@@ -178,10 +178,10 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let Some(lock) = lock else {
-            context.say(&format!("{coldkey} has no lock on subnet {netuid}"));
+            context.print_notice(&format!("{coldkey} has no lock on subnet {netuid}"));
             return Ok(());
         };
-        let mut rows = facts();
+        let mut rows = key_values();
         for (name, value) in [
             ("coldkey", coldkey.to_string()),
             ("netuid", netuid.to_string()),

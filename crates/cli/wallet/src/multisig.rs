@@ -200,7 +200,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         if pending.is_empty() {
-            context.say(&format!("no call of {account} waits for approvals"));
+            context.print_notice(&format!("no call of {account} waits for approvals"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);
@@ -283,7 +283,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
                     .await?;
             plan = plan.spending(deposit);
         }
-        plan.event_fields = progress;
+        plan.event_fields = execution_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -298,7 +298,7 @@ fn nested(pallet: &str, name: &str, arguments: Map<String, Value>) -> Value {
 }
 
 /// Returns whether this approval made the call, as JSON.
-fn progress(inclusion: &Inclusion) -> Value {
+fn execution_json(inclusion: &Inclusion) -> Value {
     json!({ "executed": inclusion.events.iter().any(|event| event.is(PALLET, "MultisigExecuted")) })
 }
 

@@ -279,7 +279,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         if proxies.proxies.is_empty() {
-            context.say(&format!("{account} has no proxies"));
+            context.print_notice(&format!("{account} has no proxies"));
             return Ok(());
         }
         let mut rows = table(&PROXIES);
@@ -409,7 +409,7 @@ fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<
             }));
         }
         if announcements.is_empty() {
-            context.say(&format!("{delegate} has announced no calls"));
+            context.print_notice(&format!("{delegate} has announced no calls"));
             return Ok(());
         }
         let mut rows = table(&ANNOUNCEMENTS);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_have_32_bytes() {
+    fn call_hash_of_other_length_is_refused() {
         assert_eq!(format!("0x{}", "05".repeat(32)).parse(), Ok(CallHash([5; 32])));
         for text in ["", "0x05", "zz"] {
             assert!(text.parse::<CallHash>().is_err(), "{text}");

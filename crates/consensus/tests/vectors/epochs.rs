@@ -114,21 +114,24 @@ fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
     assert_eq!(checked, 2 * 170);
 }
 
-fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
+fn assert_expected(fields: &Value, key: &str, expected: &Value, context: &str) {
     let close = |actual: &Value, expected: &Value| {
         let (actual, expected) =
             (actual.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
-        assert!((actual - expected).abs() <= TOLERANCE, "{what}: {actual} is not about {expected}");
+        assert!(
+            (actual - expected).abs() <= TOLERANCE,
+            "{context}: {actual} is not about {expected}"
+        );
     };
     match (key, expected) {
         ("bonds_at" | "bonds_approx", _) => {
             for entry in sequence(expected) {
                 let [row, column, bond] = sequence(entry) else {
-                    panic!("{what}: not [row, column, bond]")
+                    panic!("{context}: not [row, column, bond]")
                 };
                 let actual = bond_at(fields, row.as_u64().unwrap(), column.as_u64().unwrap());
                 if key == "bonds_at" {
-                    assert_eq!(&actual, bond, "{what}");
+                    assert_eq!(&actual, bond, "{context}");
                 } else {
                     close(&actual, bond);
                 }
@@ -136,7 +139,11 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
         }
         (_, Value::Object(by_uid)) => {
             for (uid, value) in by_uid {
-                assert_eq!(&fields[key][uid.parse::<usize>().unwrap()], value, "{what}, uid {uid}");
+                assert_eq!(
+                    &fields[key][uid.parse::<usize>().unwrap()],
+                    value,
+                    "{context}, uid {uid}"
+                );
             }
         }
         _ => match key.strip_suffix("_approx") {
@@ -144,7 +151,7 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, what: &str) {
                 let pairs = sequence(&fields[key]).iter().zip(sequence(expected));
                 pairs.for_each(|(actual, expected)| close(actual, expected));
             }
-            None => assert_eq!(&fields[key], expected, "{what}"),
+            None => assert_eq!(&fields[key], expected, "{context}"),
         },
     }
 }

@@ -118,14 +118,14 @@ fn terminal_has_the_words_of_the_page() {
 
 #[test]
 fn most_miners_without_an_answer_are_a_minority_answering() {
-    for (answering, asked, is_minority, text) in [
+    for (answering, queried, is_minority, text) in [
         (0, 0, false, "0 of 0 miners answer"),
         (0, 1, true, "0 of 1 miner answer"),
         (1, 2, false, "1 of 2 miners answers"),
         (1, 3, true, "1 of 3 miners answers"),
         (12, 12, false, "12 of 12 miners answer"),
     ] {
-        let miners = AnsweringMiners { answering, asked };
+        let miners = AnsweringMiners { answering, queried };
         assert_eq!((miners.is_minority(), &*miners.to_string()), (is_minority, text));
     }
 }

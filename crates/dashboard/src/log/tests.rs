@@ -146,7 +146,7 @@ async fn files_are_followed_and_merged_by_time() {
 }
 
 #[tokio::test]
-async fn the_number_of_events_is_limited() {
+async fn number_of_log_events_is_limited() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.jsonl");
     let mut text = String::new();

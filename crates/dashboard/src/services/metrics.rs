@@ -19,8 +19,8 @@ pub(super) enum Value {
 }
 
 /// The part of a metric that one line contains.
-enum Part {
-    Whole,
+enum SampleKind {
+    Value,
     Sum,
     Count,
 }
@@ -62,9 +62,9 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
         }
         let (name, part) =
             match (histogram(&kinds, full, "_sum"), histogram(&kinds, full, "_count")) {
-                (Some(name), _) => (name, Part::Sum),
-                (None, Some(name)) => (name, Part::Count),
-                (None, None) => (full, Part::Whole),
+                (Some(name), _) => (name, SampleKind::Sum),
+                (None, Some(name)) => (name, SampleKind::Count),
+                (None, None) => (full, SampleKind::Value),
             };
         let key = (limited(name), limited(labels));
         let index = match indexes.get(&key) {
@@ -83,9 +83,9 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
             }
         };
         match (metrics.get_mut(index).map(|metric| &mut metric.value), part) {
-            (Some(Value::Counter(value) | Value::Gauge(value)), Part::Whole)
-            | (Some(Value::Histogram { sum: value, .. }), Part::Sum)
-            | (Some(Value::Histogram { count: value, .. }), Part::Count) => *value = number,
+            (Some(Value::Counter(value) | Value::Gauge(value)), SampleKind::Value)
+            | (Some(Value::Histogram { sum: value, .. }), SampleKind::Sum)
+            | (Some(Value::Histogram { count: value, .. }), SampleKind::Count) => *value = number,
             _ => {}
         }
     }
@@ -168,7 +168,7 @@ empty{}
     }
 
     #[test]
-    fn the_number_of_metrics_is_limited() {
+    fn number_of_parsed_metrics_is_limited() {
         let lines: Vec<_> =
             (0..MAX_METRICS + 100).map(|number| format!("m{{n=\"{number}\"}} 1")).collect();
         assert_eq!(parse(&lines.join("\n")).len(), MAX_METRICS);

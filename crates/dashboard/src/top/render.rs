@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_shortened_with_a_note() {
+    fn cells_that_do_not_fit_are_shortened_with_a_note() {
         let text = drawn(35, 18, &mut Position::default());
         assert!(
             text.contains("accuracy 3 of…") && text.contains("shortened: Lost points"),

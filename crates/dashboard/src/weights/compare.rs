@@ -50,7 +50,7 @@ pub(super) fn block(record: &Record, step: Step) -> Option<BlockNumber> {
     let extrinsics = record.extrinsics.iter().rev().filter(|extrinsic| extrinsic.step == step);
     extrinsics
         .filter_map(|extrinsic| extrinsic.signed.outcome.as_ref()?.inclusion())
-        .map(|it| it.block.number)
+        .map(|inclusion| inclusion.block.number)
         .next()
 }
 

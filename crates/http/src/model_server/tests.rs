@@ -129,7 +129,7 @@ async fn first_listed_model_is_returned() {
 }
 
 #[tokio::test]
-async fn bodies_are_limited() {
+async fn response_body_above_the_limit_is_refused() {
     let server =
         server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
     let mut received = Vec::new();
@@ -150,7 +150,7 @@ async fn bytes_received_before_timeout_are_kept() {
 }
 
 #[tokio::test]
-async fn limit_only_shortens_the_deadline() {
+async fn request_timeout_never_extends_the_server_deadline() {
     let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
     let server = server(stalled).await;
     assert_eq!(server.within(Duration::MAX).deadline(), Duration::from_secs(2));

@@ -242,7 +242,7 @@ fn head(bytes: usize) -> String {
 /// A client that sends a large body before it reads the response gets the refusal and a clean end
 /// of the connection.
 #[tokio::test]
-async fn refusal_is_readable_at_any_point_of_the_body() {
+async fn refusal_arrives_after_any_part_of_the_body() {
     let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
     let body = vec![0; 16 << 20];
     for sent in [0, 2, body.len() / 2, body.len()] {

@@ -75,14 +75,14 @@ impl ChainSync {
     /// Publishes the address if necessary, and refreshes, at each interval until shutdown.
     async fn follow(&self, mut neurons: Neurons, every: Duration, stop: &Shutdown) {
         loop {
-            let turn = async {
+            let next_read = async {
                 self.announce(&neurons).await;
                 tokio::time::sleep(every).await;
                 self.refresh().await
             };
             let read = tokio::select! {
                 () = stop.requested() => return,
-                read = turn => read,
+                read = next_read => read,
             };
             match read {
                 Ok(newer) => neurons = newer,

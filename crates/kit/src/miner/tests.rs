@@ -122,7 +122,7 @@ fn signed() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn response_is_the_request_with_the_result() {
+async fn response_repeats_the_request_with_the_result() {
     let miner = Served::start_summing(settings()).await;
     let client = client(key("//validator"), &[]);
     let request =
@@ -209,7 +209,7 @@ async fn btauth_covers_the_whole_request() {
 }
 
 #[tokio::test]
-async fn limits_of_the_settings_apply() {
+async fn configured_limits_apply_to_requests() {
     let limits = Limits {
         header_count: 32,
         body_bytes: 100,

@@ -146,7 +146,7 @@ async fn database_of_an_older_version_keeps_its_scores() {
 }
 
 /// Returns blocks, rewards and new scores of an explanation.
-fn moves(explanation: &Explanation) -> Vec<(u32, f64, f64)> {
+fn recorded_rewards(explanation: &Explanation) -> Vec<(u32, f64, f64)> {
     let rewards = explanation.rewards.iter();
     rewards
         .map(|(step, reward)| (step.completed.block.get(), reward.reward, reward.score_after))
@@ -165,7 +165,7 @@ async fn score_is_explained_by_the_recorded_rewards() {
     let reader =
         Scores::open_read_only(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
     let explanation = reader.explain(&key(1)).await.unwrap().unwrap();
-    assert_eq!(moves(&explanation), [(1, 1.0, 0.5), (3, 0.0, 0.25)]);
+    assert_eq!(recorded_rewards(&explanation), [(1, 1.0, 0.5), (3, 0.0, 0.25)]);
     assert_eq!(
         (explanation.score, explanation.recomputed_score(), explanation.initial_score()),
         (0.25, 0.25, 0.0)
@@ -227,7 +227,7 @@ async fn record_has_the_newest_steps_and_no_deleted_scores() {
     }
     assert_eq!(file.explain(&key(2)).await.unwrap(), None);
     file.update(&results(13, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
-    assert_eq!(moves(&file.explain(&key(2)).await.unwrap().unwrap()), [(13, 1.0, 0.5)]);
+    assert_eq!(recorded_rewards(&file.explain(&key(2)).await.unwrap().unwrap()), [(13, 1.0, 0.5)]);
     // As if there had been more steps after the first one.
     for change in [
         "UPDATE steps SET number = number + 998 WHERE number > 1",
@@ -240,7 +240,7 @@ async fn record_has_the_newest_steps_and_no_deleted_scores() {
     let numbers: Vec<u64> = export.steps.iter().map(|(step, _)| step.number).collect();
     assert_eq!(numbers, [1_000, 1_001, 1_002, 1_003], "the first step is no longer recorded");
     let explanation = file.explain(&key(1)).await.unwrap().unwrap();
-    assert_eq!(moves(&explanation), [(2, 1.0, 0.75), (12, 1.0, 0.875)]);
+    assert_eq!(recorded_rewards(&explanation), [(2, 1.0, 0.75), (12, 1.0, 0.875)]);
     assert_eq!((explanation.initial_score(), explanation.is_consistent()), (0.5, true));
 }
 

@@ -91,7 +91,7 @@ impl<C: Challenge> Steps<C> {
     pub(super) async fn run(&self, shutdown: &Shutdown) {
         let mut pause = self.first_pause().await;
         loop {
-            let turn = async move {
+            let next_step = async move {
                 tokio::time::sleep(pause).await;
                 let start = Instant::now();
                 self.step_and_log().await;
@@ -99,7 +99,7 @@ impl<C: Challenge> Steps<C> {
             };
             pause = tokio::select! {
                 () = shutdown.requested() => return,
-                pause = turn => pause,
+                pause = next_step => pause,
             };
         }
     }
@@ -155,7 +155,8 @@ impl<C: Challenge> Steps<C> {
         let block = neurons.block;
         check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
         let StepNeurons { miners, unavailable } = self.draw(&neurons);
-        let request = within(settings.challenge_timeout, self.challenge.request(&miners)).await?;
+        let request =
+            with_timeout(settings.challenge_timeout, self.challenge.request(&miners)).await?;
         let replies = query(&self.client, &miners, &request, settings.query).await?;
         if let Some(outcome) = common_failure(&replies) {
             tracing::warn!(
@@ -165,8 +166,9 @@ impl<C: Challenge> Steps<C> {
             );
         }
         let rewards =
-            within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
-        let rewarded = rewarded(&replies, &rewards)?;
+            with_timeout(settings.challenge_timeout, self.challenge.rewards(&request, &replies))
+                .await?;
+        let rewarded = zip_rewards(&replies, &rewards)?;
         let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
             step: CompletedStep { block, began: start },
@@ -234,7 +236,7 @@ fn check_block(
 }
 
 /// Applies the timeout of the challenge.
-async fn within<T>(
+async fn with_timeout<T>(
     after: Duration,
     work: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, StepError> {
@@ -244,12 +246,12 @@ async fn within<T>(
     }
 }
 
-fn limited(reward: f64) -> f64 {
+fn clamped_reward(reward: f64) -> f64 {
     if reward.is_nan() { 0.0 } else { reward.clamp(0.0, 1.0) }
 }
 
 /// Returns uid, hotkey and reward of each queried miner.
-fn rewarded<P>(
+fn zip_rewards<P>(
     replies: &[Reply<P>],
     rewards: &[f64],
 ) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
@@ -257,7 +259,7 @@ fn rewarded<P>(
         return Err(StepError::Rewards { rewards: rewards.len(), replies: replies.len() });
     }
     let pairs = replies.iter().zip(rewards);
-    Ok(pairs.map(|(reply, reward)| (reply.uid, reply.hotkey, limited(*reward))).collect())
+    Ok(pairs.map(|(reply, reward)| (reply.uid, reply.hotkey, clamped_reward(*reward))).collect())
 }
 
 #[cfg(test)]

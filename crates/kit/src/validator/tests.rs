@@ -18,18 +18,18 @@ use crate::testing::{NETUID, SumRequest, chain, entry, key, listen, neuron};
 fn random_selection_has_the_requested_size_and_no_miner_twice() {
     let miners: Vec<_> =
         (0..5).map(|uid| Neuron::new(Uid(uid), key("//miner").hotkey(), None)).collect();
-    let chosen = |select: Select| {
-        let chosen = select.choose(miners.clone());
-        let uids: BTreeSet<_> = chosen.iter().map(|miner| miner.uid).collect();
-        assert_eq!(uids.len(), chosen.len(), "{select:?}");
+    let select_miners = |select: Select| {
+        let selected = select.choose(miners.clone());
+        let uids: BTreeSet<_> = selected.iter().map(|miner| miner.uid).collect();
+        assert_eq!(uids.len(), selected.len(), "{select:?}");
         uids
     };
     for (select, count) in
         [(Select::All, 5), (Select::Random(0), 0), (Select::Random(3), 3), (Select::Random(9), 5)]
     {
-        assert_eq!(chosen(select).len(), count, "{select:?}");
+        assert_eq!(select_miners(select).len(), count, "{select:?}");
     }
-    let selected: BTreeSet<_> = (0..200).flat_map(|_| chosen(Select::Random(1))).collect();
+    let selected: BTreeSet<_> = (0..200).flat_map(|_| select_miners(Select::Random(1))).collect();
     assert_eq!(selected.len(), 5, "each miner is chosen at times");
 }
 

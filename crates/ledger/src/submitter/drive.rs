@@ -25,7 +25,7 @@ impl Submitter {
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
             self.take_step(intent, Step::Reveal, now.epoch_time(epoch), now, turn).await?;
         }
-        self.conclude(intent, now).await
+        self.settle_intent(intent, now).await
     }
 
     /// Signs again after a refusal.
@@ -51,11 +51,11 @@ impl Submitter {
         if !is_refused || self.sign(intent, step, now, turn).await?.is_none() {
             return Err(unsettled(&refused));
         }
-        self.conclude(intent, now).await
+        self.settle_intent(intent, now).await
     }
 
     /// Sets the state of an intent from its extrinsics.
-    async fn conclude(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
+    async fn settle_intent(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
             None => conclusion(submit.as_ref(), now.epoch_time(intent.plan.key.epoch)),

@@ -24,13 +24,13 @@ const TEMPO: u16 = 100;
 const TIME: u64 = 1_763_650_000;
 
 /// A chain and a ledger's directory, which outlive the submitter.
-struct World {
+struct Fixture {
     directory: TempDir,
     chain: MockChain,
     rules: WeightRules,
 }
 
-impl World {
+impl Fixture {
     fn new(commit_reveal: Option<CommitReveal>) -> Self {
         let rules = WeightRules { version_key: 3, ..weight_rules(TEMPO, commit_reveal) };
         let chain = MockChain::default();
@@ -135,53 +135,53 @@ fn too_fast() -> DispatchError {
 
 #[tokio::test]
 async fn weights_are_submitted_and_become_final() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    let submission = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(submit_state(&submission), Some(State::Finalized));
     assert!(submission.is_done());
-    assert_eq!(world.calls(), ["set_mechanism_weights"]);
+    assert_eq!(fixture.calls(), ["set_mechanism_weights"]);
     assert!(submitter.advance().await.unwrap().is_empty());
     // Other weights for the same epoch have no effect.
-    let other = NewWeights { weights: vec![(Uid(5), 1)], ..world.weights().await };
+    let other = NewWeights { weights: vec![(Uid(5), 1)], ..fixture.weights().await };
     assert_eq!(submitter.submit(other).await.unwrap(), submission);
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(fixture.calls().len(), 1);
 }
 
 #[tokio::test]
 async fn commit_reveal_setting_selects_the_call() {
-    let timelocked = World::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
-    for (world, call, done) in [
-        (World::plain(), "set_mechanism_weights", true),
-        (World::by_hash(), "commit_mechanism_weights", false),
+    let timelocked = Fixture::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
+    for (fixture, call, done) in [
+        (Fixture::plain(), "set_mechanism_weights", true),
+        (Fixture::by_hash(), "commit_mechanism_weights", false),
         (timelocked, "commit_timelocked_mechanism_weights", true),
     ] {
-        let submission = world.start().await.submit(world.weights().await).await.unwrap();
-        assert_eq!((world.calls(), submission.is_done()), (vec![call.to_owned()], done));
+        let submission = fixture.start().await.submit(fixture.weights().await).await.unwrap();
+        assert_eq!((fixture.calls(), submission.is_done()), (vec![call.to_owned()], done));
     }
 }
 
 #[tokio::test]
 async fn each_epoch_and_mechanism_has_its_own_submission() {
-    let mut world = World::plain();
-    let submitter = world.start().await;
-    submitter.submit(world.weights().await).await.unwrap();
-    let other = NewWeights { mech: MechId(1), ..world.weights().await };
+    let mut fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
+    let other = NewWeights { mech: MechId(1), ..fixture.weights().await };
     submitter.submit(other).await.unwrap();
-    world.next_epoch().await;
-    submitter.submit(world.weights().await).await.unwrap();
-    assert_eq!(world.chain.included().len(), 3);
+    fixture.next_epoch().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
+    assert_eq!(fixture.chain.included().len(), 3);
     // The weights are included in the epoch that is due in the next block.
-    world.chain.mine(u32::from(TEMPO) - 2);
-    let submission = submitter.submit(world.weights().await).await.unwrap();
+    fixture.chain.mine(u32::from(TEMPO) - 2);
+    let submission = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(submission.intent.plan.key.epoch, 9);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_submissions_send_one_extrinsic() {
-    let world = World::plain();
-    let submitter = Arc::new(world.start().await);
-    let weights = world.weights().await;
+    let fixture = Fixture::plain();
+    let submitter = Arc::new(fixture.start().await);
+    let weights = fixture.weights().await;
     let tasks: Vec<_> = (0..64)
         .map(|_| {
             let (submitter, weights) = (Arc::clone(&submitter), weights.clone());
@@ -194,57 +194,57 @@ async fn concurrent_submissions_send_one_extrinsic() {
     }
     hashes.dedup();
     assert_eq!(
-        (hashes.len(), world.chain.submitted().len(), world.chain.included().len()),
+        (hashes.len(), fixture.chain.submitted().len(), fixture.chain.included().len()),
         (1, 1, 1)
     );
 }
 
 #[tokio::test]
 async fn weights_that_violate_chain_rules_are_refused() {
-    let mut world = World::plain();
-    let submitter = world.start().await;
-    let old = NewWeights { version_key: 2, ..world.weights().await };
+    let mut fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    let old = NewWeights { version_key: 2, ..fixture.weights().await };
     assert!(matches!(
         submitter.submit(old).await,
-        Err(SubmitError::VersionKey { wanted: 3, given: 2, .. })
+        Err(SubmitError::VersionKey { wanted: 3, actual: 2, .. })
     ));
-    let unknown = NewWeights { netuid: NetUid(60), ..world.weights().await };
+    let unknown = NewWeights { netuid: NetUid(60), ..fixture.weights().await };
     assert!(matches!(
         submitter.submit(unknown).await,
         Err(SubmitError::Chain(ChainError::NoSuchSubnet(NetUid(60))))
     ));
-    world.rules.min_allowed_weights = 3;
-    world.chain.set_weight_rules(NETUID, world.rules.clone());
+    fixture.rules.min_allowed_weights = 3;
+    fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
     assert!(matches!(
-        submitter.submit(world.weights().await).await,
+        submitter.submit(fixture.weights().await).await,
         Err(SubmitError::Limits { .. })
     ));
-    world.rules.schedule.tempo = 0;
-    world.chain.set_weight_rules(NETUID, world.rules.clone());
+    fixture.rules.schedule.tempo = 0;
+    fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
     assert!(matches!(
-        submitter.submit(world.weights().await).await,
+        submitter.submit(fixture.weights().await).await,
         Err(SubmitError::NoEpochs(NETUID))
     ));
     assert!(submitter.advance().await.unwrap().is_empty());
-    assert!(world.calls().is_empty());
+    assert!(fixture.calls().is_empty());
 }
 
 #[tokio::test]
 async fn restarted_chain_is_rejected_as_another_chain() {
-    let mut world = World::plain();
-    world.start().await.submit(world.weights().await).await.unwrap();
-    world.chain = MockChain::default();
-    world.chain.set_weight_rules(NETUID, world.rules.clone());
-    let error = world.start().await.submit(world.weights().await).await.unwrap_err();
+    let mut fixture = Fixture::plain();
+    fixture.start().await.submit(fixture.weights().await).await.unwrap();
+    fixture.chain = MockChain::default();
+    fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
+    let error = fixture.start().await.submit(fixture.weights().await).await.unwrap_err();
     assert!(matches!(error, SubmitError::AnotherChain(_)), "{error}");
-    assert!(world.calls().is_empty());
+    assert!(fixture.calls().is_empty());
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused() {
-    let world = World::plain();
-    let _first = world.start().await;
-    let error = Ledger::open(world.path()).await.unwrap_err();
+async fn ledger_open_in_another_process_is_refused() {
+    let fixture = Fixture::plain();
+    let _first = fixture.start().await;
+    let error = Ledger::open(fixture.path()).await.unwrap_err();
     assert!(
         error.to_string().starts_with("another process is using the weight ledger in "),
         "{error}"

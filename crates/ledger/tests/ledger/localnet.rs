@@ -22,13 +22,13 @@ const NETUID: NetUid = NetUid(59);
 /// exceed them.
 const BLOCK: Duration = Duration::from_secs(1);
 
-struct World {
+struct Fixture {
     node: NodeHandle,
     chain: Arc<Client>,
     hotkey: Keypair,
 }
 
-impl World {
+impl Fixture {
     /// Starts a chain on which the hotkey may set weights.
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
@@ -136,67 +136,67 @@ fn copy(directory: &Path) -> TempDir {
 /// continues with the next epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     for (name, version) in [("plain", None), ("timelocked", Some(4)), ("hash", Some(2))] {
         if let Some(version) = version {
-            world.set("sudo_set_commit_reveal_version", json!({ "version": version })).await;
+            fixture.set("sudo_set_commit_reveal_version", json!({ "version": version })).await;
         }
         let enabled = json!({ "netuid": NETUID.0, "enabled": version.is_some() });
-        world.set("sudo_set_commit_reveal_weights_enabled", enabled).await;
-        world.next().await;
+        fixture.set("sudo_set_commit_reveal_weights_enabled", enabled).await;
+        fixture.next().await;
         let directory = tempfile::tempdir().unwrap();
-        world.start(directory.path()).await.close().await.unwrap();
-        let (empty, begin) = (copy(directory.path()), world.head().await);
-        let submitter = world.start(directory.path()).await;
-        let key = submitter.submit(world.weights().await).await.unwrap().intent.plan.key;
+        fixture.start(directory.path()).await.close().await.unwrap();
+        let (empty, begin) = (copy(directory.path()), fixture.head().await);
+        let submitter = fixture.start(directory.path()).await;
+        let key = submitter.submit(fixture.weights().await).await.unwrap().intent.plan.key;
         submitter.close().await.unwrap();
         let committed = copy(directory.path());
 
-        let submitter = world.start(empty.path()).await;
-        let error = submitter.submit(world.weights().await).await.unwrap_err();
+        let submitter = fixture.start(empty.path()).await;
+        let error = submitter.submit(fixture.weights().await).await.unwrap_err();
         assert!(
             matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }),
             "{name}: {error}"
         );
-        assert_eq!(world.submissions_since(begin).await, 1, "{name}");
+        assert_eq!(fixture.submissions_since(begin).await, 1, "{name}");
         submitter.close().await.unwrap();
 
         if name == "hash" {
-            world.node.mine_to_epoch(NETUID.0).await.unwrap();
-            let submitter = world.start(directory.path()).await;
-            world.finish(&submitter, &key).await;
+            fixture.node.mine_to_epoch(NETUID.0).await.unwrap();
+            let submitter = fixture.start(directory.path()).await;
+            fixture.finish(&submitter, &key).await;
             submitter.close().await.unwrap();
-            let submitter = world.start(committed.path()).await;
+            let submitter = fixture.start(committed.path()).await;
             let error = submitter.advance().await.unwrap().remove(0).1.unwrap_err();
             assert!(matches!(error, SubmitError::NotCommitted { netuid: NETUID, .. }), "{error}");
             submitter.close().await.unwrap();
         }
-        world.next().await;
-        let begin = world.head().await;
-        let submitter = world.start(empty.path()).await;
-        submitter.submit(world.weights().await).await.unwrap();
-        assert_eq!(world.submissions_since(begin).await, 1, "{name}");
+        fixture.next().await;
+        let begin = fixture.head().await;
+        let submitter = fixture.start(empty.path()).await;
+        submitter.submit(fixture.weights().await).await.unwrap();
+        assert_eq!(fixture.submissions_since(begin).await, 1, "{name}");
         submitter.close().await.unwrap();
     }
-    world.node.stop().await;
+    fixture.node.stop().await;
 }
 
 /// Weights that are in the pool, but not in the restored ledger, are waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
-    let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
-    world.next().await;
-    let weights = world.weights().await;
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
+    fixture.next().await;
+    let weights = fixture.weights().await;
     let call = calls::set_mechanism_weights(NETUID, MechId(0), &weights.weights, 0);
-    let lease = world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap();
+    let lease = fixture.chain.lease_nonce(fixture.hotkey.hotkey().into()).await.unwrap();
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
-    let extrinsic = world.chain.sign(&call, &world.hotkey, options).await.unwrap();
+    let extrinsic = fixture.chain.sign(&call, &fixture.hotkey, options).await.unwrap();
     drop(lease);
-    let begin = world.head().await;
-    let submitter = world.start(directory.path()).await;
-    let chain = Arc::clone(&world.chain);
+    let begin = fixture.head().await;
+    let submitter = fixture.start(directory.path()).await;
+    let chain = Arc::clone(&fixture.chain);
     let sending = tokio::spawn(async move { chain.submit(&extrinsic, Follow::default()).await });
-    while world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap().nonce()
+    while fixture.chain.lease_nonce(fixture.hotkey.hotkey().into()).await.unwrap().nonce()
         == options.nonce
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -211,16 +211,16 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     }
     let error = submitter.submit(weights).await.unwrap_err();
     assert!(matches!(error, SubmitError::AlreadySubmitted { .. }), "{error}");
-    assert_eq!(world.submissions_since(begin).await, 1);
-    world.node.stop().await;
+    assert_eq!(fixture.submissions_since(begin).await, 1);
+    fixture.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
-    let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
-    world.next().await;
-    let (begin, weights) = (world.head().await, world.weights().await);
-    let submitter = Arc::new(world.start(directory.path()).await);
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
+    fixture.next().await;
+    let (begin, weights) = (fixture.head().await, fixture.weights().await);
+    let submitter = Arc::new(fixture.start(directory.path()).await);
     let tasks: Vec<_> = (0..64)
         .map(|_| {
             let (submitter, weights) = (Arc::clone(&submitter), weights.clone());
@@ -233,30 +233,30 @@ async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
         assert_eq!(submission.intent.state, IntentState::Done, "every block is final immediately");
         hashes.insert(submission.submit.unwrap().extrinsic.hash);
     }
-    assert_eq!((hashes.len(), world.submissions_since(begin).await), (1, 1));
-    world.node.stop().await;
+    assert_eq!((hashes.len(), fixture.submissions_since(begin).await), (1, 1));
+    fixture.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
     use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
-    let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
+    let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
-        world.next().await;
-        let (begin, weights) = (world.head().await, world.weights().await);
+        fixture.next().await;
+        let (begin, weights) = (fixture.head().await, fixture.weights().await);
         let ends = Arc::new(move |_: &IntentKey, step, now| {
             if (step, now) == (Step::Submit, moment) {
                 resume_unwind(Box::new("ended"));
             }
         });
-        let submitter = world.start(directory.path()).await.with_observer(ends);
+        let submitter = fixture.start(directory.path()).await.with_observer(ends);
         let ended = tokio::spawn(async move { submitter.submit(weights).await.map(drop) }).await;
         assert!(ended.is_err_and(|error| error.is_panic()), "{moment:?}");
-        let submitter = world.start(directory.path()).await;
-        let key = submitter.submit(world.weights().await).await.unwrap().intent.plan.key;
-        world.finish(&submitter, &key).await;
-        assert_eq!(world.submissions_since(begin).await, 1, "{moment:?}");
+        let submitter = fixture.start(directory.path()).await;
+        let key = submitter.submit(fixture.weights().await).await.unwrap().intent.plan.key;
+        fixture.finish(&submitter, &key).await;
+        assert_eq!(fixture.submissions_since(begin).await, 1, "{moment:?}");
         submitter.close().await.unwrap();
     }
-    world.node.stop().await;
+    fixture.node.stop().await;
 }

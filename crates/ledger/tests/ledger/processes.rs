@@ -20,14 +20,14 @@ const NETUID: NetUid = NetUid(59);
 const KILL: i32 = 9;
 
 /// A chain and the directory of a ledger, which outlive the subprocesses.
-struct World {
+struct Fixture {
     chain: MockChain,
     rules: WeightRules,
     server: Server,
     directory: TempDir,
 }
 
-impl World {
+impl Fixture {
     async fn new(commit_reveal: Option<CommitReveal>) -> Self {
         let rules = weight_rules(100, commit_reveal);
         let chain = MockChain::default();
@@ -83,17 +83,17 @@ impl World {
 async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
     use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
-        let world = World::new(commit_reveal).await;
-        world.run_until(Step::Submit, moment).await;
+        let fixture = Fixture::new(commit_reveal).await;
+        fixture.run_until(Step::Submit, moment).await;
         let sent = usize::from(matches!(moment, Answered | Recorded));
-        assert_eq!(world.chain.included().len(), sent, "{moment:?}");
-        let end = world.run(1).await;
-        assert_eq!((world.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
+        assert_eq!(fixture.chain.included().len(), sent, "{moment:?}");
+        let end = fixture.run(1).await;
+        assert_eq!((fixture.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
         assert_eq!(
-            world.chain.included().first().map(|one| one.hash.to_string()),
+            fixture.chain.included().first().map(|one| one.hash.to_string()),
             end.extrinsics.into_iter().next()
         );
-        assert_eq!(world.ledger().await, (expected, 1, 0), "{moment:?}");
+        assert_eq!(fixture.ledger().await, (expected, 1, 0), "{moment:?}");
     }
 }
 
@@ -116,26 +116,26 @@ async fn commits_survive_a_kill_at_every_moment() {
 async fn reveals_survive_a_kill_at_every_moment() {
     use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
     for moment in [Signed, Stored, Sending, Answered, Recorded] {
-        let mut world = World::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
-        world.run(1).await;
-        world.next_epoch().await;
-        world.run_until(Step::Reveal, moment).await;
-        let end = world.run(0).await;
+        let mut fixture = Fixture::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+        fixture.run(1).await;
+        fixture.next_epoch().await;
+        fixture.run_until(Step::Reveal, moment).await;
+        let end = fixture.run(0).await;
         assert_eq!(end.extrinsics.len(), 0, "nothing new was submitted");
-        assert_eq!(world.chain.included().len(), 2, "{moment:?}");
-        assert_eq!(world.ledger().await, (IntentState::Done, 1, 1), "{moment:?}");
+        assert_eq!(fixture.chain.included().len(), 2, "{moment:?}");
+        assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 1), "{moment:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_with_64_threads_each_submit_once() {
-    let world = World::new(None).await;
-    let task = world.task(64, None);
+    let fixture = Fixture::new(None).await;
+    let task = fixture.task(64, None);
     let (first, second) = tokio::join!(child::run(&task), child::run(&task));
     for (status, end) in [first, second] {
         assert!(status.success(), "{status}");
         assert_eq!(end.unwrap().extrinsics.len(), 1, "all tasks report the same extrinsic");
     }
-    assert_eq!((world.chain.submitted().len(), world.chain.included().len()), (1, 1));
-    assert_eq!(world.ledger().await, (IntentState::Done, 1, 0));
+    assert_eq!((fixture.chain.submitted().len(), fixture.chain.included().len()), (1, 1));
+    assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 0));
 }

@@ -177,7 +177,7 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
         if let Some(name) = named.iter().find(|name| !is_plain(name)) {
             return Err(LoadError::Unsupported {
                 path: index,
-                what: format!("the file name {name:?}"),
+                feature: format!("the file name {name:?}"),
             });
         }
         named.into_iter().collect()

@@ -77,7 +77,7 @@ impl Stream {
 }
 
 /// Returns an answer as one JSON document.
-pub(super) async fn whole(
+pub(super) async fn complete_response(
     model: &LanguageModel,
     request: &Request,
     prompt_tokens: usize,

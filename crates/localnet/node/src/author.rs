@@ -152,10 +152,10 @@ impl Author {
         let tip = chain.head();
         let state = chain.store.tip(&tip)?;
         let slot = slot(&state)?;
-        if let Clock::Every(asked) = clock
+        if let Clock::Every(requested) = clock
             && clock.slot() != slot
         {
-            return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), asked });
+            return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), requested });
         }
         let mut time = chain.store.time()?;
         if let Some(floor) = start

@@ -70,7 +70,7 @@ pub(crate) struct Chain {
     head: RwLock<Head>,
     /// Whether [`Self::restart`] is running.
     is_restarting: AtomicBool,
-    news: broadcast::Sender<Arc<ChainEvent>>,
+    events: broadcast::Sender<Arc<ChainEvent>>,
     /// Dropped after `store`, which signals the receiver that the database file is closed.
     _closed: oneshot::Sender<()>,
 }
@@ -85,7 +85,7 @@ impl Chain {
         head: Head,
     ) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
-        let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
+        let (head, events) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
         let is_restarting = AtomicBool::new(false);
         let chain = Self {
             store,
@@ -95,7 +95,7 @@ impl Chain {
             finality_lag: 0,
             head,
             is_restarting,
-            news,
+            events,
             _closed: closing,
         };
         (chain, closed)
@@ -146,7 +146,7 @@ impl Chain {
     /// Returns the newest committed block, and subscribes to the events after it.
     pub(crate) fn follow(&self) -> (Head, broadcast::Receiver<Arc<ChainEvent>>) {
         let head = self.head.read().unwrap_or_else(PoisonError::into_inner);
-        (head.clone(), self.news.subscribe())
+        (head.clone(), self.events.subscribe())
     }
 
     /// Publishes a committed block.
@@ -160,7 +160,7 @@ impl Chain {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
-        let _ = self.news.send(Arc::new(event));
+        let _ = self.events.send(Arc::new(event));
     }
 
     /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all

@@ -125,10 +125,10 @@ pub enum NodeError {
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
-    #[error("a history of {asked} blocks is too short: clients need at least {min} blocks", min = History::MIN)]
+    #[error("a history of {requested} blocks is too short: clients need at least {min} blocks", min = History::MIN)]
     History {
         /// The requested history, in blocks.
-        asked: u32,
+        requested: u32,
     },
     /// Binding the port failed.
     #[error("cannot listen on {address}: {source}; hint: choose another port")]
@@ -163,7 +163,7 @@ impl Node {
         if let History::Last(blocks) = config.history
             && blocks < History::MIN
         {
-            return Err(NodeError::History { asked: blocks });
+            return Err(NodeError::History { requested: blocks });
         }
         crate::meter::describe();
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));

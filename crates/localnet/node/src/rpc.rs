@@ -1,13 +1,13 @@
 //! JSON-RPC over HTTP and WebSocket on one port.
 
 mod author;
+mod backpressure;
 mod chain;
 mod count;
 mod dev;
 mod error;
 mod front;
 mod origin;
-mod pace;
 mod params;
 mod payment;
 mod state;
@@ -38,12 +38,12 @@ use crate::author::Action;
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::node::{Control, NodeError};
+use backpressure::Backpressure;
 use count::Names;
 use error::internal;
-pub(crate) use error::{Answer, CLIENT as CLIENT_ERROR};
+pub(crate) use error::{CLIENT as CLIENT_ERROR, RpcResult};
 use front::Front;
 use origin::Origins;
-use pace::Pace;
 use params::{Args, Names as ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
 pub(crate) use system::{NAME, PRODUCER};
@@ -130,7 +130,7 @@ struct ResponseBudget {
 impl ResponseBudget {
     /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes
     /// too large.
-    fn hex(&mut self, bytes: &[u8]) -> Answer {
+    fn hex(&mut self, bytes: &[u8]) -> RpcResult {
         let length = bytes.len().saturating_mul(2);
         self.remaining =
             self.remaining.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
@@ -138,7 +138,7 @@ impl ResponseBudget {
     }
 }
 
-type Handler = fn(&Context, &Args) -> Answer;
+type Handler = fn(&Context, &Args) -> RpcResult;
 type Subscribing = Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
 
 /// The RPC module under construction, with the first registration error.
@@ -153,7 +153,7 @@ impl Methods {
     fn light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
             let registered =
-                self.module.register_method(name, move |params, context, _| -> Answer {
+                self.module.register_method(name, move |params, context, _| -> RpcResult {
                     handler(context, &Args::parse(&params, fields)?)
                 });
             self.failed = self.failed.take().or(registered.err());
@@ -220,14 +220,14 @@ impl Methods {
             notification,
             unsubscribe,
             move |params, pending, context, extensions| async move {
-                match pace_of(&extensions) {
+                match backpressure_of(&extensions) {
                     // A subscriber that disconnected needs no report.
-                    Ok(pace) => {
-                        let following = pace.subscription();
+                    Ok(backpressure) => {
+                        let following = backpressure.subscription();
                         drop(
                             handler(
                                 params,
-                                SubscriptionRequest { pending, pace, following },
+                                SubscriptionRequest { pending, backpressure, following },
                                 context,
                             )
                             .await,
@@ -251,15 +251,15 @@ async fn on_worker(
     args: Args,
     extensions: &Extensions,
     handler: Handler,
-) -> Answer {
-    let pace = pace_of(extensions)?;
+) -> RpcResult {
+    let backpressure = backpressure_of(extensions)?;
     let job = context.clone();
-    let response = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
+    let response = backpressure.heavy(context.workers.run(move || handler(&job, &args))).await;
     response.unwrap_or_else(|| Err(internal("the request's worker panicked")))
 }
 
 /// Returns the backpressure state of the request's connection.
-fn pace_of(extensions: &Extensions) -> Result<Arc<Pace>, ErrorObjectOwned> {
+fn backpressure_of(extensions: &Extensions) -> Result<Arc<Backpressure>, ErrorObjectOwned> {
     extensions.get().cloned().ok_or_else(|| internal("the request has no connection"))
 }
 

@@ -242,11 +242,11 @@ impl Store {
         if let Some(format) = format {
             write.abort().map_err(StoreError::from)?;
             if format != FORMAT {
-                return Err(StoreError::Format { path: path.to_owned(), found: format });
+                return Err(StoreError::Format { path: path.to_owned(), stored: format });
             }
             let spec = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
             if spec != u64::from(VERSION.spec_version) {
-                return Err(StoreError::Spec { found: spec });
+                return Err(StoreError::Spec { stored: spec });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
             self.memory().load_recent(&self.database.begin_read()?.open_table(RECENT)?)?;
@@ -274,11 +274,7 @@ impl Store {
     fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
         let stored = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let configured = first.genesis.hash;
-        if configured == stored {
-            Ok(())
-        } else {
-            Err(StoreError::Genesis { found: stored, given: configured })
-        }
+        if configured == stored { Ok(()) } else { Err(StoreError::Genesis { stored, configured }) }
     }
 
     /// Returns the newest committed block.

@@ -19,18 +19,18 @@ pub trait Source {
     /// Why a read fails.
     type Error;
 
-    /// Returns all storage keys that begin with one of these prefixes, in any order. `what`
+    /// Returns all storage keys that begin with one of these prefixes, in any order. `item`
     /// describes the keys, for progress.
     fn keys(
         &self,
-        what: &str,
+        item: &str,
         prefixes: Vec<Vec<u8>>,
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, Self::Error>> + Send;
 
     /// Returns those of the storage keys that have a value, with their values, in any order.
     fn values(
         &self,
-        what: &str,
+        item: &str,
         keys: Vec<Vec<u8>>,
     ) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
 }
@@ -367,8 +367,8 @@ impl<S: Source + Sync> Reader<'_, S> {
         }
     }
 
-    async fn read(&mut self, what: &str, keys: Vec<Vec<u8>>) -> Result<(), RecordError<S::Error>> {
-        self.entries.extend(self.source.values(what, keys).await.map_err(RecordError::Source)?);
+    async fn read(&mut self, item: &str, keys: Vec<Vec<u8>>) -> Result<(), RecordError<S::Error>> {
+        self.entries.extend(self.source.values(item, keys).await.map_err(RecordError::Source)?);
         Ok(())
     }
 

@@ -153,7 +153,7 @@ proptest! {
 }
 
 #[test]
-fn other_files_are_refused_with_a_remedy() {
+fn file_that_is_not_a_recording_is_refused_with_a_hint() {
     let complete = String::from_utf8(written(&Recording {
         origin: origin(7),
         netuids: vec![59],
@@ -360,7 +360,7 @@ async fn unknown_subnets_and_other_runtimes_are_refused() {
 }
 
 #[tokio::test]
-async fn incompatible_item_is_skipped() {
+async fn item_that_the_localnet_lacks_or_encodes_differently_is_omitted() {
     let source = changed(|| ());
     let mut other = metadata();
     let name = "Kappa".encode();

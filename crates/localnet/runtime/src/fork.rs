@@ -71,7 +71,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
         }
         Subtensor::wake(netuid);
     }
-    count();
+    recompute_totals();
 }
 
 /// Removes hotkeys without an owner in the state from the lists of hotkeys, and neurons without a
@@ -101,8 +101,8 @@ fn count_root_stake() {
     TotalAlphaStaked::<Runtime>::insert(NetUid::ROOT, stake);
 }
 
-/// Counts the subnets, the TAO in their pools and the TAO on accounts.
-fn count() {
+/// Recomputes the totals: the number of subnets, the TAO in their pools and on accounts.
+fn recompute_totals() {
     let subnets = NetworksAdded::<Runtime>::iter_values().filter(|added| *added).count();
     TotalNetworks::<Runtime>::put(u16::try_from(subnets).unwrap_or(u16::MAX));
     let pools =
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_count_forked_state() {
+    fn issuance_and_stake_totals_count_forked_state() {
         at_genesis(|| {
             let endowed = accounts();
             let (rich, poor) = (key(1), account("Alice"));

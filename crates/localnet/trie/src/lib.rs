@@ -212,7 +212,7 @@ impl Pass<'_> {
         let node = self.load(child, position)?;
         let edit = self.at_node(Cow::Borrowed(node), changes, depth)?;
         if !matches!(edit, Edit::Same) {
-            self.bury(child, position);
+            self.mark_obsolete(child, position);
         }
         Ok(edit)
     }
@@ -321,7 +321,7 @@ impl Pass<'_> {
                 Child::Sealed(_) => {
                     let position = below(key, depth, nibble, &mut buffer);
                     let only = Node::clone(self.load(child, position)?);
-                    self.bury(child, position);
+                    self.mark_obsolete(child, position);
                     only
                 }
             };
@@ -391,7 +391,7 @@ impl Pass<'_> {
     }
 
     /// Reports a stored node as obsolete.
-    fn bury(&mut self, child: &Child, position: Prefix<'_>) {
+    fn mark_obsolete(&mut self, child: &Child, position: Prefix<'_>) {
         if let Some(hash) = child.hash() {
             self.transaction.remove(&hash, position);
         }

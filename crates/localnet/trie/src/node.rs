@@ -153,18 +153,18 @@ impl Node {
     }
 
     /// Returns whether a child exists, and its place among the children.
-    fn place(&self, nibble: u8) -> (bool, usize) {
+    fn child_position(&self, nibble: u8) -> (bool, usize) {
         let bit = 1_u16 << nibble;
         (self.present & bit != 0, (self.present & (bit - 1)).count_ones() as usize)
     }
 
     pub(super) fn child(&self, nibble: u8) -> Option<&Child> {
-        let (exists, index) = self.place(nibble);
+        let (exists, index) = self.child_position(nibble);
         if exists { self.children.get(index) } else { None }
     }
 
     pub(super) fn set(&mut self, nibble: u8, child: Child) {
-        let (exists, index) = self.place(nibble);
+        let (exists, index) = self.child_position(nibble);
         if !exists {
             self.present |= 1 << nibble;
             self.children.insert(index, child);
@@ -174,7 +174,7 @@ impl Node {
     }
 
     pub(super) fn remove(&mut self, nibble: u8) {
-        let (exists, index) = self.place(nibble);
+        let (exists, index) = self.child_position(nibble);
         if exists {
             self.present &= !(1 << nibble);
             self.children.remove(index);

@@ -106,7 +106,7 @@ fn functions() -> Result<&'static Functions, PowError> {
 }
 
 /// Converts the status of a function.
-fn checked(function: &'static str, status: i32) -> Result<(), PowError> {
+fn check_status(function: &'static str, status: i32) -> Result<(), PowError> {
     if status == SUCCESS { Ok(()) } else { Err(PowError::Call { function, status }) }
 }
 
@@ -144,7 +144,7 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
                 info(DEVICE_NAME, size, value, needed)
             })?;
             let mut kind = 0_u64;
-            checked(
+            check_status(
                 "clGetDeviceInfo",
                 info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()),
             )?;
@@ -171,9 +171,9 @@ fn list(
     if status == none || (status == SUCCESS && count == 0) {
         return Ok(Vec::new());
     }
-    checked(function, status)?;
+    check_status(function, status)?;
     let (mut handles, mut listed) = (vec![null_mut(); count as usize], 0);
-    checked(function, call(count, handles.as_mut_ptr(), &raw mut listed))?;
+    check_status(function, call(count, handles.as_mut_ptr(), &raw mut listed))?;
     handles.truncate(listed as usize);
     Ok(handles)
 }
@@ -184,9 +184,9 @@ fn text(
     call: impl Fn(usize, *mut c_void, *mut usize) -> i32,
 ) -> Result<String, PowError> {
     let mut length = 0;
-    checked(function, call(0, null_mut(), &raw mut length))?;
+    check_status(function, call(0, null_mut(), &raw mut length))?;
     let mut bytes = vec![0_u8; length];
-    checked(function, call(length, bytes.as_mut_ptr().cast(), null_mut()))?;
+    check_status(function, call(length, bytes.as_mut_ptr().cast(), null_mut()))?;
     let until = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
     Ok(String::from_utf8_lossy(until).trim().to_owned())
 }
@@ -205,7 +205,7 @@ impl OwnedHandle {
         status: i32,
         release: Release,
     ) -> Result<Self, PowError> {
-        checked(function, status)?;
+        check_status(function, status)?;
         Ok(Self { handle, release })
     }
 }
@@ -225,7 +225,7 @@ pub(super) struct Session {
     prepare: OwnedHandle,
     search: OwnedHandle,
     input: OwnedHandle,
-    found: OwnedHandle,
+    solution: OwnedHandle,
     queue: OwnedHandle,
     _program: OwnedHandle,
     _context: OwnedHandle,
@@ -317,7 +317,7 @@ impl Session {
             prepare: functions.kernel(&program, c"prepare")?,
             search: functions.kernel(&program, c"search")?,
             input: functions.buffer(&context, words)?,
-            found: functions.buffer(&context, 1)?,
+            solution: functions.buffer(&context, 1)?,
             queue,
             _program: program,
             _context: context,
@@ -328,7 +328,7 @@ impl Session {
     /// Writes words to the end of `input`, and runs `prepare` once.
     pub(super) fn prepare(&mut self, words: &[u32]) -> Result<(), PowError> {
         self.functions.write(&self.queue, &self.input, self.words, words)?;
-        self.functions.pass(&self.prepare, 0, &self.input.handle)?;
+        self.functions.set_kernel_argument(&self.prepare, 0, &self.input.handle)?;
         self.functions.enqueue(&self.queue, &self.prepare, 1)
     }
 
@@ -341,15 +341,15 @@ impl Session {
         count: u32,
     ) -> Result<u32, PowError> {
         let functions = self.functions;
-        functions.write(&self.queue, &self.found, 1, &[u32::MAX])?;
-        functions.pass(&self.search, 0, &self.input.handle)?;
-        functions.pass(&self.search, 1, &start)?;
-        functions.pass(&self.search, 2, &difficulty)?;
-        functions.pass(&self.search, 3, &self.found.handle)?;
+        functions.write(&self.queue, &self.solution, 1, &[u32::MAX])?;
+        functions.set_kernel_argument(&self.search, 0, &self.input.handle)?;
+        functions.set_kernel_argument(&self.search, 1, &start)?;
+        functions.set_kernel_argument(&self.search, 2, &difficulty)?;
+        functions.set_kernel_argument(&self.search, 3, &self.solution.handle)?;
         functions.enqueue(&self.queue, &self.search, count)?;
         let mut offset = u32::MAX;
         let (queue, buffer, value) =
-            (self.queue.handle, self.found.handle, (&raw mut offset).cast());
+            (self.queue.handle, self.solution.handle, (&raw mut offset).cast());
         // SAFETY: The buffer has one word, and the call returns after `offset` has been written.
         let status = unsafe {
             (functions.read)(
@@ -364,7 +364,7 @@ impl Session {
                 null_mut(),
             )
         };
-        checked("clEnqueueReadBuffer", status)?;
+        check_status("clEnqueueReadBuffer", status)?;
         Ok(offset)
     }
 }
@@ -414,11 +414,16 @@ impl Functions {
                 null_mut(),
             )
         };
-        checked("clEnqueueWriteBuffer", status)
+        check_status("clEnqueueWriteBuffer", status)
     }
 
     /// Sets an argument of a kernel: a number, or the handle of a buffer.
-    fn pass<T: Copy>(&self, kernel: &OwnedHandle, index: u32, value: &T) -> Result<(), PowError> {
+    fn set_kernel_argument<T: Copy>(
+        &self,
+        kernel: &OwnedHandle,
+        index: u32,
+        value: &T,
+    ) -> Result<(), PowError> {
         // SAFETY: `value` has the given size, and the library copies it. The kernels' signatures
         // are those in `open`.
         let status = unsafe {
@@ -429,7 +434,7 @@ impl Functions {
                 std::ptr::from_ref(value).cast(),
             )
         };
-        checked("clSetKernelArg", status)
+        check_status("clSetKernelArg", status)
     }
 
     fn enqueue(
@@ -444,6 +449,6 @@ impl Functions {
         let status = unsafe {
             (self.enqueue)(queue, kernel, 1, null(), size.as_ptr(), null(), 0, null(), null_mut())
         };
-        checked("clEnqueueNDRangeKernel", status)
+        check_status("clEnqueueNDRangeKernel", status)
     }
 }

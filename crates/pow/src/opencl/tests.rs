@@ -19,7 +19,7 @@ fn batches_take_about_as_long_as_intended() {
 }
 
 #[test]
-fn missing_devices_are_listed() {
+fn error_about_missing_device_lists_the_devices() {
     let error = |devices: &[&str]| {
         let devices = devices.iter().map(|name| (*name).to_owned()).collect();
         PowError::NoDevice { index: 7, devices }.to_string()

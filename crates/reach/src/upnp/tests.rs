@@ -19,7 +19,7 @@ struct Behaviour {
     address: &'static str,
     permanent_only: bool,
     closes: bool,
-    asked: ReceivedRequests,
+    requests: ReceivedRequests,
 }
 
 impl Behaviour {
@@ -28,7 +28,7 @@ impl Behaviour {
             address: "8.8.8.8",
             permanent_only: false,
             closes: true,
-            asked: ReceivedRequests::default(),
+            requests: ReceivedRequests::default(),
         }
     }
 }
@@ -70,7 +70,7 @@ fn element<'a>(body: &'a str, name: &str) -> &'a str {
 }
 
 async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: String) -> Response {
-    let record = |line: String| router.asked.lock().unwrap().push(line);
+    let record = |line: String| router.requests.lock().unwrap().push(line);
     let soap = |body: String| {
         format!(
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>{body}</s:Body></s:Envelope>"
@@ -166,7 +166,7 @@ async fn mapping_is_created_renewed_and_removed() {
         "18091 to 127.0.0.1:8091 for 3600 s",
         "delete 18091",
     ];
-    assert_eq!(*behaviour.asked.lock().unwrap(), expected);
+    assert_eq!(*behaviour.requests.lock().unwrap(), expected);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn permanent_mapping_is_created_on_routers_without_leases() {
     );
     let without_end = "8091 to 127.0.0.1:8091 for 0 s";
     let expected = ["8091 to 127.0.0.1:8091 for 3600 s", without_end, without_end, "delete 8091"];
-    assert_eq!(*behaviour.asked.lock().unwrap(), expected);
+    assert_eq!(*behaviour.requests.lock().unwrap(), expected);
 }
 
 #[tokio::test]
@@ -204,13 +204,13 @@ async fn unremovable_mapping_error_states_the_remaining_time() {
 async fn mapping_targets_the_listen_address() {
     let behaviour = Behaviour::working_router();
     router(behaviour.clone()).await.map("192.0.2.7:8091".parse().unwrap(), 8091).await.unwrap();
-    assert_eq!(*behaviour.asked.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
+    assert_eq!(*behaviour.requests.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
     for listens in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
         let behaviour = Behaviour::working_router();
         let error =
             router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
         assert!(matches!(error, UpnpError::Loopback(_)), "{error}");
-        assert!(behaviour.asked.lock().unwrap().is_empty());
+        assert!(behaviour.requests.lock().unwrap().is_empty());
     }
 }
 

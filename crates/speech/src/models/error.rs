@@ -9,7 +9,7 @@ use super::{CATALOGUE, ModelSpec};
 #[non_exhaustive]
 pub enum ModelError {
     /// The catalogue has no model of this name.
-    #[error("unknown model `{name}`, expected one of {}", known())]
+    #[error("unknown model `{name}`, expected one of {}", known_models())]
     Unknown {
         /// The requested name of a model.
         name: String,
@@ -158,7 +158,7 @@ impl ModelError {
     }
 }
 
-fn known() -> String {
+fn known_models() -> String {
     CATALOGUE.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ")
 }
 

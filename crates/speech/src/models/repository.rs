@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn file_of_repository_is_found_where_it_is() {
+    fn repository_file_is_searched_in_all_directories() {
         let root = tempfile::tempdir().unwrap();
         let [models, hub] = ["models", "hub"].map(|name| root.path().join(name));
         let store = ModelStore::with(vec![models.clone()], "http://hub.invalid");

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_listed_for_the_whole_catalogue() {
+    fn state_of_each_catalogue_model_is_listed() {
         let (_root, store) = store(&["given"]);
         let list = store.list();
         assert_eq!(list.len(), CATALOGUE.len());

@@ -191,7 +191,7 @@ impl Recognizer for CtcRecognizer {
         }
         let rows = self.probabilities(samples)?;
         let words = beam::search(&rows, &self.lexicon, &self.decoder);
-        let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spell(word)).collect();
+        let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spelling(word)).collect();
         let labels: Vec<Vec<u8>> =
             spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn voices_outside_the_limits_are_refused() {
+    fn invalid_voice_names_speeds_and_pitches_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "exit 1");
         for name in ["", "../x", "en us", "-x", "a/b", &"x".repeat(65)] {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_program_is_killed() {
+    fn hanging_espeak_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         for script in ["exec sleep 60", "exec sleep 60 >&- 2>&-"] {
             let mut espeak = fake(folder.path(), script);

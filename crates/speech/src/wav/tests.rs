@@ -56,7 +56,7 @@ fn samples_are_converted_as_the_protocol_requires() {
 }
 
 #[test]
-fn each_width_is_normalised() {
+fn samples_of_each_format_are_normalised() {
     let decode =
         |bytes: &[u8], format| decode_pcm(bytes, format, 1, SampleRate::HZ_16K).unwrap().samples;
     assert_eq!(decode(&[0, 64, 128, 255], SampleFormat::U8), [-1.0, -0.5, 0.0, 127.0 / 128.0]);
@@ -79,7 +79,7 @@ fn header_describes_the_file() {
 }
 
 #[test]
-fn a_file_without_samples_is_read() {
+fn wav_file_without_samples_is_read() {
     for format in FORMATS {
         let wav = Wav::decode(&Wav::encode(&pcm(&[], 1), format).unwrap()).unwrap();
         assert_eq!((wav.pcm.frames(), wav.format), (0, format));
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_files_never_panic(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
+    fn damaged_wav_never_panics(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
         let mut file = Wav::encode(&pcm(&[0.5; 8], 2), format).unwrap();
         if let Some(byte) = file.get_mut(at) {
             *byte = value;
@@ -259,7 +259,7 @@ proptest! {
 }
 
 #[test]
-fn encoded_samples_are_wrapped_as_they_are() {
+fn wrapped_samples_equal_the_encoded_file() {
     let pcm = Pcm { samples: vec![-1.0, 0.5, 0.25, 1.0], channels: 2, rate: SampleRate::HZ_24K };
     for format in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32] {
         let bytes = encode_pcm(&pcm.samples, format);

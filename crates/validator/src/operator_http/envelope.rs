@@ -27,10 +27,10 @@ pub(crate) enum ApiError {
     Body(#[from] BodyError),
     #[error(transparent)]
     Weights(#[from] WeightsProblem),
-    #[error("this service serves subnet {ours}, not {asked}")]
-    OtherSubnet { asked: NetUid, ours: NetUid },
-    #[error("this service submits for hotkey {ours}, not {asked}")]
-    OtherHotkey { asked: String, ours: Hotkey },
+    #[error("this service serves subnet {ours}, not {requested}")]
+    OtherSubnet { requested: NetUid, ours: NetUid },
+    #[error("this service submits for hotkey {ours}, not {requested}")]
+    OtherHotkey { requested: String, ours: Hotkey },
     #[error("expected 1 to 256 texts: {{\"payloads\": [text, …]}} or {{\"data\": text}}")]
     Payloads,
     #[error("payload {index}: {problem}")]

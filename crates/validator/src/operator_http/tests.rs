@@ -20,7 +20,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
     let service = service(limits);
     let shown = ("authorization", "Bearer 0123456789abcdef");
     let long = format!("\"{}\"", "x".repeat(100));
-    for (method, path, headers, body, status, said) in [
+    for (method, path, headers, body, status, expected_message) in [
         (Method::POST, "/echo", &[JSON, shown][..], "7", 200, ""),
         (
             Method::POST,
@@ -71,7 +71,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         assert_eq!(actual, status, "{method} {path} {headers:?} {body:.20}: {answer}");
         if status != 200 {
             assert_eq!(answer["success"], false, "{answer}");
-            assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+            assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
         }
     }
 }

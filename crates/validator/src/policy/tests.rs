@@ -91,7 +91,7 @@ fn fallback_without_previous_weights_is_used_after_the_limit() {
 }
 
 #[test]
-fn the_state_of_older_versions_is_read() {
+fn policy_state_of_older_versions_is_read() {
     for text in ["{}", r#"{"previous":{"uids":[1],"weights":[1.0]}}"#] {
         assert_eq!(
             serde_json::from_str::<PolicyState>(text).unwrap(),
@@ -168,7 +168,7 @@ fn remaining_blocks_of_an_epoch_include_its_last() {
 }
 
 #[test]
-fn scores_without_weights_are_unearned() {
+fn empty_weights_of_a_challenge_are_unearned() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
     assert_eq!(
         policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of),

@@ -95,7 +95,7 @@ async fn set_weights(
     let config = &signer.config;
     let request = WeightsRequest::read(&body, config.netuid)?;
     if request.netuid != config.netuid {
-        return Err(ApiError::OtherSubnet { asked: request.netuid, ours: config.netuid });
+        return Err(ApiError::OtherSubnet { requested: request.netuid, ours: config.netuid });
     }
     config.audit.record_weights(peer, &request).map_err(ApiError::Audit)?;
     let request = WeightsRequest {

@@ -9,15 +9,15 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
 
 /// A signer and its audit log.
-struct World {
+struct Fixture {
     directory: TempDir,
     router: Router,
 }
 
-impl World {
+impl Fixture {
     fn new(gateway: &Url, adjust: impl FnOnce(&mut SignerConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keypair = Arc::new(key("//validator"));
@@ -64,9 +64,9 @@ fn submission(content: &str) -> String {
 
 #[tokio::test]
 async fn texts_are_signed_and_recorded() {
-    let world = World::new(&nowhere(), |_| ());
+    let fixture = Fixture::new(&unused_address(), |_| ());
     assert_eq!(
-        ask(&world.router, Method::GET, "/healthz", &[], "").await,
+        ask(&fixture.router, Method::GET, "/healthz", &[], "").await,
         (200, json!({ "ok": true }))
     );
     let hotkey = key("//validator").hotkey();
@@ -77,7 +77,7 @@ async fn texts_are_signed_and_recorded() {
         (json!({ "data": [b, a] }), vec![&b, &a]),
         (json!({ "payloads": null, "data": a }), vec![&a]),
     ] {
-        let (status, answer) = post(&world.router, "/sign", &body).await;
+        let (status, answer) = post(&fixture.router, "/sign", &body).await;
         assert_eq!(
             (status, &answer["success"], &answer["hotkey"]),
             (200, &json!(true), &json!(hotkey)),
@@ -91,7 +91,7 @@ async fn texts_are_signed_and_recorded() {
             assert!(verify(&hotkey, text.as_bytes(), &signature.parse().unwrap()));
         }
     }
-    let audit = world.audit();
+    let audit = fixture.audit();
     assert_eq!(audit.len(), 6);
     assert_eq!(
         (&audit[0]["action"], &audit[0]["kind"], &audit[0]["bytes"]),
@@ -102,8 +102,8 @@ async fn texts_are_signed_and_recorded() {
 /// Columns: body · status · error
 #[tokio::test]
 async fn request_with_one_invalid_text_is_refused() {
-    let world = World::new(&nowhere(), |_| ());
-    for (body, status, said) in [
+    let fixture = Fixture::new(&unused_address(), |_| ());
+    for (body, status, expected_message) in [
         (json!({}), 400, "expected 1 to 256 texts"),
         (json!([]), 400, "expected 1 to 256 texts"),
         (json!({ "payloads": [] }), 400, "expected 1 to 256 texts"),
@@ -115,14 +115,14 @@ async fn request_with_one_invalid_text_is_refused() {
         (json!({ "payloads": [submission("a"), "pay Bob"] }), 403, "payload 1: "),
         (json!({ "data": submission("a").replace("sub", "com") }), 403, "payload 0: "),
     ] {
-        let (actual, answer) = post(&world.router, "/sign", &body).await;
+        let (actual, answer) = post(&fixture.router, "/sign", &body).await;
         assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body:.100}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
         assert!(answer.get("signatures").is_none());
     }
     let large = json!({ "data": "x".repeat(2 << 20) });
-    assert_eq!(post(&world.router, "/sign", &large).await.0, 413);
-    assert!(world.audit().is_empty());
+    assert_eq!(post(&fixture.router, "/sign", &large).await.0, 413);
+    assert!(fixture.audit().is_empty());
 }
 
 #[cfg(unix)]
@@ -132,12 +132,13 @@ async fn text_without_audit_record_is_not_signed() {
     if !full.exists() {
         return;
     }
-    let world = World::new(&nowhere(), |config| config.audit = AuditLog::open(&full).unwrap());
+    let fixture =
+        Fixture::new(&unused_address(), |config| config.audit = AuditLog::open(&full).unwrap());
     for (path, body) in [
         ("/sign", json!({ "data": submission("a") })),
         ("/set_weights", json!({ "uids": 1, "weights": 1 })),
     ] {
-        let (status, answer) = post(&world.router, path, &body).await;
+        let (status, answer) = post(&fixture.router, path, &body).await;
         assert_eq!(status, 500, "{path}");
         assert!(
             answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"),
@@ -166,7 +167,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
 /// Columns: the gateway's status and response · the signer's status · error
 #[tokio::test]
 async fn weights_are_sent_to_the_gateway_once() {
-    for (status, answer, expected, said) in [
+    for (status, answer, expected, expected_message) in [
         (200, r#"{"success":true,"details":{"attempt":1}}"#, 200, None),
         (
             200,
@@ -195,27 +196,27 @@ async fn weights_are_sent_to_the_gateway_once() {
         (200, "{}", 500, Some("confirmation failed")),
     ] {
         let (url, requests) = gateway(status, answer).await;
-        let world = World::new(&url, |_| ());
+        let fixture = Fixture::new(&url, |_| ());
         // Scalars are accepted too.
         let (actual, ours) =
-            post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
+            post(&fixture.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
         assert_eq!(
             (actual, &ours["success"]),
             (expected, &json!(expected == 200)),
             "{answer}: {ours}"
         );
-        if let Some(said) = said {
-            assert!(ours["error"].as_str().unwrap().contains(said), "{answer}: {ours}");
+        if let Some(expected_message) = expected_message {
+            assert!(ours["error"].as_str().unwrap().contains(expected_message), "{answer}: {ours}");
         }
         if answer.contains("details") {
             assert!(ours["details"]["attempt"].is_u64(), "{ours}");
         }
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{answer}");
-        assert_eq!(world.audit()[0]["action"], "set_weights");
+        assert_eq!(fixture.audit()[0]["action"], "set_weights");
     }
-    let world = World::new(&nowhere(), |_| ());
+    let fixture = Fixture::new(&unused_address(), |_| ());
     let (status, answer) =
-        post(&world.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
+        post(&fixture.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
     assert_eq!(status, 500, "{answer}");
     assert!(
         answer["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"),
@@ -226,8 +227,8 @@ async fn weights_are_sent_to_the_gateway_once() {
 #[tokio::test]
 async fn malformed_weights_never_reach_the_gateway() {
     let (url, requests) = gateway(200, r#"{"success":true}"#).await;
-    let world = World::new(&url, |_| ());
-    for (body, said) in [
+    let fixture = Fixture::new(&url, |_| ());
+    for (body, expected_message) in [
         (json!({}), "uids/weights mismatch or empty"),
         (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
         (
@@ -236,12 +237,12 @@ async fn malformed_weights_never_reach_the_gateway() {
         ),
         (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "serves subnet 59, not 1"),
     ] {
-        let (status, answer) = post(&world.router, "/set_weights", &body).await;
+        let (status, answer) = post(&fixture.router, "/set_weights", &body).await;
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
     }
     assert_eq!(requests.load(Ordering::SeqCst), 0);
-    assert!(world.audit().is_empty());
+    assert!(fixture.audit().is_empty());
 }
 
 /// Validator, signer and gateway with one token, connected to a real chain.
@@ -256,7 +257,7 @@ async fn weights_reach_a_real_chain() {
         config.gateway =
             GatewayClient::new(&gateway, Some(&token), Duration::from_secs(30)).unwrap();
     };
-    let (closed, open) = (World::new(&gateway, |_| ()), World::new(&gateway, with_token));
+    let (closed, open) = (Fixture::new(&gateway, |_| ()), Fixture::new(&gateway, with_token));
     let (one, two) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);
     let body = json!({ "netuid": 59, "uids": [one, two], "weights": [0.5, 0.25], "wait_for_inclusion": false });
     let (status, answer) = post(&closed.router, "/set_weights", &body).await;

@@ -87,12 +87,15 @@ async fn set_weights(
     let settings = &gateway.inner.settings;
     let request = WeightsRequest::read(&body, settings.netuid)?;
     if request.netuid != settings.netuid {
-        return Err(ApiError::OtherSubnet { asked: request.netuid, ours: settings.netuid });
+        return Err(ApiError::OtherSubnet { requested: request.netuid, ours: settings.netuid });
     }
     // Wallet names are ignored; only an SS58 address identifies a hotkey here.
     let requested = request.wallet_hotkey.as_deref().and_then(|name| name.parse::<Hotkey>().ok());
     if let Some(requested) = requested.filter(|requested| *requested != settings.hotkey) {
-        return Err(ApiError::OtherHotkey { asked: requested.to_string(), ours: settings.hotkey });
+        return Err(ApiError::OtherHotkey {
+            requested: requested.to_string(),
+            ours: settings.hotkey,
+        });
     }
     let delay = Duration::from_secs_f64(request.delay_s);
     let retry = Retry {

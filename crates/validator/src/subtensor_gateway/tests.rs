@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
 
 const SET: &str = "/v1/weights/set_and_confirm";
 
@@ -79,47 +79,50 @@ async fn gateway_without_chain_responds_503() {
 
 #[tokio::test]
 async fn waiting_requests_are_notified_of_a_block_together() {
-    let world = Scripted::new(None, []).await;
+    let fixture = Scripted::new(None, []).await;
     assert_eq!(
-        post(&world.router, "/v1/block/current", &json!({})).await,
+        post(&fixture.router, "/v1/block/current", &json!({})).await,
         (200, json!({ "block": 10 }))
     );
     let body = json!({ "timeout_s": 60 });
-    let waiting: Vec<_> = (0..50).map(|_| post(&world.router, "/v1/block/wait", &body)).collect();
+    let waiting: Vec<_> = (0..50).map(|_| post(&fixture.router, "/v1/block/wait", &body)).collect();
     let (answers, ()) = tokio::join!(futures::future::join_all(waiting), async {
         tokio::task::yield_now().await;
-        world.chain.mine(2);
+        fixture.chain.mine(2);
     });
     for answer in answers {
         assert_eq!(answer, (200, json!({ "block": 12 })));
     }
     let (status, answer) =
-        post(&world.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
+        post(&fixture.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
     assert_eq!((status, &answer["error"]), (504, &json!("no new block within 0.01 s")));
-    assert_eq!(post(&world.router, "/v1/block/wait", &json!({ "timeout_s": "soon" })).await.0, 400);
+    assert_eq!(
+        post(&fixture.router, "/v1/block/wait", &json!({ "timeout_s": "soon" })).await.0,
+        400
+    );
 }
 
 #[tokio::test]
 async fn unreachable_chain_is_reported() {
-    let world = Scripted::new(None, []).await;
-    world.chain.set_unreachable(true);
+    let fixture = Scripted::new(None, []).await;
+    fixture.chain.set_unreachable(true);
     for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
-        let (status, answer) = post(&world.router, path, &json!({})).await;
+        let (status, answer) = post(&fixture.router, path, &json!({})).await;
         assert_eq!(status, 503, "{path}");
         assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     }
-    let (status, answer) = world.set(&[1.0]).await;
+    let (status, answer) = fixture.set(&[1.0]).await;
     assert_eq!((status, &answer["success"]), (500, &json!(false)));
     assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     assert_eq!(answer["details"]["attempt"], 3);
-    world.chain.set_unreachable(false);
-    assert_eq!(world.set(&[1.0]).await.0, 200);
+    fixture.chain.set_unreachable(false);
+    assert_eq!(fixture.set(&[1.0]).await.0, 200);
 }
 
 #[tokio::test]
 async fn weights_are_set_and_confirmed() {
-    let world = Scripted::new(None, []).await;
-    let (status, answer) = world.set(&[0.0, 0.75, 0.25]).await;
+    let fixture = Scripted::new(None, []).await;
+    let (status, answer) = fixture.set(&[0.0, 0.75, 0.25]).await;
     assert_eq!((status, &answer["success"], answer.get("error")), (200, &json!(true), None));
     let details = &answer["details"];
     for (field, value) in [
@@ -140,29 +143,29 @@ async fn weights_are_set_and_confirmed() {
     ] {
         assert_eq!(details[field], value, "{field} of {details}");
     }
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 /// Repeated requests, with the same or different weights, concurrent or later, track the epoch's
 /// only submission.
 #[tokio::test]
 async fn an_epoch_has_one_submission() {
-    let world = Scripted::new(None, []).await;
-    let answers = futures::future::join_all((0..8).map(|_| world.set(&[1.0, 3.0]))).await;
+    let fixture = Scripted::new(None, []).await;
+    let answers = futures::future::join_all((0..8).map(|_| fixture.set(&[1.0, 3.0]))).await;
     assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
-    let (status, answer) = world.set(&[9.0, 1.0]).await;
+    let (status, answer) = fixture.set(&[9.0, 1.0]).await;
     assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(true)));
-    assert_eq!(world.chain.submitted().len(), 1);
+    assert_eq!(fixture.chain.submitted().len(), 1);
     // The next epoch begins in the block after that of the submission.
-    world.chain.mine(1);
-    world.chain.set_weight_rules(NETUID, {
+    fixture.chain.mine(1);
+    fixture.chain.set_weight_rules(NETUID, {
         let schedule =
             Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
-    let (status, answer) = world.set(&[9.0, 1.0]).await;
+    let (status, answer) = fixture.set(&[9.0, 1.0]).await;
     assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(false)));
-    assert_eq!(world.chain.included().len(), 2);
+    assert_eq!(fixture.chain.included().len(), 2);
 }
 
 /// Columns: outcomes of the submissions · status · last attempt · blocks with weights
@@ -181,11 +184,11 @@ async fn faults_neither_lose_nor_repeat_submissions() {
         (vec![Script::Refuse(too_soon()); 3], 500, 3, 0),
         (vec![Script::Fail(fails()), Script::Fail(fails()), Script::Fail(fails())], 500, 3, 3),
     ] {
-        let world = Scripted::new(None, script.clone()).await;
-        let (actual, answer) = world.set(&[1.0, 3.0]).await;
+        let fixture = Scripted::new(None, script.clone()).await;
+        let (actual, answer) = fixture.set(&[1.0, 3.0]).await;
         assert_eq!(actual, status, "{script:?}: {answer}");
         assert_eq!(answer["details"]["attempt"], attempt, "{script:?}: {answer}");
-        assert_eq!(world.chain.included().len(), included, "{script:?}");
+        assert_eq!(fixture.chain.included().len(), included, "{script:?}");
         if status == 500 {
             assert_eq!(answer["error"], "confirmation failed");
             assert!(
@@ -199,9 +202,9 @@ async fn faults_neither_lose_nor_repeat_submissions() {
 /// Columns: body · status · error
 #[tokio::test]
 async fn malformed_weights_are_refused() {
-    let world = Scripted::new(None, []).await;
+    let fixture = Scripted::new(None, []).await;
     let bob = key("//Bob").hotkey();
-    for (body, status, said) in [
+    for (body, status, expected_message) in [
         (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
         (json!({ "uids": [1, 2], "weights": [1] }), 400, "uids/weights mismatch or empty"),
         (json!("weights"), 400, "uids/weights mismatch or empty"),
@@ -216,18 +219,18 @@ async fn malformed_weights_are_refused() {
         (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "duplicate uid 1"),
         (json!({ "uids": [1], "weights": [0] }), 500, "all weights are 0"),
     ] {
-        let (actual, answer) = post(&world.router, SET, &body).await;
+        let (actual, answer) = post(&fixture.router, SET, &body).await;
         assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{body}: {answer}");
     }
     // A wallet name is ignored.
     assert_eq!(
-        post(&world.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" }))
+        post(&fixture.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" }))
             .await
             .0,
         200
     );
-    assert_eq!(world.chain.submitted().len(), 1);
+    assert_eq!(fixture.chain.submitted().len(), 1);
 }
 
 #[tokio::test]
@@ -250,29 +253,29 @@ async fn request_is_answered_before_its_caller_times_out() {
 /// The gateway completes the epoch's submission even if the request was lost.
 #[tokio::test]
 async fn pending_submission_continues_at_each_block() {
-    let world = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
-    assert_eq!(world.set(&[1.0]).await.0, 500);
-    assert!(world.chain.included().is_empty());
-    let (shutdown, gateway) = (Shutdown::new(), world.gateway.clone());
+    let fixture = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
+    assert_eq!(fixture.set(&[1.0]).await.0, 500);
+    assert!(fixture.chain.included().is_empty());
+    let (shutdown, gateway) = (Shutdown::new(), fixture.gateway.clone());
     let stop = shutdown.clone();
     shutdown.spawn("follow", async move { gateway.follow(&stop).await });
-    let mut heads = world.chain.heads();
+    let mut heads = fixture.chain.heads();
     heads.borrow_and_update();
-    world.chain.mine(1);
-    while world.chain.included().is_empty() {
+    fixture.chain.mine(1);
+    while fixture.chain.included().is_empty() {
         heads.changed().await.unwrap();
     }
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
-    assert_eq!(world.chain.included().len(), 1);
-    assert_eq!(world.set(&[1.0]).await.0, 200);
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
+    assert_eq!(fixture.set(&[1.0]).await.0, 200);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 /// Several epochs may pass between two attempts of a request.
 #[tokio::test]
 async fn weights_set_between_two_attempts_are_confirmed() {
-    let world = Scripted::new(None, []).await;
+    let fixture = Scripted::new(None, []).await;
     let epoch = |last_epoch: u32, epoch_index| {
         let schedule = Schedule {
             tempo: 10,
@@ -280,22 +283,22 @@ async fn weights_set_between_two_attempts_are_confirmed() {
             pending_epoch: None,
             epoch_index,
         };
-        world.chain.set_weight_rules(NETUID, WeightRules { schedule, ..rules(None) });
+        fixture.chain.set_weight_rules(NETUID, WeightRules { schedule, ..rules(None) });
     };
     // At block 18, too few blocks of epoch 7 are left: the weights are for epoch 8.
-    world.chain.mine(8);
+    fixture.chain.mine(8);
     epoch(10, 7);
     let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 4 });
-    let ((status, answer), ()) = tokio::join!(post(&world.router, SET, &body), async {
-        let submitter = world.gateway.inner.connected().unwrap().submitter();
+    let ((status, answer), ()) = tokio::join!(post(&fixture.router, SET, &body), async {
+        let submitter = fixture.gateway.inner.connected().unwrap().submitter();
         while submitter.advance().await.unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        world.chain.mine(3);
+        fixture.chain.mine(3);
         epoch(20, 8);
         submitter.advance().await.unwrap();
         // The end of epoch 9.
-        world.chain.mine(16);
+        fixture.chain.mine(16);
         epoch(30, 9);
     });
     let details = &answer["details"];
@@ -304,25 +307,25 @@ async fn weights_set_between_two_attempts_are_confirmed() {
         (200, &json!(8), &json!(2)),
         "{answer}"
     );
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 /// After a restart, weights based on old scores are not signed first.
 #[tokio::test]
 async fn weights_of_stale_scores_are_not_signed_after_restart() {
-    let world = Scripted::new(None, []).await;
-    world.chain.mine(200);
-    world.chain.set_weight_rules(NETUID, {
+    let fixture = Scripted::new(None, []).await;
+    fixture.chain.mine(200);
+    fixture.chain.set_weight_rules(NETUID, {
         let schedule = Schedule { last_epoch: BlockNumber::new(210), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
     let body = |state_block: u32| json!({ "uids": 1, "weights": 1, "retries": 1, "delay_s": 0, "state_block": state_block });
-    let (status, answer) = post(&world.router, SET, &body(109)).await;
+    let (status, answer) = post(&fixture.router, SET, &body(109)).await;
     assert_eq!(status, 500, "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("evaluate the miners again"), "{answer}");
-    assert!(world.chain.submitted().is_empty());
+    assert!(fixture.chain.submitted().is_empty());
     // The caller's node is ahead of ours.
-    assert_eq!(post(&world.router, SET, &body(300)).await.0, 200);
+    assert_eq!(post(&fixture.router, SET, &body(300)).await.0, 200);
 }
 
 /// Shutdown is immediate, even while a submission is in flight that may take minutes.
@@ -469,7 +472,8 @@ async fn client_errors_name_their_cause() {
     }
     let error = first(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
     assert!(error.contains("missing field"), "{error}");
-    let error = first(client(&nowhere()).current_block(Duration::from_secs(5)).await.unwrap_err());
+    let error =
+        first(client(&unused_address()).current_block(Duration::from_secs(5)).await.unwrap_err());
     assert!(error.contains("refused"), "{error}");
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn set_and_confirm(
         let mut earlier = None;
         loop {
             report.attempt = report.attempt.saturating_add(1);
-            match once(chain, submitter, request, &mut report, earlier.take()).await {
+            match attempt_once(chain, submitter, request, &mut report, earlier.take()).await {
                 Ok(WeightsState::Confirmed) => return true,
                 Ok(state) => earlier = Some(state),
                 Err(error) if error.is_retryable() => report.say(&error),
@@ -93,7 +93,7 @@ impl AttemptError {
     }
 }
 
-async fn once(
+async fn attempt_once(
     chain: &dyn Chain,
     submitter: &Submitter,
     request: &WeightsRequest,
@@ -128,7 +128,7 @@ async fn once(
         if !zeros.is_empty() {
             tracing::warn!(netuid = request.netuid.0, uids = ?zeros, "weights that round to 0 of 65535 are left out");
         }
-        report.asked.clone_from(&weights);
+        report.requested_weights.clone_from(&weights);
         let new = NewWeights {
             netuid: request.netuid,
             mech: MechId(0),
@@ -166,7 +166,7 @@ struct Report {
     ref_block: Option<BlockNumber>,
     commit_reveal: bool,
     attempt: u32,
-    asked: WeightRow,
+    requested_weights: WeightRow,
     submission: Option<Submission>,
     message: Option<String>,
 }
@@ -188,7 +188,7 @@ impl Report {
             ref_block: None,
             commit_reveal: false,
             attempt: 0,
-            asked: WeightRow::new(),
+            requested_weights: WeightRow::new(),
             submission: None,
             message: None,
         }
@@ -212,7 +212,7 @@ impl Report {
     fn is_unchanged(&self) -> bool {
         self.submission
             .as_ref()
-            .is_some_and(|submission| submission.intent.plan.weights != self.asked)
+            .is_some_and(|submission| submission.intent.plan.weights != self.requested_weights)
     }
 
     fn details(&self) -> Value {

@@ -19,13 +19,13 @@ use crate::testing::{NETUID, key};
 use crate::{Neurons, RoundScores, StateFile, Subnet, Validator, ValidatorSettings};
 
 /// A local service with a scripted chain, whose pauses take no time.
-struct World {
+struct Fixture {
     directory: TempDir,
     chain: MockChain,
     pauses: Arc<Mutex<Vec<Duration>>>,
 }
 
-impl World {
+impl Fixture {
     fn new(script: impl IntoIterator<Item = Script>) -> Self {
         let chain = MockChain::default();
         chain.set_weight_rules(
@@ -86,16 +86,16 @@ impl World {
 
 #[tokio::test]
 async fn local_submission_has_typed_outcome_and_audit_record() {
-    let world = World::new([]);
-    let service = world.start().await;
-    let WeightsOutcome::Submitted { details } = world.set(&service, &[1.0, 3.0]).await else {
+    let fixture = Fixture::new([]);
+    let service = fixture.start().await;
+    let WeightsOutcome::Submitted { details } = fixture.set(&service, &[1.0, 3.0]).await else {
         panic!("not submitted")
     };
     assert_eq!(
         (&details["block"], &details["attempt"], &details["unchanged"]),
         (&json!(11), &json!(1), &json!(false))
     );
-    let audit = std::fs::read_to_string(world.directory.path().join("audit.jsonl")).unwrap();
+    let audit = std::fs::read_to_string(fixture.directory.path().join("audit.jsonl")).unwrap();
     let entry: Value = serde_json::from_str(&audit).unwrap();
     assert_eq!(
         (&entry["action"], &entry["peer"], &entry["uids"], &entry["weights"]),
@@ -105,48 +105,48 @@ async fn local_submission_has_typed_outcome_and_audit_record() {
 
 #[tokio::test]
 async fn unchanged_weights_are_not_resubmitted() {
-    let world = World::new([]);
-    let service = world.start().await;
-    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }));
+    let fixture = Fixture::new([]);
+    let service = fixture.start().await;
+    assert!(matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }));
     assert!(
-        matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }),
+        matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }),
         "the same weights"
     );
     assert!(
-        matches!(world.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }),
+        matches!(fixture.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }),
         "other weights"
     );
-    assert_eq!(world.chain.submitted().len(), 1);
+    assert_eq!(fixture.chain.submitted().len(), 1);
 }
 
 /// The response to the submission is lost, and the process is killed before it learns of the
 /// outcome.
 #[tokio::test]
 async fn restarted_service_tracks_earlier_submission() {
-    let world = World::new([Script::LoseAnswer]);
-    let service = world.start().await;
-    world.set_until_pause(&service).await;
+    let fixture = Fixture::new([Script::LoseAnswer]);
+    let service = fixture.start().await;
+    fixture.set_until_pause(&service).await;
     drop(service);
-    let service = world.start().await;
-    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Unchanged { .. }));
-    assert_eq!(world.chain.included().len(), 1);
+    let service = fixture.start().await;
+    assert!(matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Unchanged { .. }));
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn refused_weights_are_retried_with_backoff() {
-    let world = World::new(vec![Script::Refuse(RefusalReason::custom(6)); 3]);
-    let service = world.start().await;
-    let outcome = world.set(&service, &[1.0]).await;
+    let fixture = Fixture::new(vec![Script::Refuse(RefusalReason::custom(6)); 3]);
+    let service = fixture.start().await;
+    let outcome = fixture.set(&service, &[1.0]).await;
     assert!(matches!(outcome, WeightsOutcome::Submitted { .. }), "{outcome:?}");
     assert_eq!(outcome.details()["attempt"], 4);
-    assert_eq!(*world.pauses.lock().unwrap(), [500, 1_000, 2_000].map(Duration::from_millis));
+    assert_eq!(*fixture.pauses.lock().unwrap(), [500, 1_000, 2_000].map(Duration::from_millis));
 }
 
 #[tokio::test]
 async fn unreachable_chain_is_retried_until_deadline() {
-    let world = World::new([]);
-    let service = world.start().await;
-    world.chain.set_unreachable(true);
+    let fixture = Fixture::new([]);
+    let service = fixture.start().await;
+    fixture.chain.set_unreachable(true);
     assert!(matches!(service.current_block().await, Err(ReadError::Chain(_))));
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
     let (start, within) = (Instant::now(), Duration::from_secs(1));
@@ -158,20 +158,20 @@ async fn unreachable_chain_is_retried_until_deadline() {
 
 #[tokio::test]
 async fn unusable_weights_fail_without_retry() {
-    let world = World::new([]);
-    let service = world.start().await;
-    let outcome = world.set(&service, &[0.0]).await;
+    let fixture = Fixture::new([]);
+    let service = fixture.start().await;
+    let outcome = fixture.set(&service, &[0.0]).await;
     assert_eq!((outcome.is_success(), outcome.error()), (false, Some("all weights are 0")));
-    assert!(world.pauses.lock().unwrap().is_empty());
+    assert!(fixture.pauses.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn weight_that_rounds_to_zero_is_logged_with_its_uid() {
-    let world = World::new([]);
-    let service = world.start().await;
+    let fixture = Fixture::new([]);
+    let service = fixture.start().await;
     let (log, _guard) = CapturedLog::start();
     assert!(matches!(
-        world.set(&service, &[1.0, 1e-7, 0.5]).await,
+        fixture.set(&service, &[1.0, 1e-7, 0.5]).await,
         WeightsOutcome::Submitted { .. }
     ));
     let text = log.text();
@@ -190,28 +190,29 @@ async fn weights_without_audit_record_are_not_submitted() {
     if !full.exists() {
         return;
     }
-    let world = World::new([]);
-    let service = WeightService::Local(Arc::new(world.local(full).await));
-    let outcome = world.set(&service, &[1.0]).await;
+    let fixture = Fixture::new([]);
+    let service = WeightService::Local(Arc::new(fixture.local(full).await));
+    let outcome = fixture.set(&service, &[1.0]).await;
     assert!(
         outcome.error().unwrap().starts_with("not signed: cannot write the audit log"),
         "{outcome:?}"
     );
-    assert!(world.chain.submitted().is_empty());
+    assert!(fixture.chain.submitted().is_empty());
 }
 
 /// The task that `start` spawns completes a submission whose extrinsic was dropped.
 #[tokio::test]
 async fn started_service_completes_unfinished_weights() {
-    let world = World::new([Script::Drop]);
-    let service = world.start().await;
-    world.set_until_pause(&service).await;
+    let fixture = Fixture::new([Script::Drop]);
+    let service = fixture.start().await;
+    fixture.set_until_pause(&service).await;
     drop(service);
-    assert!(world.chain.included().is_empty());
+    assert!(fixture.chain.included().is_empty());
     let shutdown = Shutdown::new();
-    let _service = world.local(&world.directory.path().join("audit.jsonl")).await.start(&shutdown);
-    let mut heads = world.chain.heads();
-    while world.chain.included().is_empty() {
+    let _service =
+        fixture.local(&fixture.directory.path().join("audit.jsonl")).await.start(&shutdown);
+    let mut heads = fixture.chain.heads();
+    while fixture.chain.included().is_empty() {
         heads.changed().await.unwrap();
     }
     shutdown.request();
@@ -243,8 +244,8 @@ impl Subnet for SingleMinerSubnet {
 /// The process is killed after the submission, before the state file is written.
 #[tokio::test]
 async fn epoch_processed_twice_is_submitted_once() {
-    let world = World::new([]);
-    world.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
+    let fixture = Fixture::new([]);
+    fixture.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
     for start in 0..2 {
         let settings = ValidatorSettings {
             netuid: NETUID,
@@ -253,33 +254,33 @@ async fn epoch_processed_twice_is_submitted_once() {
             max_skipped_epochs: 12,
         };
         let state =
-            StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
-        let service = world.start().await;
+            StateFile::open(&fixture.directory.path().join(format!("state-{start}.json"))).unwrap();
+        let service = fixture.start().await;
         let mut validator = Validator::new(
             SingleMinerSubnet,
             service,
             settings,
             state,
             system_clock(),
-            world.sleeper(),
+            fixture.sleeper(),
         );
         let report = validator.run_once().await.unwrap();
         assert_eq!((report.epoch, report.decision), (0, "scored"));
         assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");
     }
-    assert_eq!(world.chain.submitted().len(), 1);
+    assert_eq!(fixture.chain.submitted().len(), 1);
 }
 
 /// The names of the files are those of earlier versions.
 #[tokio::test]
 async fn opened_validator_has_its_files_in_the_directory() {
-    let world = World::new([]);
-    world.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
-    let directory = world.directory.path().join("new");
+    let fixture = Fixture::new([]);
+    fixture.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
+    let directory = fixture.directory.path().join("new");
     let settings =
         ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
     let (keypair, chain, shutdown) =
-        (key("//validator"), Arc::new(world.chain.clone()), Shutdown::new());
+        (key("//validator"), Arc::new(fixture.chain.clone()), Shutdown::new());
     let opened = Validator::open(
         SingleMinerSubnet,
         keypair,

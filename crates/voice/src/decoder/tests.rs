@@ -18,14 +18,14 @@ fn decoder_stages_are_detected() {
 }
 
 #[test]
-fn network_without_decoder_has_none() {
+fn no_decoder_is_detected_in_other_networks() {
     assert!(Decoder::find(&testing::network(&testing::INPUTS)).is_none());
     assert!(Decoder::find(&[]).is_none());
 }
 
 /// Columns: text · its occurrence · text in its place
 #[test]
-fn unsupported_decoder_is_none() {
+fn decoder_with_changed_operators_is_not_detected() {
     for (from, occurrence, to) in [
         ("Tanh", 0, "Relu"),
         ("Div", 0, "Sub"),
@@ -47,7 +47,7 @@ fn unsupported_decoder_is_none() {
 /// A multiplication by 1 gives a signal a second name, and the builder counts the readers of one
 /// name only.
 #[test]
-fn factor_of_one_is_unsupported() {
+fn decoder_with_scale_of_one_is_not_detected() {
     let mut network = testing::decoder_network();
     let tensor = b"scale\x4a\x04";
     let at =

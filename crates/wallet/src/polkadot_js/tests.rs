@@ -31,7 +31,7 @@ fn export_round_trips() {
 }
 
 #[test]
-fn content_must_match_the_address() {
+fn key_of_another_address_is_refused() {
     let alice = Keypair::from_uri("//Alice").unwrap();
     let text = write_pkcs8(&alice.sr25519().unwrap().secret, alice.public().as_bytes());
     let open = |text: &[u8], address: &str| with("none", text, address).unwrap().open(&password());

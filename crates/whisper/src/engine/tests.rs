@@ -19,7 +19,7 @@ fn short() -> Arc<Options> {
 }
 
 /// Transcribes recordings of these lengths concurrently.
-fn together(engine: &Engine, lengths: &[usize]) -> Vec<Answer> {
+fn together(engine: &Engine, lengths: &[usize]) -> Vec<TranscribeResult> {
     std::thread::scope(|scope| {
         let calls: Vec<_> = lengths
             .iter()

@@ -115,9 +115,9 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
     Ok((name, Entry { shape, element, offset, bytes }))
 }
 
-fn bounded(count: u32, what: &str) -> Result<u32, IndexError> {
+fn bounded(count: u32, item: &str) -> Result<u32, IndexError> {
     if count > MAX_VARIABLES {
-        Err(IndexError::Damaged(format!("more than {MAX_VARIABLES} {what}")))
+        Err(IndexError::Damaged(format!("more than {MAX_VARIABLES} {item}")))
     } else {
         Ok(count)
     }

@@ -100,7 +100,7 @@ fn truncated_files_are_refused_wherever_they_end() {
 }
 
 #[test]
-fn other_models_and_versions_are_refused() {
+fn files_of_other_models_and_versions_are_refused() {
     let refused = |bytes: Vec<u8>| open("model.bin", &bytes).unwrap_err().to_string();
     let mut bytes = example();
     bytes[0] = 7;

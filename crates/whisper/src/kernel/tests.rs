@@ -154,7 +154,7 @@ fn panels_multiply_as_a_matrix_does() {
 }
 
 #[test]
-fn the_maximum_is_that_of_all_values() {
+fn maximum_is_found_at_every_position() {
     for count in (0..70).chain([1500, 3072]) {
         let mut x = values(count, 10);
         for position in 0..count {
@@ -192,7 +192,7 @@ fn softmax_sums_to_one_and_keeps_the_order() {
 }
 
 #[test]
-fn forbidden_values_get_no_weight() {
+fn masked_values_get_no_weight() {
     let mut x = vec![f32::MIN, 0.0, f32::MIN, f32::NEG_INFINITY];
     softmax(&mut x);
     assert!((x[1] - 1.0).abs() < 1e-6 && x[0] < 1e-30 && x[3] < 1e-30);

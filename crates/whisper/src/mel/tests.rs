@@ -128,7 +128,7 @@ fn silence_and_broken_samples_have_the_least_value() {
 }
 
 #[test]
-fn a_frame_more_than_the_recording_has() {
+fn features_have_one_frame_per_10_ms_and_one_more() {
     for (samples, frames) in [(0, 1), (1, 1), (159, 1), (160, 2), (480_000, 3001)] {
         assert_eq!(
             LogMel::new(80).features(&vec![0.1; samples]).frames(),
@@ -147,7 +147,7 @@ fn ends_are_mirrored_without_repeating_them() {
 }
 
 #[test]
-fn windows_are_padded_with_zeros() {
+fn mel_windows_are_padded_with_zeros() {
     let features = LogMel::new(80).features(&sine(300.0, 0.5, 16_000));
     let window = features.window(90, 5);
     assert_eq!(window.len(), 80 * WINDOW_FRAMES);

@@ -112,9 +112,9 @@ pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
             .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], &rows, None)
             .unwrap();
         let width = model.decoder.width();
-        let chosen: Vec<f32> =
+        let selected_states: Vec<f32> =
             wanted.iter().flat_map(|row| states[row * width..(row + 1) * width].to_vec()).collect();
-        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &chosen).unwrap();
+        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &selected_states).unwrap();
         if let Some(result) =
             search.advance(&mut cache, &mut buffers.logits, model.decoder.tokens())
         {

@@ -86,9 +86,9 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
             .decoder
             .forward(&gemm, &mut buffers, &mut cache, &[&memory], &rows, None)
             .unwrap();
-        let chosen: Vec<f32> =
+        let selected_states: Vec<f32> =
             logit_rows.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
-        model.decoder.logits(&gemm, &mut buffers, &chosen).unwrap();
+        model.decoder.logits(&gemm, &mut buffers, &selected_states).unwrap();
 
         let mut candidates: Vec<(Vec<u32>, f32)> = Vec::new();
         // The first step has one beam, in the last row; another row is for the no-speech

@@ -119,8 +119,8 @@ fn play(
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
     let mut calls = Vec::new();
     let mut results = results.iter();
-    while let Some(asked) = search {
-        calls.push(described(&asked, model.vocabulary.special().timestamp_begin()));
+    while let Some(next_search) = search {
+        calls.push(described(&next_search, model.vocabulary.special().timestamp_begin()));
         let Some(result) = results.next() else { break };
         let tokens = serde_json::from_value(result["tokens"].clone()).unwrap();
         let score = result["score"].as_f64().unwrap() as f32;

@@ -113,14 +113,14 @@ fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)])
         let frames = speech.samples.chunks(FRAME);
         let count = frames.len();
         for (number, frame) in (1..).zip(frames) {
-            let heard = seconds((number * FRAME).min(speech.samples.len()));
+            let played_s = seconds((number * FRAME).min(speech.samples.len()));
             let new = recognition.push(frame, number == count).unwrap();
             recognition.commit(new.len());
-            emitted.extend(new.into_iter().map(|word| (word, heard)));
+            emitted.extend(new.into_iter().map(|word| (word, played_s)));
         }
         measured.processor += processor_time() - before;
         measured.audio += seconds(speech.samples.len());
-        let (texts, times) = flatten(emitted.iter().map(|(word, heard)| (word, *heard)));
+        let (texts, times) = flatten(emitted.iter().map(|(word, played_s)| (word, *played_s)));
         let (whole_texts, ends) = flatten(complete.iter().map(|word| (word, word.end)));
         measured.errors += strsim::generic_levenshtein(&texts, &words(&speech.text));
         measured.changes += strsim::generic_levenshtein(&texts, &whole_texts);

@@ -223,8 +223,9 @@ impl Comparison {
         let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
         let mut previous: Option<(Decoding, &Decoding)> = None;
         for theirs in theirs {
-            let Some(asked) = search else { return self.judged_differently(previous) };
-            let (prompt, temperature) = (asked.task().prompt.clone(), temperature(&asked));
+            let Some(next_search) = search else { return self.judged_differently(previous) };
+            let (prompt, temperature) =
+                (next_search.task().prompt.clone(), temperature(&next_search));
             if prompt != theirs.prompt || temperature != theirs.temperature {
                 return self.judged_differently(previous);
             }
@@ -232,9 +233,10 @@ impl Comparison {
                 let description = format!("both engines sample at temperature {temperature}");
                 return Difference { description, is_rounding: true };
             }
-            let (Hypothesis { tokens, score }, no_speech) = decode(&self.model, copy(asked.task()));
+            let (Hypothesis { tokens, score }, no_speech) =
+                decode(&self.model, copy(next_search.task()));
             if tokens != theirs.tokens {
-                let margin = margin(&self.model, copy(asked.task()), &tokens, &theirs.tokens);
+                let margin = margin(&self.model, copy(next_search.task()), &tokens, &theirs.tokens);
                 return Difference {
                     description: format!(
                         "step {} after a prompt of {} tokens, margin {:.3}\n  ours       {}\n  reference  {}",

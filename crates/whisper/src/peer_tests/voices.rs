@@ -58,7 +58,7 @@ pub(super) struct Voice {
 
 /// A transcription by either engine.
 #[derive(Debug, Deserialize)]
-struct Heard {
+struct VoiceTranscription {
     language: String,
     text: String,
     /// Word, start and end in seconds.
@@ -78,7 +78,7 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn add(&mut self, one: &Heard, other: &Heard) {
+    fn add(&mut self, one: &VoiceTranscription, other: &VoiceTranscription) {
         self.languages += usize::from(one.language == other.language);
         self.similarity += strsim::normalized_levenshtein(&one.text, &other.text);
         if one.text != other.text {
@@ -175,7 +175,7 @@ fn check(name: &str, task: SpeechTask) {
         "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS,
         "options": {"word_timestamps": true, "task": name}
     }));
-    let theirs: Vec<Vec<Heard>> = serde_json::from_value(answer).unwrap();
+    let theirs: Vec<Vec<VoiceTranscription>> = serde_json::from_value(answer).unwrap();
     for gemm in sampled_kernels() {
         let model = Model::open_with(&folder, &gemm).unwrap();
         compare(&Arc::new(model), task, &voices, &theirs);
@@ -225,31 +225,42 @@ fn real_voices_in_files_of_any_kind_are_transcribed_as_by_the_reference() {
         "do": "files", "model": folder, "files": files, "audio": audio,
         "options": {"word_timestamps": true}
     }));
-    let theirs: Vec<Vec<Heard>> = serde_json::from_value(answer).unwrap();
+    let theirs: Vec<Vec<VoiceTranscription>> = serde_json::from_value(answer).unwrap();
     for gemm in sampled_kernels() {
         let model = Model::open_with(&folder, &gemm).unwrap();
         compare(&Arc::new(model), SpeechTask::Transcribe, &cases, &theirs);
     }
 }
 
-fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec<Heard>]) {
+fn compare(
+    model: &Arc<Model>,
+    task: SpeechTask,
+    voices: &[Voice],
+    theirs: &[Vec<VoiceTranscription>],
+) {
     let options = Options { word_timestamps: true, task, ..Options::default() };
     let transcriber =
         Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
     let (mut ours, mut own) = (Agreement::default(), [Agreement::default(); REPEATS]);
     let mut spoken = 0;
     for (voice, theirs) in voices.iter().zip(theirs) {
-        let heard = transcriber.recognize(&voice.samples).unwrap().transcript;
-        let words = heard.words.into_iter().map(|word| (word.text, word.start, word.end)).collect();
-        let heard = Heard { language: heard.detected_language, text: heard.text, words };
-        spoken += usize::from(heard.language == voice.language);
+        let transcription = transcriber.recognize(&voice.samples).unwrap().transcript;
+        let words =
+            transcription.words.into_iter().map(|word| (word.text, word.start, word.end)).collect();
+        let transcription = VoiceTranscription {
+            language: transcription.detected_language,
+            text: transcription.text,
+            words,
+        };
+        spoken += usize::from(transcription.language == voice.language);
         let (first, repeated) = theirs.split_first().unwrap();
-        ours.add(&heard, first);
+        ours.add(&transcription, first);
         for (own, again) in own.iter_mut().zip(repeated) {
             own.add(again, first);
         }
-        if heard.text != first.text {
-            let _ = writeln!(std::io::stderr(), "{}\n  ours       {}", voice.name, heard.text);
+        if transcription.text != first.text {
+            let _ =
+                writeln!(std::io::stderr(), "{}\n  ours       {}", voice.name, transcription.text);
             for theirs in theirs {
                 let _ = writeln!(std::io::stderr(), "  reference  {}", theirs.text);
             }

@@ -173,7 +173,7 @@ fn the_length_penalty_divides_the_score() {
 }
 
 #[test]
-fn silence_is_read_at_the_start_of_transcript() {
+fn no_speech_probability_is_read_at_start_of_transcript() {
     let expected = 1f32.exp() / (1f32.exp() + 15.0);
     for strategy in [beam(2, 1.0), Strategy::Sample { count: 2, temperature: 1.0, seed: 1 }] {
         let (_, no_speech, _) = run(task(strategy, 20), &garden_path);
@@ -325,7 +325,7 @@ fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
 
 proptest! {
     #[test]
-    fn beam_search_equals_the_textbook(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
+    fn beam_search_equals_the_reference_implementation(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
         let language = random_language(seed);
         let mut rules = (*rules()).clone();
         // All timestamps are allowed, so every rule applies.

@@ -370,14 +370,14 @@ fn detected_language_is_kept_if_clear_or_after_enough_speech() {
 }
 
 #[test]
-fn given_language_replaces_detection_only_if_the_model_supports_it() {
-    let language = |options: Options, given| {
-        transcriber(&model(), options).options_for(given).language.clone()
+fn requested_language_replaces_detection_only_if_the_model_supports_it() {
+    let language = |options: Options, requested| {
+        transcriber(&model(), options).options_for(requested).language.clone()
     };
     let detecting = || Options { language: None, ..lenient() };
     // The test model understands English, French and German. The token of the task has the form of
     // a language's.
-    for (given, expected) in [
+    for (requested, expected) in [
         (Some("de"), Some("de")),
         (Some("de-AT"), Some("de")),
         (Some("es"), None),
@@ -386,7 +386,7 @@ fn given_language_replaces_detection_only_if_the_model_supports_it() {
         (Some(""), None),
         (None, None),
     ] {
-        assert_eq!(language(detecting(), given).as_deref(), expected, "{given:?}");
+        assert_eq!(language(detecting(), requested).as_deref(), expected, "{requested:?}");
     }
     assert_eq!(
         language(lenient(), Some("de")).as_deref(),
@@ -396,7 +396,7 @@ fn given_language_replaces_detection_only_if_the_model_supports_it() {
 }
 
 #[test]
-fn options_are_checked() {
+fn invalid_alignatt_options_are_refused() {
     let check = |options| {
         AlignAtt::new(transcriber(&model(), lenient()), options)
             .err()

@@ -354,8 +354,8 @@ impl Recording {
         let is_complete = next == end_of_text && timed.len() + 1 == count;
         if is_complete && !is_past_end && attention.positions() - latest <= MAX_UNATTENDED {
             // All that was said before the audio's last moments is in the text.
-            let heard = attention.positions().saturating_sub(prefix.frame_threshold);
-            until = until.max(heard as f64 / POSITIONS_PER_SECOND);
+            let attended_positions = attention.positions().saturating_sub(prefix.frame_threshold);
+            until = until.max(attended_positions as f64 / POSITIONS_PER_SECOND);
         }
         (timed, until, kept)
     }

@@ -19,17 +19,17 @@ fn play(
     recording.alignment = Some(evenly);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
-    let mut asked = Vec::new();
+    let mut searches = Vec::new();
     let mut results = results.iter().cloned();
     while let Some(next) = search {
-        asked.push((next.task().prompt.clone(), next.task().strategy.clone()));
+        searches.push((next.task().prompt.clone(), next.task().strategy.clone()));
         let (tokens, score, no_speech) = results.next().expect("more searches than given results");
         search = recording
             .take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
             .unwrap();
     }
     assert!(results.next().is_none(), "fewer searches than given results");
-    (asked, recording.into_transcription())
+    (searches, recording.into_transcription())
 }
 
 /// Spreads the tokens evenly over the window.
@@ -50,8 +50,8 @@ fn spoken(from: u32, words: &[u32], to: u32) -> Vec<u32> {
     [&[BEGIN + from / 2], words, &[BEGIN + to / 2]].concat()
 }
 
-fn prompts(asked: &[(Vec<u32>, Strategy)]) -> Vec<&[u32]> {
-    asked.iter().map(|(prompt, _)| prompt.as_slice()).collect()
+fn prompts(searches: &[(Vec<u32>, Strategy)]) -> Vec<&[u32]> {
+    searches.iter().map(|(prompt, _)| prompt.as_slice()).collect()
 }
 
 const TASK: [u32; 3] = [START, ENGLISH, TRANSCRIBE];
@@ -61,13 +61,13 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     let first =
         [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
     let results = [(first, -0.2, 0.0), (spoken(0, &[259], 800), -0.2, 0.0)];
-    let (asked, transcription) = play(&english(), 40, &results);
+    let (searches, transcription) = play(&english(), 40, &results);
     let actual: Vec<_> =
         transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(actual, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
     // The preceding text is the prompt.
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
-    assert_eq!(prompts(&asked), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
+    assert_eq!(prompts(&searches), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
     assert_eq!((transcription.language.as_str(), transcription.language_probability), ("en", 1.0));
 }
 
@@ -78,8 +78,8 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
         task: SpeechTask::Translate,
         ..Options::default()
     };
-    let (asked, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
-    assert_eq!(prompts(&asked), [[START, ENGLISH + 1, TRANSLATE]]);
+    let (searches, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
+    assert_eq!(prompts(&searches), [[START, ENGLISH + 1, TRANSLATE]]);
     // The language is that of the speech.
     assert_eq!(transcription.language, "fr");
 }
@@ -88,12 +88,12 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
 fn long_prompts_keep_their_end() {
     let words = vec![260; 250];
     let results = [(spoken(0, &words, 2990), -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
-    let (asked, _) =
+    let (searches, _) =
         play(&Options { compression_ratio_threshold: None, ..english() }, 35, &results);
     // The prompt has the last 223 tokens of the text; the last of these is the timestamp.
     let expected = [&[PREVIOUS], [260; 222].as_slice(), &[BEGIN + 1495], &TASK].concat();
-    assert_eq!(asked[1].0, expected);
-    let (asked, _) = play(
+    assert_eq!(searches[1].0, expected);
+    let (searches, _) = play(
         &Options {
             compression_ratio_threshold: None,
             condition_on_previous_text: false,
@@ -102,7 +102,7 @@ fn long_prompts_keep_their_end() {
         35,
         &results,
     );
-    assert_eq!(asked[1].0, TASK);
+    assert_eq!(searches[1].0, TASK);
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn temperatures_rise_until_the_text_is_good_enough() {
         (spoken(0, &words, 900), -0.9, 0.0),
         (spoken(0, &[256], 200), -0.2, 0.0),
     ];
-    let (asked, transcription) = play(&english(), 32, &results);
-    let strategies: Vec<_> = asked.iter().map(|(_, strategy)| strategy.clone()).collect();
+    let (searches, transcription) = play(&english(), 32, &results);
+    let strategies: Vec<_> = searches.iter().map(|(_, strategy)| strategy.clone()).collect();
     assert_eq!(strategies[0], Strategy::Beam { beams: 5, patience: 1.0 });
     for (index, temperature) in [(1, 0.2), (2, 0.4)] {
         let Strategy::Sample { count, temperature: actual, .. } = strategies[index] else {
@@ -128,7 +128,7 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     assert_eq!(transcription.segments[0].temperature, 0.4);
     assert!((transcription.segments[0].average_log_probability - -0.9 * 12.0 / 13.0).abs() < 1e-6);
     // Temperature 0.4 is not above 0.5: the text becomes the next prompt.
-    assert_eq!(asked[3].0, [&[PREVIOUS], spoken(0, &words, 900).as_slice(), &TASK].concat());
+    assert_eq!(searches[3].0, [&[PREVIOUS], spoken(0, &words, 900).as_slice(), &TASK].concat());
 }
 
 #[test]
@@ -146,14 +146,14 @@ fn text_decoded_at_high_temperature_is_not_prompted() {
         good.clone(),
         good,
     ];
-    let (asked, transcription) = play(&english(), 100, &results);
+    let (searches, transcription) = play(&english(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
     // The second window and its retries have the first window's text as prompt. The third window
     // has no prompt, because of the second window's temperature. The fourth window has the third
     // window's text as prompt.
-    assert!(prompts(&asked)[1..7].iter().all(|prompt| *prompt == previous));
-    assert_eq!(prompts(&asked)[7..], [TASK.as_slice(), &previous]);
+    assert!(prompts(&searches)[1..7].iter().all(|prompt| *prompt == previous));
+    assert_eq!(prompts(&searches)[7..], [TASK.as_slice(), &previous]);
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn silent_windows_are_skipped() {
         (spoken(0, &[257], 2990), -0.5, 0.7), // not silent: the text is certain
         (spoken(0, &[258], 900), -0.5, 0.7),
     ];
-    let (asked, transcription) = play(&english(), 70, &results);
-    assert_eq!(asked.len(), 3);
+    let (searches, transcription) = play(&english(), 70, &results);
+    assert_eq!(searches.len(), 3);
     let actual: Vec<_> = transcription
         .segments
         .iter()
@@ -172,7 +172,7 @@ fn silent_windows_are_skipped() {
         .collect();
     assert_eq!(actual, [(3000, " ba"), (6000, " ca")]);
     // Only text in segments becomes the prompt.
-    assert_eq!(asked[1].0, TASK);
+    assert_eq!(searches[1].0, TASK);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn compressed_lengths_equal_those_of_zlib() {
     };
     let words: Vec<String> =
         (0..300).map(|i| format!(" {}{}", ["ta", "re", "mo", "lin"][i % 4], i * 7 % 89)).collect();
-    let mut chosen =
+    let mut random_text =
         |count: usize| (0..count).map(|_| words[random(300) as usize].as_str()).collect::<String>();
     let cases = [
         (String::new(), 8),
@@ -237,9 +237,9 @@ fn compressed_lengths_equal_those_of_zlib() {
         (" ha".repeat(100), 15),
         (" I think so.".repeat(20), 23),
         (" Schön ist die Übung, 你好 你好 你好.".to_owned(), 42),
-        (chosen(50), 141),
-        (chosen(1000), 1796),
-        (chosen(30_000), 46_856),
+        (random_text(50), 141),
+        (random_text(1000), 1796),
+        (random_text(30_000), 46_856),
     ];
     for (text, compressed) in cases {
         assert_eq!(

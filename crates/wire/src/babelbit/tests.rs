@@ -137,7 +137,7 @@ fn duplicate_headers_are_refused() {
 }
 
 #[test]
-fn malformed_values_are_refused() {
+fn malformed_header_values_are_refused() {
     let hash = BODY_SHA256.to_uppercase();
     let long = "a".repeat(65);
     for (name, value) in [

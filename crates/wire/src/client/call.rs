@@ -73,9 +73,8 @@ impl Retry {
     pub(super) fn allows(self, result: &Result<CallResponseStream, CallError>) -> bool {
         match (self, result) {
             (Self::Never, _) => false,
-            (_, Err(CallError::Connect { .. })) | (Self::Idempotent, Err(CallError::Broken(_))) => {
-                true
-            }
+            (_, Err(CallError::Connect { .. }))
+            | (Self::Idempotent, Err(CallError::ConnectionLost(_))) => true,
             (Self::Idempotent, Ok(response)) => matches!(response.status.as_u16(), 502..=504),
             _ => false,
         }
@@ -107,8 +106,8 @@ pub struct CallResponseStream {
     body: Option<ResponseBody>,
     deadline: Pin<Box<Sleep>>,
     /// Number of chunks since the last check of the deadline.
-    unchecked: u32,
-    after: Duration,
+    chunks_since_check: u32,
+    total_deadline: Duration,
     limit: usize,
     remaining: usize,
 }
@@ -117,7 +116,7 @@ impl CallResponseStream {
     pub(super) fn new(
         response: http::Response<ResponseBody>,
         deadline_at: Instant,
-        after: Duration,
+        total_deadline: Duration,
         limit: usize,
     ) -> Self {
         let (head, body) = response.into_parts();
@@ -126,8 +125,8 @@ impl CallResponseStream {
             headers: head.headers,
             body: Some(body),
             deadline: Box::pin(tokio::time::sleep_until(deadline_at)),
-            unchecked: 0,
-            after,
+            chunks_since_check: 0,
+            total_deadline,
             limit,
             remaining: limit,
         }
@@ -139,7 +138,7 @@ impl CallResponseStream {
     }
 
     /// Returns the number of remaining bytes, if the response announces it.
-    pub(super) fn announced(&self) -> Option<usize> {
+    pub(super) fn remaining_length(&self) -> Option<usize> {
         let length = self.body.as_ref()?.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))
     }
@@ -159,7 +158,7 @@ impl CallResponseStream {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(CallError::Broken(error.into()))));
+                    return Poll::Ready(Some(Err(CallError::ConnectionLost(error.into()))));
                 }
                 // Trailers are discarded.
                 Poll::Ready(Some(Ok(frame))) => {
@@ -174,12 +173,12 @@ impl CallResponseStream {
         }
         drop(budget);
         // To poll the timer takes as long as to read a chunk.
-        self.unchecked = self.unchecked.saturating_add(1);
-        if chunk.is_pending() || self.unchecked >= CHUNKS_PER_CHECK {
-            self.unchecked = 0;
+        self.chunks_since_check = self.chunks_since_check.saturating_add(1);
+        if chunk.is_pending() || self.chunks_since_check >= CHUNKS_PER_CHECK {
+            self.chunks_since_check = 0;
             // Also if the chunks have used up the task's budget.
             if pin!(coop::unconstrained(self.deadline.as_mut())).poll(context).is_ready() {
-                return Poll::Ready(Some(Err(CallError::Timeout { after: self.after })));
+                return Poll::Ready(Some(Err(CallError::Timeout { after: self.total_deadline })));
             }
         }
         let chunk = ready!(chunk);

@@ -17,7 +17,7 @@ pub enum CallError {
     Setup(#[source] Box<dyn Error + Send + Sync>),
     /// The URL is malformed or unsupported.
     #[error("malformed or unsupported URL {url}")]
-    Address {
+    InvalidUrl {
         /// The rejected URL.
         url: String,
     },
@@ -38,7 +38,7 @@ pub enum CallError {
     /// The connection was lost, or the peer does not speak HTTP. The request may have been
     /// executed.
     #[error("connection lost")]
-    Broken(#[source] Box<dyn Error + Send + Sync>),
+    ConnectionLost(#[source] Box<dyn Error + Send + Sync>),
     /// The peer responded with a status other than 200.
     #[error("{}:{text}", status.as_u16())]
     Status {
@@ -81,9 +81,9 @@ impl CallError {
         match self {
             Self::Status { status, .. } => *status,
             Self::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Connect { .. } | Self::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect { .. } | Self::ConnectionLost(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Signing(_)
-            | Self::Address { .. }
+            | Self::InvalidUrl { .. }
             | Self::RequestTooLarge { .. }
             | Self::RequestBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -101,10 +101,10 @@ impl ReturnCode {
             CallError::Status { status, .. } => Self::from_status(*status),
             CallError::Timeout { .. } => Self::Timeout,
             CallError::Connect { .. } => Self::Unavailable,
-            CallError::Broken(_) => Self::NoReturn,
+            CallError::ConnectionLost(_) => Self::NoReturn,
             CallError::TooLarge { .. } => Self::ResponseShapeException,
             CallError::RequestTooLarge { .. } => Self::RequestShapeException,
-            CallError::Signing(_) | CallError::Address { .. } | CallError::RequestBody(_) => {
+            CallError::Signing(_) | CallError::InvalidUrl { .. } | CallError::RequestBody(_) => {
                 Self::RequestSerializationException
             }
             CallError::Setup(_) => Self::UnknownException,
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_its_code() {
+    fn each_http_status_maps_to_its_return_code() {
         let statuses = [
             (200, ReturnCode::Success, 1),
             (201, ReturnCode::Success, 1),
@@ -173,7 +173,7 @@ mod tests {
                 ReturnCode::Unavailable,
                 503,
             ),
-            (CallError::Broken(broken()), ReturnCode::NoReturn, 503),
+            (CallError::ConnectionLost(broken()), ReturnCode::NoReturn, 503),
             (CallError::Timeout { after: Duration::from_secs(12) }, ReturnCode::Timeout, 408),
             (CallError::TooLarge { limit: 1 }, ReturnCode::ResponseShapeException, 422),
             (CallError::RequestTooLarge { limit: 1 }, ReturnCode::RequestShapeException, 400),

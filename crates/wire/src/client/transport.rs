@@ -106,7 +106,7 @@ impl Transport {
         headers: HeaderMap,
         body: Body,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let malformed = || CallError::Address { url: url.to_owned() };
+        let malformed = || CallError::InvalidUrl { url: url.to_owned() };
         let uri = Uri::try_from(url).map_err(|_| malformed())?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(malformed());
@@ -125,7 +125,9 @@ impl Transport {
                 match sent {
                     Ok(response) => Ok(response.map(ResponseBody::Driven)),
                     Err(ConnectionError::Open(source)) => Err(unreachable(source)),
-                    Err(ConnectionError::Lost(error)) => Err(CallError::Broken(error.into())),
+                    Err(ConnectionError::Lost(error)) => {
+                        Err(CallError::ConnectionLost(error.into()))
+                    }
                 }
             }
             Body::Streamed(body) => {
@@ -136,7 +138,7 @@ impl Transport {
                 match self.uploads.request(request).await {
                     Ok(response) => Ok(response.map(ResponseBody::Relayed)),
                     Err(error) if error.is_connect() => Err(unreachable(error.into())),
-                    Err(error) => Err(CallError::Broken(error.into())),
+                    Err(error) => Err(CallError::ConnectionLost(error.into())),
                 }
             }
         }

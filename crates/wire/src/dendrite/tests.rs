@@ -119,7 +119,7 @@ fn unknown_classes_are_not_signed() {
 }
 
 #[test]
-fn versions_matter_only_when_old_ones_are_accepted() {
+fn old_versions_have_undated_nonces_only_where_accepted() {
     let dated = |scheme: &DendriteScheme, version: Option<&str>| {
         let mut head = head("/Synapse", "{}");
         head.headers.remove(VERSION);

@@ -111,7 +111,7 @@ fn read_repr(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn strings_round_trip(text: String) {
+    fn python_strings_round_trip(text: String) {
         let json = serde_json::to_string(&text).unwrap();
         prop_assert_eq!(python_text(&json).unwrap(), text.clone());
         let list = python_text(&json!([text]).to_string()).unwrap();
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn whitespace_is_ignored(values: Vec<(String, Option<i32>)>) {
+    fn whitespace_in_json_does_not_change_python_text(values: Vec<(String, Option<i32>)>) {
         let value: Value = values.into_iter().map(|(key, value)| (key, json!([value, {"a": value}]))).collect();
         prop_assert_eq!(python_text(&value.to_string()), python_text(&format!("{value:#}")));
     }

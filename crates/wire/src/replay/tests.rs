@@ -508,7 +508,7 @@ proptest! {
     /// After a first start, a sender whose clock is not behind is never refused, whatever its lead;
     /// after a lost log, none that signs later than the largest lead before, rounded up to twice.
     #[test]
-    fn fresh_requests_pass_after_any_start(
+    fn fresh_requests_pass_the_replay_guard_after_any_start(
         leads in prop::collection::vec(0_u64..3_000, 0..20),
         lead in 0_u64..3_000,
         killed in any::<bool>(),

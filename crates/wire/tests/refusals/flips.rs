@@ -129,11 +129,11 @@ async fn flipped_bit_in_signed_data_is_refused() {
             if kind == Btauth {
                 flips.extend(in_method_and_path(&sent));
             }
-            for (what, reason, flip) in flips {
+            for (case, reason, flip) in flips {
                 let outcome = server.send(&flip).await;
                 assert!(
                     reason.iter().any(|reason| reason.fits(kind, &outcome)),
-                    "{}: {what}: {outcome:?}",
+                    "{}: {case}: {outcome:?}",
                     kind.title()
                 );
                 count += 1;

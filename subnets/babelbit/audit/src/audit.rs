@@ -45,7 +45,7 @@ pub enum AuditError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger does not contain the challenge.
-    #[error("no {kind} challenge {uid:?} in the ledger{}", known(.latest))]
+    #[error("no {kind} challenge {uid:?} in the ledger{}", known_challenges(.latest))]
     UnknownChallenge {
         /// Uid of the requested challenge.
         uid: String,
@@ -70,7 +70,7 @@ pub enum AuditError {
     },
 }
 
-fn known(latest: &[String]) -> String {
+fn known_challenges(latest: &[String]) -> String {
     if latest.is_empty() {
         String::new()
     } else {

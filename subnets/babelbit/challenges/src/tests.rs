@@ -74,7 +74,7 @@ fn challenge_without_uid_is_named_by_its_content() {
 }
 
 #[test]
-fn invalid_field_is_named_by_its_path() {
+fn error_names_the_path_of_an_invalid_challenge_field() {
     let words = "/utterances/0/target/words";
     #[rustfmt::skip]
     let table = [
@@ -210,7 +210,7 @@ mod recordings {
     }
 
     #[test]
-    fn unreadable_file_is_reported() {
+    fn unreadable_challenge_file_is_reported() {
         let missing = Challenge::load(Path::new("/nowhere/c.json")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read /nowhere/c.json"), "{missing}");
         let folder = tempfile::tempdir().unwrap();

@@ -60,7 +60,7 @@ pub enum ChallengeFile {
 }
 
 #[derive(Deserialize)]
-struct Kind {
+struct DialoguesField {
     dialogues: Option<IgnoredAny>,
 }
 
@@ -89,7 +89,7 @@ impl ChallengeFile {
     /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn load(path: &Path) -> Result<Self, ChallengeError> {
         let (name, text) = (path.display().to_string(), read_text(path)?);
-        let is_text = serde_json::from_str::<Kind>(without_bom(&text))
+        let is_text = serde_json::from_str::<DialoguesField>(without_bom(&text))
             .is_ok_and(|kind| kind.dialogues.is_some());
         if is_text {
             return TextChallenge::parse(&name, &text).map(Self::Text);

@@ -257,8 +257,8 @@ impl ChutesApi {
         let building =
             tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
         building.unwrap_or_else(|_| {
-            let what = "build the image";
-            Err(ApiError::refused(what, Fault::Timeout))
+            let operation = "build the image";
+            Err(ApiError::refused(operation, Fault::Timeout))
         })
     }
 
@@ -346,10 +346,10 @@ impl ChutesApi {
                     item.get(field).and_then(Value::as_str) == Some(value)
                 };
                 if has("name", name) {
-                    return info(call.what, item).map(Some);
+                    return info(call.operation, item).map(Some);
                 }
                 if revision_chute.is_none() && has("revision", revision) {
-                    revision_chute = Some(info(call.what, item)?);
+                    revision_chute = Some(info(call.operation, item)?);
                 }
             }
             if items.len() < MAX_LISTED_CHUTES {
@@ -364,7 +364,7 @@ impl ChutesApi {
     /// # Errors
     /// [`ApiError::Field`] when the response lacks the chute's ID.
     pub fn chute(call: &Call, answer: &Value) -> Result<ChuteInfo, ApiError> {
-        info(call.what, answer)
+        info(call.operation, answer)
     }
 }
 
@@ -376,10 +376,10 @@ fn log_event(text: &str) -> Option<(String, Option<String>)> {
     Some((text.to_owned(), event.get("offset").and_then(Value::as_str).map(str::to_owned)))
 }
 
-fn info(what: &'static str, chute: &Value) -> Result<ChuteInfo, ApiError> {
+fn info(operation: &'static str, chute: &Value) -> Result<ChuteInfo, ApiError> {
     let text = |field: &str| chute.get(field).and_then(Value::as_str).map(str::to_owned);
     Ok(ChuteInfo {
-        chute_id: text("chute_id").ok_or(ApiError::Field { what, field: "chute_id" })?,
+        chute_id: text("chute_id").ok_or(ApiError::Field { operation, field: "chute_id" })?,
         name: text("name").unwrap_or_default(),
         slug: text("slug"),
         revision: text("revision"),

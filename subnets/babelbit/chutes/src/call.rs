@@ -31,10 +31,10 @@ const MIN_UPLOAD_RATE: u64 = 256 << 10;
 #[non_exhaustive]
 pub enum ApiError {
     /// The request needs an API key, and none is set.
-    #[error("{what} needs an API key\nhint: set {variable}")]
+    #[error("{operation} needs an API key\nhint: set {variable}")]
     NoKey {
         /// The request.
-        what: &'static str,
+        operation: &'static str,
         /// Environment variable of the key.
         variable: &'static str,
     },
@@ -50,20 +50,20 @@ pub enum ApiError {
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
     /// The service refused the request or did not respond.
-    #[error("cannot {what}: {fault}{}", error_text(answer))]
+    #[error("cannot {operation}: {fault}{}", error_text(answer))]
     Refused {
         /// The request.
-        what: &'static str,
+        operation: &'static str,
         /// Why the request failed.
         fault: Fault,
         /// Start of the response body.
         answer: String,
     },
     /// A field of the response is missing or has another type.
-    #[error("cannot {what}: the response has no field {field} of the expected type")]
+    #[error("cannot {operation}: the response has no field {field} of the expected type")]
     Field {
         /// The request.
-        what: &'static str,
+        operation: &'static str,
         /// Name of the field.
         field: &'static str,
     },
@@ -102,8 +102,8 @@ fn error_text(answer: &str) -> String {
 
 impl ApiError {
     /// The service did not respond, or its response had no body that explains the fault.
-    pub(crate) fn refused(what: &'static str, fault: Fault) -> Self {
-        Self::Refused { what, fault, answer: String::new() }
+    pub(crate) fn refused(operation: &'static str, fault: Fault) -> Self {
+        Self::Refused { operation, fault, answer: String::new() }
     }
 
     /// Returns a function that adds the path of a local file or directory to an I/O error.
@@ -179,7 +179,7 @@ pub(crate) enum Scheme {
 /// A request that is not sent yet, without the API key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    pub(crate) what: &'static str,
+    pub(crate) operation: &'static str,
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) scheme: Scheme,
@@ -190,7 +190,7 @@ pub struct Call {
 impl Call {
     /// A field of the response is missing or has another type.
     pub(crate) fn missing_field(&self, field: &'static str) -> ApiError {
-        ApiError::Field { what: self.what, field }
+        ApiError::Field { operation: self.operation, field }
     }
 
     /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key
@@ -209,7 +209,7 @@ impl Call {
             Body::Form(form) => form.shown(),
         };
         json!({
-            "request": self.what, "method": self.method.as_str(), "url": self.url.as_str(),
+            "request": self.operation, "method": self.method.as_str(), "url": self.url.as_str(),
             "authorization": authorization, "body": body,
         })
     }
@@ -280,7 +280,7 @@ impl Service {
     /// Builds a request below the service's URL. Each of `segments` is one segment of the path.
     pub(crate) fn call(
         &self,
-        what: &'static str,
+        operation: &'static str,
         method: Method,
         segments: &[&str],
         body: Body,
@@ -289,7 +289,7 @@ impl Service {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        Call { what, method, url, scheme: self.scheme, headers: HeaderMap::new(), body }
+        Call { operation, method, url, scheme: self.scheme, headers: HeaderMap::new(), body }
     }
 
     /// Whether a URL has the service's origin.
@@ -300,12 +300,12 @@ impl Service {
     /// Follows the redirects of a GET request; returns the request for the last URL. Only the
     /// service's own URLs get the key.
     pub(crate) async fn redirected(&self, mut call: Call) -> Result<Call, ApiError> {
-        let what = call.what;
+        let operation = call.operation;
         let mut redirects = 0;
         loop {
             let request = self.request(&call, Method::HEAD)?.timeout(self.timeout);
             let response =
-                request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
+                request.send().await.map_err(|error| ApiError::refused(operation, fault(error)))?;
             let status = response.status();
             if !status.is_redirection() {
                 return Ok(call);
@@ -317,7 +317,10 @@ impl Service {
             let Some(target) =
                 target.filter(|target| redirects < MAX_REDIRECTS && is_allowed(target))
             else {
-                return Err(ApiError::refused(what, Fault::Status { status, retry_after: None }));
+                return Err(ApiError::refused(
+                    operation,
+                    Fault::Status { status, retry_after: None },
+                ));
             };
             if !self.is_own(&target) {
                 call.scheme = Scheme::None;
@@ -349,7 +352,7 @@ impl Service {
     /// Sends a request; returns the JSON of a response with a status of success, or null for an
     /// empty response.
     pub(crate) async fn send(&self, call: &Call) -> Result<Value, ApiError> {
-        let what = call.what;
+        let operation = call.operation;
         let mut request = self.request(call, call.method.clone())?.timeout(self.timeout);
         request = match &call.body {
             Body::None => request,
@@ -387,25 +390,25 @@ impl Service {
         };
         // After the content type of the body, which a header of the call replaces.
         request = request.headers(call.headers.clone());
-        tracing::debug!(method = %call.method, url = %call.url, "{what}");
+        tracing::debug!(method = %call.method, url = %call.url, "{operation}");
         let response =
-            request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
+            request.send().await.map_err(|error| ApiError::refused(operation, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         let answer = read_capped(response, MAX_RESPONSE_BYTES).await;
         if !status.is_success() {
             let answer = self.excerpt(&answer.unwrap_or_default());
             return Err(ApiError::Refused {
-                what,
+                operation,
                 fault: Fault::Status { status, retry_after },
                 answer,
             });
         }
-        let answer = answer.map_err(|fault| ApiError::refused(what, fault))?;
+        let answer = answer.map_err(|fault| ApiError::refused(operation, fault))?;
         if answer.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&answer).map_err(|error| ApiError::Refused {
-            what,
+            operation,
             fault: Fault::Payload(error),
             answer: self.excerpt(&answer),
         })
@@ -420,19 +423,19 @@ impl Service {
         idle: Option<Duration>,
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), ApiError> {
-        let what = call.what;
+        let operation = call.operation;
         let result =
             tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send())
                 .await;
-        let result = result.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
-        let mut response = result.map_err(|error| ApiError::refused(what, fault(error)))?;
+        let result = result.map_err(|_| ApiError::refused(operation, Fault::Timeout))?;
+        let mut response = result.map_err(|error| ApiError::refused(operation, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         if !status.is_success() {
             let answer =
                 tokio::time::timeout(self.timeout, read_capped(response, MAX_RESPONSE_BYTES)).await;
             let answer = self.excerpt(&answer.ok().and_then(Result::ok).unwrap_or_default());
             return Err(ApiError::Refused {
-                what,
+                operation,
                 fault: Fault::Status { status, retry_after },
                 answer,
             });
@@ -445,8 +448,8 @@ impl Service {
         let mut events = EventStream::with_text();
         loop {
             let chunk = tokio::time::timeout(idle.unwrap_or(Duration::MAX), response.chunk()).await;
-            let chunk = chunk.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
-            let chunk = chunk.map_err(|error| ApiError::refused(what, fault(error)))?;
+            let chunk = chunk.map_err(|_| ApiError::refused(operation, Fault::Timeout))?;
+            let chunk = chunk.map_err(|error| ApiError::refused(operation, fault(error)))?;
             let parsed = match &chunk {
                 Some(chunk) => events.push(chunk, &mut show),
                 None => events.finish(&mut show),
@@ -455,14 +458,14 @@ impl Service {
                 Ok(()) if chunk.is_some() => {}
                 Ok(()) | Err(LogEnd::Break) => return Ok(()),
                 Err(LogEnd::TooLong) => {
-                    return Err(ApiError::refused(what, Fault::TooLarge(MAX_EVENT_LENGTH)));
+                    return Err(ApiError::refused(operation, Fault::TooLarge(MAX_EVENT_LENGTH)));
                 }
             }
         }
     }
 
     fn authorization(&self, call: &Call) -> Result<HeaderValue, ApiError> {
-        let no_key = ApiError::NoKey { what: call.what, variable: self.variable };
+        let no_key = ApiError::NoKey { operation: call.operation, variable: self.variable };
         let key = self.key.as_ref().ok_or(no_key)?.expose().trim();
         let malformed = ApiError::MalformedKey { variable: self.variable };
         if call.scheme == Scheme::Bearer {

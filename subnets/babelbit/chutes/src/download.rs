@@ -438,14 +438,14 @@ impl Origin for Remote<'_> {
     type Error = ApiError;
 
     async fn open(&self, from: u64) -> Result<RemainingFile<ApiError>, ApiError> {
-        let what = self.call.what;
+        let operation = self.call.operation;
         // The address in the storage expires.
         let call = self.service.redirected(self.call.clone()).await?;
         let request = self.service.request(&call, Method::GET)?;
         let part = open_with(request, from, STALL_TIMEOUT)
             .await
-            .map_err(|fault| ApiError::refused(what, fault))?;
-        Ok(part.map_err(move |fault| ApiError::refused(what, fault)))
+            .map_err(|fault| ApiError::refused(operation, fault))?;
+        Ok(part.map_err(move |fault| ApiError::refused(operation, fault)))
     }
 
     fn is_retryable(error: &ApiError) -> bool {

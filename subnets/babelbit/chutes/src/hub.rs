@@ -102,7 +102,7 @@ impl HubApi {
     /// Builds a request below a repository, whose name may have a slash.
     fn repository_call(
         &self,
-        what: &'static str,
+        operation: &'static str,
         method: Method,
         repository: &str,
         segments: &[&str],
@@ -113,7 +113,7 @@ impl HubApi {
             .chain(repository.split('/'))
             .chain(segments.iter().copied())
             .collect();
-        self.service.call(what, method, &segments, body)
+        self.service.call(operation, method, &segments, body)
     }
 
     /// Request to create a public model repository.
@@ -285,7 +285,7 @@ impl HubApi {
                 action.get("href").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
             let url = url.ok_or(call.missing_field(field))?;
             let mut call = Call {
-                what: call.what,
+                operation: call.operation,
                 method,
                 url,
                 scheme: Scheme::None,

@@ -175,7 +175,7 @@ impl Challenge {
     fn answering(&self) -> AnsweringMiners {
         let answered = self.results.iter().filter(|result| result.error.is_none());
         let answering = answered.map(|result| result.miner).collect::<HashSet<_>>().len();
-        AnsweringMiners { answering, asked: self.standings.len() }
+        AnsweringMiners { answering, queried: self.standings.len() }
     }
 
     /// Returns the number of scored or failed replies, and the number expected from the miners seen
@@ -363,7 +363,7 @@ mod tests {
         let begun = challenge(2, Rules::Reference, Vec::new());
         let index =
             Index { challenges: vec![Arc::new(begun), Arc::new(played)], ..Index::default() };
-        assert_eq!(index.answering(), Some(AnsweringMiners { answering: 2, asked: 3 }));
+        assert_eq!(index.answering(), Some(AnsweringMiners { answering: 2, queried: 3 }));
         assert_eq!(Index::default().answering(), None);
     }
 

@@ -166,12 +166,16 @@ pub enum EngineSetupError {
     #[error("duplicate challenge uid {0}")]
     DuplicateUid(String),
     /// The validity period of tokens or of texts to sign is 0 or too long.
-    #[error("the {what} must be above 0 and at most {} days, not {} s", MAX_LIFETIME.as_secs() / 86_400, got.as_secs_f64())]
+    #[error(
+        "the {setting} must be above 0 and at most {} days, not {} s",
+        MAX_LIFETIME.as_secs() / 86_400,
+        lifetime.as_secs_f64()
+    )]
     Lifetime {
         /// Name of the setting.
-        what: &'static str,
+        setting: &'static str,
         /// The rejected duration.
-        got: Duration,
+        lifetime: Duration,
     },
 }
 
@@ -231,12 +235,12 @@ impl Engine {
         if let Some(twice) = speech.chain(texts).find(|uid| !uids.insert(*uid)) {
             return Err(EngineSetupError::DuplicateUid(twice.to_owned()));
         }
-        for (what, got) in [
+        for (setting, lifetime) in [
             ("token lifetime", config.token_lifetime),
             ("challenge lifetime", config.challenge_lifetime),
         ] {
-            if got.is_zero() || got > MAX_LIFETIME {
-                return Err(EngineSetupError::Lifetime { what, got });
+            if lifetime.is_zero() || lifetime > MAX_LIFETIME {
+                return Err(EngineSetupError::Lifetime { setting, lifetime });
             }
         }
         let state = State {

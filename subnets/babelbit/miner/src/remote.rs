@@ -138,7 +138,7 @@ impl Stage {
 }
 
 /// Returns the outcome of a call whose result is usable only as a whole.
-fn whole<T>(result: Result<T, CallError>) -> (Option<T>, Result<(), CallError>) {
+fn value_and_outcome<T>(result: Result<T, CallError>) -> (Option<T>, Result<(), CallError>) {
     match result {
         Ok(value) => (Some(value), Ok(())),
         Err(error) => (None, Err(error)),

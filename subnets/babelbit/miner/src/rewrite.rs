@@ -110,7 +110,7 @@ impl Rewriter {
         })
     }
 
-    /// Rewrites the lowercase phrase `heard`.
+    /// Rewrites a lowercase phrase.
     ///
     /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
     /// of speech, or that cannot end a phrase, are deferred to the next phrase, unless this phrase
@@ -118,7 +118,7 @@ impl Rewriter {
     pub fn rewrite(
         &self,
         context: &mut Context,
-        heard: &[String],
+        phrase: &[String],
         begins: bool,
         last: bool,
     ) -> Vec<String> {
@@ -126,12 +126,12 @@ impl Rewriter {
         let begins = if words.is_empty() { begins } else { context.waiting_begins };
         let begins = begins
             && !context.before.last().is_some_and(|word| UNFINISHED.contains(&word.as_str()));
-        words.extend_from_slice(heard);
+        words.extend_from_slice(phrase);
 
         let words = self.misheard.apply(&words, begins);
         let words = self.contractions.apply(&words, begins);
         let words = self.expletives.apply(&words, begins);
-        let words = repetition::carry_out_corrections(&words);
+        let words = repetition::apply_corrections(&words);
         let words = self.fillers.apply(&words, begins);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);

@@ -94,10 +94,15 @@ impl Miner {
         let answer = work.await.map_err(|_| Refusal::Broken)??;
         metrics::frame(
             (self.clock)().saturating_duration_since(began),
-            answer.heard,
-            answer.spoken,
+            answer.received_samples,
+            answer.spoken_samples,
         );
-        tracing::trace!(session_id = %id, heard = answer.heard, spoken = answer.spoken, "frame answered");
+        tracing::trace!(
+            session_id = %id,
+            heard = answer.received_samples,
+            spoken = answer.spoken_samples,
+            "frame answered"
+        );
         Ok(answer.response)
     }
 }

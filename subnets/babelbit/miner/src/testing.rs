@@ -131,8 +131,8 @@ async fn chat(
     let (mut context, mut words) = (Context::default(), Vec::new());
     for message in request["messages"].as_array().unwrap() {
         if message["role"] == "user" {
-            let (heard, begins, last) = phrase(message["content"].as_str().unwrap());
-            words = engines.rewriter.rewrite(&mut context, &heard, begins, last);
+            let (source_phrase, begins, last) = phrase(message["content"].as_str().unwrap());
+            words = engines.rewriter.rewrite(&mut context, &source_phrase, begins, last);
         }
     }
     assert_eq!(request["stream"], true);

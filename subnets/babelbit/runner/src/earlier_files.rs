@@ -38,7 +38,7 @@ pub struct EarlierChallenge {
 }
 
 #[derive(Default)]
-struct Found {
+struct ChallengeFiles {
     scored: HashSet<MinerKey>,
     logged: HashSet<MinerKey>,
     processed_at: Option<String>,
@@ -46,7 +46,7 @@ struct Found {
 
 #[derive(Default)]
 struct Survey {
-    challenges: BTreeMap<(String, ChallengeType), Found>,
+    challenges: BTreeMap<(String, ChallengeType), ChallengeFiles>,
     unreadable: Vec<PathBuf>,
 }
 
@@ -61,16 +61,18 @@ impl EarlierFiles {
         survey.read_scores(&paths.scores)?;
         survey.read_logs(&paths.logs.join("s2s"))?;
         survey.read_status(&paths.status)?;
-        let challenge =
-            |((challenge_uid, challenge_type), files): ((String, ChallengeType), Found)| {
-                EarlierChallenge {
-                    challenge_uid,
-                    challenge_type,
-                    scored_miners: files.scored.len(),
-                    run_logs: files.logged.len(),
-                    processed_at: files.processed_at,
-                }
-            };
+        let challenge = |((challenge_uid, challenge_type), files): (
+            (String, ChallengeType),
+            ChallengeFiles,
+        )| {
+            EarlierChallenge {
+                challenge_uid,
+                challenge_type,
+                scored_miners: files.scored.len(),
+                run_logs: files.logged.len(),
+                processed_at: files.processed_at,
+            }
+        };
         Ok(Self {
             challenges: survey.challenges.into_iter().map(challenge).collect(),
             unreadable: survey.unreadable,
@@ -134,7 +136,7 @@ impl Survey {
     }
 
     /// Returns the challenge and the miner of a result file.
-    fn result(&mut self, path: &Path) -> Option<(&mut Found, MinerKey)> {
+    fn result(&mut self, path: &Path) -> Option<(&mut ChallengeFiles, MinerKey)> {
         let Some((challenge_uid, kind, miner)) = subject(path) else {
             self.unreadable.push(path.to_owned());
             return None;

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_the_old_file() {
+    fn failed_replacement_leaves_the_old_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new/file.json");
         write_json(&path, &[1]).unwrap();

@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(live.timeline(), Timeline::new(vec![(2, 3_840)], 4));
         let frame = |in_eos| RecordedRequest::Predict { bytes: 7_680, in_eos };
         let drain = RecordedRequest::Predict { bytes: 0, in_eos: true };
-        assert_eq!(miner.asked()[1..], [frame(false), frame(false), frame(true), drain]);
+        assert_eq!(miner.requests()[1..], [frame(false), frame(false), frame(true), drain]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_entry_is_reported() {
+    fn invalid_entry_of_miners_file_is_reported() {
         let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
             (

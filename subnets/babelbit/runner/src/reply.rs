@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_become_16_bit() {
+    fn reply_samples_are_converted_to_16_bit() {
         let mut reply = new(1, 1000);
         let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         assert_eq!(reply.push(&b64(&samples), 36), Ok(36));

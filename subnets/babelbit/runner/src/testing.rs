@@ -79,7 +79,7 @@ type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 pub struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
-    asked: Mutex<Vec<RecordedRequest>>,
+    requests: Mutex<Vec<RecordedRequest>>,
 }
 
 impl ScriptedMiner {
@@ -87,7 +87,7 @@ impl ScriptedMiner {
         Self {
             init: Box::new(|_, _| Ok(Duration::ZERO)),
             predict: Box::new(predict),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
         }
     }
 
@@ -107,26 +107,26 @@ impl ScriptedMiner {
         self
     }
 
-    pub fn asked(&self) -> Vec<RecordedRequest> {
-        self.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Returns the number of frames and drain requests of the last session.
     pub fn predicts(&self) -> usize {
-        let asked = self.asked.lock().unwrap();
-        asked
+        let requests = self.requests.lock().unwrap();
+        requests
             .iter()
             .rev()
-            .take_while(|asked| matches!(asked, RecordedRequest::Predict { .. }))
+            .take_while(|request| matches!(request, RecordedRequest::Predict { .. }))
             .count()
     }
 
     pub fn inits(&self) -> usize {
-        self.asked
+        self.requests
             .lock()
             .unwrap()
             .iter()
-            .filter(|asked| matches!(asked, RecordedRequest::Init { .. }))
+            .filter(|request| matches!(request, RecordedRequest::Init { .. }))
             .count()
     }
 }
@@ -152,7 +152,7 @@ impl MinerConnection for ScriptedMiner {
                 channels: request.channels,
             };
             let delay = (self.init)(&request, &mut response);
-            self.asked.lock().unwrap().push(RecordedRequest::Init { request, timeout });
+            self.requests.lock().unwrap().push(RecordedRequest::Init { request, timeout });
             tokio::time::sleep(delay?).await;
             Ok(response)
         }
@@ -166,7 +166,7 @@ impl MinerConnection for ScriptedMiner {
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
             let bytes = STANDARD.decode(&*call.audio_b64).unwrap().len();
-            self.asked
+            self.requests
                 .lock()
                 .unwrap()
                 .push(RecordedRequest::Predict { bytes, in_eos: call.in_eos });

@@ -12,21 +12,21 @@ use super::jobs::{TranscriptionResult, transcribe};
 
 /// Transcribes recordings in the background.
 pub trait Backend: Send + Sync {
-    /// Starts a transcription in the background, which calls `answer` with the outcome on any
+    /// Starts a transcription in the background, which calls `callback` with the outcome on any
     /// thread.
-    fn start(&self, audio: Audio, answer: Answer);
+    fn start(&self, audio: Audio, callback: TranscriptionCallback);
 }
 
 /// Callback for the outcome of one transcription.
 ///
-/// Dropping an answer reports a failure, so that nobody waits for a transcription that a backend
+/// Dropping a callback reports a failure, so that nobody waits for a transcription that a backend
 /// has abandoned.
-pub struct Answer(Option<Box<dyn FnOnce(TranscriptionResult) + Send>>);
+pub struct TranscriptionCallback(Option<Box<dyn FnOnce(TranscriptionResult) + Send>>);
 
-impl Answer {
+impl TranscriptionCallback {
     /// Creates a callback from a closure.
-    pub fn new(receive: impl FnOnce(TranscriptionResult) + Send + 'static) -> Self {
-        Self(Some(Box::new(receive)))
+    pub fn new(closure: impl FnOnce(TranscriptionResult) + Send + 'static) -> Self {
+        Self(Some(Box::new(closure)))
     }
 
     /// Calls the callback with the outcome.
@@ -36,13 +36,13 @@ impl Answer {
 
     /// Calls the callback, unless it was called before.
     fn call(&mut self, transcription: TranscriptionResult) {
-        if let Some(receive) = self.0.take() {
-            receive(transcription);
+        if let Some(closure) = self.0.take() {
+            closure(transcription);
         }
     }
 }
 
-impl Drop for Answer {
+impl Drop for TranscriptionCallback {
     fn drop(&mut self) {
         self.call(Err(ScoreError::failed("RuntimeError", &"the transcription was abandoned")));
     }
@@ -73,11 +73,11 @@ impl Threads {
 }
 
 impl Backend for Threads {
-    fn start(&self, audio: Audio, answer: Answer) {
+    fn start(&self, audio: Audio, callback: TranscriptionCallback) {
         let recognizer = Arc::clone(&self.recognizer);
         self.pool.spawn(move || {
             let transcription = transcribe(&*recognizer, &audio);
-            answer.complete(
+            callback.complete(
                 transcription
                     .unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))),
             );

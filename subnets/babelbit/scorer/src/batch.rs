@@ -9,7 +9,7 @@ use taonet_babelbit_core::scoring::{
 use taonet_primitives::Seconds;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-use super::backend::{Answer, Backend, Threads};
+use super::backend::{Backend, Threads, TranscriptionCallback};
 use super::jobs::{Jobs, Slot, Transcription};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
@@ -115,7 +115,7 @@ impl BatchScorer {
 
     /// Returns the scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
-        ScoringConditions::here(
+        ScoringConditions::of_this_machine(
             self.recognizer.clone(),
             self.vectorizer.identity(),
             self.options.clone(),
@@ -215,13 +215,13 @@ impl BatchScorer {
         if is_new {
             let (listener, filled, hash) =
                 (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
-            let answer = Answer::new(move |transcription| {
+            let callback = TranscriptionCallback::new(move |transcription| {
                 if let Ok(transcribed) = &transcription {
                     listener.cache.put(hash, transcribed);
                 }
                 filled.fill(transcription);
             });
-            self.backend.start(audio.clone(), answer);
+            self.backend.start(audio.clone(), callback);
         }
         slot
     }
@@ -280,7 +280,7 @@ impl Listener {
 /// failed replies.
 fn text_of(words: &Words) -> Option<&str> {
     match words {
-        Words::Known(heard) => Some(&heard.transcript.text),
+        Words::Known(transcription) => Some(&transcription.transcript.text),
         Words::Failed(_) | Words::NoAudio => Some(""),
         Words::TooLate => None,
     }
@@ -294,9 +294,10 @@ fn reply<'a>(words: &'a Words, timing: Timing, vectors: &'a Vectors<'_>) -> Repl
         (Words::Failed(error), _) | (Words::Known(_), Some(Err(error))) => {
             Evidence::Failed(error.clone())
         }
-        (Words::Known(heard), _) => {
-            Evidence::Heard { transcript: &heard.transcript, confidence: heard.confidence }
-        }
+        (Words::Known(transcription), _) => Evidence::Transcribed {
+            transcript: &transcription.transcript,
+            confidence: transcription.confidence,
+        },
     };
     let vector =
         vector.and_then(|vector| vector.as_ref().ok()).map(|vector| &*vector.0).unwrap_or_default();

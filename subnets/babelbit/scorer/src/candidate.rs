@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_round_trip() {
+    fn audio_hashes_round_trip() {
         let hash = AudioHash::of(b"RIFF");
         assert_eq!(AudioHash::from_hex(&hash.to_string()), Some(hash));
         assert_eq!(AudioHash::from_hex("12"), None);

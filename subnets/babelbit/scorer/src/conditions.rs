@@ -63,7 +63,7 @@ pub struct ConditionDifference {
 
 impl ScoringConditions {
     /// Returns the conditions of this program on this machine.
-    pub fn here(
+    pub fn of_this_machine(
         recognizer: EngineIdentity,
         embedder: EngineIdentity,
         options: ScoreOptions,
@@ -139,7 +139,12 @@ mod tests {
     fn conditions() -> ScoringConditions {
         let engine =
             |name: &str| EngineIdentity { name: name.into(), fingerprint: format!("{name} 1") };
-        ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true)
+        ScoringConditions::of_this_machine(
+            engine("ear"),
+            engine("sense"),
+            ScoreOptions::default(),
+            true,
+        )
     }
 
     #[test]

@@ -44,7 +44,7 @@ mod input;
 mod jobs;
 mod vectors;
 
-pub use backend::{Answer, Backend};
+pub use backend::{Backend, TranscriptionCallback};
 pub use batch::{BatchScorer, ScorerError, ScorerSettings};
 pub use cache::{CacheError, TranscriptCache};
 pub use candidate::{Audio, AudioHash, Candidate};

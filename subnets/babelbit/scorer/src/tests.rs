@@ -243,8 +243,8 @@ fn a_stopped_recogniser_gives_no_outcome() {
 struct FailingBackend;
 
 impl Backend for FailingBackend {
-    fn start(&self, _: Audio, answer: Answer) {
-        drop(answer);
+    fn start(&self, _: Audio, callback: TranscriptionCallback) {
+        drop(callback);
     }
 }
 
@@ -273,7 +273,7 @@ fn an_abandoned_transcription_fails_its_reply() {
 }
 
 #[test]
-fn failures_are_not_cached() {
+fn failed_scores_are_not_cached() {
     let recognizer = Script::new("script", &[]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);

@@ -31,7 +31,7 @@ pub struct ScoresClient {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ScoresResponse {
     scores: Vec<Value>,
 }
 
@@ -102,7 +102,7 @@ impl ScoresClient {
             ("challenge_uid", &query.challenge_uid),
         ];
         pairs.extend(query.challenge_type.as_deref().map(|kind| ("challenge_type", kind)));
-        let answer: Answer =
+        let answer: ScoresResponse =
             self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(fields)?;
         Ok(answer.scores)
     }

@@ -56,11 +56,11 @@ impl SentenceEmbedder for WordVectors {
     }
 }
 
-type Answer = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync>;
+type ResponseFn = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync>;
 
 /// An in-process miner that records its requests.
 pub(crate) struct Scripted {
-    answer: Answer,
+    answer: ResponseFn,
     requests: Mutex<Vec<PredictedUtterance>>,
 }
 

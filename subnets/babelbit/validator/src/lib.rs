@@ -37,9 +37,9 @@
 //! `taonet-http` and `taonet-primitives`. Used by `bb validate` and `bb signer`.
 
 mod error;
-mod figures;
 mod payload;
 mod rows;
+mod score_metrics;
 #[cfg(test)]
 mod tests;
 
@@ -136,7 +136,7 @@ impl Subnet for Babelbit {
     }
 
     fn measure(&mut self, scores: &ContestScores) {
-        self.show(scores);
+        self.record_score_metrics(scores);
     }
 }
 

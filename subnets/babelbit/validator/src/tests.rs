@@ -29,7 +29,7 @@ mod submission_faults;
 const SCORES: &str = "/v1/get_scores";
 
 /// A validator with scripted services, and a record of its pauses.
-struct World {
+struct Fixture {
     directory: TempDir,
     engine: MockServer,
     scoring: MockServer,
@@ -67,9 +67,9 @@ async fn mount(server: &MockServer, verb: &str, at: &str, answer: ResponseTempla
     Mock::given(method(verb)).and(path(at)).respond_with(answer).mount(server).await;
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
-        let world = Self {
+        let fixture = Self {
             directory: tempfile::tempdir().unwrap(),
             engine: MockServer::start().await,
             scoring: MockServer::start().await,
@@ -79,12 +79,17 @@ impl World {
             max_skipped_epochs: 12,
             arena_share: ArenaShare::default(),
         };
-        world.challenge("ch").await;
-        mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot())).await;
-        mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
-        mount(&world.signer, "POST", "/set_weights", ok(json!({ "success": true, "details": {} })))
-            .await;
-        world
+        fixture.challenge("ch").await;
+        mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot())).await;
+        mount(&fixture.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
+        mount(
+            &fixture.signer,
+            "POST",
+            "/set_weights",
+            ok(json!({ "success": true, "details": {} })),
+        )
+        .await;
+        fixture
     }
 
     /// Sets the chain's block, and the metagraph to these hotkeys.
@@ -195,21 +200,21 @@ fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {
 
 #[tokio::test]
 async fn scores_of_both_contests_become_weights() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let stranger =
         json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
-    world
+    fixture
         .rows(
             &[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger],
             &[row(2, 0.4), row(3, 0.3)],
         )
         .await;
-    let report = world.validator().run_once().await.unwrap();
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.epoch, report.block, report.decision), (7, BlockNumber::new(742), "scored"));
     assert!(report.outcome.is_success());
     assert_eq!(pairs(&report), [(1, 0.056_25), (3, 0.012_5), (4, 0.031_25), (2, 0.9)]);
 
-    let body = request_bodies(&world.signer, "/set_weights").await.remove(0);
+    let body = request_bodies(&fixture.signer, "/set_weights").await.remove(0);
     let fields: Vec<_> = body.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["netuid", "uids", "weights", "wait_for_inclusion"]);
     assert_eq!(
@@ -217,7 +222,7 @@ async fn scores_of_both_contests_become_weights() {
         (&json!(59), &json!([1, 3, 4, 2]), &json!(false))
     );
     // Both contests have scores: the older form is not requested.
-    let questions = world.scoring.received_requests().await.unwrap();
+    let questions = fixture.scoring.received_requests().await.unwrap();
     assert_eq!(questions.len(), 2);
     for question in &questions {
         let query: std::collections::HashMap<_, _> =
@@ -242,50 +247,50 @@ async fn scores_of_both_contests_become_weights() {
         assert!(verify(&validator, text.as_bytes(), &signature.parse().unwrap()), "{text}");
     }
     assert!(
-        request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(),
+        request_bodies(&fixture.gateway, "/v1/weights/set_and_confirm").await.is_empty(),
         "the signer submitted the weights"
     );
 }
 
 #[tokio::test]
 async fn older_score_format_is_requested_if_no_contest_has_scores() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let all = json!({ "scores": [{ "hotkey": hotkey(1), "score": 0.5 }, { "hotkey": hotkey(2), "score": 0.7, "challenge_type": "round2" }] });
-    world.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
-    let report = world.validator().run_once().await.unwrap();
+    fixture.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(pairs(&report), [(1, 0.1), (2, 0.9)]);
-    assert_eq!(world.waits(), [0_u64; 0], "a 404 is not retried");
+    assert_eq!(fixture.waits(), [0_u64; 0], "a 404 is not retried");
 }
 
 /// Without scores, no weights are submitted until the limit is reached; then all weight goes to the
 /// fallback uid. The count survives a restart.
 #[tokio::test]
 async fn count_of_epochs_without_scores_survives_a_restart() {
-    let mut world = World::new().await;
-    world.max_skipped_epochs = 3;
-    world.rows(&[], &[]).await;
+    let mut fixture = Fixture::new().await;
+    fixture.max_skipped_epochs = 3;
+    fixture.rows(&[], &[]).await;
     for (count, decision) in [(1, "wait"), (2, "wait"), (3, "fallback"), (4, "previous")] {
-        let report = world.validator().run_once().await.unwrap();
+        let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.epochs_without_scores, report.decision), (count, decision));
     }
-    assert_eq!(request_bodies(&world.signer, "/set_weights").await.len(), 2);
-    assert_eq!(request_bodies(&world.signer, "/set_weights").await[1]["uids"], json!([8]));
+    assert_eq!(request_bodies(&fixture.signer, "/set_weights").await.len(), 2);
+    assert_eq!(request_bodies(&fixture.signer, "/set_weights").await[1]["uids"], json!([8]));
     // A new challenge resets the count; the last weights are submitted again.
-    world.challenge("other").await;
-    let report = world.validator().run_once().await.unwrap();
+    fixture.challenge("other").await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.epochs_without_scores, report.decision), (1, "previous"));
 }
 
 #[tokio::test]
 async fn last_weights_are_resubmitted_after_a_restart() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    world.validator().run_once().await.unwrap();
-    world.rows(&[], &[]).await;
-    let report = world.validator().run_once().await.unwrap();
+    let fixture = Fixture::new().await;
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.validator().run_once().await.unwrap();
+    fixture.rows(&[], &[]).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
     // The second request contains the block of the reused scores.
-    let bodies = request_bodies(&world.signer, "/set_weights").await;
+    let bodies = request_bodies(&fixture.signer, "/set_weights").await;
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 
@@ -293,54 +298,54 @@ async fn last_weights_are_resubmitted_after_a_restart() {
 /// state, and a running one keeps it.
 #[tokio::test]
 async fn last_weights_are_not_resubmitted_after_a_long_pause() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    let mut validator = world.validator();
+    let fixture = Fixture::new().await;
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let mut validator = fixture.validator();
     validator.run_once().await.unwrap();
-    world.rows(&[], &[]).await;
-    world.at(700 + 1_200, &hotkeys()).await;
-    assert_eq!(world.validator().run_once().await.unwrap().decision, "previous");
-    world.at(700 + 1_201, &hotkeys()).await;
+    fixture.rows(&[], &[]).await;
+    fixture.at(700 + 1_200, &hotkeys()).await;
+    assert_eq!(fixture.validator().run_once().await.unwrap().decision, "previous");
+    fixture.at(700 + 1_201, &hotkeys()).await;
     assert_eq!(validator.run_once().await.unwrap().decision, "previous");
-    let report = world.validator().run_once().await.unwrap();
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1));
 }
 
 #[tokio::test]
 async fn last_weights_move_with_their_hotkeys() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    world.validator().run_once().await.unwrap();
-    world.rows(&[], &[]).await;
+    let fixture = Fixture::new().await;
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.validator().run_once().await.unwrap();
+    fixture.rows(&[], &[]).await;
     let mut hotkeys = hotkeys();
     // Another miner has the winner's uid, and the recipient of the main contest's share has moved.
     hotkeys[2] = key("//newcomer").hotkey().to_string();
     hotkeys.swap(1, 5);
-    world.at(742, &hotkeys).await;
-    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(5, 0.1), (8, 0.9)]);
+    fixture.at(742, &hotkeys).await;
+    assert_eq!(pairs(&fixture.validator().run_once().await.unwrap()), [(5, 0.1), (8, 0.9)]);
 }
 
 #[tokio::test]
 async fn fallback_uid_that_is_not_registered_gets_no_weight() {
-    let mut world = World::new().await;
-    world.max_skipped_epochs = 1;
-    world.gateway.reset().await;
+    let mut fixture = Fixture::new().await;
+    fixture.max_skipped_epochs = 1;
+    fixture.gateway.reset().await;
     let hotkeys: Vec<_> = (0..3).map(hotkey).collect();
     let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 3];
     let small = json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": axons });
-    mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(small)).await;
-    mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
-    world.rows(&[], &[]).await;
-    let report = world.validator().run_once().await.unwrap();
+    mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(small)).await;
+    mount(&fixture.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
+    fixture.rows(&[], &[]).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.decision, report.outcome.error()),
         ("wait", Some("no scores, and no previous weights"))
     );
-    world.rows(&[row(1, 0.5)], &[]).await;
-    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
+    fixture.rows(&[row(1, 0.5)], &[]).await;
+    assert_eq!(pairs(&fixture.validator().run_once().await.unwrap()), [(1, 1.0)]);
     // The main contest has no share, and the arena has no winner.
-    world.arena_share = ArenaShare::from_percent(100.0);
-    let report = world.validator().run_once().await.unwrap();
+    fixture.arena_share = ArenaShare::from_percent(100.0);
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, &report.weights), ("unearned", &None));
     assert!(
         report.outcome.is_success()

@@ -23,21 +23,22 @@
 //!    records the attempt in the database. It extends the message's deadline during transcription,
 //!    stores the result, and acknowledges the message.
 //! 4. The runner polls the database, returns the result to the scorer and deletes the audio. It
-//!    publishes a job again if the result is missing after [`Pace::resubmit_after`], in case the
-//!    queue has lost the message.
+//!    publishes a job again if the result is missing after [`JobTiming::resubmit_after`], in case
+//!    the queue has lost the message.
 //!
 //! Workers process only the jobs of their own recogniser, whose fingerprint includes the
 //! processor's matrix kernels: sums in another order can change a transcript. If no worker returns
-//! a result for [`Pace::fallback_after`], for example because all run on other processors, the
+//! a result for [`JobTiming::fallback_after`], for example because all run on other processors, the
 //! runner starts a worker in its own process.
 //!
 //! If a worker crashes, its unacknowledged messages go to another worker. The first result of a job
 //! is final: a worker that finds an existing result only acknowledges the message. A worker runs
 //! first attempts concurrently and later attempts alone, so that a recording that crashes its
-//! worker again affects no other job. After [`Pace::tries`] attempts, the job gets an error as its
-//! result. A transcription has a deadline, [`Pace::transcription`] plus
-//! [`Pace::transcription_per_second`] per second of audio. If the recogniser exceeds this deadline
-//! or stops, the attempt has failed, and the worker stops, so that its supervisor restarts it.
+//! worker again affects no other job. After [`JobTiming::max_attempts`] attempts, the job gets an
+//! error as its result. A transcription has a deadline, [`JobTiming::transcription`] plus
+//! [`JobTiming::transcription_per_second`] per second of audio. If the recogniser exceeds this
+//! deadline or stops, the attempt has failed, and the worker stops, so that its supervisor restarts
+//! it.
 //!
 //! Uses `taonet-babelbit-scorer` (transcription of a file), `taonet-babelbit-core`,
 //! `taonet-database`, `taonet-objects` (the bucket), `taonet-speech`, `taonet-service` (shutdown)
@@ -58,7 +59,7 @@ mod worker;
 pub use error::{QueueError, WorkError};
 pub use job::JobId;
 pub use remote::{LoadRecognizer, Workers};
-pub use services::{Pace, Services};
+pub use services::{JobTiming, Services};
 pub use worker::Worker;
 
 #[cfg(test)]

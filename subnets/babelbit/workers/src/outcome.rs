@@ -9,15 +9,20 @@ use taonet_babelbit_scorer::{Transcription, TranscriptionResult};
 
 #[derive(Serialize, Deserialize)]
 enum Outcome<'a> {
-    Heard(Cow<'a, Transcription>),
+    /// Stored as `Heard`, the name in existing databases.
+    #[serde(rename = "Heard")]
+    Transcribed(Cow<'a, Transcription>),
     NoAudio,
-    Failed { name: String, message: String },
+    Failed {
+        name: String,
+        message: String,
+    },
 }
 
 /// Encodes a result.
 pub(crate) fn encode(transcription: &TranscriptionResult) -> Vec<u8> {
     let outcome = match transcription {
-        Ok(transcribed) => Outcome::Heard(Cow::Borrowed(&**transcribed)),
+        Ok(transcription) => Outcome::Transcribed(Cow::Borrowed(&**transcription)),
         Err(ScoreError::NoAudio) => Outcome::NoAudio,
         Err(ScoreError::Failed { name, message }) => {
             Outcome::Failed { name: name.clone().into_owned(), message: message.clone() }
@@ -36,7 +41,7 @@ pub(crate) fn encode(transcription: &TranscriptionResult) -> Vec<u8> {
 /// Decodes a result; `None` if it is malformed.
 pub(crate) fn decode(bytes: &[u8]) -> Option<TranscriptionResult> {
     Some(match rmp_serde::from_slice(bytes).ok()? {
-        Outcome::Heard(heard) => Ok(Arc::new(heard.into_owned())),
+        Outcome::Transcribed(transcription) => Ok(Arc::new(transcription.into_owned())),
         Outcome::NoAudio => Err(ScoreError::NoAudio),
         Outcome::Failed { name, message } => Err(ScoreError::failed(name, &message)),
     })
@@ -49,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_round_trip_exactly() {
+    fn transcription_outcomes_round_trip_exactly() {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
         let transcript =
             Transcript { text: "schön".into(), words, detected_language: "de".into() };

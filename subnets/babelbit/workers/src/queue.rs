@@ -21,7 +21,7 @@ use taonet_babelbit_scorer::{AudioHash, EngineIdentity};
 
 use crate::error::QueueError;
 use crate::job::{Job, JobId, group};
-use crate::services::Pace;
+use crate::services::JobTiming;
 
 /// Name of the stream.
 const STREAM: &str = "BABELBIT_STT";
@@ -112,12 +112,12 @@ impl Queue {
     }
 
     /// Returns the consumer of this recogniser's jobs; creates it if missing.
-    pub(crate) async fn consumer(&self, pace: &Pace) -> Result<Consumer, QueueError> {
+    pub(crate) async fn consumer(&self, timing: &JobTiming) -> Result<Consumer, QueueError> {
         let name = format!("{CONSUMERS}{}", self.group);
         let config = ConsumerConfig {
             durable_name: Some(name.clone()),
             filter_subject: format!("{SUBJECTS}.{}.*", self.group),
-            ack_wait: pace.redeliver_after,
+            ack_wait: timing.redeliver_after,
             max_ack_pending: MAX_IN_FLIGHT,
             inactive_threshold: CONSUMER_EXPIRY,
             ..ConsumerConfig::default()

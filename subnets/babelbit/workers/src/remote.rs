@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, TranscriptionResult};
+use taonet_babelbit_scorer::{
+    Audio, Backend, EngineIdentity, TranscriptionCallback, TranscriptionResult,
+};
 use taonet_service::Shutdown;
 use taonet_speech::Recognizer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -41,10 +43,10 @@ pub type LoadRecognizer =
 /// Client that sends recordings to transcription workers on other machines.
 ///
 /// Requests have no timeout: they wait during an outage of a service. Without a result of any
-/// worker for [`crate::Pace::fallback_after`], a worker starts in this process.
+/// worker for [`crate::JobTiming::fallback_after`], a worker starts in this process.
 pub struct Workers {
     // Unbounded, since the caller also has all pending replies in memory.
-    requests: UnboundedSender<(Audio, Answer)>,
+    requests: UnboundedSender<(Audio, TranscriptionCallback)>,
 }
 
 impl Workers {
@@ -90,10 +92,10 @@ impl Workers {
 }
 
 impl Backend for Workers {
-    fn start(&self, audio: Audio, answer: Answer) {
+    fn start(&self, audio: Audio, callback: TranscriptionCallback) {
         // Sending fails only if the thread has ended. Dropping the request then fails its
         // transcription.
-        if self.requests.send((audio, answer)).is_err() {
+        if self.requests.send((audio, callback)).is_err() {
             tracing::error!("the client of the transcription workers has stopped");
         }
     }
@@ -102,7 +104,7 @@ impl Backend for Workers {
 /// A job without a result.
 struct Pending {
     audio: Audio,
-    answers: Vec<Answer>,
+    callbacks: Vec<TranscriptionCallback>,
     /// Time of the next submission; `None` while one is in progress.
     due: Option<Instant>,
     is_new: bool,
@@ -134,7 +136,7 @@ struct Client {
 
 impl Client {
     /// Serves requests until all senders are dropped; reconnects after failures and panics.
-    async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
+    async fn run(mut self, mut requests: UnboundedReceiver<(Audio, TranscriptionCallback)>) {
         loop {
             // Pending replies outlive a panic: they are submitted again.
             let served =
@@ -156,13 +158,13 @@ impl Client {
             for pending in self.pending.values_mut() {
                 pending.due.get_or_insert_with(Instant::now);
             }
-            tokio::time::sleep(self.services.pace.retry_after).await;
+            tokio::time::sleep(self.services.timing.retry_after).await;
         }
     }
 
     async fn connect_and_serve(
         &mut self,
-        requests: &mut UnboundedReceiver<(Audio, Answer)>,
+        requests: &mut UnboundedReceiver<(Audio, TranscriptionCallback)>,
     ) -> Result<(), WorkError> {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.recognizer).await?;
@@ -171,13 +173,13 @@ impl Client {
         let services = self.services.clone();
         let recognizer = self.recognizer.clone();
         let mut tasks: Tasks<'_> = FuturesUnordered::new();
-        let mut polls = tokio::time::interval(services.pace.poll);
+        let mut polls = tokio::time::interval(services.timing.poll);
         polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut purged: Option<Instant> = None;
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some((audio, answer)) => self.add(audio, answer),
+                    Some((audio, callback)) => self.add(audio, callback),
                     None => return Ok(()),
                 },
                 Some(event) = tasks.next(), if !tasks.is_empty() => self.note(event)?,
@@ -210,7 +212,7 @@ impl Client {
         }
     }
 
-    fn add(&mut self, audio: Audio, answer: Answer) {
+    fn add(&mut self, audio: Audio, callback: TranscriptionCallback) {
         if self.pending.is_empty() {
             self.last_result = Instant::now();
         }
@@ -219,12 +221,12 @@ impl Client {
             .entry(JobId::new(audio.hash(), &self.recognizer))
             .or_insert_with(|| Pending {
                 audio,
-                answers: Vec::new(),
+                callbacks: Vec::new(),
                 due: Some(Instant::now()),
                 is_new: true,
                 tries: 0,
             });
-        pending.answers.push(answer);
+        pending.callbacks.push(callback);
     }
 
     /// Passes stored results to the callers; returns the completed jobs.
@@ -245,7 +247,7 @@ impl Client {
             let Some(id) = JobId::from_hex(&job) else { continue };
             match result.as_deref().map(decode) {
                 Some(Some(transcription)) => {
-                    self.answer(&id, &transcription);
+                    self.complete_job(&id, &transcription);
                     completed.push(id);
                 }
                 Some(None) => {
@@ -268,12 +270,12 @@ impl Client {
         Ok(completed)
     }
 
-    fn answer(&mut self, id: &JobId, transcription: &TranscriptionResult) {
+    fn complete_job(&mut self, id: &JobId, transcription: &TranscriptionResult) {
         self.last_result = Instant::now();
         if let Some(pending) = self.pending.remove(id) {
             metrics::counter!("taonet_runner_transcriptions_total").increment(1);
-            for answer in pending.answers {
-                answer.complete(transcription.clone());
+            for callback in pending.callbacks {
+                callback.complete(transcription.clone());
             }
         }
     }
@@ -281,7 +283,7 @@ impl Client {
     /// Starts a worker in this process if there are pending jobs and no worker has returned a
     /// result for a while.
     fn fall_back(&mut self) {
-        let after = self.services.pace.fallback_after;
+        let after = self.services.timing.fallback_after;
         if self.pending.is_empty() || self.last_result.elapsed() < after {
             return;
         }
@@ -321,11 +323,11 @@ impl Client {
         match event {
             Event::Removed => {}
             Event::Unreadable(id, error) => {
-                self.answer(&id, &Err(ScoreError::failed("OSError", &error)));
+                self.complete_job(&id, &Err(ScoreError::failed("OSError", &error)));
             }
             Event::Submitted(id, submitted) => {
                 if let Some(pending) = self.pending.get_mut(&id) {
-                    pending.due = Some(Instant::now() + self.services.pace.resubmit_after);
+                    pending.due = Some(Instant::now() + self.services.timing.resubmit_after);
                     if submitted.is_err() {
                         pending.due = Some(Instant::now());
                     }
@@ -393,8 +395,9 @@ mod tests {
         let (requests, receiver) = unbounded_channel();
         drop(receiver);
         let (sender, outcome) = std::sync::mpsc::channel();
-        let answer = Answer::new(move |transcription| sender.send(transcription).unwrap());
-        Workers { requests }.start(Audio::from(vec![]), answer);
+        let callback =
+            TranscriptionCallback::new(move |transcription| sender.send(transcription).unwrap());
+        Workers { requests }.start(Audio::from(vec![]), callback);
         let error = outcome.recv().unwrap().unwrap_err().to_string();
         assert_eq!(error, "RuntimeError:the transcription was abandoned");
     }

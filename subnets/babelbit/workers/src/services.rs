@@ -13,13 +13,13 @@ pub struct Services {
     /// Bucket for the audio of pending jobs.
     pub bucket: ObjectStorage,
     /// Timeouts, intervals and the maximum number of attempts.
-    pub pace: Pace,
+    pub timing: JobTiming,
 }
 
 /// Timeouts and intervals of the runner and its workers, and the maximum number of attempts per
 /// job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct JobTiming {
     /// Acknowledgement timeout of a job: if its worker neither acknowledges nor extends it within
     /// this time, another worker receives the job.
     pub redeliver_after: Duration,
@@ -33,17 +33,17 @@ pub struct Pace {
     /// process.
     pub fallback_after: Duration,
     /// Time that a worker has at shutdown to finish its transcriptions.
-    pub grace: Duration,
+    pub shutdown_grace: Duration,
     /// Maximum number of attempts of a job, after which its result is an error. All but the first
     /// run alone, so that no other job of the worker can end them.
-    pub tries: i64,
+    pub max_attempts: i64,
     /// Fixed part of the maximum time for transcribing a recording.
     pub transcription: Duration,
     /// Additional maximum time for each second of audio, in seconds.
     pub transcription_per_second: u32,
 }
 
-impl Pace {
+impl JobTiming {
     /// Returns the maximum transcription time of a recording, after which its recogniser is
     /// considered stuck.
     pub(crate) fn deadline(&self, audio: Duration) -> Duration {
@@ -51,7 +51,7 @@ impl Pace {
     }
 }
 
-impl Default for Pace {
+impl Default for JobTiming {
     fn default() -> Self {
         Self {
             redeliver_after: Duration::from_secs(30),
@@ -59,8 +59,8 @@ impl Default for Pace {
             poll: Duration::from_millis(100),
             resubmit_after: Duration::from_mins(1),
             fallback_after: Duration::from_mins(5),
-            grace: Duration::from_secs(10),
-            tries: 3,
+            shutdown_grace: Duration::from_secs(10),
+            max_attempts: 3,
             // 40 minutes for a minute of audio: a machine that needs so long cannot keep up with
             // any challenge, even if it transcribes twelve recordings at once.
             transcription: Duration::from_mins(10),
@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn transcription_deadline_grows_with_duration() {
-        let pace = Pace::default();
+        let timing = JobTiming::default();
         for (audio, minutes) in [(0, 10), (30, 25), (60, 40), (600, 310)] {
-            assert_eq!(pace.deadline(Duration::from_secs(audio)), Duration::from_mins(minutes));
+            assert_eq!(timing.deadline(Duration::from_secs(audio)), Duration::from_mins(minutes));
         }
-        assert_eq!(pace.deadline(Duration::MAX), Duration::MAX);
+        assert_eq!(timing.deadline(Duration::MAX), Duration::MAX);
     }
 }

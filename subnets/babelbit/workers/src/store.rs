@@ -6,7 +6,7 @@ use taonet_database::{Database, DatabaseError, Migrator, PoolOptions, migrations
 use crate::job::JobId;
 
 /// Connections of a worker or runner. Many of them share one server, so each has few.
-const POOL: PoolOptions = PoolOptions { connections: 4, wait: Duration::from_secs(5) };
+const POOL: PoolOptions = PoolOptions { connections: 4, acquire_timeout: Duration::from_secs(5) };
 
 /// Schema migrations, recorded in a separate table, since the scoring API may use the same
 /// database.

@@ -28,14 +28,14 @@ use super::testing::Servers;
 use super::*;
 
 /// Intervals short enough for tests.
-const PACE: Pace = Pace {
+const TIMING: JobTiming = JobTiming {
     redeliver_after: Duration::from_secs(1),
     retry_after: Duration::from_millis(200),
     poll: Duration::from_millis(20),
     resubmit_after: Duration::from_secs(2),
     fallback_after: Duration::from_mins(10),
-    grace: Duration::from_secs(5),
-    tries: 3,
+    shutdown_grace: Duration::from_secs(5),
+    max_attempts: 3,
     transcription: Duration::from_mins(5),
     transcription_per_second: 1,
 };
@@ -46,7 +46,7 @@ fn services(nats_url: &str, database_url: &str, bucket: &str) -> Services {
         database_url: database_url.to_owned(),
         bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path))
             .unwrap(),
-        pace: PACE,
+        timing: TIMING,
     }
 }
 

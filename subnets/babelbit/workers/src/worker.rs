@@ -38,7 +38,7 @@ pub struct Worker {
     /// One permit per job in progress, including jobs that outlive a connection.
     slots: Arc<Semaphore>,
     /// Audio transcribed since the start, in milliseconds.
-    heard: Arc<AtomicU64>,
+    transcribed_ms: Arc<AtomicU64>,
     /// Whether a transcription exceeded its deadline, or the recogniser has stopped.
     is_stuck: Arc<AtomicBool>,
 }
@@ -49,8 +49,17 @@ impl Worker {
         let identity = EngineIdentity::for_recognizer(&*recognizer);
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
-        let (turns, heard, is_stuck) = (Arc::default(), Arc::default(), Arc::default());
-        Self { name: name.into(), recognizer, identity, services, turns, slots, heard, is_stuck }
+        let (turns, transcribed_ms, is_stuck) = (Arc::default(), Arc::default(), Arc::default());
+        Self {
+            name: name.into(),
+            recognizer,
+            identity,
+            services,
+            turns,
+            slots,
+            transcribed_ms,
+            is_stuck,
+        }
     }
 
     /// Registers the help texts of the worker's metrics.
@@ -81,8 +90,8 @@ impl Worker {
 
     /// Processes jobs until shutdown. Calls `on_ready` after each connection to the services.
     ///
-    /// At shutdown, jobs in progress have [`crate::Pace::grace`] to finish; the worker returns all
-    /// unfinished jobs to the queue.
+    /// At shutdown, jobs in progress have [`crate::JobTiming::shutdown_grace`] to finish; the
+    /// worker returns all unfinished jobs to the queue.
     ///
     /// If the recogniser has stopped, or a transcription exceeds its deadline, the worker requests
     /// the shutdown `stop`, because nothing can restart the recogniser or end the transcription's
@@ -118,7 +127,7 @@ impl Worker {
     ) -> Result<(), WorkError> {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.identity).await?;
-        let consumer = queue.consumer(&self.services.pace).await?;
+        let consumer = queue.consumer(&self.services.timing).await?;
         let group = queue.group();
         tracing::info!(worker = %self.name, recognizer = self.identity.name, group, "waiting for jobs");
         on_ready();

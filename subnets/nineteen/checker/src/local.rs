@@ -28,7 +28,8 @@ impl ReferenceModel for LocalReference {
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
         let prompt = prompt(&self.model, question)?;
         let vocabulary = self.model.vocabulary();
-        let Answer { tokens, positions } = Answer::read(vocabulary, question.tokens)?;
+        let TokenisedAnswer { tokens, positions } =
+            TokenisedAnswer::read(vocabulary, question.tokens)?;
         let model = Arc::clone(&self.model);
         let readings =
             tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, TOP_TOKENS)).await;
@@ -50,13 +51,13 @@ impl ReferenceModel for LocalReference {
 
 /// An answer in the tokens of the model.
 #[derive(Debug, PartialEq)]
-struct Answer {
+struct TokenisedAnswer {
     tokens: Vec<u32>,
     /// Index in `tokens` of each of the miner's tokens; `None` if the model has no such token.
     positions: Vec<Option<usize>>,
 }
 
-impl Answer {
+impl TokenisedAnswer {
     /// Finds the tokens of an answer by its text.
     ///
     /// The text of a single token does not identify it: characters may be spread over several

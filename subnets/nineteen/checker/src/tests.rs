@@ -133,7 +133,7 @@ async fn answer_of_the_same_model_passes_and_of_another_fails() {
 }
 
 #[tokio::test]
-async fn invented_probabilities_fail() {
+async fn answer_with_invented_probabilities_fails() {
     let own = model(4, 1);
     let reference = LocalReference::new(Arc::clone(&own));
     let mut chunks = answer(&own, Endpoint::Chat);

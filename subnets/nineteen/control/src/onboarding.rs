@@ -274,7 +274,7 @@ mod tests {
         // An unreachable miner is not a refusal.
         assert!(!log.is_new(
             &hotkey,
-            &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))
+            &HandshakeError::Call(taonet_wire::CallError::ConnectionLost("closed".into()))
         ));
         assert!(!log.is_new(&hotkey, &HandshakeError::Clock));
         log.log_success(&hotkey);

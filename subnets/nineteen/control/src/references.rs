@@ -67,9 +67,9 @@ impl References {
         Some(match task.task_type {
             TaskType::Text => Reference::Text(match self.text.as_ref()? {
                 TextSource::Model(model) => Arc::clone(model),
-                TextSource::Server(server, chosen) => Arc::new(OpenAiReference::new(
+                TextSource::Server(server, model_override) => Arc::new(OpenAiReference::new(
                     server.clone(),
-                    chosen.as_deref().unwrap_or(model),
+                    model_override.as_deref().unwrap_or(model),
                 )),
             }),
             TaskType::Image => Reference::Image(ImageReference::new(

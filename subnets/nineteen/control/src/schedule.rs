@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value};
-use taonet_nineteen_core::schedule::{Schedule, Turn};
+use taonet_nineteen_core::schedule::{Schedule, SlotAction};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::{KeyWeight, MarketConfig, TaskName};
 use taonet_nineteen_query::{PeriodMiners, Querier, Request, RequestKind};
@@ -65,7 +65,7 @@ pub(crate) async fn send_all(
         while running.try_join_next().is_some() {}
         sleep_until(due_at).await;
         let Some((task, turn)) = schedule.take(task_miners.budget(), draw(random)) else { break };
-        if turn != Turn::Send {
+        if turn != SlotAction::Send {
             continue;
         }
         task_miners.spend();

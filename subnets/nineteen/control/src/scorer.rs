@@ -112,13 +112,13 @@ impl Scorer {
         self.store
             .put_reward(&sample, &Reward { quality, metric, reason, created_ms: now })
             .await?;
-        self.steer(&sample, quality);
+        self.update_routing_quality(&sample, quality);
         Ok(true)
     }
 
     /// Updates the miner's quality for the routing of organic requests, and enables sampling of the
     /// task again.
-    fn steer(&self, sample: &Sample, quality: Option<f64>) {
+    fn update_routing_quality(&self, sample: &Sample, quality: Option<f64>) {
         let Some(period_miners) = self.live_market.period_miners() else { return };
         let Some(task_miners) = period_miners.task(sample.task.as_str()) else { return };
         task_miners.set_keeps_samples(true);

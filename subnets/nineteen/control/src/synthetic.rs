@@ -13,7 +13,7 @@ use taonet_nineteen_core::payload::{EmbeddingPayload, MAX_SEED, TextInput, TextP
 use taonet_nineteen_core::task::Endpoint;
 
 pub use drafts::Drafts;
-use words::{Part, text};
+use words::{TextKind, text};
 
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MAX_TOKENS: u64 = 2_000;
@@ -50,7 +50,7 @@ pub fn payload(
         Endpoint::Completions => {
             let drafted = draft.and_then(|draft| contents(&shortened(draft, words)).pop());
             let prompt =
-                drafted.unwrap_or_else(|| text(Part::Message, length(words, random), random));
+                drafted.unwrap_or_else(|| text(TextKind::Message, length(words, random), random));
             Some(text_payload(task, TextInput::Prompt(prompt), limit("max_tokens"), random))
         }
         Endpoint::Embeddings => {
@@ -58,7 +58,7 @@ pub fn payload(
                 contents(&shortened(draft, words))
             } else {
                 let count = random.random_range(1..=4);
-                (0..count).map(|_| text(Part::Message, length(words, random), random)).collect()
+                (0..count).map(|_| text(TextKind::Message, length(words, random), random)).collect()
             };
             Some(
                 EmbeddingPayload {
@@ -114,18 +114,18 @@ fn text_payload(
 /// Generates a single question, or a conversation that ends with one.
 fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
-    let mut say = |role: &str, part: Part, words: usize, random: &mut _| {
-        messages.push(json!({"role": role, "content": text(part, words, random)}));
+    let mut say = |role: &str, kind: TextKind, words: usize, random: &mut _| {
+        messages.push(json!({"role": role, "content": text(kind, words, random)}));
     };
     if random.random_bool(0.25) {
-        say("system", Part::System, random.random_range(4..=20.min(words).max(4)), random);
+        say("system", TextKind::System, random.random_range(4..=20.min(words).max(4)), random);
     }
     let turns = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
     for _ in 0..turns {
-        say("user", Part::Message, length(words, random), random);
-        say("assistant", Part::Reply, length(words, random), random);
+        say("user", TextKind::Message, length(words, random), random);
+        say("assistant", TextKind::Reply, length(words, random), random);
     }
-    say("user", Part::Message, length(words, random), random);
+    say("user", TextKind::Message, length(words, random), random);
     messages
 }
 

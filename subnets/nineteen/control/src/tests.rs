@@ -359,7 +359,7 @@ async fn removed_key_signature_is_rejected() {
 
 /// Objects that hide the nesting of their JSON are refused in a miner's capacity.
 #[tokio::test]
-async fn capacity_with_hidden_nesting_is_refused() {
+async fn capacity_with_a_raw_value_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = Arc::new(SystemClock);

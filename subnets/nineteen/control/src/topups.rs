@@ -162,7 +162,7 @@ struct TransferFields {
 }
 
 /// Consecutive finalized blocks after the last recorded one.
-struct Part {
+struct BlockBatch {
     last: Block,
     /// Transfers to derivatives of the operator's account, such as deposit addresses, and to the
     /// account itself.
@@ -261,7 +261,7 @@ impl TopUpWatcher {
         }
         // A node that lags behind has no further blocks.
         while recorded.number < newest.number {
-            let Part { last, transfers, worthless } =
+            let BlockBatch { last, transfers, worthless } =
                 self.read_part(recorded, newest, &terms).await?;
             let now_ms = unix_millis((self.clock)());
             let hash = recorded.hash;
@@ -285,7 +285,7 @@ impl TopUpWatcher {
         recorded: Block,
         newest: Block,
         terms: &TopUpTerms,
-    ) -> Result<Part, TopUpError> {
+    ) -> Result<BlockBatch, TopUpError> {
         let end = newest.number.min(recorded.number.plus(BLOCKS));
         // Alone, so that a node that has pruned the block gets few requests.
         let first = self.read_block(recorded.number.plus(1)).await?;
@@ -294,7 +294,7 @@ impl TopUpWatcher {
             .map(|number| self.read_block(BlockNumber::new(number)))
             .buffered(MAX_CONCURRENT_READS);
         let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
-        let mut part = Part { last: recorded, transfers: Vec::new(), worthless: 0 };
+        let mut part = BlockBatch { last: recorded, transfers: Vec::new(), worthless: 0 };
         while part.transfers.len() < TRANSFERS
             && let Some((header, events)) = blocks.try_next().await?
         {

@@ -47,7 +47,7 @@ mod tests {
         let mut counts = [0; 4];
         for draw in 0..1_000 {
             let share = sampled_share(f64::from(draw) / 1_000.0);
-            let bucket = [0.04, 0.08, 0.12, 0.80].iter().position(|known| *known == share).unwrap();
+            let bucket = [0.04, 0.08, 0.12, 0.80].iter().position(|value| *value == share).unwrap();
             counts[bucket] += 1;
         }
         assert_eq!(counts, [500, 400, 95, 5]);

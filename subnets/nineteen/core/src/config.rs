@@ -43,7 +43,7 @@ pub struct MarketConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
     /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
-    #[serde(default = "whole")]
+    #[serde(default = "full_share")]
     pub capacity_to_score_multiplier: f64,
     /// Further names of models for buyers. Each one stands for a list of tasks, of which the next
     /// one answers if one cannot.
@@ -53,7 +53,7 @@ pub struct MarketConfig {
     pub tasks: Vec<Task>,
 }
 
-const fn whole() -> f64 {
+const fn full_share() -> f64 {
     1.0
 }
 

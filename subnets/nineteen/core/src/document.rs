@@ -153,8 +153,8 @@ impl PeriodEntry {
         };
         let score = checked_score(&counts, profile, path)?;
         let is_same = match (score, self.period_score) {
-            (Some(computed), Some(given)) => (computed - given).abs() <= TOLERANCE,
-            (computed, given) => computed == given,
+            (Some(computed), Some(recorded)) => (computed - recorded).abs() <= TOLERANCE,
+            (computed, recorded) => computed == recorded,
         };
         if is_same {
             return Ok(score);

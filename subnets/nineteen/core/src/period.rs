@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_counted() {
+    fn request_outcomes_are_counted() {
         let mut counts = PeriodCounts::with_capacity(100.0);
         let outcomes = [
             RequestOutcome::Answered { work: 12.5 },

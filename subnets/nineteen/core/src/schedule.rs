@@ -27,7 +27,7 @@ pub fn synthetic_requests(
 
 /// Action for a due slot of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum SlotAction {
     /// Send one synthetic request, and lower the budget by one.
     Send,
     /// Send nothing: organic requests replaced this many synthetic ones.
@@ -124,15 +124,15 @@ impl<T: Clone> Schedule<T> {
     ///
     /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the
     /// random position within the task's following slot.
-    pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, Turn)> {
+    pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, SlotAction)> {
         let QueuedTask(mut slots) = self.queue.pop()?;
         let task = slots.task.clone();
         if budget == 0 {
-            return Some((task, Turn::Done));
+            return Some((task, SlotAction::Done));
         }
         let (turn, used) = match slots.remaining.saturating_sub(budget) {
-            0 => (Turn::Send, 1),
-            skipped => (Turn::Skip(skipped), skipped),
+            0 => (SlotAction::Send, 1),
+            skipped => (SlotAction::Skip(skipped), skipped),
         };
         slots.advance(used, jitter);
         if slots.remaining > 0 {
@@ -170,25 +170,25 @@ mod tests {
     fn organic_requests_replace_synthetic_ones() {
         let mut schedule = Schedule::new(period(), [("chat", 10)], || 0.5);
         assert_eq!(schedule.next().unwrap().0.get(), 180.0);
-        assert_eq!(schedule.take(10, 0.5), Some(("chat", Turn::Send)));
+        assert_eq!(schedule.take(10, 0.5), Some(("chat", SlotAction::Send)));
         assert_eq!(schedule.next().unwrap().0.get(), 540.0);
         // Four organic requests since then: 9 slots remain, the budget is 5.
-        assert_eq!(schedule.take(5, 0.0), Some(("chat", Turn::Skip(4))));
+        assert_eq!(schedule.take(5, 0.0), Some(("chat", SlotAction::Skip(4))));
         assert_eq!(schedule.next().unwrap().0.get(), 5.0 * 360.0);
-        assert_eq!(schedule.take(5, 0.25), Some(("chat", Turn::Send)));
+        assert_eq!(schedule.take(5, 0.25), Some(("chat", SlotAction::Send)));
         assert_eq!(schedule.next().unwrap().0.get(), 6.25 * 360.0);
-        assert_eq!(schedule.take(0, 0.25), Some(("chat", Turn::Done)));
+        assert_eq!(schedule.take(0, 0.25), Some(("chat", SlotAction::Done)));
         assert_eq!(schedule.next(), None);
     }
 
     #[test]
-    fn tasks_take_turns() {
+    fn schedule_interleaves_tasks() {
         let mut schedule = Schedule::new(period(), [("a", 2), ("b", 3), ("none", 0)], || 0.5);
         let (mut budget, mut order) =
             (std::collections::HashMap::from([("a", 2), ("b", 3)]), Vec::new());
         while let Some((_, task)) = schedule.next() {
             let left = budget.get_mut(*task).unwrap();
-            assert_eq!(schedule.take(*left, 0.5).unwrap().1, Turn::Send);
+            assert_eq!(schedule.take(*left, 0.5).unwrap().1, SlotAction::Send);
             *left -= 1;
             order.push(*left);
         }
@@ -205,7 +205,7 @@ mod tests {
             let (mut times, mut budget) = (Vec::new(), total);
             while let Some((time, ())) = schedule.next() {
                 times.push(time.get());
-                prop_assert_eq!(schedule.take(budget, jitter()), Some(((), Turn::Send)));
+                prop_assert_eq!(schedule.take(budget, jitter()), Some(((), SlotAction::Send)));
                 budget -= 1;
             }
             prop_assert_eq!(times.len() as u64, total);

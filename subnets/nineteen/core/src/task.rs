@@ -369,7 +369,7 @@ mod tests {
     proptest::proptest! {
         /// A price is the exact one, rounded up, or the largest number.
         #[test]
-        fn no_price_overflows(input: u64, output: u64, prices: [u32; 3]) {
+        fn price_is_exact_or_saturates(input: u64, output: u64, prices: [u32; 3]) {
             let [per_input, per_output, step] = prices.map(u128::from);
             let price = Price { input: prices[0], output: prices[1], step: prices[2] };
             let text = u128::from(input) * per_input + u128::from(output) * per_output;

@@ -180,7 +180,7 @@ impl Market {
         let miners = self.miners();
         let answering =
             miners.iter().filter(|miner| miner.answered().is_none_or(|share| share > 0.0)).count();
-        AnsweringMiners { answering, asked: miners.len() }
+        AnsweringMiners { answering, queried: miners.len() }
     }
 
     /// Returns why the market fails although its sources can be read: no task is available, or most
@@ -226,7 +226,7 @@ impl Market {
             return (Condition::Degraded, failure);
         }
         match self.available_tasks() {
-            _ if miners.asked > 0 => (Condition::Healthy, miners.to_string()),
+            _ if miners.queried > 0 => (Condition::Healthy, miners.to_string()),
             Some((available, tasks)) if tasks > 0 => {
                 (Condition::Healthy, format!("{available} of {} available", counted(tasks, "task")))
             }

@@ -313,7 +313,7 @@ impl Events for Chunks {
 /// Returns an answer as one JSON document. If there are more answers than choices, the best ones to
 /// each prompt are its choices: those without log-probabilities come last. If none has any, the
 /// request is refused, and so are further ones of its kind for some minutes.
-pub(crate) async fn whole(
+pub(crate) async fn complete_response(
     head: &Head,
     replies: Replies,
     bill: Bill,

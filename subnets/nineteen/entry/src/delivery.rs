@@ -171,7 +171,7 @@ fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
 ///
 /// # Errors
 /// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
-pub(crate) async fn whole(
+pub(crate) async fn read_and_charge(
     replies: Replies,
     bill: Bill,
     take: impl FnMut(usize, &Chunk),

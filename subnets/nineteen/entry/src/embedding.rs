@@ -59,7 +59,7 @@ impl EmbeddingRequest {
                 ));
             }
         };
-        let dimensions = fields.whole("dimensions", 1, MAX_DIMENSIONS)?;
+        let dimensions = fields.integer("dimensions", 1, MAX_DIMENSIONS)?;
         let extra_fields = dimensions
             .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
             .into_iter()
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_has_its_vector() {
+    fn embeddings_are_returned_in_the_order_of_the_inputs() {
         let request = parse(&json!({"model": "a", "input": ["x", "y"], "user": "me"})).unwrap();
         let entry = |index: u64, embedding: Value| json!({"index": index, "embedding": embedding});
         // The miner's vectors are out of order.

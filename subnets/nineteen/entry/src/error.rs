@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_body_has_its_own_status() {
+    fn each_body_refusal_maps_to_its_status() {
         let within = Duration::from_secs(30);
         for (refusal, status, message) in [
             (BodyRefusal::TooLarge { limit: 8 << 20 }, 413, "exceeds 8 MiB"),

@@ -47,7 +47,7 @@ impl ImageRequest {
         let has_one_task = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         let model = if has_one_task && !fields.has("model") { None } else { Some(fields.model()?) };
         let mut side = |name: &'static str| -> Result<u64, GatewayError> {
-            Ok(fields.whole(name, *SIDES.start(), *SIDES.end())?.unwrap_or(DEFAULT_SIDE))
+            Ok(fields.integer(name, *SIDES.start(), *SIDES.end())?.unwrap_or(DEFAULT_SIDE))
         };
         let size = (side("width")?, side("height")?);
         Ok(Self {
@@ -130,7 +130,7 @@ fn payload(
             return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string"));
         }
     };
-    let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
+    let steps = fields.integer("steps", 5, 49)?.unwrap_or(default_steps);
     let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
     let seed = fields.seed()?;
     let mut extra_fields = Map::new();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn image_answer_is_validated() {
+    fn image_response_is_validated() {
         let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
         assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
         for image in [json!(null), json!(JPEG)] {

@@ -34,7 +34,7 @@ pub(crate) async fn respond(
     bill: Bill,
 ) -> Result<Response, GatewayError> {
     let mut items = Items::new(options.wants_reasoning, ID_PREFIX);
-    let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
+    let (ends, tokens) = delivery::read_and_charge(replies, bill, |_, chunk| {
         items.add(chunk);
     })
     .await?;

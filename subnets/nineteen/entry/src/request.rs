@@ -70,7 +70,7 @@ impl TextRequest {
         let (messages, images) = fields.messages()?;
         let wants_logprobs = fields.flag("logprobs")?;
         let mut extra_fields = Map::new();
-        if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
+        if let Some(top) = fields.integer("top_logprobs", 0, 20)? {
             if !wants_logprobs {
                 return Err(GatewayError::field(
                     "top_logprobs",
@@ -127,8 +127,8 @@ impl TextRequest {
             GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
         })?;
         fields.refuse_unless_off("suffix")?;
-        let best_of = fields.whole("best_of", 1, MAX_CHOICES)?;
-        let logprobs = fields.whole("logprobs", 0, 5)?;
+        let best_of = fields.integer("best_of", 1, MAX_CHOICES)?;
+        let logprobs = fields.integer("logprobs", 0, 5)?;
         let echoes = fields.flag("echo")?;
         if echoes && logprobs.is_some() {
             let message =

@@ -25,7 +25,7 @@ pub(crate) async fn respond(
     bill: Bill,
 ) -> Result<Response, GatewayError> {
     let mut output = Output::new(head.id.clone(), head.wants_logprobs);
-    let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
+    let (ends, tokens) = delivery::read_and_charge(replies, bill, |_, chunk| {
         output.add(chunk);
     })
     .await?;

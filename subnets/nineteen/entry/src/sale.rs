@@ -12,7 +12,7 @@ use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sea
 use taonet_nineteen_store::ApiKey;
 use tokio::time::Instant;
 
-use crate::answer::{Head, stream, whole};
+use crate::answer::{Head, complete_response, stream};
 use crate::bill::{Bill, Tariff, now_ms};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
@@ -191,7 +191,7 @@ impl Gateway {
             }
             (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
             (Protocol::Completions, false) => {
-                whole(&head, replies, bill, &self.0.missing_logprobs).await
+                complete_response(&head, replies, bill, &self.0.missing_logprobs).await
             }
         }
     }
@@ -340,8 +340,9 @@ impl Gateway {
         let bill = self.bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let embedded =
-            self.whole(vec![request_of(key, task, payload.into_map().into())], bill).await;
+        let embedded = self
+            .query_documents(vec![request_of(key, task, payload.into_map().into())], bill)
+            .await;
         let (values, mut bill) = embedded
             .map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
         let document = values.first().and_then(|value| request.document(value, &model, tokens));
@@ -371,7 +372,7 @@ impl Gateway {
         let choice_request =
             |choice| request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)));
         let requests = (0_u64..).take(count).map(choice_request).collect();
-        let (values, mut bill) = self.whole(requests, bill).await?;
+        let (values, mut bill) = self.query_documents(requests, bill).await?;
         let document = self.image_document(&values, output).await;
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -396,7 +397,7 @@ impl Gateway {
     }
 
     /// Queries miners for answers that are one JSON document each.
-    async fn whole(
+    async fn query_documents(
         &self,
         requests: Vec<Request>,
         bill: Bill,

@@ -171,7 +171,7 @@ mod tests {
 
     /// Options count with each prompt, because each is a request to miners.
     #[test]
-    fn each_prompt_counts_with_the_options() {
+    fn prompt_tokens_include_the_options_for_each_prompt() {
         let tokens = |prompt: Value| {
             let body = json!({"model": "m", "prompt": prompt, "stop": "x".repeat(32)});
             PromptTokens::of(&TextRequest::completion(body.to_string().as_bytes()).unwrap())
@@ -187,7 +187,7 @@ mod tests {
 
     /// The kinds of text that a buyer can send in a request: none is free.
     #[test]
-    fn text_counts_in_every_field_of_a_request() {
+    fn text_of_every_request_field_counts_as_input_tokens() {
         let long = "x".repeat(4_000);
         let chat = |message: Value, extra_fields: Value| {
             input_tokens(&payload(

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_files_are_rejected() {
+    fn malformed_picture_files_are_rejected() {
         let png = gradient(40, 30).to_png().unwrap();
         assert!(matches!(Picture::from_base64("%"), Err(PictureError::Base64)));
         assert!(matches!(Picture::decode(b"GIF89a"), Err(PictureError::Format)));

@@ -107,11 +107,11 @@ impl PaintRequest {
         }
         let cfg_scale =
             fields.number("cfg_scale", 1.0..=12.0, "a number in 1..=12")?.unwrap_or(CFG_SCALE);
-        let side = |name| fields.whole(name, 513, 2_047, "an integer in 513..=2047");
+        let side = |name| fields.integer(name, 513, 2_047, "an integer in 513..=2047");
         Ok(Self {
             prompt,
             negative_prompt: fields.text("negative_prompt")?,
-            steps: fields.whole("steps", 5, 49, "an integer in 5..=49")?.unwrap_or(STEPS),
+            steps: fields.integer("steps", 5, 49, "an integer in 5..=49")?.unwrap_or(STEPS),
             cfg_scale,
             size: (side("width")?.unwrap_or(SIDE), side("height")?.unwrap_or(SIDE)),
             seed: fields.seed()?,
@@ -164,7 +164,7 @@ impl Fields<'_> {
         Ok(self.number(name, range, "a number above 0, at most 1")?.unwrap_or(STRENGTH).min(1.0))
     }
 
-    fn whole(
+    fn integer(
         &self,
         name: &'static str,
         least: u32,
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_field_is_reported() {
+    fn invalid_field_of_paint_request_is_reported() {
         let png = STANDARD.encode(Picture::from_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
         let parse =
             |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());

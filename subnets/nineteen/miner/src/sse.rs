@@ -66,12 +66,12 @@ impl StreamFault {
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     stream: EventStream,
-    answer: Answer,
+    answer: AnswerState,
 }
 
 /// State of the answer in a stream.
 #[derive(Debug)]
-struct Answer {
+struct AnswerState {
     accepted: Accepted,
     /// Kind of the chunks; `None` before the first one.
     kind: Option<ChunkKind>,
@@ -147,7 +147,7 @@ impl EventFilter {
     /// Creates a filter for responses with or without log-probabilities, for a validator that
     /// accepts the end of a stream or not.
     pub(crate) fn new(accepted: Accepted) -> Self {
-        let answer = Answer {
+        let answer = AnswerState {
             accepted,
             kind: None,
             end: End::Open,
@@ -188,7 +188,7 @@ impl EventFilter {
     }
 }
 
-impl Answer {
+impl AnswerState {
     fn take(
         &mut self,
         event: ServerEvent<'_>,

@@ -45,7 +45,7 @@ fn any() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
 }
 
-fn whole(smallest: f64, largest: f64) -> RefOr<Schema> {
+fn integer(smallest: f64, largest: f64) -> RefOr<Schema> {
     of_type(Type::Integer).minimum(Some(smallest)).maximum(Some(largest)).into()
 }
 

@@ -212,7 +212,7 @@ impl Chunk {
         let has_calls = choice
             .pointer("/delta/tool_calls")
             .and_then(Value::as_array)
-            .is_some_and(|it| !it.is_empty());
+            .is_some_and(|calls| !calls.is_empty());
         let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
         Ok(Self { body: ChunkBody::Object(value), characters, entries, is_content })
     }
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_are_parsed_as_texts() {
+    fn text_only_parser_accepts_only_text_chunks() {
         let text = |value: Value| Chunk::text_only(value.to_string().as_bytes(), false);
         let plain = json!({"id": "a", "choices": [{"index": 0, "delta": {"role": "x", "content": "h\u{e9}\""},
             "logprobs": null, "finish_reason": null, "stop_reason": null}]});

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn divisions_are_known_without_an_unknown_one_in_use() {
+    fn divisions_with_an_unknown_one_are_not_known() {
         let two = Division::new(2, 2, Some(0));
         assert!(
             !Divisions::new([Division::UNKNOWN, two], true).is_known()

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn test_is_not_a_probe() {
+    fn overloaded_test_requests_leave_the_announced_limit() {
         let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter_test(8).unwrap()).collect();
         assert!(load.enter_test(8).is_none());

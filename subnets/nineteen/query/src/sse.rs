@@ -142,7 +142,7 @@ mod tests {
 
     const STREAM: &str = ": ping\r\n\r\nevent: x\ndata: {\"a\":\"h\u{e9} [DONE]\"}\r\n\r\ndata:{}\n\ndata: [DONE]\n\n";
 
-    fn through(pieces: &[&[u8]]) -> Result<Vec<Event>, StreamFault> {
+    fn parse_pieces(pieces: &[&[u8]]) -> Result<Vec<Event>, StreamFault> {
         let (mut events, mut parser) = (Vec::new(), Events::default());
         for piece in pieces {
             parser.push(Some(piece), &mut events)?;
@@ -158,39 +158,44 @@ mod tests {
     #[test]
     fn malformed_event_is_a_fault() {
         for garbage in ["data: {\n", "data: [1]\n", "data: \u{0}", "data: [DONE] \"x\"", "data:"] {
-            assert_eq!(through(&[garbage.as_bytes()]), Err(StreamFault::NotAnObject), "{garbage}");
+            assert_eq!(
+                parse_pieces(&[garbage.as_bytes()]),
+                Err(StreamFault::NotAnObject),
+                "{garbage}"
+            );
         }
-        assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
+        assert_eq!(parse_pieces(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
         assert_eq!(
-            through(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]),
+            parse_pieces(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]),
             Err(StreamFault::Event(EventTooLong))
         );
-        assert_eq!(through(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));
+        assert_eq!(parse_pieces(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));
     }
 
     /// The events recorded for a sample are those that the checker can parse: other events are
     /// rejected.
     #[test]
     fn kept_events_are_a_json_array() {
-        let through = |stream: &str| {
+        let recorded_events = |stream: &str| {
             let (mut events, mut parser) = (Vec::new(), Events::new(false, true));
             parser.push(Some(stream.as_bytes()), &mut events)?;
             parser.push(None, &mut events)?;
             Ok(parser.take_kept())
         };
-        let recorded = through("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
+        let recorded =
+            recorded_events("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
         assert_eq!(recorded.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
-        assert_eq!(through(": nothing\n").unwrap(), None);
+        assert_eq!(recorded_events(": nothing\n").unwrap(), None);
         let nested =
             |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
-        let deepest = through(&nested(MAX_DEPTH - 1)).unwrap().unwrap();
+        let deepest = recorded_events(&nested(MAX_DEPTH - 1)).unwrap().unwrap();
         assert!(serde_json::from_str::<Vec<Value>>(&deepest).is_ok());
-        assert_eq!(through(&nested(MAX_DEPTH)), Err(StreamFault::TooDeep));
+        assert_eq!(recorded_events(&nested(MAX_DEPTH)), Err(StreamFault::TooDeep));
         for unparsed in ["\"\\ud800\"", "\"\u{1}\""] {
             let chunk = format!(
                 "data: {{\"x\":{unparsed},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n"
             );
-            assert_eq!(through(&chunk), Err(StreamFault::NotAnObject), "{unparsed}");
+            assert_eq!(recorded_events(&chunk), Err(StreamFault::NotAnObject), "{unparsed}");
         }
     }
 
@@ -198,12 +203,12 @@ mod tests {
         /// Packet boundaries have no effect, even within a character.
         #[test]
         fn packet_boundaries_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            prop_assert_eq!(through(&split_at(STREAM, cuts)), Ok(expected()));
+            prop_assert_eq!(parse_pieces(&split_at(STREAM, cuts)), Ok(expected()));
         }
 
         #[test]
         fn arbitrary_stream_never_panics(bytes: Vec<u8>) {
-            let _ = through(&[&bytes]);
+            let _ = parse_pieces(&[&bytes]);
         }
     }
 }

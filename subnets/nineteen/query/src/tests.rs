@@ -146,12 +146,12 @@ async fn text(mut answer: Answer) -> Result<String, Interrupted> {
     Ok(text)
 }
 
-pub(crate) fn says(body: String) -> axum::routing::MethodRouter {
+pub(crate) fn respond_with(body: String) -> axum::routing::MethodRouter {
     post(move || async move { body })
 }
 
 /// Returns a handler that streams each chunk after a pause in milliseconds, and then stalls.
-pub(crate) fn stalls(
+pub(crate) fn stall_after(
     chunks: Vec<(u64, impl Into<Bytes> + Clone + Send + Sync + 'static)>,
 ) -> axum::routing::MethodRouter {
     post(move || async move {
@@ -179,7 +179,7 @@ async fn an_answer_is_relayed_counted_and_sampled() {
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
             .to_owned(),
     ];
-    let mut bench = bench(vec![says(body.concat())], QueryDeadlines::default()).await;
+    let mut bench = bench(vec![respond_with(body.concat())], QueryDeadlines::default()).await;
     let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(text(answer).await.unwrap(), "say [DONE] now");
     let counts = bench.contenders[0].counts();
@@ -199,7 +199,7 @@ async fn an_answer_is_relayed_counted_and_sampled() {
 /// An answer with a tool call is not sampled: the checker's model would not have called the tool.
 #[tokio::test]
 async fn answers_that_cannot_be_checked_are_not_sampled() {
-    let mut bench = bench(vec![says(chunk("now"))], QueryDeadlines::default()).await;
+    let mut bench = bench(vec![respond_with(chunk("now"))], QueryDeadlines::default()).await;
     let mut tools = request(RequestKind::Organic);
     tools
         .payload
@@ -242,8 +242,11 @@ async fn stream_error_429_counts_as_rate_limit() {
 async fn no_failover_after_first_chunk() {
     // Only the wait after the first chunk ends soon.
     let deadlines = QueryDeadlines { first: None, ..short() };
-    let bench =
-        bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], deadlines).await;
+    let bench = bench(
+        vec![stall_after(vec![(0, chunk("half "))]), respond_with(chunk("other"))],
+        deadlines,
+    )
+    .await;
     // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
@@ -264,15 +267,15 @@ async fn no_failover_after_first_chunk() {
 async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
     let bad: Vec<axum::routing::MethodRouter> = vec![
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
-        says("data: garbage\n\n".to_owned()),
-        says(String::new()),
-        stalls(vec![(
+        respond_with("data: garbage\n\n".to_owned()),
+        respond_with(String::new()),
+        stall_after(vec![(
             0,
             "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned(),
         )]),
     ];
     let mut handlers = bad;
-    handlers.push(says(chunk("good")));
+    handlers.push(respond_with(chunk("good")));
     let bench = bench(handlers, short()).await;
     for _ in 0..6 {
         let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
@@ -297,10 +300,10 @@ async fn each_timeout_ends_the_attempt() {
     let deadlines = QueryDeadlines { total, ..short() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
     for (handler, expected) in [
-        (stalls(vec![(5_000, chunk("late"))]), "sent no data for 1s"),
-        (stalls(vec![(0, chunk("a")), (5_000, chunk("late"))]), "sent no data for 1s"),
-        (stalls(slow), "longer than 3s"),
-        (says((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
+        (stall_after(vec![(5_000, chunk("late"))]), "sent no data for 1s"),
+        (stall_after(vec![(0, chunk("a")), (5_000, chunk("late"))]), "sent no data for 1s"),
+        (stall_after(slow), "longer than 3s"),
+        (respond_with((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
         let bench = bench(vec![handler], deadlines).await;
         let error = match bench.querier.ask(request(RequestKind::Synthetic)).await {
@@ -317,7 +320,7 @@ async fn slow_reader_does_not_count_against_the_miner() {
     let total = Duration::from_secs(2);
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
-    let bench = bench(vec![stalls(pieces)], deadlines).await;
+    let bench = bench(vec![stall_after(pieces)], deadlines).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -390,7 +393,7 @@ async fn slow_reader_slows_reading_from_the_miner() {
 async fn synthetic_requests_reach_one_contender_each_within_its_allowance() {
     let failing: fn() -> axum::routing::MethodRouter =
         || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
-    let bench = bench(vec![failing(), says(chunk("x"))], QueryDeadlines::default()).await;
+    let bench = bench(vec![failing(), respond_with(chunk("x"))], QueryDeadlines::default()).await;
     // An allowance of 900 tokens at 300 per request: three requests per miner.
     let mut outcomes = Vec::new();
     for _ in 0..7 {
@@ -405,7 +408,7 @@ async fn synthetic_requests_reach_one_contender_each_within_its_allowance() {
 
 #[tokio::test]
 async fn busy_miner_gets_no_further_request() {
-    let endless = || stalls(vec![(0, chunk("x"))]);
+    let endless = || stall_after(vec![(0, chunk("x"))]);
     let bench = bench(vec![endless()], QueryDeadlines::default()).await;
     let mut running = Vec::new();
     for _ in 0..2 {
@@ -431,7 +434,7 @@ async fn request_with_a_slow_start_is_hedged() {
     let hedge = Some(Duration::from_millis(50));
     let deadlines =
         QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
-    let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
+    let bench = bench(vec![slow, respond_with(chunk("quick"))], deadlines).await;
     let start = std::time::Instant::now();
     // Repeat until a first attempt goes to the slow miner and is cancelled.
     while ended.is_empty() {
@@ -455,7 +458,7 @@ async fn request_with_a_slow_start_is_hedged() {
 
 #[tokio::test]
 async fn tests_and_fast_starts_are_not_hedged() {
-    let pause = |millis| stalls(vec![(millis, chunk("x"))]);
+    let pause = |millis| stall_after(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
     let bench =
         bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() })
@@ -485,7 +488,7 @@ async fn tests_and_fast_starts_are_not_hedged() {
 /// none.
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_is_spent_atomically() {
-    let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench = bench(vec![respond_with(chunk("a"))], QueryDeadlines::default()).await;
     let period_miners = bench.querier.market().period_miners().unwrap();
     let spenders: Vec<_> = (0..8)
         .map(|_| {

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn nonce_time_is_a_plain_number() {
+    fn nonce_time_is_an_unsigned_integer() {
         assert_eq!(Nonce::time("17"), Some(17));
         assert_eq!(Nonce::time("17_"), Some(17));
         for text in

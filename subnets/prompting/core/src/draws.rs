@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffled_items_are_the_same_items_in_each_order() {
+    fn shuffle_yields_every_permutation() {
         let (mut draws, mut orders) = (Draws::new(1), std::collections::BTreeSet::new());
         for _ in 0..200 {
             let mut items = [1, 2, 3];

@@ -116,7 +116,7 @@ fn miner_row(miner: &MinerState) -> Markup {
             }
             td.num { (percent(Some(miner.share))) }
             td.num { (number(Some(miner.reward), 3)) }
-            td.num { (miner.asked) }
+            td.num { (miner.queried) }
             td.num { (percent(miner.answered_share())) }
             td.num { (duration(miner.seconds)) }
             td { (miner.error.as_deref().map_or_else(|| "–".to_owned(), excerpt)) }

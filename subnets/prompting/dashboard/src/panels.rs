@@ -43,7 +43,7 @@ fn row(miner: &MinerState) -> Vec<String> {
         shortened(&miner.hotkey.to_string()),
         percent(Some(miner.share)),
         number(Some(miner.reward), 3),
-        miner.asked.to_string(),
+        miner.queried.to_string(),
         percent(miner.answered_share()),
         duration(miner.seconds),
     ]

@@ -30,7 +30,7 @@ pub(crate) struct MinerState {
     pub(crate) uid: Uid,
     pub(crate) hotkey: Hotkey,
     /// Number of steps that asked the miner.
-    pub(crate) asked: usize,
+    pub(crate) queried: usize,
     /// Number of completions.
     pub(crate) answered: usize,
     /// Mean share of a step's reward, and mean reward before it is normalised, over all steps that
@@ -48,7 +48,7 @@ pub(crate) struct MinerState {
 impl MinerState {
     /// Returns the share of requests that the miner answered.
     pub(crate) fn answered_share(&self) -> Option<f64> {
-        (self.asked > 0).then(|| self.answered as f64 / self.asked as f64)
+        (self.queried > 0).then(|| self.answered as f64 / self.queried as f64)
     }
 }
 
@@ -82,7 +82,7 @@ impl Steps {
     pub(crate) fn answering(&self) -> AnsweringMiners {
         let miners = self.miners();
         let answering = miners.iter().filter(|miner| !miner.is_failing).count();
-        AnsweringMiners { answering, asked: miners.len() }
+        AnsweringMiners { answering, queried: miners.len() }
     }
 
     /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix
@@ -95,7 +95,7 @@ impl Steps {
             (Some(last_step), _) if self.is_silent(now_unix) => (Condition::Stopped, last_step),
             (_, Some((title, _))) => (Condition::Degraded, title.to_owned()),
             (None, None) => (Condition::Waiting, "no step yet".to_owned()),
-            _ if miners.asked == 0 => (Condition::Waiting, "no miner asked yet".to_owned()),
+            _ if miners.queried == 0 => (Condition::Waiting, "no miner asked yet".to_owned()),
             _ if miners.is_minority() => (Condition::Degraded, miners.to_string()),
             _ => (Condition::Healthy, miners.to_string()),
         };
@@ -132,7 +132,7 @@ fn miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
     Some(MinerState {
         uid: newest.uid,
         hotkey: newest.hotkey,
-        asked: answers.len(),
+        queried: answers.len(),
         answered: completed.len(),
         share: mean(|answer| answer.share),
         reward: mean(|answer| answer.reward),

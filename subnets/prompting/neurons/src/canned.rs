@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_file_is_refused() {
+    fn file_without_canned_answers_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("answers.jsonl");
         std::fs::write(&path, "\n\n").unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_answers_are_read() {
+    fn built_in_canned_answers_are_loaded() {
         let answers = CannedAnswers::built_in().unwrap();
         assert!(answers.answer("What is the capital of Texas?").contains("Austin"));
     }

@@ -151,8 +151,8 @@ impl Challenge for PromptingChallenge {
             return setting.choose(eligible);
         };
         let Some(task) = next else { return Select::Random(best + random).choose(eligible) };
-        let chosen = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
-        eligible.into_iter().filter(|neuron| chosen.contains(&neuron.hotkey)).collect()
+        let selected = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
+        eligible.into_iter().filter(|neuron| selected.contains(&neuron.hotkey)).collect()
     }
 
     async fn request(&self, _: &[MinerEntry]) -> Result<Prompting, BoxError> {

@@ -234,7 +234,7 @@ mod tests {
 
     /// Columns: name · bytes · error
     #[test]
-    fn unusable_files_are_reported() {
+    fn unusable_dataset_files_are_reported() {
         for (name, bytes, message) in [
             ("a.jsonl", &b"{}"[..], "has no questions"),
             ("a.jsonl", b"", "has no questions"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_decides_the_samples() {
+    fn seed_determines_the_drawn_dataset_samples() {
         let dataset = Dataset::built_in().unwrap();
         let sample = |seed| {
             let mut draws = Draws::new(seed);

@@ -115,7 +115,7 @@ mod tests {
     /// Columns: number of texts · number of distributions · tokens of each · whether the message is
     /// read
     #[test]
-    fn overlong_lists_are_refused() {
+    fn next_tokens_with_overlong_lists_are_refused() {
         for (texts, distributions, tokens, is_read) in
             [(16, 16, 64, true), (17, 0, 0, false), (1, 17, 0, false), (1, 1, 65, false)]
         {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_refused() {
+    fn texts_above_the_byte_limit_are_refused() {
         let with_text_bytes =
             |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
         assert!(with_text_bytes(MAX_BYTES).check().is_ok());

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn overlong_lists_are_refused() {
+    fn prompting_with_overlong_lists_is_refused() {
         let read = |roles: usize, messages: usize| {
             let body =
                 json!({ "roles": vec![""; roles], "messages": vec![""; messages] }).to_string();

@@ -118,10 +118,10 @@ impl RemoteFile {
         };
         let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
         let sha256 = match (sha256, cid_digest) {
-            (Some(given), Some(Ok(cid_digest))) if given != cid_digest => {
+            (Some(expected_digest), Some(Ok(cid_digest))) if expected_digest != cid_digest => {
                 return Err(RemoteError::Contradiction(shown(&url)));
             }
-            (Some(given), _) => given,
+            (Some(expected_digest), _) => expected_digest,
             (None, Some(Ok(cid_digest))) => cid_digest,
             (None, Some(Err(source))) => return Err(RemoteError::Cid { url: shown(&url), source }),
             (None, None) => return Err(RemoteError::Unverified(shown(&url))),

@@ -7,7 +7,7 @@ use taonet_http::{ServeLimits, serve};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, Compiled, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
+use taonet_proof_validator::{Examiner, ExaminerSettings, ProofMiner, ScoreStore, Wire};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -56,14 +56,20 @@ impl TestValidator {
             serve(listener, routes, &stopped, ServeLimits::default()).await;
         });
 
-        let book = Arc::new(Book::open(&work_directory.path().join("scores")).await.unwrap());
+        let score_store =
+            Arc::new(ScoreStore::open(&work_directory.path().join("scores")).await.unwrap());
         let signer =
             Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let client = SignedClient::new(signer, config).unwrap();
-        let examiner =
-            Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock())
-                .unwrap();
+        let examiner = Examiner::load(
+            &catalogue,
+            client,
+            score_store,
+            ExaminerSettings::default(),
+            system_clock(),
+        )
+        .unwrap();
         let examiner = Arc::new(examiner);
         examiner.follow_list(&[ProofMiner { peer, wire: Wire::Http }]).await;
         let (circuit, model) = (directory.id(), sliced.model.id().unwrap());

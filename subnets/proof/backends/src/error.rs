@@ -18,10 +18,10 @@ pub enum BackendError {
         limit: u64,
     },
     /// The circuit exceeds a limit of the backend.
-    #[error("{what}: {actual} exceeds the backend's limit of {limit}")]
+    #[error("{quantity}: {actual} exceeds the backend's limit of {limit}")]
     Size {
         /// Quantity that is too large.
-        what: &'static str,
+        quantity: &'static str,
         /// Size in the circuit.
         actual: u64,
         /// Maximum size for the backend.
@@ -29,13 +29,13 @@ pub enum BackendError {
     },
     /// The backend has no constraints for a kind of layer.
     #[error(
-        "{backend} does not support {what} (layer {layer}); hint: compile the model with --backend stark"
+        "{backend} does not support {feature} (layer {layer}); hint: compile the model with --backend stark"
     )]
     Unsupported {
         /// Name of the backend.
         backend: &'static str,
         /// Kind of the layer.
-        what: &'static str,
+        feature: &'static str,
         /// Index of the layer.
         layer: usize,
     },
@@ -117,10 +117,10 @@ pub enum VerifyError {
     #[error("malformed proof: {0}")]
     Malformed(String),
     /// The number of inputs or outputs differs from the circuit's.
-    #[error("{actual} {what}, expected {expected}")]
+    #[error("{actual} {quantity}, expected {expected}")]
     Length {
         /// `inputs` or `outputs`.
-        what: &'static str,
+        quantity: &'static str,
         /// Expected number, from the circuit.
         expected: usize,
         /// Actual number, in the statement.

@@ -449,15 +449,15 @@ impl<S: Scheme> StarkVerifier<S> {
             ("inputs", &statement.inputs, self.file.public_inputs(), self.file.input_range),
             ("outputs", &statement.outputs, self.file.outputs, self.file.output_range),
         ];
-        for (what, values, expected, range) in values {
+        for (quantity, values, expected, range) in values {
             let expected = expected as usize;
             if values.len() != expected {
-                return Err(VerifyError::Length { what, expected, actual: values.len() });
+                return Err(VerifyError::Length { quantity, expected, actual: values.len() });
             }
             // Within these ranges, which are below half of the field, a field element represents
             // exactly one integer.
             if values.iter().any(|&value| !range.contains(value)) {
-                return Err(VerifyError::Range(what));
+                return Err(VerifyError::Range(quantity));
             }
         }
         Ok(())

@@ -123,7 +123,7 @@ impl Bundle {
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         check_length(text)?;
         let bundle: Self = serde_json::from_slice(bytes_without_bom(text))
-            .map_err(|source| CircuitError::Json { what: "bundle", source })?;
+            .map_err(|source| CircuitError::Json { document: "bundle", source })?;
         if is_supported(bundle.version) {
             Ok(bundle)
         } else {

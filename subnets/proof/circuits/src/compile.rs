@@ -224,7 +224,7 @@ fn with_keys(
     let transcript =
         (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
     let layers = serde_json::to_vec(layers)
-        .map_err(|source| CircuitError::Json { what: saturation::FILE, source })?;
+        .map_err(|source| CircuitError::Json { document: saturation::FILE, source })?;
     let mut files = BTreeMap::from([
         (NETWORK.to_owned(), network.to_bytes()?),
         (saturation::FILE.to_owned(), layers),
@@ -309,7 +309,7 @@ fn add_keys(
     }
     if let Some(transcript) = transcript {
         let text = serde_json::to_vec_pretty(transcript)
-            .map_err(|source| CircuitError::Json { what: "transcript", source })?;
+            .map_err(|source| CircuitError::Json { document: "transcript", source })?;
         files.insert(TRANSCRIPT.to_owned(), text);
     }
     Ok(())

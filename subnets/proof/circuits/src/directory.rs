@@ -186,7 +186,7 @@ impl CircuitDirectory {
         }
         let text = self.file(TRANSCRIPT)?;
         let transcript = serde_json::from_slice(&text);
-        transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
+        transcript.map(Some).map_err(|source| CircuitError::Json { document: "transcript", source })
     }
 
     /// Returns the tensors of an execution of the circuit in which values saturate, as values
@@ -205,7 +205,7 @@ impl CircuitDirectory {
             return Ok(Vec::new());
         }
         serde_json::from_slice(&self.file(saturation::FILE)?)
-            .map_err(|source| CircuitError::Json { what: saturation::FILE, source })
+            .map_err(|source| CircuitError::Json { document: saturation::FILE, source })
     }
 
     /// Returns the check of inputs before they are proven.

@@ -113,10 +113,10 @@ pub enum CircuitError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// A JSON document is malformed.
-    #[error("malformed {what}: {source}")]
+    #[error("malformed {document}: {source}")]
     Json {
         /// Name of the document.
-        what: &'static str,
+        document: &'static str,
         /// The parse error.
         source: serde_json::Error,
     },

@@ -34,7 +34,7 @@ impl Opening {
     /// When the text is malformed or of an unsupported version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         let opening: Self = serde_json::from_slice(bytes_without_bom(text))
-            .map_err(|source| CircuitError::Json { what: "opening", source })?;
+            .map_err(|source| CircuitError::Json { document: "opening", source })?;
         if opening.version == OPENING_VERSION {
             Ok(opening)
         } else {
@@ -47,7 +47,8 @@ impl Opening {
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
     pub fn to_json(&self) -> Result<Vec<u8>, CircuitError> {
-        serde_json::to_vec(self).map_err(|source| CircuitError::Json { what: "opening", source })
+        serde_json::to_vec(self)
+            .map_err(|source| CircuitError::Json { document: "opening", source })
     }
 }
 

@@ -56,7 +56,8 @@ impl ShippedModel {
                 include_bytes!("../../../../models/diabetes-regression/sample.json")
             }
         };
-        serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "sample", source })
+        serde_json::from_slice(text)
+            .map_err(|source| CircuitError::Json { document: "sample", source })
     }
 
     /// Returns the model's quantisation options.

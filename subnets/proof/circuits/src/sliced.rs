@@ -180,7 +180,7 @@ impl ModelBundle {
         }
         crate::bundle::check_length(text)?;
         let text = bytes_without_bom(text);
-        let malformed = |source| CircuitError::Json { what: "bundle", source };
+        let malformed = |source| CircuitError::Json { document: "bundle", source };
         let form: Form = serde_json::from_slice(text).map_err(malformed)?;
         if form.slices.is_none() {
             return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));

@@ -132,9 +132,10 @@ pub fn integers(value: &Value) -> Option<Vec<i64>> {
     fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
         match value {
             Value::Array(values) => values.iter().try_for_each(|value| collect(value, into)),
-            Value::Number(number) => {
-                number.as_i64().or_else(|| whole(number.as_f64()?)).map(|value| into.push(value))
-            }
+            Value::Number(number) => number
+                .as_i64()
+                .or_else(|| exact_integer(number.as_f64()?))
+                .map(|value| into.push(value)),
             _ => None,
         }
     }
@@ -144,7 +145,7 @@ pub fn integers(value: &Value) -> Option<Vec<i64>> {
 }
 
 /// Converts a double to an integer; `None` if it has a fraction or is too large.
-fn whole(number: f64) -> Option<i64> {
+fn exact_integer(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= MAX_MAGNITUDE).then_some(number as i64)
 }
 
@@ -188,7 +189,7 @@ impl ProofAnswer {
     pub fn new(proof: &[u8], outputs: &[i64], scale: i32) -> Result<Self, AnswerError> {
         let unit = f64::from(-scale).exp2();
         let real = |&output: &i64| {
-            whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output)
+            exact_integer(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output)
         };
         let computed_outputs = outputs.iter().map(real).collect::<Result<_, _>>()?;
         Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })

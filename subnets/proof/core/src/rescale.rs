@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_round_upwards() {
+    fn rescale_rounds_halves_upwards() {
         let rescale = Rescale { shift: 2, clamp: Clamp::Signed(8) };
         let table = [
             (-6, -1),

@@ -70,9 +70,9 @@ fn continued(model: &LanguageModel, inputs: &[i64], outputs: &[i64], prompt: usi
 /// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one
 /// that ends it. `prompt` is the number of tokens of the prompt.
 pub(crate) fn length_of(model: &LanguageModel, outputs: &[i64], prompt: usize) -> usize {
-    let mut chosen =
+    let mut generated =
         (prompt..model.tokens).map_while(|position| model.next(outputs, position.checked_sub(1)?));
-    let end = chosen.position(|token| model.is_end(token));
+    let end = generated.position(|token| model.is_end(token));
     end.map_or(model.tokens.saturating_sub(prompt), |end| end + 1)
 }
 

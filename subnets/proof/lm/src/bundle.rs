@@ -112,7 +112,7 @@ impl TextBundle {
             tokenizer: Option<IgnoredAny>,
         }
         let text = bytes_without_bom(text);
-        let malformed = |source| CircuitError::Json { what: "bundle", source };
+        let malformed = |source| CircuitError::Json { document: "bundle", source };
         let form: Form = serde_json::from_slice(text).map_err(malformed)?;
         if form.tokenizer.is_none() {
             return Ok(None);
@@ -198,7 +198,7 @@ fn finish_of(
         let next_token =
             next_token.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
         if claimed != next_token {
-            return Err(LmError::Token { position, claimed, chosen: next_token });
+            return Err(LmError::Token { position, claimed, expected: next_token });
         }
     }
     let mut before_last = answer.iter().rev().skip(1);

@@ -71,14 +71,14 @@ pub enum LmError {
     #[error("the bundle's {0}")]
     Bundle(&'static str),
     /// A token of the answer is not the likeliest one.
-    #[error("token {position} of the answer is {claimed}, but the model chooses {chosen}")]
+    #[error("token {position} of the answer is {claimed}, but the model chooses {expected}")]
     Token {
         /// Position in the answer, from 0.
         position: usize,
         /// Token of the answer.
         claimed: i64,
         /// Token with the largest logit.
-        chosen: i64,
+        expected: i64,
     },
 }
 

@@ -66,8 +66,8 @@ pub fn measure(
             model_logits.chunks(description.vocabulary).zip(outputs.chunks(description.vocabulary));
         for (position, (logits, row)) in rows.take(length).enumerate() {
             precision.positions += 1;
-            let chosen = description.next(&outputs, position);
-            precision.same += usize::from(chosen == Some(i64::from(greedy_token(logits))));
+            let next_token = description.next(&outputs, position);
+            precision.same += usize::from(next_token == Some(i64::from(greedy_token(logits))));
             let Some(next) = text.get(position + 1).filter(|_| position + 1 < length) else {
                 continue;
             };

@@ -153,7 +153,7 @@ impl Miner {
             Behaviour::OtherCircuit => {
                 let fits = |other: &&Digest| {
                     **other != query.circuit
-                        && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
+                        && self.0.served(other).is_ok_and(|other| other.accepts(&query.inputs))
                 };
                 let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
                 // Its values may saturate, which the request does not disclose.
@@ -242,7 +242,7 @@ impl Inner {
 }
 
 impl Served {
-    fn takes(&self, inputs: &[i64]) -> bool {
+    fn accepts(&self, inputs: &[i64]) -> bool {
         self.circuit.check_inputs(inputs).is_ok()
     }
 }

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::Miner;
 use admission::{Admission, Validators};
-use connection::Host;
+use connection::ServerState;
 use requests::{Requests, handlers};
 
 /// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a
@@ -145,7 +145,7 @@ impl Limits {
 /// together.
 pub struct QuicServer {
     endpoint: Endpoint,
-    host: Arc<Host>,
+    state: Arc<ServerState>,
     slots: ConnectionSlots,
     requests: Requests,
 }
@@ -175,7 +175,7 @@ impl QuicServer {
         let (config, fingerprint) = server_config()?;
         let endpoint = Endpoint::server(config, settings.listen)?;
         let requests = Requests::default();
-        let host = Host {
+        let state = ServerState {
             admission: Admission::new(keypair.clone(), fingerprint, settings.permits),
             validators: Arc::new(Validators::new(ConnectionSlots::new(
                 limits.validators,
@@ -186,7 +186,7 @@ impl QuicServer {
             timeout,
         };
         let slots = ConnectionSlots::new(limits.connections, limits.connections_per_address);
-        Ok(Self { endpoint, host: Arc::new(host), slots, requests })
+        Ok(Self { endpoint, state: Arc::new(state), slots, requests })
     }
 
     /// Returns the bound address, with the actual port.
@@ -223,7 +223,7 @@ impl QuicServer {
             let Some(incoming) = validated(incoming) else { continue };
             let from = incoming.remote_address();
             if let Some(slot) = self.slots.try_acquire(from.ip()) {
-                connections.spawn(Arc::clone(&self.host).serve(incoming, slot));
+                connections.spawn(Arc::clone(&self.state).serve(incoming, slot));
             } else {
                 tracing::debug!(%from, "QUIC connection refused: no connection slot");
                 incoming.refuse();

@@ -22,9 +22,9 @@ pub fn sizes(
     count: usize,
     default: usize,
 ) -> Result<Vec<usize>, OnnxError> {
-    let Some(given) = node.ints(name) else { return Ok(vec![default; count]) };
+    let Some(sizes) = node.ints(name) else { return Ok(vec![default; count]) };
     let sizes =
-        given.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= MAX_ELEMENTS));
+        sizes.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= MAX_ELEMENTS));
     let sizes = sizes.collect::<Option<Vec<usize>>>().filter(|sizes| sizes.len() == count);
     sizes.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
 }

@@ -24,12 +24,16 @@ pub fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError
 }
 
 /// Returns the indices of axes in their order.
-pub fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<usize>, OnnxError> {
+pub fn unique_axes(
+    node: &NodeProto,
+    declared: &[i64],
+    rank: usize,
+) -> Result<Vec<usize>, OnnxError> {
     let mut axes =
-        given.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
+        declared.iter().map(|&index| axis(node, index, rank)).collect::<Result<Vec<_>, _>>()?;
     axes.sort_unstable();
     if axes.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(unsupported(node, format!("axes {given:?} are not unique")));
+        return Err(unsupported(node, format!("axes {declared:?} are not unique")));
     }
     Ok(axes)
 }
@@ -44,12 +48,12 @@ fn index_from_either_end(index: i64, count: usize) -> Option<usize> {
 
 /// Returns the dimensions after Flatten.
 pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
-    let given = node.int("axis", 1);
+    let flatten_axis = node.int("axis", 1);
     // The axis after the last one is permitted.
-    let split = if given == dims.len().cast_signed() as i64 {
+    let split = if flatten_axis == dims.len().cast_signed() as i64 {
         dims.len()
     } else {
-        axis(node, given, dims.len())?
+        axis(node, flatten_axis, dims.len())?
     };
     Ok(vec![dims.iter().take(split).product(), dims.iter().skip(split).product()])
 }
@@ -89,7 +93,7 @@ pub fn squeezed(
         return Ok(dims.iter().copied().filter(|&dim| dim != 1).collect());
     };
     let removed =
-        axes.iter().map(|&given| axis(node, given, dims.len())).collect::<Result<Vec<_>, _>>()?;
+        axes.iter().map(|&index| axis(node, index, dims.len())).collect::<Result<Vec<_>, _>>()?;
     if removed.iter().any(|&index| dims.get(index) != Some(&1)) {
         return Err(unsupported(node, format!("axes {axes:?} of {dims:?} are not 1")));
     }
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_follow_the_standard() {
+    fn reshaped_dimensions_follow_the_onnx_standard() {
         let plain = node(&[]);
         assert_eq!(flattened(&plain, &[1, 2, 3, 4]), Ok(vec![1, 24]));
         assert_eq!(flattened(&node(&[("axis", -2)]), &[1, 2, 3, 4]), Ok(vec![2, 12]));
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_follow_the_standard() {
+    fn slice_positions_follow_the_onnx_standard() {
         let plain = node(&[]);
         let slice = |extent, start, end, step| {
             let spans = spans(&plain, &[extent], &[start], &[end], None, Some(&[step])).unwrap();

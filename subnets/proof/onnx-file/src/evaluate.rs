@@ -303,7 +303,7 @@ impl Operands<'_> {
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Xor" => {
                 self.compared()
             }
-            "Where" => self.chosen(),
+            "Where" => self.where_elements(),
             "Softmax" | "LogSoftmax" => self.softmax(),
             "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => {
                 self.normalised()

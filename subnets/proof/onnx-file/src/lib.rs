@@ -279,10 +279,10 @@ fn model_input(
     let refuse = || OnnxError::InputShape(input.name.clone());
     let kind = input.element().and_then(|element| DataType::try_from(element).ok());
     let kind = kind.filter(|&kind| kind != DataType::Undefined).ok_or_else(refuse)?;
-    let given = input.dimensions().ok_or_else(refuse)?;
-    let rank = given.len();
+    let declared = input.dimensions().ok_or_else(refuse)?;
+    let rank = declared.len();
     let mut dims = Vec::with_capacity(rank);
-    for (index, dimension) in given.into_iter().enumerate() {
+    for (index, dimension) in declared.into_iter().enumerate() {
         // A single dimension is not a batch.
         let is_batch = index == 0 && rank > 1;
         dims.push(match dimension {

@@ -115,7 +115,8 @@ fn activations(
     defaults: &[&str],
     directions: usize,
 ) -> Result<Vec<Vec<String>>, OnnxError> {
-    let Some(given) = node.attribute("activations").map(|attribute| &attribute.strings) else {
+    let Some(activations) = node.attribute("activations").map(|attribute| &attribute.strings)
+    else {
         return Ok(vec![defaults.iter().map(|&name| name.to_owned()).collect(); directions]);
     };
     let operator = |name: &Vec<u8>| {
@@ -128,7 +129,7 @@ fn activations(
             )
         })
     };
-    let operators = given.iter().map(operator).collect::<Result<Vec<String>, _>>()?;
+    let operators = activations.iter().map(operator).collect::<Result<Vec<String>, _>>()?;
     if operators.len() != defaults.len() * directions {
         return Err(unsupported(
             node,

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_follow_the_standard() {
+    fn window_positions_follow_the_onnx_standard() {
         let parse =
             |ints: &[(&str, &[i64])], mode: &str, rounds_up, kernel: usize, extent: usize| {
                 let window =

@@ -37,11 +37,11 @@ pub enum CompareError {
     Onnx(#[from] OnnxError),
     /// A network has another number of outputs than its ONNX file.
     #[error(
-        "the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model"
+        "the {representation} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model"
     )]
     Outputs {
         /// `float` or `integer`.
-        what: &'static str,
+        representation: &'static str,
         /// Number of outputs of the network.
         actual: usize,
         /// Number of outputs of the file.
@@ -50,12 +50,12 @@ pub enum CompareError {
     /// An output of a network differs from the evaluation of its ONNX file by more than rounding
     /// can explain.
     #[error(
-        "the {what} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
+        "the {representation} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
          computes {expected}; the difference {difference} exceeds the tolerance {tolerance}; hint: report this model"
     )]
     Difference {
         /// `float` or `integer`.
-        what: &'static str,
+        representation: &'static str,
         /// Index of the sample input.
         sample: usize,
         /// Index of the output.
@@ -119,12 +119,12 @@ pub fn compare(
         let errors = largest_errors(float, network, options, &circuit, &execution);
         let tolerances: Vec<f64> =
             circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
-        for (what, actual, tolerances) in
+        for (representation, actual, tolerances) in
             [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
         {
             if actual.len() != expected.len() {
                 return Err(CompareError::Outputs {
-                    what,
+                    representation,
                     actual: actual.len(),
                     expected: expected.len(),
                 });
@@ -136,7 +136,7 @@ pub fn compare(
                 let exceeds = difference > tolerance || difference.is_nan();
                 if exceeds && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
                     let error = CompareError::Difference {
-                        what,
+                        representation,
                         sample: index,
                         output,
                         actual,

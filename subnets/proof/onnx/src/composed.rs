@@ -193,9 +193,9 @@ impl Reader {
             expansion.node_with("ArgMax", &[&input], vec![int("axis", axis), int("keepdims", 0)]);
         let depth = expansion.integers(&[width.cast_signed() as i64])?;
         let values = expansion.floats(&[2], vec![0.0, 1.0])?;
-        let chosen =
+        let one_hot =
             expansion.node_with("OneHot", &[&position, &depth, &values], vec![int("axis", axis)]);
-        expansion.reshape_as(output(node)?, &chosen, &dims)?;
+        expansion.reshape_as(output(node)?, &one_hot, &dims)?;
         expansion.finish()
     }
 

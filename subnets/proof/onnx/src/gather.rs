@@ -58,10 +58,10 @@ impl Reader {
         let dims = [before, &index.dims, after].concat();
         Self::check_elements(node, &dims)?;
         Self::check_elements(node, &[outer, count, extent])?;
-        let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let one_hot = self.choices(node, &index, extent, [0.0, 1.0])?;
         let by_row = dims::transposed(&[extent, count], &[1, 0]);
         let shape = Shape::new(outer, count, extent).map_err(invalid_shape(node))?;
-        let left = self.push_moved(node, vec![chosen], by_row.repeat(outer), 0.0, shape)?;
+        let left = self.push_moved(node, vec![one_hot], by_row.repeat(outer), 0.0, shape)?;
         let sizes = Matrices { count: outer, rows: count, inner: extent, columns: inner };
         let shape = Shape::new(outer, count, inner).map_err(invalid_shape(node))?;
         let operation = FloatOperation::MatrixProduct(sizes);
@@ -92,7 +92,7 @@ impl Reader {
         let index = self.computed_indices(node, 1)?;
         let count = index.shape.elements();
         let shape = row_shape(node, count, extent)?;
-        let chosen = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let one_hot = self.choices(node, &index, extent, [0.0, 1.0])?;
         let candidates = all_coordinates(&indices_dims);
         let candidates = candidates
             .flat_map(|coordinates| (0..extent).map(move |index| (coordinates.clone(), index)));
@@ -100,8 +100,8 @@ impl Reader {
             candidates.map(|(coordinates, index)| source(&coordinates, index)).collect();
         let data = self.operand(node, 0)?;
         let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
-        let chosen = self.chosen_rows(node, candidates, chosen, [count, extent, 1])?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, indices_dims))
+        let gathered = self.chosen_rows(node, candidates, one_hot, [count, extent, 1])?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(gathered, indices_dims))
     }
 
     /// Converts a GatherND, whose indices name positions along several axes.
@@ -142,14 +142,14 @@ impl Reader {
             (0..tuples).flat_map(|tuple| start(tuple, 0)..start(tuple, area)).map(|at| at as u32);
         let data = self.operand(node, 0)?;
         let shape = row_shape(node, tuples, area * slice)?;
-        let mut chosen =
+        let mut gathered =
             self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
         let mut row_size = area * slice;
         for (choices, &extent) in self.tuple_choices(node, &index, named)?.into_iter().zip(named) {
             row_size /= extent;
-            chosen = self.chosen_rows(node, chosen, choices, [tuples, extent, row_size])?;
+            gathered = self.chosen_rows(node, gathered, choices, [tuples, extent, row_size])?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(chosen, dims))
+        super::define(&mut self.values, output(node)?, Value::Tensor(gathered, dims))
     }
 
     /// Converts a OneHot of computed indices.
@@ -177,11 +177,11 @@ impl Reader {
         let mut dims = index.dims.clone();
         dims.insert(axis, depth);
         Self::check_elements(node, &dims)?;
-        let chosen = self.choices(node, &index, depth, values)?;
+        let one_hot = self.choices(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
         let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
-        self.moved(node, vec![chosen], moved_positions, 0.0, dims)
+        self.moved(node, vec![one_hot], moved_positions, 0.0, dims)
     }
 
     /// Returns the constant indices of a node; `None` if they are computed.

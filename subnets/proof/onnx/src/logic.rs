@@ -141,9 +141,9 @@ impl Reader {
         if let (Some(one), Some(other), true) =
             (branch_function(&a), branch_function(&b), dims == condition.dims)
         {
-            let chosen = function.clone().select(one, other);
-            if chosen.operations() <= MAX_OPERATIONS {
-                return self.push_function(node, root, chosen, &condition);
+            let selection = function.clone().select(one, other);
+            if selection.operations() <= MAX_OPERATIONS {
+                return self.push_function(node, root, selection, &condition);
             }
         }
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;

@@ -134,12 +134,13 @@ impl Reader {
     /// Converts an Expand, which repeats elements.
     pub(super) fn expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let given = self.integers(node, 1)?;
-        let given =
-            given.ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
-        let refuse =
-            || unsupported(node, format!("{:?} cannot be repeated to {given:?}", input.dims));
-        let target = given
+        let target_shape = self.integers(node, 1)?;
+        let target_shape = target_shape
+            .ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
+        let refuse = || {
+            unsupported(node, format!("{:?} cannot be repeated to {target_shape:?}", input.dims))
+        };
+        let target = target_shape
             .iter()
             .map(|&extent| usize::try_from(extent).ok())
             .collect::<Option<Vec<usize>>>();
@@ -167,16 +168,16 @@ impl Reader {
     /// Converts a Tile, which repeats all elements along each axis.
     pub(super) fn tile(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let given = self.integers(node, 1)?;
-        let given =
-            given.ok_or_else(|| unsupported(node, "the repeats are not constant".to_owned()))?;
-        let extents = input.dims.iter().zip(&given);
+        let repeats = self.integers(node, 1)?;
+        let repeats =
+            repeats.ok_or_else(|| unsupported(node, "the repeats are not constant".to_owned()))?;
+        let extents = input.dims.iter().zip(&repeats);
         let extents =
             extents.map(|(&extent, &count)| usize::try_from(count).ok()?.checked_mul(extent));
         let dims =
-            extents.collect::<Option<Vec<usize>>>().filter(|_| given.len() == input.dims.len());
+            extents.collect::<Option<Vec<usize>>>().filter(|_| repeats.len() == input.dims.len());
         let dims = dims.ok_or_else(|| {
-            unsupported(node, format!("repeats {given:?} do not fit {:?}", input.dims))
+            unsupported(node, format!("repeats {repeats:?} do not fit {:?}", input.dims))
         })?;
         Self::check_elements(node, &dims)?;
         let along = input.dims.iter().zip(&dims);
@@ -192,10 +193,10 @@ impl Reader {
         let shift = match self.integers(node, 1)?.as_deref() {
             None => 0,
             Some(&[shift]) => shift,
-            Some(given) => {
+            Some(diagonal) => {
                 return Err(unsupported(
                     node,
-                    format!("the diagonal {given:?} is not one integer"),
+                    format!("the diagonal {diagonal:?} is not one integer"),
                 ));
             }
         };
@@ -267,8 +268,9 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let (attribute, pads) = (node.ints("pads").map(<[i64]>::to_vec), self.integers(node, 1)?);
         let value = self.limit_of_pad(node)?;
-        let given = (node.attribute("value").is_some() || attribute.is_some(), pads.is_some());
-        if given != (self.opset < 11, self.opset >= 11) {
+        let declared_by =
+            (node.attribute("value").is_some() || attribute.is_some(), pads.is_some());
+        if declared_by != (self.opset < 11, self.opset >= 11) {
             return Err(unsupported(
                 node,
                 format!("pads are missing or misplaced for operator set {}", self.opset),

@@ -198,7 +198,7 @@ impl Reader {
     pub(super) fn list(
         &self,
         node: &NodeProto,
-        what: &str,
+        values_name: &str,
         attribute: &str,
         position: usize,
         since: i64,
@@ -209,7 +209,7 @@ impl Reader {
         if misplaced {
             return Err(unsupported(
                 node,
-                format!("{what} are misplaced for operator set {}", self.opset),
+                format!("{values_name} are misplaced for operator set {}", self.opset),
             ));
         }
         Ok(attribute.or(input))
@@ -323,7 +323,7 @@ impl Reader {
     /// needs no more.
     fn reshape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let Operand { dims, .. } = self.tensor(node, 0)?;
-        let missing = |what: &str| unsupported(node, format!("{what} not constant"));
+        let missing = |values_name: &str| unsupported(node, format!("{values_name} not constant"));
         let dims = match node.op_type.as_str() {
             "Flatten" => dims::flattened(node, &dims)?,
             "Reshape" => {

@@ -114,9 +114,9 @@ impl Reader {
         rank: usize,
     ) -> Result<Vec<usize>, OnnxError> {
         let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
-        let given = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
-        match (given.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
-            (false, _) => dims::unique_axes(node, &given, rank),
+        let axes = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
+        match (axes.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
+            (false, _) => dims::unique_axes(node, &axes, rank),
             (true, false) => Ok((0..rank).collect()),
             (true, true) => Ok(Vec::new()),
         }

@@ -121,9 +121,9 @@ impl Reader {
             let (Some(slot), Some(&extent)) = (factors.get_mut(axis), input_dims.get(axis)) else {
                 continue;
             };
-            let given = sizes.as_ref().and_then(|sizes| sizes.get(index));
+            let size_input = sizes.as_ref().and_then(|sizes| sizes.get(index));
             let scale = scales.as_ref().and_then(|scales| scales.get(index)).copied();
-            let (size, factor) = match (given, scale.unwrap_or(1.0)) {
+            let (size, factor) = match (size_input, scale.unwrap_or(1.0)) {
                 (Some(&size), _) => (size as f64, size as f32 / extent as f32),
                 (None, scale) => (f64::from((extent as f32 * scale).floor()), scale),
             };

@@ -118,19 +118,19 @@ impl ProofHistory {
 /// Verifications of one proof against other statements, up to a limit.
 struct Trials<'a> {
     proof: &'a [u8],
-    left: usize,
-    made: usize,
+    remaining: usize,
+    used: usize,
 }
 
 impl Trials<'_> {
     /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if
     /// the verifier is an external program.
-    fn holds(&mut self, examined: &LoadedCircuit, statement: &Statement) -> bool {
-        if self.left == 0 || examined.is_external() {
+    fn verifies(&mut self, examined: &LoadedCircuit, statement: &Statement) -> bool {
+        if self.remaining == 0 || examined.is_external() {
             return false;
         }
-        self.left -= 1;
-        self.made += 1;
+        self.remaining -= 1;
+        self.used += 1;
         examined.verifier.verify(statement, self.proof).is_ok()
     }
 }
@@ -142,14 +142,14 @@ pub(crate) fn diagnose(
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
     error: &VerifyError,
-    remembered: &ProofHistory,
+    history: &ProofHistory,
     miners: &[ProofMiner],
 ) -> Fault {
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
     let mut trials =
-        Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
-    let fault = origin(examined, all, claimed, remembered, miners, &mut trials);
-    remembered.charge(miner, trials.made, now);
+        Trials { proof: &claimed.proof, remaining: history.allowance(&miner, now), used: 0 };
+    let fault = origin(examined, all, claimed, history, miners, &mut trials);
+    history.charge(miner, trials.used, now);
     if let Some(fault) = fault {
         return fault;
     }
@@ -169,13 +169,13 @@ fn origin(
     examined: &LoadedCircuit,
     all: &[LoadedCircuit],
     claimed: &UnverifiedProof,
-    remembered: &ProofHistory,
+    history: &ProofHistory,
     miners: &[ProofMiner],
     trials: &mut Trials<'_>,
 ) -> Option<Fault> {
     let statement = &claimed.statement;
     let Binding { nonce, miner, .. } = statement.binding;
-    if let Some(owner) = remembered.owner(&claimed.proof) {
+    if let Some(owner) = history.owner(&claimed.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
     for other in all
@@ -184,7 +184,7 @@ fn origin(
         .take(MAX_CIRCUITS)
     {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
-        if trials.holds(other, &statement) {
+        if trials.verifies(other, &statement) {
             return Some(Fault::OtherCircuit);
         }
     }
@@ -192,8 +192,8 @@ fn origin(
         all.iter().find(|circuit| circuit.directory.id() == earlier.binding.circuit)
     };
     // The proof may be a re-randomised copy of the miner's own earlier proof.
-    for earlier in remembered.of(&miner) {
-        if circuit_of(&earlier).is_some_and(|circuit| trials.holds(circuit, &earlier)) {
+    for earlier in history.of(&miner) {
+        if circuit_of(&earlier).is_some_and(|circuit| trials.verifies(circuit, &earlier)) {
             return Some(Fault::ReplayedProof);
         }
     }
@@ -205,12 +205,12 @@ fn origin(
     for other in others.into_iter().take(MAX_MINERS) {
         let statement =
             Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
-        if trials.holds(examined, &statement) {
+        if trials.verifies(examined, &statement) {
             return Some(Fault::CopiedProof);
         }
     }
-    for earlier in remembered.others_statements(&miner, trials.left) {
-        if circuit_of(&earlier).is_some_and(|circuit| trials.holds(circuit, &earlier)) {
+    for earlier in history.others_statements(&miner, trials.remaining) {
+        if circuit_of(&earlier).is_some_and(|circuit| trials.verifies(circuit, &earlier)) {
             return Some(Fault::CopiedProof);
         }
     }

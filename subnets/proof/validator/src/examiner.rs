@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::diagnosis::ProofHistory;
 use crate::dispatch::{Assignment, AssignmentOutcome, Dispatcher, Limits};
 use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
-use crate::{Book, ProofMiner, measures};
+use crate::{ProofMiner, ScoreStore, measures};
 use verification::Verifications;
 
 /// Maximum number of concurrent executions of circuits. Each holds all values of its circuit in
@@ -85,7 +85,7 @@ pub struct Examiner {
     pub(crate) circuits: Arc<Vec<LoadedCircuit>>,
     pub(crate) models: BTreeMap<Digest, Arc<SlicedModel>>,
     clients: Clients,
-    book: Arc<Book>,
+    score_store: Arc<ScoreStore>,
     pub(crate) settings: ExaminerSettings,
     clock: Clock,
     pub(crate) requests: Arc<Semaphore>,
@@ -104,7 +104,7 @@ impl Examiner {
     pub fn load(
         catalogue: &Catalogue,
         clients: impl Into<Clients>,
-        book: Arc<Book>,
+        score_store: Arc<ScoreStore>,
         settings: ExaminerSettings,
         clock: Clock,
     ) -> Result<Self, CircuitError> {
@@ -135,7 +135,7 @@ impl Examiner {
             circuits,
             models: catalogue.models().map(|(id, model)| (*id, Arc::clone(model))).collect(),
             clients: clients.into(),
-            book,
+            score_store,
             requests: Arc::new(Semaphore::new(settings.requests.clamp(1, Semaphore::MAX_PERMITS))),
             executions: Arc::new(Semaphore::new(MAX_EXECUTIONS)),
             dispatcher,
@@ -273,8 +273,8 @@ impl Examiner {
             miners: self.miners().len().max(1),
             outcome,
         };
-        let book = Arc::clone(&self.book);
-        match tokio::task::spawn_blocking(move || book.record(event)).await {
+        let score_store = Arc::clone(&self.score_store);
+        match tokio::task::spawn_blocking(move || score_store.record(event)).await {
             Ok(Ok(())) => Some(outcome),
             Ok(Err(error)) => {
                 tracing::error!(%error, "cannot record an outcome");

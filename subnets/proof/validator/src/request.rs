@@ -208,7 +208,9 @@ async fn ask_over_http(
     (call.deadline, call.retry) = (timeout, Retry::Never);
     let answer = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => RequestError::Fault(Fault::Timeout),
-        CallError::Connect { .. } | CallError::Broken(_) => RequestError::Fault(Fault::Unreachable),
+        CallError::Connect { .. } | CallError::ConnectionLost(_) => {
+            RequestError::Fault(Fault::Unreachable)
+        }
         CallError::TooLarge { .. } => RequestError::Fault(Fault::Malformed),
         other => RequestError::Local(other.to_string()),
     })?;

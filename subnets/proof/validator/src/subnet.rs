@@ -6,19 +6,19 @@ use taonet_proof_core::scoring::Profile;
 use taonet_service::{Clock, unix_time};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
-use crate::Book;
+use crate::ScoreStore;
 
 /// The proof subnet in the validator's epoch loop.
 pub struct ProofSubnet {
-    book: Arc<Book>,
+    score_store: Arc<ScoreStore>,
     profile: Profile,
     clock: Clock,
 }
 
 impl ProofSubnet {
-    /// Creates a subnet whose weights come from `book` under `profile`.
-    pub fn new(book: Arc<Book>, profile: Profile, clock: Clock) -> Self {
-        Self { book, profile, clock }
+    /// Creates a subnet whose weights come from `score_store` under `profile`.
+    pub fn new(score_store: Arc<ScoreStore>, profile: Profile, clock: Clock) -> Self {
+        Self { score_store, profile, clock }
     }
 }
 
@@ -33,7 +33,7 @@ impl Subnet for ProofSubnet {
         _: bool,
     ) -> Result<RoundScores<Self::Scores>, Infallible> {
         let now = unix_time((self.clock)());
-        let scores = self.book.read(|board| {
+        let scores = self.score_store.read(|board| {
             let registered = |hotkey: &Hotkey| neurons.uid_of(hotkey).map(|uid| (uid, *hotkey));
             let (uids, hotkeys): (Vec<_>, Vec<_>) =
                 board.tallies().keys().filter_map(registered).unzip();
@@ -72,8 +72,8 @@ mod tests {
     #[tokio::test]
     async fn registered_miners_share_by_their_scores() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Arc::new(Book::open(folder.path()).await.unwrap());
-        let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
+        let score_store = Arc::new(ScoreStore::open(folder.path()).await.unwrap());
+        let subnet = ProofSubnet::new(Arc::clone(&score_store), Profile::Seed, system_clock());
         let key = |byte| Hotkey::from_bytes([byte; 32]);
         let list = (0..)
             .zip([3, 2, 1])
@@ -89,13 +89,13 @@ mod tests {
             miners: 2,
             outcome,
         };
-        book.record(event(2, Outcome::Failed(Fault::Invalid))).unwrap();
+        score_store.record(event(2, Outcome::Failed(Fault::Invalid))).unwrap();
         let burned = Weights { uids: vec![Uid(0)], weights: vec![1.0] };
         assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), Some(burned));
         assert_eq!(subnet.weights(&scores().await, None), Some(Weights::default()));
         let verified = Outcome::Verified { time: Duration::from_secs(1), bytes: 128 };
-        book.record(event(1, verified)).unwrap();
-        book.record(event(9, verified)).unwrap();
+        score_store.record(event(1, verified)).unwrap();
+        score_store.record(event(9, verified)).unwrap();
         let weights = Weights { uids: vec![Uid(2)], weights: vec![1.0] };
         assert_eq!(
             subnet.weights(&scores().await, Some(Uid(0))),
@@ -108,8 +108,8 @@ mod tests {
     #[tokio::test]
     async fn weights_equal_the_shares() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Arc::new(Book::open(folder.path()).await.unwrap());
-        let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());
+        let score_store = Arc::new(ScoreStore::open(folder.path()).await.unwrap());
+        let subnet = ProofSubnet::new(score_store, Profile::Seed, system_clock());
         for miners in [1, 2, 3, 7, 64, 255, 256] {
             // Amounts of 21 orders of magnitude; every fifth miner earns nothing.
             let amount = |uid: i32| match uid % 5 {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use taonet_chaos::{ChaosOptions, FaultKind, Pace, chaos};
+use taonet_chaos::{ChainSpeed, ChaosOptions, FaultKind, chaos};
 use taonet_service::Shutdown;
 
 /// Inject faults into a network of real processes, and count the submissions of weights on the
@@ -39,7 +39,7 @@ struct Args {
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(rand::random);
-    let pace = Pace {
+    let speed = ChainSpeed {
         block_time: Duration::from_millis(args.block_time_ms),
         epoch_blocks: args.epoch_blocks,
     };
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         None => std::env::current_exe()?.with_file_name("tao"),
     };
     let faults = if args.faults.is_empty() { FaultKind::ALL.to_vec() } else { args.faults };
-    let duration = pace.block_time * pace.epoch_blocks * args.epochs;
+    let duration = speed.block_time * speed.epoch_blocks * args.epochs;
     eprintln!(
         "seed {seed}; {} epochs take {} minutes, after two or three epochs without faults",
         args.epochs,
@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
     );
     let runtime = tokio::runtime::Runtime::new()?;
     let shutdown = runtime.block_on(async { Shutdown::on_signals() })?;
-    let report = chaos(&ChaosOptions { tao, pace, epochs: args.epochs, seed, faults }, &shutdown)?;
+    let report = chaos(&ChaosOptions { tao, speed, epochs: args.epochs, seed, faults }, &shutdown)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use taonet_chaos::{Pace, SoakOptions, soak};
+use taonet_chaos::{ChainSpeed, SoakOptions, soak};
 use taonet_service::Shutdown;
 
 /// Send requests to a network of real processes for hours, and measure memory, descriptors and
@@ -29,7 +29,7 @@ struct Args {
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a development tool")]
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let pace = Pace { block_time: Duration::from_secs(1), epoch_blocks: 48 };
+    let speed = ChainSpeed { block_time: Duration::from_secs(1), epoch_blocks: 48 };
     let tao = match args.tao {
         Some(tao) => tao,
         None => std::env::current_exe()?.with_file_name("tao"),
@@ -37,12 +37,12 @@ fn main() -> anyhow::Result<ExitCode> {
     eprintln!(
         "{} minutes of load, after two or three epochs of {} s",
         args.hours.as_secs() / 60,
-        pace.epoch_blocks
+        speed.epoch_blocks
     );
     let runtime = tokio::runtime::Runtime::new()?;
     let shutdown = runtime.block_on(async { Shutdown::on_signals() })?;
     let sample_every = Duration::from_secs(args.every);
-    let report = soak(&SoakOptions { tao, pace, duration: args.hours, sample_every }, &shutdown)?;
+    let report = soak(&SoakOptions { tao, speed, duration: args.hours, sample_every }, &shutdown)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -12,8 +12,8 @@ fn coldkey_identity_is_set_and_read() {
     let (coldkey, _) = chain.wallet();
     let set =
         ["wallet", "set-identity", "--id-name", "Example", "--url", "https://example.com", "--yes"];
-    let (_, told) = failure(&chain.tao(&set, &["--json"]));
-    assert_eq!(told["error"]["name"], "SubtensorModule.HotKeyNotRegisteredInNetwork", "{told}");
+    let (_, error) = failure(&chain.tao(&set, &["--json"]));
+    assert_eq!(error["error"]["name"], "SubtensorModule.HotKeyNotRegisteredInNetwork", "{error}");
     assert_eq!(chain.ask(&["wallet", "get-identity"])["identity"], Value::Null);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(chain.ask(&set)["success"], true);
@@ -78,8 +78,8 @@ fn coldkey_is_swapped() {
     let due = announced["block"]["number"].as_u64().unwrap() + 50;
     assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due), &Value::Null), "{swap}");
     // Nothing else is allowed until then.
-    let (code, told) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, error) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
+    assert_eq!((code, &error["success"]), (5, &json!(false)), "{error}");
     mine(&chain, 50);
     assert_eq!(chain.ask(&["wallet", "swap-coldkey", "execute", new, "--yes"])["success"], true);
     assert_eq!(chain.free(&coldkey), 0);

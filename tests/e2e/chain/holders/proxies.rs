@@ -126,8 +126,8 @@ fn pure_proxy_is_created_and_removed() {
     chain.alice(&[&back[..], &["--yes"]].concat());
     assert_eq!(chain.free(pure), 0);
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
-    let (code, told) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{told}");
+    let (code, error) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
+    assert_eq!((code, &error["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{error}");
     chain.alice(&[&kill[..], &[place]].concat());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
 }

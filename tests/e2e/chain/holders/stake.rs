@@ -41,8 +41,12 @@ fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     assert_close(staked(&chain, &coldkey, BOB, 59), 10_000_000_000);
     assert_close(staked(&chain, &coldkey, &hotkey, 59), before - 10_000_000_000);
 
-    let given = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
-    assert_eq!((&given["success"], &given["to"]), (&json!(true), &json!(ALICE)), "{given}");
+    let transferred = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!(
+        (&transferred["success"], &transferred["to"]),
+        (&json!(true), &json!(ALICE)),
+        "{transferred}"
+    );
     assert_close(staked(&chain, ALICE, &hotkey, 59), 5_000_000_000);
 
     let swap = ["stake", "swap", "5", "--netuid", BABELBIT, "--to-netuid", "0", "--yes"];
@@ -51,8 +55,8 @@ fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     let root = staked(&chain, &coldkey, &hotkey, 0);
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
-    let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let (code, error) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
+    assert_eq!((code, &error["success"]), (5, &json!(false)), "{error}");
 
     let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
     assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
@@ -116,9 +120,9 @@ fn hotkey_delegates_stake_to_its_children() {
     let revoke = ["stake", "child", "revoke", "--netuid", BABELBIT, "--yes", "--json"];
     let output = chain.tao(&revoke, &[]);
     assert!(stderr(&output).contains("150 blocks between changes"), "{}", stderr(&output));
-    let (_, told) = failure(&output);
-    assert_eq!(told["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{told}");
-    assert_eq!(told["outcome"], "unsent", "{told}");
+    let (_, error) = failure(&output);
+    assert_eq!(error["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{error}");
+    assert_eq!(error["outcome"], "unsent", "{error}");
     assert!(stderr(&output).contains("\"hint\":\"wait "), "{}", stderr(&output));
     let scheduled = get(&hotkey)["scheduled"].clone();
     assert_eq!(
@@ -205,6 +209,6 @@ fn emission_is_auto_staked_on_the_selected_hotkey() {
     let set =
         chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
     assert_eq!(set["success"], true, "{set}");
-    let chosen = chain.ask(&["stake", "auto", "get", &coldkey]);
-    assert_eq!(chosen["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
+    let auto_stake = chain.ask(&["stake", "auto", "get", &coldkey]);
+    assert_eq!(auto_stake["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
 }

@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use super::books::{Books, Outcome, Receipt};
+use super::market_records::{MarketRecords, Outcome, Receipt};
 use super::miners::MAX_ANSWER_TOKENS;
 use super::{GATEWAYS, INPUT_PRICE, OUTPUT_PRICE, TASK};
 
 /// Time between two purchases.
 const INTERVAL: Duration = Duration::from_secs(11);
 /// Time after which a buyer gives up.
-const PATIENCE: Duration = Duration::from_mins(3);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 /// Timeout for a connection, which takes some ticks.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// Price of all tasks.
@@ -45,7 +45,7 @@ impl BuyerKey {
 }
 
 /// Buys answers at regular times, at any of the gateways.
-pub(super) async fn buyers(urls: [Url; 2], books: Books) -> anyhow::Result<()> {
+pub(super) async fn buyers(urls: [Url; 2], market_records: MarketRecords) -> anyhow::Result<()> {
     let http = reqwest::Client::builder().connect_timeout(CONNECTING).no_proxy().build()?;
     let mut running = JoinSet::new();
     loop {
@@ -55,15 +55,15 @@ pub(super) async fn buyers(urls: [Url; 2], books: Books) -> anyhow::Result<()> {
         let key = if rand::random_range(0..6) > 0 { rich } else { poor };
         let [query_a, query_b] = GATEWAYS;
         let (url, gateway) = if rand::random() { (first, query_a) } else { (second, query_b) };
-        let number = books.begin(gateway);
+        let number = market_records.begin(gateway);
         let body = json!({
             "model": TASK,
             "messages": [{"role": "user", "content": format!("Purchase {number:>5}.")}],
             "max_tokens": rand::random_range(1..=MAX_ANSWER_TOKENS),
         });
         let purchase = buy(http.clone(), url.join("/v1/chat/completions")?, key, body);
-        let books = books.clone();
-        running.spawn(async move { books.end(number, purchase.await) });
+        let market_records = market_records.clone();
+        running.spawn(async move { market_records.end(number, purchase.await) });
     }
 }
 
@@ -78,7 +78,7 @@ async fn buy(http: reqwest::Client, url: Url, key: BuyerKey, mut body: Value) ->
     let mut receipt = Receipt::default();
     let request = http.post(url).bearer_auth(key.secret()).json(&body);
     // A failure changes nothing of what has arrived.
-    let _ = timeout(PATIENCE, receive(request, streams, &mut receipt)).await;
+    let _ = timeout(WAIT_TIMEOUT, receive(request, streams, &mut receipt)).await;
     receipt
 }
 

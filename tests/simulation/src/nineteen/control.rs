@@ -16,8 +16,8 @@ use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_validator::{Validator, ValidatorSettings};
 use tokio::sync::mpsc;
 
-use super::books::Books;
 use super::buyers::KEYS;
+use super::market_records::MarketRecords;
 use super::miners::{LOGPROB, token};
 use super::{SAMPLE_QUEUE_CAPACITY, Shared, config, querier, watch_balances};
 use crate::chain::NETUID;
@@ -88,7 +88,7 @@ pub(super) async fn control(
             controller.run(&shutdown),
             scorer.run(&shutdown),
             validator.run(&shutdown),
-            watch_periods(&store, &shared.books),
+            watch_periods(&store, &shared.market_records),
             watch_balances(&store, 0),
         );
     };
@@ -111,11 +111,11 @@ async fn create_keys(store: &Store) -> anyhow::Result<()> {
 }
 
 /// Checks now and then that no closed period changes.
-async fn watch_periods(store: &Store, books: &Books) {
+async fn watch_periods(store: &Store, market_records: &MarketRecords) {
     loop {
         tokio::time::sleep(LOOK).await;
         if let Ok(history) = store.history_since(0).await {
-            fail_all(books.observe(&history));
+            fail_all(market_records.observe(&history));
         }
     }
 }

@@ -7,14 +7,14 @@ use taonet_nineteen_control::market_report;
 use taonet_nineteen_store::{Charge, PeriodId, Store};
 use taonet_primitives::Hotkey;
 
-use super::books::{Outcome, Purchase, Span};
+use super::market_records::{Outcome, Purchase, Span};
 use super::miners::Behaviour;
 use super::{CONTROL, GATEWAYS, MINERS, PERIOD, behaviours, config, database, miner_key};
 use crate::invariants::{check_weight_ledger, epoch_at, fail_all};
 use crate::process::EPOCH;
 use crate::record::fail;
-use crate::schedule::{EPOCH_TIME, Fault, Kind};
-use crate::world::{Subnet, World};
+use crate::schedule::{EPOCH_TIME, Fault, FaultKind};
+use crate::simulation::{Simulation, Subnet};
 
 /// More than any answer costs.
 const MAX_PRICE: i64 = 100;
@@ -30,23 +30,23 @@ const OPENING: Duration = Duration::from_mins(1);
 /// Tolerance of qualities and weights.
 const TOLERANCE: f64 = 1e-9;
 
-/// Checks the sales, the weight ledger and the database after a world's last tick. There were no
-/// faults since `quiet_from`.
+/// Checks the sales, the weight ledger and the database after a simulation's last tick. There were
+/// no faults since `quiet_from`.
 pub(crate) async fn check(
-    world: &World,
+    simulation: &Simulation,
     faults: &[Fault],
     quiet_from: Duration,
 ) -> anyhow::Result<()> {
-    let purchases = world.books.purchases();
-    let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(world.now);
+    let purchases = simulation.market_records.purchases();
+    let recovered = epoch_at(quiet_from + EPOCH_TIME) + 1..epoch_at(simulation.now);
     fail_all(missing_sales(&purchases, recovered));
-    if let Some(control) = world.processes.get(CONTROL) {
-        check_weight_ledger(world, &control.directory().join("weights")).await?;
+    if let Some(control) = simulation.processes.get(CONTROL) {
+        check_weight_ledger(simulation, &control.directory().join("weights")).await?;
     }
-    let store = Store::open_shared(&database(&world.root)).await?;
-    check_periods(world, &store).await?;
-    check_miners(world, &store).await?;
-    let doubts = doubts(faults, &world.books.rewinds(), &ends(world));
+    let store = Store::open_shared(&database(&simulation.root)).await?;
+    check_periods(simulation, &store).await?;
+    check_miners(simulation, &store).await?;
+    let doubts = doubts(faults, &simulation.market_records.rewinds(), &ends(simulation));
     check_credits(&store, &purchases, &doubts).await
 }
 
@@ -69,8 +69,8 @@ fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) 
 }
 
 /// Each period was closed once, the next one is open, and all miners have offers in it.
-async fn check_periods(world: &World, store: &Store) -> anyhow::Result<()> {
-    fail_all(world.books.observe(&store.history_since(0).await?));
+async fn check_periods(simulation: &Simulation, store: &Store) -> anyhow::Result<()> {
+    fail_all(simulation.market_records.observe(&store.history_since(0).await?));
     let Some(newest) = store.newest_period().await? else {
         fail("there was no period");
         return Ok(());
@@ -81,7 +81,7 @@ async fn check_periods(world: &World, store: &Store) -> anyhow::Result<()> {
             fail(&format!("period {number} was not closed"));
         }
     }
-    let now_ms = i64::try_from((EPOCH + world.now).as_millis())?;
+    let now_ms = i64::try_from((EPOCH + simulation.now).as_millis())?;
     let latest = Duration::from_secs(PERIOD) + OPENING;
     if now_ms - newest.started_ms > i64::try_from(latest.as_millis())? {
         fail(&format!(
@@ -97,14 +97,14 @@ async fn check_periods(world: &World, store: &Store) -> anyhow::Result<()> {
 }
 
 /// Answers of the right model have full quality, others none; and so have the weights.
-async fn check_miners(world: &World, store: &Store) -> anyhow::Result<()> {
-    let miners = (1..).zip(behaviours(world.seed));
+async fn check_miners(simulation: &Simulation, store: &Store) -> anyhow::Result<()> {
+    let miners = (1..).zip(behaviours(simulation.seed));
     let miners: BTreeMap<Hotkey, Behaviour> =
         miners.map(|(uid, behaviour)| (miner_key(uid).hotkey(), behaviour)).collect();
     let rewards = store.rewards_since(0).await?;
     let qualities = rewards.iter().map(|row| (row.hotkey, row.reward.quality));
     fail_all(wrong_qualities(&miners, qualities));
-    let now_ms = i64::try_from((EPOCH + world.now).as_millis())?;
+    let now_ms = i64::try_from((EPOCH + simulation.now).as_millis())?;
     let report = market_report(store, &config()?, now_ms).await?;
     let weights: Vec<_> = report.miners.iter().map(|miner| (miner.hotkey, miner.weight)).collect();
     fail_all(wrong_weights(&miners, &weights));
@@ -162,8 +162,8 @@ impl Doubt {
 }
 
 /// Returns each end of a process: its index and the time.
-fn ends(world: &World) -> Vec<(usize, Duration)> {
-    let processes = world.processes.iter().enumerate();
+fn ends(simulation: &Simulation) -> Vec<(usize, Duration)> {
+    let processes = simulation.processes.iter().enumerate();
     processes.flat_map(|(index, process)| process.ends.iter().map(move |at| (index, *at))).collect()
 }
 
@@ -175,15 +175,15 @@ fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec
     let mut doubts: Vec<Doubt> =
         rewinds.iter().map(|span| Doubt { gateway: None, span: *span }).collect();
     for fault in faults {
-        let (from, until) = (fault.at.saturating_sub(SETTLING), fault.at + fault.length);
+        let (from, until) = (fault.at.saturating_sub(SETTLING), fault.at + fault.duration);
         match fault.kind {
-            Kind::Disk(process, _)
+            FaultKind::Disk(process, _)
                 if ends.iter().any(|(ended, at)| *ended == process && *at >= from) =>
             {
                 let span = Span { from, until: until + SETTLING };
                 doubts.push(Doubt { gateway: Some(process), span });
             }
-            Kind::Clock(process, seconds)
+            FaultKind::Clock(process, seconds)
                 if GATEWAYS.contains(&process) && seconds.unsigned_abs() >= ABANDONED =>
             {
                 doubts.push(Doubt { gateway: None, span: Span { from, until: until + RENEWAL } });
@@ -285,7 +285,7 @@ fn wrong_charges(purchases: &[Purchase], charges: &[Charge], doubts: &[Doubt]) -
 mod tests {
     use taonet_nineteen_store::{KeyTerms, Usage};
 
-    use super::super::books::Receipt;
+    use super::super::market_records::Receipt;
     use super::super::{QUERY_A, QUERY_B};
     use super::*;
     use crate::disk::DiskFault;
@@ -341,9 +341,9 @@ mod tests {
 
     #[test]
     fn charge_may_be_lost_only_while_it_is_in_doubt() {
-        let fault = |at, kind| Fault { at: seconds(at), length: seconds(10), kind };
-        let full = |at, process| fault(at, Kind::Disk(process, DiskFault::Full));
-        let wrong = |at, process, shift| fault(at, Kind::Clock(process, shift));
+        let fault = |at, kind| Fault { at: seconds(at), duration: seconds(10), kind };
+        let full = |at, process| fault(at, FaultKind::Disk(process, DiskFault::Full));
+        let wrong = |at, process, shift| fault(at, FaultKind::Clock(process, shift));
         let forgotten = |from| vec![Span { from: seconds(from), until: seconds(300) }];
         let clock = 86_400;
         let killed = |process, at| vec![(process, seconds(at))];
@@ -360,7 +360,7 @@ mod tests {
             ("clock of the control", vec![wrong(110, CONTROL, clock)], vec![], vec![], false),
             (
                 "killed",
-                vec![fault(110, Kind::Kill(QUERY_A, 3))],
+                vec![fault(110, FaultKind::Kill(QUERY_A, 3))],
                 killed(QUERY_A, 112),
                 vec![],
                 false,

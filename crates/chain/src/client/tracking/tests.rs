@@ -11,7 +11,7 @@ use crate::testing::MockChain;
 use crate::{Chain as _, Era, SignOptions, TransportError, calls};
 
 const BLOCK: Duration = Duration::from_secs(12);
-const PATIENCE: Duration = Duration::from_secs(9 * 12);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(9 * 12);
 const LAG: u32 = 3;
 const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
 const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
@@ -20,20 +20,20 @@ const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
 type ChainChange = Box<dyn FnOnce(&MockChain) + Send>;
 
 /// The pool's next response.
-enum Answer {
+enum ScriptedResponse {
     /// Accepts the bytes, sends status notifications, each after a scripted change, and ends the
     /// stream.
-    Takes(Vec<(Status, ChainChange)>),
+    Accepts(Vec<(Status, ChainChange)>),
     Refuses(i32, &'static str),
     /// Refuses the bytes after another node failed to respond.
     RefusesAfterAnother(i32, &'static str),
-    Breaks(ChainError),
+    Fails(ChainError),
 }
 
 /// A mock chain with a scripted pool.
 struct Stage {
     chain: MockChain,
-    answers: Mutex<VecDeque<Answer>>,
+    answers: Mutex<VecDeque<ScriptedResponse>>,
     offers: AtomicUsize,
     /// The pause between two status notifications.
     pause: Duration,
@@ -103,24 +103,30 @@ impl Nodes for Stage {
             message: "refused".into(),
             data: Some(data.into()),
         };
-        let others_may_have_it =
-            matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
+        let others_may_have_it = matches!(
+            self.answers.lock().unwrap().front(),
+            Some(ScriptedResponse::RefusesAfterAnother(..))
+        );
         let answer = match self.answers.lock().unwrap().pop_front() {
-            Some(Answer::Takes(reports)) => Ok(ScriptedChain {
+            Some(ScriptedResponse::Accepts(reports)) => Ok(ScriptedChain {
                 chain: self.chain.clone(),
                 pause: self.pause,
                 reports: reports.into(),
             }),
-            Some(Answer::Refuses(code, data) | Answer::RefusesAfterAnother(code, data)) => {
-                Err(error(code, data))
-            }
-            Some(Answer::Breaks(error)) => return Err(error),
+            Some(
+                ScriptedResponse::Refuses(code, data)
+                | ScriptedResponse::RefusesAfterAnother(code, data),
+            ) => Err(error(code, data)),
+            Some(ScriptedResponse::Fails(error)) => return Err(error),
             None => Err(error(ALREADY_IN_POOL, "")),
         };
         Ok(PoolResponse { answer, others_may_have_it })
     }
 
-    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusalReason>, ChainError> {
+    async fn refusal_reason(
+        &self,
+        _: &SignedExtrinsic,
+    ) -> Result<Option<RefusalReason>, ChainError> {
         Ok(Some(RefusalReason::Payment))
     }
 }
@@ -128,7 +134,7 @@ impl Nodes for Stage {
 impl Stage {
     /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three
     /// blocks.
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+    fn new(answers: impl IntoIterator<Item = ScriptedResponse>) -> Self {
         let chain = MockChain::new(BLOCK);
         chain.mine(10);
         chain.set_finality_lag(LAG);
@@ -149,7 +155,7 @@ impl Stage {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
+        let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
         super::follow(self, extrinsic, follow, None, times).await
     }
 
@@ -169,7 +175,7 @@ impl Stage {
     }
 }
 
-fn nothing() -> ChainChange {
+fn no_change() -> ChainChange {
     Box::new(|_| {})
 }
 
@@ -179,9 +185,9 @@ fn include(extrinsic: &SignedExtrinsic) -> ChainChange {
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
 }
 
-fn connection_lost() -> Answer {
+fn connection_lost() -> ScriptedResponse {
     let source = TransportError::Connection("it was reset".into());
-    Answer::Breaks(ChainError::Unreachable { endpoint: "ws://node".to_owned(), source })
+    ScriptedResponse::Fails(ChainError::Unreachable { endpoint: "ws://node".to_owned(), source })
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,8 +197,8 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
         stage.keep_mining();
         let ours = stage.signed(Era::default()).await;
         let reports =
-            vec![(Status::Ready, nothing()), (Status::InBlock(IgnoredAny), include(&ours))];
-        stage.answers.lock().unwrap().push_back(Answer::Takes(reports));
+            vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&ours))];
+        stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
         let outcome = stage.follow(&ours, follow).await;
         assert_eq!(matches!(outcome, Outcome::Finalized(_)), follow == FINAL, "{outcome:?}");
         assert!(outcome.is_success());
@@ -220,7 +226,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
         .answers
         .lock()
         .unwrap()
-        .push_back(Answer::Takes(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
+        .push_back(ScriptedResponse::Accepts(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
     let chain = stage.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK).await;
@@ -245,7 +251,7 @@ async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
 
 #[tokio::test(start_paused = true)]
 async fn block_finalized_during_search_is_searched() {
-    let stage = Stage::new([Answer::Refuses(1010, "Transaction is outdated")]);
+    let stage = Stage::new([ScriptedResponse::Refuses(1010, "Transaction is outdated")]);
     let ours = stage.signed(Era::default()).await;
     let included = ours.clone();
     *stage.after_head.lock().unwrap() = Some(Box::new(move |chain| {
@@ -266,7 +272,7 @@ async fn permanent_refusal_is_invalid() {
         (1010, "Custom error: 6"),
         (1010, "something new"),
     ] {
-        let stage = Stage::new([Answer::Refuses(code, data)]);
+        let stage = Stage::new([ScriptedResponse::Refuses(code, data)]);
         let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
         let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
@@ -283,7 +289,7 @@ async fn temporary_refusal_is_not_invalid() {
         (-32_603, "boom"),
         (1010, "Transaction is outdated"),
     ] {
-        let refusals = || (0..10_000).map(|_| Answer::Refuses(code, data));
+        let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(code, data));
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
         let outcome = stage.follow(&ours, ONCE).await;
@@ -298,7 +304,7 @@ async fn temporary_refusal_is_not_invalid() {
                 *stage.after_head.lock().unwrap() = Some(include(&ours));
             } else {
                 let reports = vec![(Status::InBlock(IgnoredAny), include(&ours))];
-                stage.answers.lock().unwrap().push_back(Answer::Takes(reports));
+                stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
             }
             assert!(stage.follow(&ours, ONCE).await.is_success(), "{code} {is_in_block}");
         }
@@ -307,18 +313,18 @@ async fn temporary_refusal_is_not_invalid() {
 
 #[tokio::test(start_paused = true)]
 async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
-    let refusals = || (0..10_000).map(|_| Answer::Refuses(1010, "Custom error: 6"));
-    let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
+    let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(1010, "Custom error: 6"));
+    let reports = vec![(Status::Ready, no_change()), (Status::Invalid, no_change())];
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..ONCE }),
         ("lost on the way", Some(connection_lost()), ONCE),
         (
             "another node was asked",
-            Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")),
+            Some(ScriptedResponse::RefusesAfterAnother(1010, "Custom error: 6")),
             ONCE,
         ),
-        ("taken, then found invalid", Some(Answer::Takes(reports)), ONCE),
-        ("there already", Some(Answer::Refuses(ALREADY_IN_POOL, "")), ONCE),
+        ("taken, then found invalid", Some(ScriptedResponse::Accepts(reports)), ONCE),
+        ("there already", Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")), ONCE),
     ] {
         let stage = Stage::new(first.into_iter().chain(refusals()));
         let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
@@ -340,7 +346,7 @@ async fn unknown_outcome_names_its_cause() {
     let text = because.to_string();
     assert!(text.contains("ws://node") && text.matches("it was reset").count() == 1, "{text}");
 
-    let pruned = || Answer::Breaks(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
+    let pruned = || ScriptedResponse::Fails(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
     let stage = Stage::new((0..10_000).map(|_| pruned()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
     let Outcome::Unknown(because @ UnknownReason::Unreadable { .. }) = outcome else {
@@ -355,7 +361,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
         let act: ChainChange = Box::new(|_| {});
         (Status::Broadcast(IgnoredAny), act)
     });
-    let mut stage = Stage::new([Answer::Takes(reports.collect())]);
+    let mut stage = Stage::new([ScriptedResponse::Accepts(reports.collect())]);
     stage.pause = BLOCK;
     let ours = stage.signed(Era::default()).await;
     let start = Instant::now();
@@ -364,7 +370,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
-    assert!(start.elapsed() <= PATIENCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() <= WAIT_TIMEOUT, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -391,12 +397,13 @@ async fn unfinalized_block_is_reported_as_included() {
 
 #[tokio::test(start_paused = true)]
 async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
-    let (nonces, refused) = (Nonces::default(), || Answer::Refuses(1010, "Custom error: 6"));
+    let (nonces, refused) =
+        (Nonces::default(), || ScriptedResponse::Refuses(1010, "Custom error: 6"));
     let lease = async || {
-        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await
+        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, WAIT_TIMEOUT, async { Ok(0) }).await
     };
-    let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
-    let stage = Stage::new([refused(), Answer::Takes(Vec::new())]);
+    let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
+    let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
     super::follow(&stage, &ours, ONCE, Some(lease().await.unwrap()), times).await;
     let first = lease().await.unwrap();

@@ -57,8 +57,8 @@ async fn proxy_connection(client: TcpStream, node: SocketAddr, mut mode: watch::
     let Ok(node) = TcpStream::connect(node).await else { return };
     let (client_in, client_out) = client.into_split();
     let (node_in, node_out) = node.into_split();
-    let up = pump(client_in, node_out, mode.clone(), |mode| matches!(mode, Mode::Stall), false);
-    let down = pump(
+    let up = forward(client_in, node_out, mode.clone(), |mode| matches!(mode, Mode::Stall), false);
+    let down = forward(
         node_in,
         client_out,
         mode.clone(),
@@ -73,7 +73,7 @@ async fn proxy_connection(client: TcpStream, node: SocketAddr, mut mode: watch::
     }
 }
 
-async fn pump(
+async fn forward(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
-        context.say(&format!("hotkey {hotkey}"));
+        context.print_notice(&format!("hotkey {hotkey}"));
         let signed =
             args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address(), context).await?;
@@ -112,12 +112,14 @@ impl ReachArgs {
             (endpoint_ip, None)
         };
         if mapping.as_ref().is_some_and(|mapping| mapping.lease().is_none()) {
-            context.say("the router keeps the mapping until it is removed; remove it there if this process is killed");
+            context.print_notice(
+                "the router keeps the mapping until it is removed; remove it there if this process is killed",
+            );
         }
         if let Some(ip) = ip {
             let ChainIp { ip: number, ip_type } = ip.into();
             let endpoint = SocketAddr::new(ip, port);
-            context.say(&format!(
+            context.print_notice(&format!(
                 "reachable at {endpoint} (on the chain: ip {number}, ip_type {ip_type})"
             ));
         }

@@ -30,11 +30,11 @@ pub(super) fn draw(report: &Report) -> String {
     );
     let latencies = report.samples.iter().map(|sample| milliseconds(sample.latency()));
     let y = Axis::new(latencies, HEIGHT - BOTTOM, TOP);
-    let about = &report.about;
+    let target = &report.target;
     let title = format!(
         "{} at {}: {} of {} requests succeeded",
-        escaped(&about.kind),
-        escaped(&about.url),
+        escaped(&target.kind),
+        escaped(&target.url),
         report.succeeded,
         report.requests
     );
@@ -203,7 +203,7 @@ mod tests {
             sample(1, 30, 200, ""),
             sample(2, 1, 429, "often"),
         ]);
-        report.about.kind = "a&b<c>\u{fffe}\u{ffff}\u{1b}.json".to_owned();
+        report.target.kind = "a&b<c>\u{fffe}\u{ffff}\u{1b}.json".to_owned();
         let svg = draw(&report);
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
         let points = |color: &str| svg.matches(&format!("r=\"2.5\" fill=\"{color}\"")).count();

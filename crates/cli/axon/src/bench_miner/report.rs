@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde::Serialize;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{decimals, facts, table};
+use taonet_cli_base::table::{decimals, key_values, table};
 use taonet_cli_base::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
 use taonet_primitives::{Hotkey, counted};
 
@@ -35,7 +35,7 @@ pub(super) struct BenchTarget {
 pub(super) struct Report {
     schema: u32,
     #[serde(flatten)]
-    pub(super) about: BenchTarget,
+    pub(super) target: BenchTarget,
     calls: u32,
     batch: u32,
     /// Calls per second that were planned.
@@ -97,7 +97,7 @@ struct FailureGroup {
 }
 
 impl Report {
-    pub(super) fn new(about: BenchTarget, plan: Plan, run: Run) -> Self {
+    pub(super) fn new(target: BenchTarget, plan: Plan, run: Run) -> Self {
         let Run { samples, elapsed } = run;
         let successes: Vec<&Sample> =
             samples.iter().filter(|sample| sample.code.is_success()).collect();
@@ -109,7 +109,7 @@ impl Report {
         let seconds = elapsed.as_secs_f64();
         Self {
             schema: 1,
-            about,
+            target,
             calls: plan.calls,
             batch: plan.batch,
             rate: plan.rate,
@@ -146,8 +146,8 @@ impl Report {
 
     /// Formats the report as tables.
     pub(super) fn text(&self) -> String {
-        let BenchTarget { url, hotkey, kind, scheme, size } = &self.about;
-        let mut rows = facts();
+        let BenchTarget { url, hotkey, kind, scheme, size } = &self.target;
+        let mut rows = key_values();
         let size = size.map(|size| format!(" of size {size}")).unwrap_or_default();
         let batch =
             if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };
@@ -247,8 +247,8 @@ impl Report {
 /// Formats a text as a quoted cell of CSV. Spreadsheets would run a text that a miner begins like a
 /// formula.
 fn cell(text: &str) -> String {
-    let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{mark}{}\"", text.replace('"', "\"\""))
+    let escape = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("\"{escape}{}\"", text.replace('"', "\"\""))
 }
 
 impl Milliseconds {

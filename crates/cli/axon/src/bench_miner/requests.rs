@@ -217,9 +217,9 @@ impl Requests {
             }
             Source::Prompt { words } => {
                 let mut random = rand::rng();
-                let chosen =
+                let random_words =
                     (0..*words).map(|_| WORDS.choose(&mut random).copied().unwrap_or_default());
-                let message = chosen.collect::<Vec<_>>().join(" ");
+                let message = random_words.collect::<Vec<_>>().join(" ");
                 let body = json!({ "roles": ["user"], "messages": [message], "completion": "" });
                 Request {
                     body: body.to_string().into(),

@@ -26,7 +26,7 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
 
 /// Returns the report of 10 planned calls with these samples.
 pub(super) fn report(samples: Vec<Sample>) -> Report {
-    let about = BenchTarget {
+    let target = BenchTarget {
         url: "http://127.0.0.1:8091/".to_owned(),
         hotkey: Hotkey::from_bytes([1; 32]),
         kind: "summing".to_owned(),
@@ -42,5 +42,5 @@ pub(super) fn report(samples: Vec<Sample>) -> Report {
         max_time: Duration::from_mins(1),
         max_response_bytes: 1_000,
     };
-    Report::new(about, plan, Run { samples, elapsed: Duration::from_secs(2) })
+    Report::new(target, plan, Run { samples, elapsed: Duration::from_secs(2) })
 }

@@ -161,7 +161,7 @@ impl Bench {
             };
             return Box::pin(self.play(miner, items, args, context)).await;
         }
-        context.say("starting a miner");
+        context.print_notice("starting a miner");
         let mut local =
             LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
         let miner = MeasuredMiner {

@@ -9,7 +9,7 @@ use taonet_cli_base::printable::printable;
 use taonet_cli_base::prompt;
 use taonet_service::Shutdown;
 
-use super::{Found, RevisionArgs, failed, find, interruptible};
+use super::{RevisionArgs, RevisionChute, failed, find, interruptible};
 use crate::settings;
 
 /// Schema of the JSON document of `bb delete-chute`.
@@ -45,7 +45,7 @@ pub struct DeleteArgs {
 
 pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let Found { name, slug, chute } =
+    let RevisionChute { name, slug, chute } =
         context.block_on(interruptible(find(&config, &args.revision.revision)))?;
     let id = chute.as_ref().map(|chute| chute.chute_id.as_str());
     if context.json {
@@ -61,7 +61,7 @@ pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             "CHUTES_API_KEY is not set"
         };
-        context.say(&format!("the slug is a guess: {reason}"));
+        context.print_notice(&format!("the slug is a guess: {reason}"));
     }
     context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
 }
@@ -97,11 +97,11 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
     let config = settings::load()?;
     context.block_on(interruptible(async {
         let api = ChutesApi::new(&config.chutes)?;
-        let Found { name, chute, .. } = find(&config, &args.revision.revision).await?;
+        let RevisionChute { name, chute, .. } = find(&config, &args.revision.revision).await?;
         // Without a key, the chute was not looked up.
         if config.chutes.api_key.is_none() {
             return Err(failed(ApiError::NoKey {
-                what: "delete the chute",
+                operation: "delete the chute",
                 variable: "CHUTES_API_KEY",
             }));
         }

@@ -9,7 +9,7 @@ use taonet_babelbit_chutes::{ChuteClient, ChuteError, ChutesSettings, Health};
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{Classified, Failure};
-use taonet_cli_base::table::{decimals, judged, table};
+use taonet_cli_base::table::{decimals, status_cell, table};
 use taonet_cli_base::tables::CHUTE_PROBES;
 use taonet_primitives::counted;
 use taonet_settings::value;
@@ -132,15 +132,15 @@ fn show(
     let state = match health {
         Ok(health) => {
             let model = health.model.as_deref().unwrap_or("no model");
-            judged(format!("{}, {model}", health.status), health.model_loaded)
+            status_cell(format!("{}, {model}", health.status), health.model_loaded)
         }
-        Err(error) => judged(error.to_string(), false),
+        Err(error) => status_cell(error.to_string(), false),
     };
     rows.add_row(["health".into(), decimals(Some(elapsed.as_secs_f64()), 2).into(), state]);
     for probe in probes {
         let outcome = match &probe.outcome {
-            Ok(prediction) => judged(prediction.as_str(), true),
-            Err(error) => judged(error.to_string(), false),
+            Ok(prediction) => status_cell(prediction.as_str(), true),
+            Err(error) => status_cell(error.to_string(), false),
         };
         rows.add_row([
             probe.name.as_str().into(),

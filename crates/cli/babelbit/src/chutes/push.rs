@@ -243,7 +243,7 @@ impl Push<'_> {
             outcome = publish(&client, key, &call, context)
                 .await
                 .with_context(|| incomplete(&revision))?;
-            context.say(&format!("published the commitment on subnet {netuid}"));
+            context.print_notice(&format!("published the commitment on subnet {netuid}"));
             commitment = Some(made);
         }
         let mut is_warm = false;
@@ -251,7 +251,7 @@ impl Push<'_> {
             // The commitment stands: a cold chute starts with its first call.
             match self.api.send(&self.api.warm_up(&chute.chute_id)).await {
                 Ok(_) => is_warm = true,
-                Err(error) => context.say(&format!("not warmed up: {error}")),
+                Err(error) => context.print_notice(&format!("not warmed up: {error}")),
             }
         }
         if !context.json {
@@ -277,13 +277,14 @@ impl Push<'_> {
             (Some(files), _) => {
                 let bytes: u64 = files.files.iter().map(|file| file.size).sum();
                 let description = counted(files.files.len(), "file");
-                context.say(&format!(
+                context.print_notice(&format!(
                     "uploading {description}, {:.1} MB, to {}",
                     bytes as f64 / 1e6,
                     self.model
                 ));
-                let upload =
-                    self.hub.upload(&self.model, &files, |name| context.say(&printable(name)));
+                let upload = self
+                    .hub
+                    .upload(&self.model, &files, |name| context.print_notice(&printable(name)));
                 let revision = upload.await.map_err(failed)?;
                 self::revision(&revision).map_err(|error| {
                     anyhow::anyhow!("the hub returned an invalid revision: {error}")
@@ -317,7 +318,7 @@ impl Push<'_> {
         }
         let chute = match chute {
             Some(chute) => {
-                context.say(&printable(&format!("{} is already deployed", chute.name)));
+                context.print_notice(&printable(&format!("{} is already deployed", chute.name)));
                 chute
             }
             None => self.deploy_new(&name, revision, context).await?,
@@ -340,7 +341,8 @@ impl Push<'_> {
         )?;
         let image = self.image(revision);
         let sleeper = taonet_service::sleeper();
-        match self.api.built(&image, &sleeper, |line| context.say(&printable(line))).await {
+        match self.api.built(&image, &sleeper, |line| context.print_notice(&printable(line))).await
+        {
             Err(error) if has_status(&error, StatusCode::NOT_FOUND) => {
                 if self.args.image.is_some() {
                     let hint = "hint: without --image, `bb push` builds an image";
@@ -348,14 +350,14 @@ impl Push<'_> {
                         failed(error).context(format!("Chutes has no image {image}\n{hint}"))
                     );
                 }
-                context.say(&format!("building {image}"));
+                context.print_notice(&format!("building {image}"));
                 match self.api.send(&self.build(revision)?).await {
                     // Another push is already building the image.
                     Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
                     sent => drop(sent.map_err(failed)?),
                 }
                 self.api
-                    .built(&image, &sleeper, |line| context.say(&printable(line)))
+                    .built(&image, &sleeper, |line| context.print_notice(&printable(line)))
                     .await
                     .map_err(failed)?;
             }

@@ -99,7 +99,7 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
     let mut is_announced = false;
     let downloaded = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
         if !std::mem::replace(&mut is_announced, true) {
-            context.say(&format!("downloading {model} from {}", hub.hub_url));
+            context.print_notice(&format!("downloading {model} from {}", hub.hub_url));
         }
         bar.set_message(file.to_owned());
         bar.set_length(total);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn languages_and_policies_are_read() {
+    fn language_and_policy_options_are_parsed() {
         assert_eq!(parse(&["--source-language", "fr"]).source_language(), Some("fr"));
         assert_eq!(parse(&["--source-language", "auto"]).source_language(), None);
         assert_eq!(parse(&[]).policy(), SimultaneousPolicy::default());

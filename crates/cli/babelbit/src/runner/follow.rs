@@ -25,7 +25,7 @@ use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy, run_paths};
 pub const METRICS_PORT: u16 = 8011;
 
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
-    context.say(&format!("hotkey {}", setup.keypair.hotkey()));
+    context.print_notice(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;

@@ -32,7 +32,7 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
         }
     })?;
     let Some(report) = report else {
-        context.say("stopped; the next run resumes from here");
+        context.print_notice("stopped; the next run resumes from here");
         return Ok(());
     };
     show(&report, args.metrics.is_some(), context)
@@ -63,13 +63,13 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
 pub(super) async fn drain(outbox: &Outbox, context: &Context) -> anyhow::Result<()> {
     let counts = outbox.drain().await?;
     if counts.waiting > 0 {
-        context.say(&format!(
+        context.print_notice(&format!(
             "{} not submitted yet; the next run resumes the submission",
             counted(counts.waiting, "file")
         ));
     }
     if counts.refused > 0 {
-        context.say(&format!(
+        context.print_notice(&format!(
             "{} refused by the scoring API; see the log",
             counted(counts.refused, "file")
         ));

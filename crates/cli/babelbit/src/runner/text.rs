@@ -191,7 +191,9 @@ fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Resu
         }
     })?;
     let Some(report) = report else {
-        context.say("stopped; the next run plays the challenge again, or submits its files if they are complete");
+        context.print_notice(
+            "stopped; the next run plays the challenge again, or submits its files if they are complete",
+        );
         return Ok(());
     };
     show(&report, context)
@@ -199,7 +201,7 @@ fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Resu
 
 /// Plays rounds, scheduled by block number, until SIGTERM or Ctrl-C.
 fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Result<()> {
-    context.say(&format!("hotkey {}", setup.keypair.hotkey()));
+    context.print_notice(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;

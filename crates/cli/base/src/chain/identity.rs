@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::exit::Classified;
-use crate::table::facts;
+use crate::table::key_values;
 
 /// Lists the fields of a new identity that differ from the published ones, for the confirmation.
 /// All arrays have the fields in the same order; the limits are in bytes, and `options` names some
@@ -41,7 +41,7 @@ pub fn print_identity<const N: usize>(
     fields: [(&'static str, &str); N],
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(owner);
     for (name, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {
         rows.add_row([name, text]);

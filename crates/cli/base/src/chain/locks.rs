@@ -64,7 +64,7 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
             netuid,
             hotkey,
             locked: read(lock["locked_mass"].clone())?,
-            conviction: whole(&lock["conviction"])?,
+            conviction: alpha_from_fixed_point(&lock["conviction"])?,
             // A lock decays unless its coldkey made it perpetual.
             is_perpetual: decays == json!(false),
             last_update: read(lock["last_update"].clone())?,
@@ -104,7 +104,7 @@ pub async fn convictions(
         let keys = [json!(hotkey), json!(netuid)];
         let fixed =
             chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
-        let conviction = whole(&fixed)?;
+        let conviction = alpha_from_fixed_point(&fixed)?;
         if conviction > Alpha::ZERO {
             convictions.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });
         }
@@ -118,7 +118,7 @@ fn read<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {
 }
 
 /// Converts a U64F64 fixed-point number to an amount, without its fraction below the smallest unit.
-fn whole(fixed: &Value) -> anyhow::Result<Alpha> {
+fn alpha_from_fixed_point(fixed: &Value) -> anyhow::Result<Alpha> {
     // Large numbers are serialised as text.
     let bits = match fixed.get("bits").unwrap_or(fixed) {
         Value::String(text) => text.parse().ok(),
@@ -141,10 +141,10 @@ mod tests {
             (json!((5_u128 << 64).to_string()), 5),
             (json!({ "bits": u128::MAX.to_string() }), u64::MAX),
         ] {
-            assert_eq!(whole(&fixed).unwrap(), Alpha::new(amount), "{fixed}");
+            assert_eq!(alpha_from_fixed_point(&fixed).unwrap(), Alpha::new(amount), "{fixed}");
         }
         for fixed in [json!(null), json!({ "bits": "x" }), json!({ "bits": -1 })] {
-            assert!(whole(&fixed).is_err(), "{fixed}");
+            assert!(alpha_from_fixed_point(&fixed).is_err(), "{fixed}");
         }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn call_has_effect_of_its_command() {
+    fn named_call_has_the_effect_of_its_command() {
         let hotkey = Hotkey::from_bytes([1; 32]);
         let (netuid, root) = (NetUid(7), NetUid(0));
         let spend =

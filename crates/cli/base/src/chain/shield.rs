@@ -92,8 +92,8 @@ impl Shielded {
         {
             return Ok(outcome);
         }
-        let over = self.inner.last_block.filter(|last| *last <= finalized);
-        Ok(match over {
+        let expired_block = self.inner.last_block.filter(|last| *last <= finalized);
+        Ok(match expired_block {
             Some(last_block) => Outcome::Expired { last_block },
             None => Outcome::Unknown(UnknownReason::NotYetIncluded { seen: head }),
         })

@@ -317,7 +317,7 @@ async fn send(
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
     if std::io::stderr().is_terminal() {
         // With the hash, a user who interrupts this command can still look the call up.
-        context.say(&format!("sending {}", extrinsic.hash));
+        context.print_notice(&format!("sending {}", extrinsic.hash));
     }
     let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;
     Ok(Sent { extrinsic, outcome, shield: None })
@@ -334,8 +334,10 @@ async fn send_shielded(
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
     if std::io::stderr().is_terminal() {
-        context
-            .say(&format!("sending {}, encrypted in {}", shielded.inner.hash, shielded.outer.hash));
+        context.print_notice(&format!(
+            "sending {}, encrypted in {}",
+            shielded.inner.hash, shielded.outer.hash
+        ));
     }
     let (outer, outcome) = shielded.submit(chain, follow, lease).await;
     Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })

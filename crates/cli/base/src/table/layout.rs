@@ -180,8 +180,8 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         let last = visible
             .iter()
             .enumerate()
-            .filter(|(_, it)| it.column.rank > 0)
-            .max_by_key(|(_, it)| it.column.rank);
+            .filter(|(_, entry)| entry.column.rank > 0)
+            .max_by_key(|(_, entry)| entry.column.rank);
         let Some((index, _)) = last else { break };
         visible.remove(index);
     }
@@ -189,9 +189,10 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
-            let widest =
-                visible.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
-            let Some(widest) = widest.max_by_key(|it| it.width) else { break };
+            let widest = visible
+                .iter_mut()
+                .filter(|entry| entry.column.kind == kind && entry.width > entry.least);
+            let Some(widest) = widest.max_by_key(|entry| entry.width) else { break };
             widest.width -= 1;
             excess -= 1;
         }
@@ -215,13 +216,15 @@ fn line_width(columns: impl Iterator<Item = usize>) -> usize {
 
 /// Returns the note on omitted and abbreviated columns.
 pub(super) fn note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<String> {
-    let out = (0..).zip(columns).filter(|(index, _)| visible.iter().all(|it| it.index != *index));
+    let out =
+        (0..).zip(columns).filter(|(index, _)| visible.iter().all(|entry| entry.index != *index));
     let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
-    let cut: Vec<_> = visible.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect();
+    let cut: Vec<_> =
+        visible.iter().filter(|entry| entry.is_cut).map(|entry| entry.column.name()).collect();
     let parts: Vec<_> = [("left out", out), ("shortened", cut)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .map(|(change, names)| format!("{change}: {}", names.join(", ")))
         .collect();
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }

@@ -53,7 +53,7 @@ fn table_lines_fit_width_without_splitting_words() {
 }
 
 #[test]
-fn the_note_lists_omitted_columns() {
+fn table_note_lists_omitted_and_shortened_columns() {
     for (width, note) in [
         (Some(200), None),
         (None, None),
@@ -77,13 +77,13 @@ fn amounts_are_rounded_down() {
         (1_999_999_999, "1.9999"),
         (u64::MAX, "18446744073.7095"),
     ] {
-        assert_eq!(whole(smallest), expected);
+        assert_eq!(tao_decimals(smallest), expected);
     }
 }
 
 #[test]
 fn control_characters_in_cells_are_escaped() {
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["two\nlines", "\u{1b}[31mred"]);
     let text = rows.to_string();
     assert_eq!(text.lines().count(), 2);

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::table::{Rows, facts, matrix, plain, table};
+use crate::table::{Rows, headerless_table, key_values, matrix, table};
 
 mod sources;
 
@@ -41,9 +41,9 @@ impl Sample {
     }
 
     /// Creates a table of names and values, under the path of its source.
-    fn facts(path: &'static str, rows: &[[&str; 2]]) -> Self {
+    fn key_values(path: &'static str, rows: &[[&str; 2]]) -> Self {
         let rows = rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect();
-        Self::new(path, &[fixed("name"), text("value")], rows, facts())
+        Self::new(path, &[fixed("name"), text("value")], rows, key_values())
     }
 
     fn snapshot(&self) -> String {
@@ -82,9 +82,9 @@ fn samples() -> Vec<Sample> {
         .into_iter()
         .chain(neuron_tables())
         .chain(nineteen_tables())
-        .chain(plain_tables())
+        .chain(headerless_tables())
         .chain(matrices())
-        .chain(all_facts())
+        .chain(all_key_values())
         .collect()
 }
 
@@ -225,8 +225,8 @@ fn nineteen_tables() -> Vec<Sample> {
 }
 
 #[rustfmt::skip]
-fn plain_tables() -> Vec<Sample> {
-    samples! { plain;
+fn headerless_tables() -> Vec<Sample> {
+    samples! { headerless_table;
         EXAMPLE: ["source", "La lancha sale a las siete y media del muelle norte, diga lo que diga el tiempo.", ""],
             ["reference", REFERENCE, ""], ["interpreter", "the fairy leaves at half past seven from the northern pier whatever the weather says", "0.951"],
             ["mumbler", "–", "the meaning is another, much too late"];
@@ -253,78 +253,78 @@ fn matrices() -> Vec<Sample> {
 }
 
 #[rustfmt::skip]
-fn all_facts() -> Vec<Sample> {
+fn all_key_values() -> Vec<Sample> {
     let long = "A subnet for the interpretation of live speech, with a description that is longer than a line of the terminal";
     vec![
-        Sample::facts("chain/block.rs", &[
+        Sample::key_values("chain/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
         ]),
-        Sample::facts("axon/bench_miner/report.rs", &[
+        Sample::key_values("axon/bench_miner/report.rs", &[
             ["miner", "http://203.0.113.217:65535/"], ["hotkey", ALICE], ["requests", "summing of size 9, signed by dendrite"],
             ["load", "100000 calls, 10000 calls per second, at most 1024 requests at the same time"],
             ["sent", "99871 in 60.0 s, incomplete"], ["succeeded", "99742, 1662.4 per second"],
             ["percentiles", "p50 1.97, p90 12.34, p95 123.45, p99 12345.67 ms"],
         ]),
-        Sample::facts("commands/doctor/report.rs", &[
+        Sample::key_values("commands/doctor/report.rs", &[
             ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
             ["remedy", "run `chmod 600 /var/lib/taonet/hotkey`"],
         ]),
-        Sample::facts("chain/tx.rs", &[
+        Sample::key_values("chain/tx.rs", &[
             ["extrinsic", BLOCK], ["signer", ALICE], ["nonce", "12"], ["tip", "0 TAO"],
             ["era", "128 blocks, from a block whose number modulo 128 is 37"], ["call", "Balances.transfer_keep_alive"],
             ["· dest", BOB], ["· value", "1000000000"], ["call hash", BLOCK],
         ]),
-        Sample::facts("wallet/crowdloan.rs", &[
+        Sample::key_values("wallet/crowdloan.rs", &[
             ["crowdloan", "12, finalized"], ["creator", ALICE], ["raised", "123456.789012345 of 123456.789012345 TAO"],
             ["minimum", "0.1 TAO"], ["end", "block 7654321"], ["target", BOB],
         ]),
-        Sample::facts("wallet/lock.rs", &[
+        Sample::key_values("wallet/lock.rs", &[
             ["coldkey", ALICE], ["netuid", "59"], ["hotkey", BOB], ["locked", "1234567.890123456 alpha"],
             ["conviction", "98765.432109876"], ["mode", "perpetual"],
         ]),
-        Sample::facts("base/chain/identity.rs", &[
+        Sample::key_values("base/chain/identity.rs", &[
             ["coldkey", ALICE], ["name", "A validator"], ["url", "https://validator.example"], ["description", long],
         ]),
-        Sample::facts("wallet/wallet/swap.rs", &[
+        Sample::key_values("wallet/wallet/swap.rs", &[
             ["coldkey", ALICE], ["new hash", BLOCK], ["due", "block 7654321"], ["clear", "from block 7661521"],
             ["disputed", "in block 7654400"],
         ]),
-        Sample::facts("localnet/announce.rs", &[
+        Sample::key_values("localnet/announce.rs", &[
             ["WebSocket", "ws://127.0.0.1:9944"], ["genesis", BLOCK], ["state", "in memory, discarded on shutdown"],
         ]),
-        Sample::facts("localnet/control.rs", &[
+        Sample::key_values("localnet/control.rs", &[
             ["block", "7654321 0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"], ["oldest block", "7654065"],
             ["clock offset", "8760h 15m 12s 345ms"], ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
         ]),
-        Sample::facts("subnets/subnets/read.rs", &[
+        Sample::key_values("subnets/subnets/read.rs", &[
             ["netuid", "59"], ["owner's hotkey", ALICE], ["spot price", "0.012345678 TAO per alpha"],
             ["moving average", "0.012345678 TAO per alpha"],
             ["pool", "12345.678901234 TAO, 1234567.890123456 alpha; 2345678.901234567 alpha outside the pool"], ["about", long],
         ]),
-        Sample::facts("babelbit/score.rs", &[
+        Sample::key_values("babelbit/score.rs", &[
             ["score", "0.951234"], ["failed gates", "accuracy, rate"], ["expected", REFERENCE], ["transcript", REFERENCE],
         ]),
-        Sample::facts("nineteen/explain.rs", &[
+        Sample::key_values("nineteen/explain.rs", &[
             ["task", "chat-llama-3-1-70b, 0.15 of the incentive"], ["average quality", "0.987654 of 1234 answers"],
             ["speed", "123.45 per second, bonus +0.1234"],
             ["score", "quality 0.987654 × period 0.123456 of 1234 periods × capacity 1234567.8 = 150443.123, net 0.123456"],
         ]),
-        Sample::facts("babelbit/test_miner.rs", &[
+        Sample::key_values("babelbit/test_miner.rs", &[
             ["expected", "every answer has as many bytes as its frame, with silence where nothing is said yet"],
             ["seen", "frame 1 of 25: byte_count 1920, and 960 bytes of audio"], ["fix", "send all bytes of the frame"],
         ]),
-        Sample::facts("proof/prove.rs", &[
+        Sample::key_values("proof/prove.rs", &[
             ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["proof", "128 bytes"],
             ["outputs", "-12.3456 12.3456 0.1234 0.1234 0.1234 -0.1234 -0.1234 0.1234 0.1234 0.1234 0.1234 0.1234"],
         ]),
-        Sample::facts("proof/prove/many.rs", &[
+        Sample::key_values("proof/prove/many.rs", &[
             ["first.json", "valid"], ["second.json", "the proof is invalid: the openings do not match the commitment"],
         ]),
-        Sample::facts("proof/prove/reveal.rs", &[
+        Sample::key_values("proof/prove/reveal.rs", &[
             ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["commitment to the inputs", HASH],
             ["inputs", "-123456, 123456, 0, 1, 2, 3, 4, 5, 6, 7 … (784)"],
         ]),
-        Sample::facts("proof/table.rs", &[
+        Sample::key_values("proof/table.rs", &[
             ["circuit", HASH], ["input", "1×28×28, integers of -128..=127, divided by 2^7"], ["multiply-adds", "9650000"],
             ["quantisation", "errors on 1234 samples, calibrated on 123 others: mean 0.00123, largest 0.12345\naccuracy 98.76 % before, 98.54 % after"],
         ]),
@@ -381,7 +381,7 @@ fn without_notes(rendered: &str) -> String {
 }
 
 #[test]
-fn a_matrix_keeps_all_columns() {
+fn matrix_table_keeps_all_columns() {
     for sample in samples().iter().filter(|sample| sample.is_matrix) {
         let rendered = sample.table.within(Some(80));
         let headers = rendered.split("\n\n").filter_map(|part| part.lines().next());

@@ -45,7 +45,7 @@ impl DemoMarket {
         let Some(trained) = trained else {
             if model.is_none() {
                 let (name, megabytes) = (CHAT_MODEL.name, CHAT_MODEL.bytes() as f64 / 1e6);
-                context.say(&format!(
+                context.print_notice(&format!(
                     "the model has random weights, so its answers mean nothing\nhint: `tao models pull {name}` \
                      ({megabytes:.0} MB) installs one that answers in English"
                 ));
@@ -66,7 +66,7 @@ impl DemoMarket {
             });
         };
         let name = chat_model::name_of(trained);
-        context.say(&format!(
+        context.print_notice(&format!(
             "the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"
         ));
         let note = format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
+use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrapped};
 use taonet_cli_base::tables::MARKET;
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_nineteen_control::MarketReport;
@@ -167,7 +167,7 @@ impl fmt::Display for DemoReport {
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([
-                judged(
+                status_cell(
                     standing.behaviour.name().to_owned(),
                     standing.quality.is_some_and(|quality| quality >= 0.5),
                 ),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{Cell, decimals, judged, table, wrapped};
+use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrapped};
 use taonet_cli_base::tables::PROMPTING;
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -127,7 +127,7 @@ impl fmt::Display for DemoReport {
         let mut rows = table(&PROMPTING);
         for standing in &self.standings {
             rows.add_row([
-                judged(standing.behaviour.name().to_owned(), standing.chain.incentive > 0.0),
+                status_cell(standing.behaviour.name().to_owned(), standing.chain.incentive > 0.0),
                 standing.uid.0.to_string().into(),
                 decimals(Some(standing.reward), 2).into(),
                 decimals(Some(standing.score), 3).into(),

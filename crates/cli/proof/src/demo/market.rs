@@ -21,7 +21,7 @@ use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
 use taonet_proof_miner::{Behaviour, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{
-    Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory,
+    Examiner, ExaminerSettings, ProofMiner, ProofSubnet, ScoreStore, Wire, miner_directory,
 };
 use taonet_service::{Shutdown, system_clock};
 use taonet_validator::{Validator, ValidatorSettings};
@@ -74,12 +74,13 @@ impl Market {
         let mut circuits = Vec::new();
         for backend in ["stark", "groth16"] {
             let model = ShippedModel::DigitsMlp;
-            context.say(&format!("compiling {} for {backend}", model.name()));
+            context.print_notice(&format!("compiling {} for {backend}", model.name()));
             let path = catalogue_path.join(format!("{}-{backend}", model.name()));
-            circuits.push(make(&path, || Ok(model.compile(backend)?))?);
+            circuits.push(compile_into(&path, || Ok(model.compile(backend)?))?);
         }
-        context.say(&format!("compiling {LANGUAGE_MODEL} for stark"));
-        let language_model = make(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
+        context.print_notice(&format!("compiling {LANGUAGE_MODEL} for stark"));
+        let language_model =
+            compile_into(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
         let catalogue = Catalogue::open(&catalogue_path)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let names = BTreeMap::new();
@@ -114,8 +115,9 @@ impl Market {
     ) -> anyhow::Result<DemoReport> {
         let start = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let book = Arc::new(Book::open(&state_directory.join("scores")).await?);
-        let mut epoch_loop = self.epoch_loop(&book, &chain, state_directory, shutdown).await?;
+        let score_store = Arc::new(ScoreStore::open(&state_directory.join("scores")).await?);
+        let mut epoch_loop =
+            self.epoch_loop(&score_store, &chain, state_directory, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
@@ -134,18 +136,19 @@ impl Market {
         let examiner = Arc::new(Examiner::load(
             &self.catalogue,
             client,
-            Arc::clone(&book),
+            Arc::clone(&score_store),
             settings,
             system_clock(),
         )?);
         let neurons = epoch_loop.service().neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
-        let here = AddressPolicy {
+        let address_policy = AddressPolicy {
             local_miner_ip: Some(ANNOUNCED.to_string()),
             ..AddressPolicy::default()
         };
-        let miners =
-            miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
+        let miners = miner_directory(self.validator.hotkey(), Vec::new(), address_policy)
+            .select(&neurons)
+            .miners;
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let listed: Vec<_> =
             miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
@@ -159,11 +162,12 @@ impl Market {
         let (mut last, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
             let miner_count = counted(miners.len(), "miner");
-            context
-                .say(&format!("epoch {epoch} of {epochs}: requesting proofs from {miner_count}"));
+            context.print_notice(&format!(
+                "epoch {epoch} of {epochs}: requesting proofs from {miner_count}"
+            ));
             let (proofs, ()) = tokio::try_join!(
                 self.serve_user(&user, epoch - 1, &bundles),
-                self.wait(&book, epoch as u64)
+                self.wait_for_outcomes(&score_store, epoch as u64)
             )?;
             user_proofs.extend(proofs);
             if epoch == epochs {
@@ -177,7 +181,7 @@ impl Market {
         let weights = last.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
-        let ranking = self.rank_miners(&miners, &book, &weights, &on_chain, &bundles);
+        let ranking = self.rank_miners(&miners, &score_store, &weights, &on_chain, &bundles);
         let circuits = self.circuits.iter().chain([&self.language_model]);
         Ok(DemoReport::new(circuits, ranking, user_proofs, answer, start.elapsed()))
     }
@@ -185,7 +189,7 @@ impl Market {
     /// Opens the epoch loop of the validator.
     async fn epoch_loop(
         &self,
-        book: &Arc<Book>,
+        score_store: &Arc<ScoreStore>,
         chain: &DemoChain,
         state_directory: &Path,
         shutdown: &Shutdown,
@@ -197,7 +201,7 @@ impl Market {
             burn_uid: Uid(0),
             max_skipped_epochs: 12,
         };
-        let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
+        let subnet = ProofSubnet::new(Arc::clone(score_store), profile(), system_clock());
         let (key, client) = (Keypair::clone(&self.validator), chain.client());
         let state = validator::STATE_FILE;
         Ok(Validator::open(subnet, key, client, state_directory, state, settings, shutdown).await?)
@@ -207,13 +211,13 @@ impl Market {
     fn rank_miners(
         &self,
         miners: &[MinerEntry],
-        book: &Book,
+        score_store: &ScoreStore,
         weights: &Weights,
         on_chain: &BTreeMap<Uid, MinerOnChain>,
         bundles: &Path,
     ) -> Vec<RankedMiner> {
         let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
-        let tallies = book.read(|board| board.tallies().clone());
+        let tallies = score_store.read(|board| board.tallies().clone());
         let ranking = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             RankedMiner {
@@ -221,7 +225,7 @@ impl Market {
                 uid,
                 hotkey,
                 tally: tallies.get(&hotkey).cloned().unwrap_or_default(),
-                score: book.read(|board| board.score(&profile, &hotkey, now)),
+                score: score_store.read(|board| board.score(&profile, &hotkey, now)),
                 weight: weights.of(uid),
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
@@ -237,7 +241,7 @@ impl Market {
         bundles: &Path,
         context: &Context,
     ) -> anyhow::Result<UserAnswer> {
-        context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
+        context.print_notice(&format!("requesting an answer of {LANGUAGE_MODEL}"));
         let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
         user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await
     }
@@ -304,12 +308,12 @@ impl Market {
 
     /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit
     /// has a price.
-    async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
+    async fn wait_for_outcomes(&self, score_store: &ScoreStore, epoch: u64) -> anyhow::Result<()> {
         let start = Instant::now();
         let kinds: Vec<String> =
             self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
         loop {
-            let is_enough = book.read(|board| {
+            let is_enough = score_store.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
                 let all = self.names.keys().all(|hotkey| {
@@ -333,7 +337,7 @@ impl Market {
 
 /// Compiles a model into a directory, in place of the circuit that an earlier demonstration left
 /// there.
-fn make(
+fn compile_into(
     path: &Path,
     compile: impl FnOnce() -> anyhow::Result<Compiled>,
 ) -> anyhow::Result<CompiledCircuit> {

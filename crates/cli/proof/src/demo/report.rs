@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{decimals, judged, table, wrapped};
+use taonet_cli_base::table::{decimals, status_cell, table, wrapped};
 use taonet_cli_base::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid};
@@ -168,7 +168,7 @@ impl fmt::Display for DemoReport {
         for miner in &self.ranking {
             let tally = &miner.tally;
             rows.add_row([
-                judged(miner.name, miner.score > 0.0),
+                status_cell(miner.name, miner.score > 0.0),
                 miner.uid.to_string().into(),
                 tally.verified.to_string().into(),
                 (tally.answers() - tally.verified).to_string().into(),
@@ -184,7 +184,10 @@ impl fmt::Display for DemoReport {
         for proof in &self.user {
             rows.add_row([
                 proof.backend.clone().into(),
-                judged(format!("{} of {}", proof.digit, proof.label), proof.digit == proof.label),
+                status_cell(
+                    format!("{} of {}", proof.digit, proof.label),
+                    proof.digit == proof.label,
+                ),
                 proof.miner.into(),
                 decimals(Some(proof.time.as_secs_f64()), 2).into(),
                 proof.proof_bytes.to_string().into(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 use taonet_primitives::{counted, with_causes};
 use taonet_proof_circuits::{Bundle, CircuitError, ModelBundle, read_bundle, verify_all};
 use taonet_proof_core::Digest;
@@ -35,7 +35,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let models: Vec<&ModelBundle> = opened.iter().flatten().map(|opened| &opened.model).collect();
     let mut verified = verify_all(&models, &backends).into_iter();
     let (mut documents, mut rejected, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rows = facts();
+    let mut rows = key_values();
     for (path, opened) in args.bundles.iter().zip(opened) {
         let outcome = opened.and_then(|opened| {
             let document = check(args, &opened, verified.next())?;
@@ -50,7 +50,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
             rejected.push(name);
         }
     }
-    context.say(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
+    context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
     let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
     args.say_missing(&files, context);
     if context.json {

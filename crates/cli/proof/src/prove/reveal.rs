@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 use taonet_proof_circuits::{Backends, ModelBundle, Opening, read_bundle, read_user_file};
 use taonet_proof_lm::ProofBundle;
 
@@ -34,7 +34,8 @@ pub(crate) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         .with_context(|| format!("cannot read {}", args.opening.display()))?;
     let backends = checks::with_stored_checks(Backends::default());
     match &args.circuit {
-        None => context.say("hint: to reject proofs of other circuits than yours, pass --circuit"),
+        None => context
+            .print_notice("hint: to reject proofs of other circuits than yours, pass --circuit"),
         Some(ExpectedCircuit::Id(id)) => compare_circuit(&model, id)?,
         Some(ExpectedCircuit::Directory(path)) => {
             compare_circuit(&model, &id_of(path, &backends)?)?;
@@ -54,7 +55,7 @@ pub(crate) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     }
     let inputs = &opening.inputs;
     let outputs: Vec<String> = bundle.outputs.iter().map(ToString::to_string).collect();
-    let mut rows = facts();
+    let mut rows = key_values();
     rows.add_row(["circuit", &model.id()?.to_string()]);
     rows.add_row(["miner", &bundle.miner.to_string()]);
     rows.add_row(["nonce", &bundle.nonce.to_string()]);

@@ -26,7 +26,7 @@ pub(super) fn check(
             "{described}; hint: compile the model with a sample that has inputs like this one, or pass --allow-saturated \
              for outputs that can be far from those of the model"
         );
-        context.say(&format!(
+        context.print_notice(&format!(
             "warning: {described}. The proof is valid, but its outputs can be far from those of the model"
         ));
     }

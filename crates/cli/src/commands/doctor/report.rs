@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use taonet_cli_base::exit::{Classified, Failure};
 use taonet_cli_base::preflight::finding_json;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{Cell, facts, judged, table, warning};
+use taonet_cli_base::table::{Cell, key_values, status_cell, table, warning_cell};
 use taonet_cli_base::tables::FINDINGS;
 use taonet_doctor::{Report, Status};
 use taonet_primitives::counted;
@@ -36,7 +36,7 @@ pub(super) fn text(report: &Report) -> String {
     let mut text = rows.to_string();
     for finding in report.findings() {
         let Some(remedy) = &finding.remedy else { continue };
-        let mut parts = facts();
+        let mut parts = key_values();
         parts.add_row([
             finding.status.name(),
             &format!("{}: {}", printable(&finding.subject), printable(&finding.seen)),
@@ -49,9 +49,9 @@ pub(super) fn text(report: &Report) -> String {
 
 fn status(status: Status) -> Cell {
     match status {
-        Status::Ok => judged(status.name(), true),
-        Status::Warning => warning(status.name()),
-        Status::Fault => judged(status.name(), false),
+        Status::Ok => status_cell(status.name(), true),
+        Status::Warning => warning_cell(status.name()),
+        Status::Fault => status_cell(status.name(), false),
         Status::Skipped => status.name().into(),
     }
 }

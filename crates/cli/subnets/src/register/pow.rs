@@ -35,7 +35,7 @@ pub(super) async fn register(
     let device = searcher.name().to_owned();
     let key = args.tx.unlock()?;
     let timeout = Duration::from_secs(args.timeout);
-    let Found { block, solution, difficulty, hashes } =
+    let SolvedWork { block, solution, difficulty, hashes } =
         search(chain, netuid, hotkey, args.tx.submit.coldkey(&key), searcher, timeout).await?;
     let details = json!({
         "netuid": netuid,
@@ -100,7 +100,7 @@ async fn open(device: Device) -> anyhow::Result<Searcher> {
 }
 
 /// The work that was found.
-struct Found {
+struct SolvedWork {
     block: Block,
     solution: Solution,
     difficulty: u64,
@@ -115,7 +115,7 @@ async fn search(
     coldkey: Coldkey,
     mut searcher: Searcher,
     timeout: Duration,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<SolvedWork> {
     let (started, hashed, device) =
         (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
     let bar = ProgressBar::new_spinner()
@@ -144,7 +144,7 @@ async fn search(
         searcher = returned;
         if let Some(solution) = result? {
             bar.finish_and_clear();
-            return Ok(Found {
+            return Ok(SolvedWork {
                 block,
                 solution,
                 difficulty,

@@ -11,7 +11,7 @@ use taonet_chain::{
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::table::{Cell, judged, table, warning};
+use taonet_cli_base::table::{Cell, status_cell, table, warning_cell};
 use taonet_cli_base::tables::SUBNET_CHECKS;
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 use taonet_service::BLOCK_TIME;
@@ -92,8 +92,8 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
         let mut rows = table(&SUBNET_CHECKS);
         for CheckResult { check, status, text, note, .. } in &checks {
             let status = match status {
-                Status::Ok => judged("ok", true),
-                Status::Warning => warning("warning"),
+                Status::Ok => status_cell("ok", true),
+                Status::Warning => warning_cell("warning"),
             };
             rows.add_row([Cell::from(check), status, Cell::from(text), Cell::from(note)]);
         }
@@ -478,7 +478,7 @@ mod tests {
 
     /// Columns: change of the state · checks that warn
     #[test]
-    fn each_mistake_has_its_warning() {
+    fn each_setup_mistake_raises_its_warning() {
         type Change = fn(&mut State);
         let rows: [(Change, &[&str]); 23] = [
             (|_| (), &[]),

@@ -56,7 +56,7 @@ const LIMITS: [(&str, usize); 8] = [
 
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
-    fn over(&self, now: SubnetIdentity) -> SubnetIdentity {
+    fn merged_with(&self, now: SubnetIdentity) -> SubnetIdentity {
         SubnetIdentity {
             subnet_name: self.subnet_name.clone().unwrap_or(now.subnet_name),
             github_repo: self.github_repo.clone().unwrap_or(now.github_repo),
@@ -75,7 +75,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let now = chain.subnet(netuid, At::Head).await.map_err(failed)?.identity.unwrap_or_default();
-        let identity = args.over(now.clone());
+        let identity = args.merged_with(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
         let key = args.tx.unlock()?;
         let details = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
@@ -97,7 +97,7 @@ pub(super) fn get(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         let Some(identity) = identity else {
-            context.say(&format!("subnet {netuid} has published no identity"));
+            context.print_notice(&format!("subnet {netuid} has published no identity"));
             return Ok(());
         };
         print_identity(["netuid", &netuid.to_string()], identity.fields(), context)
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_field_has_its_limit() {
+    fn subnet_identity_fields_have_length_limits() {
         let identity = SubnetIdentity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &SubnetIdentity| changes(new.fields(), identity.fields(), LIMITS, "");

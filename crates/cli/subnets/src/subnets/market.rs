@@ -99,7 +99,7 @@ pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result
             );
         }
         if hotkeys.is_empty() {
-            context.say(&format!("no stake is locked on subnet {netuid}"));
+            context.print_notice(&format!("no stake is locked on subnet {netuid}"));
             return Ok(());
         }
         let mut rows = table(&CONVICTIONS);

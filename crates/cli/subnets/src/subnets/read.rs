@@ -6,7 +6,7 @@ use taonet_chain::{Chain as _, Detail, Hyperparameter, Price};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::subnet_names::keep_subnets;
-use taonet_cli_base::table::{facts, table, whole};
+use taonet_cli_base::table::{key_values, table, tao_decimals};
 use taonet_cli_base::tables::{HYPERPARAMETERS, SUBNETS};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
@@ -56,9 +56,9 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 subnet.symbol.clone(),
                 price_of(&prices, subnet.netuid)
                     .map_or_else(|| "–".to_owned(), |price| price.to_string()),
-                whole(subnet.tao_in.get()),
-                whole(subnet.alpha_in.get()),
-                whole(subnet.alpha_out.get()),
+                tao_decimals(subnet.tao_in.get()),
+                tao_decimals(subnet.alpha_in.get()),
+                tao_decimals(subnet.alpha_out.get()),
                 subnet.tempo.to_string(),
                 subnet.owner_coldkey.to_string(),
             ]);
@@ -96,7 +96,7 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let validators = metagraph.neurons.iter().filter(|neuron| neuron.validator_permit).count();
-        let mut rows = facts();
+        let mut rows = key_values();
         for (name, value) in [
             ("netuid", subnet.netuid.to_string()),
             ("name", format!("{} {}", subnet.name, subnet.symbol)),

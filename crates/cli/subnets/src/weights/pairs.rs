@@ -60,7 +60,7 @@ pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
         return;
     }
     let names: Vec<_> = uids.iter().map(ToString::to_string).collect();
-    context.say(&format!(
+    context.print_notice(&format!(
         "warning: {} {} no weight: the weights given round to 0 of 65535\nhint: the largest weight becomes 65535; pass at \
          least 1/131070 of it",
         if uids.len() == 1 { "uid" } else { "uids" },
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_is_reported() {
+    fn invalid_weight_pairs_are_refused() {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }

@@ -49,7 +49,7 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         if hotkeys.is_empty() {
-            context.say("the emission of each miner is staked on its own hotkey");
+            context.print_notice("the emission of each miner is staked on its own hotkey");
             return Ok(());
         }
         let mut rows = table(&AUTO_STAKES);

@@ -51,36 +51,36 @@ impl ToleranceArgs {
         self.tolerance.unwrap_or_default()
     }
 
-    /// Returns the limit of a purchase: `given`, or the current price plus the tolerance. Stake on
+    /// Returns the limit of a purchase: `limit`, or the current price plus the tolerance. Stake on
     /// the root network has a fixed price, so the default there is no limit.
     pub(super) async fn for_purchase(
         &self,
         chain: &Client,
         netuid: NetUid,
-        given: Option<Rao>,
+        limit: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.for_trade(chain, netuid, given, Tolerance::above).await
+        self.for_trade(chain, netuid, limit, Tolerance::above).await
     }
 
-    /// Returns the limit of a sale: `given`, or the current price minus the tolerance. Otherwise
+    /// Returns the limit of a sale: `limit`, or the current price minus the tolerance. Otherwise
     /// like [`Self::for_purchase`].
     pub(super) async fn for_sale(
         &self,
         chain: &Client,
         netuid: NetUid,
-        given: Option<Rao>,
+        limit: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        self.for_trade(chain, netuid, given, Tolerance::below).await
+        self.for_trade(chain, netuid, limit, Tolerance::below).await
     }
 
     async fn for_trade(
         &self,
         chain: &Client,
         netuid: NetUid,
-        given: Option<Rao>,
+        limit: Option<Rao>,
         worst: impl Fn(Tolerance, Rao) -> Rao,
     ) -> anyhow::Result<Option<PriceLimit>> {
-        match given {
+        match limit {
             Some(price) => Ok(Some(self.limit(price))),
             None if self.no_limit || netuid == ROOT => Ok(None),
             None => {
@@ -91,18 +91,18 @@ impl ToleranceArgs {
     }
 
     /// Returns the limit of a trade between two subnets, in alpha of the destination per alpha of
-    /// the origin: `given`, or the current ratio of the prices minus the tolerance. Within one
+    /// the origin: `limit`, or the current ratio of the prices minus the tolerance. Within one
     /// subnet nothing is traded: there is no limit.
     pub(super) async fn for_swap(
         &self,
         chain: &Client,
         (from, to): (NetUid, NetUid),
-        given: Option<Rao>,
+        limit: Option<Rao>,
     ) -> anyhow::Result<Option<PriceLimit>> {
         if from == to {
             return Ok(None);
         }
-        match given {
+        match limit {
             Some(ratio) => Ok(Some(self.limit(ratio))),
             None if self.no_limit => Ok(None),
             None => {

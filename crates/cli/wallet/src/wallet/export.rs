@@ -33,9 +33,9 @@ pub struct ExportArgs {
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     secret_file::refuse_existing(&args.out)?;
     let pair = args.key.unlock(&args.password)?;
-    let given = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
+    let from_option = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
     let password =
-        read_new_password(given, &args.out.display().to_string(), "--json-password-file")?;
+        read_new_password(from_option, &args.out.display().to_string(), "--json-password-file")?;
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;

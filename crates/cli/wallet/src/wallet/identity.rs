@@ -47,7 +47,7 @@ const LIMITS: [(&str, usize); 7] = [
 
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
-    fn over(&self, now: Identity) -> Identity {
+    fn merged_with(&self, now: Identity) -> Identity {
         Identity {
             name: self.name.clone().unwrap_or(now.name),
             url: self.url.clone().unwrap_or(now.url),
@@ -70,7 +70,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
             .await
             .map_err(failed)?
             .unwrap_or_default();
-        let identity = args.over(now.clone());
+        let identity = args.merged_with(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
         let details = json!({ "coldkey": coldkey, "identity": identity });
         let summary = format!("Publish the identity of {coldkey} with {changed}");
@@ -97,7 +97,7 @@ pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
             );
         }
         let Some(identity) = identity else {
-            context.say(&format!("{coldkey} has published no identity"));
+            context.print_notice(&format!("{coldkey} has published no identity"));
             return Ok(());
         };
         print_identity(["coldkey", &coldkey.to_string()], identity.fields(), context)
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_field_has_its_limit() {
+    fn identity_fields_have_length_limits() {
         let identity = Identity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
         let check = |new: &Identity| changes(new.fields(), identity.fields(), LIMITS, "");

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{Cell, judged, plain, warning};
+use taonet_cli_base::table::{Cell, headerless_table, status_cell, warning_cell};
 use taonet_cli_base::tables::WALLETS;
 use taonet_cli_base::wallet_args::RootArgs;
 use taonet_wallet::{ListedWallet, Name, PublicKey, SecretState, Wallets};
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&json!({ "path": wallets.root(), "wallets": list }));
     }
     if list.is_empty() {
-        context.say(&format!(
+        context.print_notice(&format!(
             "no wallets in {}; create one with `tao wallet create`",
             wallets.root().display()
         ));
@@ -65,7 +65,7 @@ fn key(
 
 /// Formats the wallets as a tree: directory, wallets, hotkeys.
 fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
-    let mut rows = plain(&WALLETS);
+    let mut rows = headerless_table(&WALLETS);
     for (position, wallet) in list.iter().enumerate() {
         let is_last = position + 1 == list.len();
         let (branch, below) = if is_last { ("└──", "    ") } else { ("├──", "│   ") };
@@ -93,9 +93,9 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
 fn state(keyfile: Option<PublicKey>, note: &str) -> Cell {
     match keyfile.map(mismatch) {
         None if note == ENCRYPTED => note.into(),
-        None => warning(note),
-        Some(mismatch) if note.is_empty() => judged(mismatch, false),
-        Some(mismatch) => judged(format!("{mismatch}, {note}"), false),
+        None => warning_cell(note),
+        Some(mismatch) if note.is_empty() => status_cell(mismatch, false),
+        Some(mismatch) => status_cell(format!("{mismatch}, {note}"), false),
     }
 }
 

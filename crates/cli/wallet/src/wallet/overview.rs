@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{table, whole, wrapped};
+use taonet_cli_base::table::{table, tao_decimals, wrapped};
 use taonet_cli_base::tables::OVERVIEW;
 use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{Hotkey, MechId, NetUid};
@@ -73,10 +73,10 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
                 metagraph.netuid.to_string(),
                 neuron.uid.to_string(),
                 (*name).to_owned(),
-                whole(neuron.total_stake.get()),
+                tao_decimals(neuron.total_stake.get()),
                 format!("{:.4}", Share::new(neuron.incentive).fraction()),
                 format!("{:.4}", Share::new(neuron.dividends).fraction()),
-                whole(neuron.emission.get()),
+                tao_decimals(neuron.emission.get()),
                 if neuron.validator_permit { "yes" } else { "" }.to_owned(),
                 block.number.since(neuron.last_update).to_string(),
                 neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),

@@ -16,7 +16,7 @@ use super::validator_info::ValidatorInfo;
 
 /// Sign a message with the coldkey, or with the hotkey if --use-hotkey is set
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
+#[command(group = ArgGroup::new("input").required(true).args(["message", "message_file", "validator_name"]))]
 pub struct SignArgs {
     /// Do not ask for confirmation before signing a message that is not UTF-8 text
     #[arg(long, short)]

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::table::plain;
+use taonet_cli_base::table::headerless_table;
 use taonet_cli_base::tables::CONVERTED_KEYS;
 use taonet_primitives::{Ss58, Ss58Prefix};
 
@@ -44,7 +44,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             .collect();
         return context.print_json(&json!({ "keys": keys }));
     }
-    let mut rows = plain(&CONVERTED_KEYS);
+    let mut rows = headerless_table(&CONVERTED_KEYS);
     for (_, to) in &converted {
         rows.add_row([to.to_string(), public_key(to)]);
     }

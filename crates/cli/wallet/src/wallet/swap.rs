@@ -9,7 +9,7 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::Classified;
-use taonet_cli_base::table::facts;
+use taonet_cli_base::table::key_values;
 use taonet_cli_base::wallet_args::HotkeyArgs;
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
@@ -208,10 +208,10 @@ fn status(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         let Some(swap) = swap else {
-            context.say(&format!("no swap of {coldkey} is announced"));
+            context.print_notice(&format!("no swap of {coldkey} is announced"));
             return Ok(());
         };
-        let mut rows = facts();
+        let mut rows = key_values();
         for (name, value) in [
             ("coldkey", coldkey.to_string()),
             ("new hash", swap.new_coldkey_hash.to_string()),

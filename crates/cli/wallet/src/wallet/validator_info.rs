@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn invalid_fields_are_reported() {
-        for (list, says) in [
+    fn invalid_validator_info_is_reported() {
+        for (list, expected_text) in [
             ("[]".to_owned(), "JSON object"),
             ("{".to_owned(), "JSON object"),
             (r#"{"5Grw": {}}"#.to_owned(), "\"5Grw\" is not a hotkey"),
@@ -143,7 +143,7 @@ mod tests {
             (format!(r#"{{"{ALICE}": {{"signature": "12"}}}}"#), ".signature"),
         ] {
             let Err(error) = ValidatorInfo::read_list(&list) else { panic!("{list} was accepted") };
-            assert!(error.to_string().contains(says), "{list}: {error}");
+            assert!(error.to_string().contains(expected_text), "{list}: {error}");
         }
     }
 }

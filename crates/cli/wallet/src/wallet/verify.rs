@@ -9,7 +9,7 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{judged, table};
+use taonet_cli_base::table::{status_cell, table};
 use taonet_cli_base::tables::VALIDATOR_INFO;
 use taonet_cli_base::wallet_args::KeyArgs;
 use taonet_wallet::{CryptoType, PublicKey, Signature};
@@ -19,7 +19,7 @@ use super::validator_info::ValidatorInfo;
 
 /// Verify a signature; exit code 1 when it is invalid
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_info"]))]
+#[command(group = ArgGroup::new("input").required(true).args(["message", "message_file", "validator_info"]))]
 pub struct VerifyArgs {
     #[command(flatten)]
     message: MessageArgs,
@@ -47,7 +47,7 @@ pub struct VerifyArgs {
 
 pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(file) = &args.validator_info {
-        return validators(&read_list(file)?, args.signature, context);
+        return verify_validators(&read_list(file)?, args.signature, context);
     }
     let (Some(message), Some(signature)) = (args.message.read()?, args.signature) else {
         bail!("--signature and a message are required");
@@ -81,7 +81,7 @@ fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
 }
 
 /// Verifies every entry; `signature` applies to a single entry.
-fn validators(
+fn verify_validators(
     list: &[ValidatorInfo],
     signature: Option<Signature>,
     context: &Context,
@@ -110,7 +110,7 @@ fn validators(
         let mut rows = table(&VALIDATOR_INFO);
         for (info, verified) in &checked {
             let name = info.name().map_or("–".into(), printable);
-            let state = judged(if *verified { "valid" } else { "invalid" }, *verified);
+            let state = status_cell(if *verified { "valid" } else { "invalid" }, *verified);
             rows.add_row([state, info.hotkey.into(), name.into()]);
         }
         context.print(&rows.to_string())?;
@@ -118,6 +118,6 @@ fn validators(
     match checked.iter().filter(|(_, verified)| !verified).count() {
         0 => Ok(()),
         1 => bail!("1 of {} is invalid", counted(checked.len(), "signature")),
-        bad => bail!("{bad} of {} are invalid", counted(checked.len(), "signature")),
+        invalid => bail!("{invalid} of {} are invalid", counted(checked.len(), "signature")),
     }
 }

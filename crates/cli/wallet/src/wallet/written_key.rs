@@ -76,8 +76,8 @@ fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBu
         ("backup", backups),
         ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref)),
     ];
-    let lines = kinds.into_iter().flat_map(|(what, paths)| {
-        paths.iter().map(move |path| format!("\n  {what:8}  {}", path.display()))
+    let lines = kinds.into_iter().flat_map(|(kind, paths)| {
+        paths.iter().map(move |path| format!("\n  {kind:8}  {}", path.display()))
     });
     lines.collect()
 }

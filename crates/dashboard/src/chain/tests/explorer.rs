@@ -27,8 +27,8 @@ struct FakeNode {
 }
 
 impl FakeNode {
-    async fn read(&self, what: &'static str) {
-        self.reads.lock().unwrap().push(what);
+    async fn read(&self, method: &'static str) {
+        self.reads.lock().unwrap().push(method);
         sleep(self.delay).await;
     }
 }

@@ -65,12 +65,12 @@ impl Challenge for Behaviour {
 }
 
 /// The state of a validator.
-struct World {
+struct Fixture {
     directory: TempDir,
     scores: Scores,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let scores = Scores::open(&directory.path().join("scores.sqlite"), NETUID).await.unwrap();
@@ -125,7 +125,7 @@ async fn serve_honest_miner() -> Option<u16> {
 
 #[tokio::test]
 async fn only_selected_neurons_and_non_miners_change_their_scores() {
-    let (world, port) = (World::new().await, serve_honest_miner().await);
+    let (fixture, port) = (Fixture::new().await, serve_honest_miner().await);
     let all = ["//validator", "//miner", "//silent", "//other", "//absent"];
     let neurons = || {
         let ports = [None, port, None, port, None];
@@ -142,23 +142,23 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
         registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
-    world.scores.update(&all_miners, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
-    assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
-    let report = world.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
+    fixture.scores.update(&all_miners, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+    assert_eq!(fixture.scores_of(all).await, [Some(0.5); 5]);
+    let report = fixture.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0)]);
-    assert_eq!(world.scores_of(all).await, [0.25, 0.75, 0.25, 0.5, 0.5].map(Some));
-    let report = world.steps(Behaviour::Works, 3, neurons()).await.step().await.unwrap();
+    assert_eq!(fixture.scores_of(all).await, [0.25, 0.75, 0.25, 0.5, 0.5].map(Some));
+    let report = fixture.steps(Behaviour::Works, 3, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0), (Uid(3), 1.0)]);
     assert!(report.is_registered);
-    assert_eq!(world.scores_of(all).await, [0.125, 0.875, 0.125, 0.75, 0.25].map(Some));
-    let last = world.scores.last_step().await.unwrap().unwrap();
+    assert_eq!(fixture.scores_of(all).await, [0.125, 0.875, 0.125, 0.75, 0.25].map(Some));
+    let last = fixture.scores.last_step().await.unwrap().unwrap();
     assert_eq!((last.block.get(), last.began), (3, UNIX_EPOCH + Duration::from_secs(NOW)));
 }
 
 #[tokio::test]
 async fn validator_that_is_not_registered_is_reported() {
-    let (world, port) = (World::new().await, serve_honest_miner().await);
-    let report = world
+    let (fixture, port) = (Fixture::new().await, serve_honest_miner().await);
+    let report = fixture
         .steps(Behaviour::Works, 1, vec![neuron(0, "//miner", port)])
         .await
         .step()
@@ -166,7 +166,7 @@ async fn validator_that_is_not_registered_is_reported() {
         .unwrap();
     assert!(!report.is_registered, "{report:?}");
     // A subnet with one neuron, the validator, has nobody to ask.
-    let report = world
+    let report = fixture
         .steps(Behaviour::Works, 2, vec![neuron(0, "//validator", None)])
         .await
         .step()
@@ -180,11 +180,11 @@ async fn validator_that_is_not_registered_is_reported() {
 async fn neurons_of_a_lagging_node_are_refused() {
     let port = serve_honest_miner().await;
     for (block, is_accepted) in [(151, true), (150, true), (149, false), (50, false), (49, true)] {
-        let world = World::new().await;
+        let fixture = Fixture::new().await;
         let registered = vec![neuron(0, "//miner", port)];
-        world.steps(Behaviour::Works, 150, registered).await.step().await.unwrap();
+        fixture.steps(Behaviour::Works, 150, registered).await.step().await.unwrap();
         // The miner is not registered at the other block.
-        match world.steps(Behaviour::Works, block, vec![]).await.step().await {
+        match fixture.steps(Behaviour::Works, block, vec![]).await.step().await {
             Ok(_) => assert!(is_accepted, "{block}"),
             Err(error) => assert!(
                 !is_accepted && matches!(error, StepError::OldBlock { .. }),
@@ -192,7 +192,7 @@ async fn neurons_of_a_lagging_node_are_refused() {
             ),
         }
         // One list without the miner does not delete its score.
-        assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{block}");
+        assert_eq!(fixture.scores_of(["//miner"]).await, [Some(0.5)], "{block}");
     }
 }
 
@@ -208,8 +208,8 @@ async fn failure_of_the_challenge_changes_no_score() {
             "the challenge took longer than 200ms; hint: increase `challenge_timeout`",
         ),
     ] {
-        let world = World::new().await;
-        let error = world
+        let fixture = Fixture::new().await;
+        let error = fixture
             .steps(behaviour, 1, vec![neuron(0, "//miner", port)])
             .await
             .step()
@@ -217,7 +217,7 @@ async fn failure_of_the_challenge_changes_no_score() {
             .unwrap_err();
         assert_eq!(with_causes(&error), expected);
         assert_eq!(
-            (world.scores_of(["//miner"]).await, world.scores.last_step().await.unwrap()),
+            (fixture.scores_of(["//miner"]).await, fixture.scores.last_step().await.unwrap()),
             ([None], None)
         );
     }
@@ -269,7 +269,7 @@ impl Challenge for HangingChallenge {
 #[tokio::test]
 async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [Part::Request, Part::Query, Part::Rewards] {
-        let (world, reached) = (World::new().await, Arc::new(Notify::new()));
+        let (fixture, reached) = (Fixture::new().await, Arc::new(Notify::new()));
         let miner_reached = Arc::clone(&reached);
         let unresponsive = Router::new().fallback(move || {
             let miner_reached = Arc::clone(&miner_reached);
@@ -284,26 +284,26 @@ async fn interrupted_step_is_repeated_and_counted_once() {
             serve_honest_miner().await
         };
         let challenge = HangingChallenge { part, reached: Arc::clone(&reached) };
-        let steps = world.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
+        let steps = fixture.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
         tokio::select! {
             step = steps.step() => panic!("{part:?}: {step:?}"),
             () = reached.notified() => {}
         }
-        let scores = world.scores_of(["//miner"]).await;
-        assert_eq!((scores, world.scores.last_step().await.unwrap()), ([None], None), "{part:?}");
+        let scores = fixture.scores_of(["//miner"]).await;
+        assert_eq!((scores, fixture.scores.last_step().await.unwrap()), ([None], None), "{part:?}");
         let neurons = vec![neuron(0, "//miner", serve_honest_miner().await)];
-        world.steps(Behaviour::Works, 1, neurons).await.step().await.unwrap();
-        assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{part:?}");
-        let explanation = world.scores.explain(&key("//miner").hotkey()).await.unwrap().unwrap();
+        fixture.steps(Behaviour::Works, 1, neurons).await.step().await.unwrap();
+        assert_eq!(fixture.scores_of(["//miner"]).await, [Some(0.5)], "{part:?}");
+        let explanation = fixture.scores.explain(&key("//miner").hotkey()).await.unwrap().unwrap();
         assert_eq!(explanation.rewards.len(), 1, "{part:?}");
     }
 }
 
 #[tokio::test]
 async fn every_miner_of_a_full_subnet_is_queried() {
-    let (world, port) = (World::new().await, serve_honest_miner().await);
+    let (fixture, port) = (Fixture::new().await, serve_honest_miner().await);
     let neurons = (0..256).map(|uid| neuron(uid, &format!("//miner//{uid}"), port)).collect();
-    let mut steps = world.steps(Behaviour::Works, 1, neurons).await;
+    let mut steps = fixture.steps(Behaviour::Works, 1, neurons).await;
     // A busy machine takes a while for all requests.
     steps.settings.query.deadline = Duration::from_mins(1);
     let report = steps.step().await.unwrap();
@@ -314,13 +314,13 @@ async fn every_miner_of_a_full_subnet_is_queried() {
 
 #[tokio::test]
 async fn step_of_a_subnet_without_neurons_changes_nothing() {
-    let world = World::new().await;
-    let report = world.steps(Behaviour::Works, 1, vec![]).await.step().await.unwrap();
+    let fixture = Fixture::new().await;
+    let report = fixture.steps(Behaviour::Works, 1, vec![]).await.step().await.unwrap();
     assert!(
         report.rewards.is_empty() && report.scores.is_empty() && !report.is_registered,
         "{report:?}"
     );
-    assert_eq!(world.scores.last_step().await.unwrap().unwrap().block.get(), 1);
+    assert_eq!(fixture.scores.last_step().await.unwrap().unwrap().block.get(), 1);
 }
 
 /// Columns: start of the last step, in seconds before now · pause after a start
@@ -328,8 +328,8 @@ async fn step_of_a_subnet_without_neurons_changes_nothing() {
 async fn restart_waits_for_the_remaining_interval() {
     let minute = ValidatorSettings::new(NETUID).interval.as_secs();
     for (before, pause) in [(0, minute), (10, minute - 10), (60, 0), (NOW, 0)] {
-        let world = World::new().await;
-        let steps = world.steps(Behaviour::Works, 1, vec![]).await;
+        let fixture = Fixture::new().await;
+        let steps = fixture.steps(Behaviour::Works, 1, vec![]).await;
         assert_eq!(steps.first_pause().await, Duration::ZERO, "no step yet");
         let results = StepResults {
             step: CompletedStep {
@@ -340,7 +340,7 @@ async fn restart_waits_for_the_remaining_interval() {
             rewards: BTreeMap::new(),
             registered: BTreeMap::new(),
         };
-        world.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+        fixture.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
         assert_eq!(steps.first_pause().await, Duration::from_secs(pause), "{before}");
     }
     // The clock was set back.
@@ -361,7 +361,7 @@ fn replies(count: u16) -> Vec<Reply<SumRequest>> {
 #[test]
 fn rewards_are_limited_to_their_range() {
     let rewards = [0.5, -1.0, 7.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let limited = rewarded(&replies(6), &rewards).unwrap();
+    let limited = zip_rewards(&replies(6), &rewards).unwrap();
     let limited: Vec<_> = limited.iter().map(|(_, _, reward)| *reward).collect();
     assert_eq!(limited, [0.5, 0.0, 1.0, 0.0, 1.0, 0.0]);
 }
@@ -372,6 +372,6 @@ fn wrong_number_of_rewards_is_an_error() {
         (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
         (2, &[1.0], "the challenge returned 1 reward for 2 replies"),
     ] {
-        assert_eq!(rewarded(&replies(count), rewards).unwrap_err().to_string(), text);
+        assert_eq!(zip_rewards(&replies(count), rewards).unwrap_err().to_string(), text);
     }
 }

@@ -3,8 +3,8 @@
 use super::*;
 
 /// Mines until `left` blocks remain in the first epoch, whose last block is 99.
-fn at(world: &World, left: u32) {
-    world.chain.mine(99 - left - 10);
+fn at(fixture: &Fixture, left: u32) {
+    fixture.chain.mine(99 - left - 10);
 }
 
 #[tokio::test]
@@ -12,10 +12,10 @@ async fn era_ends_before_the_next_epoch() {
     for (lag, left, last_block) in
         [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)]
     {
-        let world = World::plain();
-        world.chain.set_finality_lag(lag);
-        at(&world, left);
-        let submission = world.start().await.submit(world.weights().await).await.unwrap();
+        let fixture = Fixture::plain();
+        fixture.chain.set_finality_lag(lag);
+        at(&fixture, left);
+        let submission = fixture.start().await.submit(fixture.weights().await).await.unwrap();
         let signed = submission.submit.unwrap().extrinsic;
         assert_eq!(signed.last_block, Some(BlockNumber::new(last_block)), "{lag} {left}");
         assert_eq!(submission.intent.plan.key.epoch, 7);
@@ -25,50 +25,50 @@ async fn era_ends_before_the_next_epoch() {
 #[tokio::test]
 async fn weights_with_too_few_blocks_left_are_planned_for_next_epoch() {
     for (lag, left) in [(0, 2), (0, 1), (3, 3), (6, 5)] {
-        let mut world = World::plain();
-        world.chain.set_finality_lag(lag);
-        at(&world, left);
-        let submitter = world.start().await;
-        let planned = submitter.submit(world.weights().await).await.unwrap();
+        let mut fixture = Fixture::plain();
+        fixture.chain.set_finality_lag(lag);
+        at(&fixture, left);
+        let submitter = fixture.start().await;
+        let planned = submitter.submit(fixture.weights().await).await.unwrap();
         assert_eq!((planned.intent.plan.key.epoch, &planned.submit), (8, &None), "{lag} {left}");
-        assert!(world.calls().is_empty());
+        assert!(fixture.calls().is_empty());
         assert_eq!(advance(&submitter).await.submit, None, "not yet");
-        world.chain.mine(left);
-        world.next_epoch().await;
+        fixture.chain.mine(left);
+        fixture.next_epoch().await;
         let submission = advance(&submitter).await;
         assert!(submission.submit.unwrap().outcome.unwrap().is_success());
-        assert_eq!(world.calls().len(), 1);
+        assert_eq!(fixture.calls().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn second_submission_in_epoch_returns_the_first() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    let first = submitter.submit(world.weights().await).await.unwrap();
-    world.chain.mine(87);
-    assert_eq!(submitter.submit(world.weights().await).await.unwrap(), first);
-    assert_eq!(world.calls().len(), 1);
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    let first = submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.chain.mine(87);
+    assert_eq!(submitter.submit(fixture.weights().await).await.unwrap(), first);
+    assert_eq!(fixture.calls().len(), 1);
 }
 
 #[tokio::test]
 async fn epochs_shorter_than_eras_get_weights() {
-    let mut world = World::plain();
-    world.rules.schedule.tempo = 2;
-    world.next_epoch().await;
-    assert!(world.start().await.submit(world.weights().await).await.unwrap().is_done());
+    let mut fixture = Fixture::plain();
+    fixture.rules.schedule.tempo = 2;
+    fixture.next_epoch().await;
+    assert!(fixture.start().await.submit(fixture.weights().await).await.unwrap().is_done());
 }
 
 #[tokio::test]
 async fn node_behind_the_ledger_is_an_error() {
-    let world = World::plain();
-    world.chain.set_finality_lag(5);
-    world.chain.mine(5);
-    let submitter = world.start().await;
-    submitter.submit(world.weights().await).await.unwrap();
-    world.chain.undo(2);
-    let error = submitter.submit(world.weights().await).await.unwrap_err();
+    let fixture = Fixture::plain();
+    fixture.chain.set_finality_lag(5);
+    fixture.chain.mine(5);
+    let submitter = fixture.start().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.chain.undo(2);
+    let error = submitter.submit(fixture.weights().await).await.unwrap_err();
     assert!(matches!(error, SubmitError::Behind { .. }) && error.is_retryable(), "{error}");
-    world.chain.mine(2);
-    submitter.submit(world.weights().await).await.unwrap();
+    fixture.chain.mine(2);
+    submitter.submit(fixture.weights().await).await.unwrap();
 }

@@ -5,112 +5,112 @@ use super::*;
 #[tokio::test]
 async fn extrinsic_of_unknown_outcome_is_resent() {
     for script in [Script::LoseRequest, Script::LoseAnswer, Script::Drop] {
-        let world = World::plain();
-        let submitter = world.start().await;
-        world.chain.script([script.clone()]);
-        let first = submitter.submit(world.weights().await).await.unwrap();
+        let fixture = Fixture::plain();
+        let submitter = fixture.start().await;
+        fixture.chain.script([script.clone()]);
+        let first = submitter.submit(fixture.weights().await).await.unwrap();
         assert!(submit_state(&first).is_some_and(State::is_pending), "{script:?}");
         drop(submitter);
-        let second = advance(&world.start().await).await;
+        let second = advance(&fixture.start().await).await;
         assert!(second.is_done(), "{script:?}");
         assert_eq!(first.submit.unwrap().extrinsic, second.submit.unwrap().extrinsic);
-        assert_eq!(world.chain.included().len(), 1, "{script:?}");
+        assert_eq!(fixture.chain.included().len(), 1, "{script:?}");
     }
 }
 
 #[tokio::test]
 async fn unreachable_chain_signs_nothing() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    let weights = world.weights().await;
-    world.chain.set_unreachable(true);
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    let weights = fixture.weights().await;
+    fixture.chain.set_unreachable(true);
     let error = submitter.submit(weights.clone()).await.unwrap_err();
     assert!(matches!(error, SubmitError::Chain(_)) && error.is_retryable());
-    world.chain.set_unreachable(false);
+    fixture.chain.set_unreachable(false);
     assert!(submitter.submit(weights).await.unwrap().is_done());
 }
 
 #[tokio::test]
 async fn reverted_block_changes_the_state() {
-    let world = World::plain();
-    world.chain.set_finality_lag(3);
-    let submitter = world.start().await;
-    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    fixture.chain.set_finality_lag(3);
+    let submitter = fixture.start().await;
+    let submission = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(submit_state(&submission), Some(State::Included));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
     // Without a response the known state remains.
-    world.chain.set_unreachable(true);
+    fixture.chain.set_unreachable(true);
     assert!(matches!(submitter.advance().await.unwrap().remove(0).1, Err(SubmitError::Chain(_))));
-    world.chain.set_unreachable(false);
-    world.chain.mine(3);
+    fixture.chain.set_unreachable(false);
+    fixture.chain.mine(3);
     assert!(advance(&submitter).await.is_done());
 }
 
 #[tokio::test]
 async fn expired_extrinsic_is_re_signed_only_within_its_epoch() {
-    let mut world = World::plain();
+    let mut fixture = Fixture::plain();
     // An era of eight blocks.
-    world.chain.mine(u32::from(TEMPO) - 18);
-    world.chain.script([Script::LoseRequest]);
-    let submitter = world.start().await;
-    let lost = submitter.submit(world.weights().await).await.unwrap();
-    world.next_epoch().await;
+    fixture.chain.mine(u32::from(TEMPO) - 18);
+    fixture.chain.script([Script::LoseRequest]);
+    let submitter = fixture.start().await;
+    let lost = submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.next_epoch().await;
     assert_eq!(
         submit_state(&advance(&submitter).await),
         Some(State::Unknown),
         "its era is not over"
     );
-    assert_eq!(world.calls().len(), 0, "nothing of a past epoch is sent again");
-    world.chain.mine(8);
+    assert_eq!(fixture.calls().len(), 0, "nothing of a past epoch is sent again");
+    fixture.chain.mine(8);
     let missed = advance(&submitter).await;
     assert_eq!(
         (submit_state(&missed), missed.intent.state),
         (Some(State::Expired), IntentState::Missed)
     );
     assert!(submitter.advance().await.unwrap().is_empty());
-    assert!(world.chain.included().is_empty());
+    assert!(fixture.chain.included().is_empty());
 
     // The same case, but the epoch continues.
-    let mut world = World::plain();
-    world.chain.mine(u32::from(TEMPO) - 18);
-    world.chain.script([Script::LoseRequest]);
-    let submitter = world.start().await;
+    let mut fixture = Fixture::plain();
+    fixture.chain.mine(u32::from(TEMPO) - 18);
+    fixture.chain.script([Script::LoseRequest]);
+    let submitter = fixture.start().await;
     assert_eq!(lost.intent.plan.key.epoch, 7);
-    submitter.submit(world.weights().await).await.unwrap();
-    world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
-    world.chain.set_weight_rules(NETUID, world.rules.clone());
-    world.chain.mine(8);
+    submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.rules.schedule.last_epoch = fixture.chain.head().await.unwrap().number;
+    fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
+    fixture.chain.mine(8);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Expired));
     assert!(advance(&submitter).await.is_done());
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn superseded_extrinsic_is_re_signed() {
-    let world = World::plain();
-    world.chain.script([Script::LoseRequest]);
-    let submitter = world.start().await;
-    submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    fixture.chain.script([Script::LoseRequest]);
+    let submitter = fixture.start().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
     drop(submitter);
     // Simulates another program that signs with the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
-    let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
-    assert!(world.chain.submit(&other, Follow::default()).await.is_success());
-    let submitter = world.start().await;
+    let other = fixture.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    assert!(fixture.chain.submit(&other, Follow::default()).await.is_success());
+    let submitter = fixture.start().await;
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
     let done = advance(&submitter).await;
     assert!(done.is_done());
-    assert_eq!(world.chain.included().len(), 2);
+    assert_eq!(fixture.chain.included().len(), 2);
     assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn refused_weights_are_not_resent_without_retry() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    world.chain.script([Script::Refuse(rate_limit()), Script::Refuse(rate_limit())]);
-    let refused = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    fixture.chain.script([Script::Refuse(rate_limit()), Script::Refuse(rate_limit())]);
+    let refused = submitter.submit(fixture.weights().await).await.unwrap();
     let key = refused.intent.plan.key;
     let unknown = IntentKey { epoch: 6, ..key };
     assert!(matches!(submitter.retry(&unknown).await, Err(SubmitError::NothingToRetry(6))));
@@ -120,60 +120,63 @@ async fn refused_weights_are_not_resent_without_retry() {
     assert_eq!(outcome(&refused), Some(Outcome::Invalid(rate_limit())));
     assert!(refused.is_refused());
     // None of these calls signs or sends anything.
-    assert_eq!(outcome(&submitter.submit(world.weights().await).await.unwrap()), outcome(&refused));
+    assert_eq!(
+        outcome(&submitter.submit(fixture.weights().await).await.unwrap()),
+        outcome(&refused)
+    );
     assert_eq!(outcome(&advance(&submitter).await), outcome(&refused));
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(fixture.calls().len(), 1);
 
     let again = submitter.retry(&key).await.unwrap();
     assert_eq!(submit_state(&again), Some(State::Invalid));
-    let nonces: Vec<_> = world.chain.submitted().iter().map(|one| one.extrinsic.nonce).collect();
+    let nonces: Vec<_> = fixture.chain.submitted().iter().map(|one| one.extrinsic.nonce).collect();
     assert_eq!(nonces, [0, 0], "at most one of the two can ever be in a block");
     assert!(submitter.retry(&key).await.unwrap().is_done());
     assert_eq!(
         submitter.retry(&key).await.unwrap(),
-        submitter.submit(world.weights().await).await.unwrap()
+        submitter.submit(fixture.weights().await).await.unwrap()
     );
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn retry_waits_for_refused_extrinsic_that_may_be_included() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    world.chain.script([Script::Refuse(rate_limit())]);
-    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    fixture.chain.script([Script::Refuse(rate_limit())]);
+    let submission = submitter.submit(fixture.weights().await).await.unwrap();
     let (key, refused) = (submission.intent.plan.key, submission.submit.unwrap());
     // A pool had accepted the bytes after all.
-    assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
+    assert!(fixture.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
     assert!(error.to_string().contains("take effect up to block "), "{error}");
-    world.chain.mine(128);
+    fixture.chain.mine(128);
     assert!(advance(&submitter).await.is_done());
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn failed_call_is_re_signed_once_its_block_is_final() {
-    let world = World::plain();
-    world.chain.set_finality_lag(2);
-    let submitter = world.start().await;
-    world.chain.script([Script::Fail(too_fast())]);
-    let failed = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    fixture.chain.set_finality_lag(2);
+    let submitter = fixture.start().await;
+    fixture.chain.script([Script::Fail(too_fast())]);
+    let failed = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(submit_state(&failed), Some(State::Included));
     let key = failed.intent.plan.key;
     assert!(matches!(
         submitter.retry(&key).await,
         Err(SubmitError::Unsettled { state: State::Included, .. })
     ));
-    world.chain.mine(2);
+    fixture.chain.mine(2);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
     let again = submitter.retry(&key).await.unwrap();
     assert_eq!(submit_state(&again), Some(State::Included));
-    world.chain.mine(2);
+    fixture.chain.mine(2);
     assert!(advance(&submitter).await.is_done());
-    assert_eq!(world.chain.included().len(), 2);
+    assert_eq!(fixture.chain.included().len(), 2);
 }
 
 /// A failed extrinsic, or one that can never be included, does not prevent newer weights in the
@@ -181,15 +184,15 @@ async fn failed_call_is_re_signed_once_its_block_is_final() {
 #[tokio::test]
 async fn newer_weights_replace_those_without_effect() {
     for script in [Script::Fail(too_fast()), Script::LoseRequest] {
-        let mut world = World::plain();
-        world.chain.mine(u32::from(TEMPO) - 18);
-        world.chain.set_finality_lag(2);
-        let submitter = world.start().await;
+        let mut fixture = Fixture::plain();
+        fixture.chain.mine(u32::from(TEMPO) - 18);
+        fixture.chain.set_finality_lag(2);
+        let submitter = fixture.start().await;
         // Tracking resends a lost extrinsic.
         let times = if script == Script::LoseRequest { 2 } else { 1 };
-        world.chain.script(vec![script.clone(); times]);
-        let first = submitter.submit(world.weights().await).await.unwrap();
-        let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
+        fixture.chain.script(vec![script.clone(); times]);
+        let first = submitter.submit(fixture.weights().await).await.unwrap();
+        let newer = NewWeights { weights: vec![(Uid(8), 5)], ..fixture.weights().await };
         let bound = submitter.submit(newer.clone()).await.unwrap();
         assert_eq!(
             bound.intent.plan.weights, first.intent.plan.weights,
@@ -197,13 +200,13 @@ async fn newer_weights_replace_those_without_effect() {
         );
 
         // The same epoch continues until the era is over and finalized.
-        world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
-        world.chain.set_weight_rules(NETUID, world.rules.clone());
+        fixture.rules.schedule.last_epoch = fixture.chain.head().await.unwrap().number;
+        fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
         if script == Script::LoseRequest {
             let mut signed = bound.submit.unwrap();
             submitter.ledger().mark(&mut signed, State::Expired).await.unwrap();
         }
-        world.chain.mine(12);
+        fixture.chain.mine(12);
         let key = first.intent.plan.key;
         if matches!(script, Script::Fail(_)) {
             assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
@@ -215,7 +218,7 @@ async fn newer_weights_replace_those_without_effect() {
         } else {
             submitter.submit(newer.clone()).await.unwrap();
         }
-        world.chain.mine(2);
+        fixture.chain.mine(2);
         let done = advance(&submitter).await;
         assert!(done.is_done(), "{script:?}: {done:?}");
         assert_eq!((done.intent.id, &done.intent.plan.weights), (first.intent.id, &newer.weights));
@@ -230,9 +233,9 @@ async fn newer_weights_replace_those_without_effect() {
 /// The SQL statement that inserts intents must agree with [`State::is_void`].
 #[tokio::test]
 async fn only_void_extrinsics_can_be_replaced() {
-    let world = World::plain();
-    let submitter = world.start().await;
-    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    let submitter = fixture.start().await;
+    let submission = submitter.submit(fixture.weights().await).await.unwrap();
     let (mut signed, plan) = (submission.submit.unwrap(), submission.intent.plan);
     let mut uid = 0;
     for state in [

@@ -5,17 +5,17 @@ use crate::{IntentState, LedgerError, LedgerReader};
 
 #[tokio::test]
 async fn an_open_ledger_is_read_with_the_times_of_its_states() {
-    let mut world = World::plain();
-    let missing = LedgerReader::open(&world.path().join("elsewhere")).await.unwrap_err();
+    let mut fixture = Fixture::plain();
+    let missing = LedgerReader::open(&fixture.path().join("elsewhere")).await.unwrap_err();
     assert!(matches!(missing, LedgerError::Missing(_)), "{missing}");
     let start =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
-    let submitter = world.start().await;
-    let reader = LedgerReader::open(world.path()).await.unwrap();
+    let submitter = fixture.start().await;
+    let reader = LedgerReader::open(fixture.path()).await.unwrap();
     assert_eq!(reader.latest(10).await.unwrap(), []);
-    let first = submitter.submit(world.weights().await).await.unwrap();
-    world.next_epoch().await;
-    let second = submitter.submit(world.weights().await).await.unwrap();
+    let first = submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.next_epoch().await;
+    let second = submitter.submit(fixture.weights().await).await.unwrap();
 
     let records = reader.latest(10).await.unwrap();
     let intents: Vec<_> = records.iter().map(|record| &record.intent).collect();
@@ -36,16 +36,16 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
     }
     assert_eq!(reader.latest(1).await.unwrap().len(), 1);
     // The reader does not hold the lock, but a second writer cannot acquire it.
-    assert!(matches!(Ledger::open(world.path()).await, Err(LedgerError::Locked(_))));
+    assert!(matches!(Ledger::open(fixture.path()).await, Err(LedgerError::Locked(_))));
 }
 
 #[tokio::test]
 async fn a_ledger_of_another_version_is_rejected() {
-    let world = World::plain();
-    drop(world.start().await);
-    let ledger = Ledger::open(world.path()).await.unwrap();
+    let fixture = Fixture::plain();
+    drop(fixture.start().await);
+    let ledger = Ledger::open(fixture.path()).await.unwrap();
     ledger.forge_version(99).await;
-    let error = LedgerReader::open(world.path()).await.unwrap_err();
+    let error = LedgerReader::open(fixture.path()).await.unwrap_err();
     assert!(matches!(error, LedgerError::Version { found: 99, .. }), "{error}");
     assert!(error.to_string().contains("hint:"), "{error}");
 }

@@ -4,20 +4,20 @@ use super::*;
 
 #[tokio::test]
 async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
-    let mut world = World::by_hash();
-    let submitter = world.start().await;
-    let commit = submitter.submit(world.weights().await).await.unwrap();
+    let mut fixture = Fixture::by_hash();
+    let submitter = fixture.start().await;
+    let commit = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(commit.intent.commit_epoch, Some(7));
     assert_eq!(advance(&submitter).await.reveal, None, "too early");
     submitter.close().await.unwrap();
-    world.next_epoch().await;
-    let submitter = world.start().await;
+    fixture.next_epoch().await;
+    let submitter = fixture.start().await;
     let done = advance(&submitter).await;
     assert!(done.is_done());
-    assert_eq!(world.calls(), ["commit_mechanism_weights", "reveal_mechanism_weights"]);
+    assert_eq!(fixture.calls(), ["commit_mechanism_weights", "reveal_mechanism_weights"]);
     let expected = crate::form::reveal_call(&commit.intent.plan);
     assert_eq!(
-        world.chain.submitted().last().unwrap().call,
+        fixture.chain.submitted().last().unwrap().call,
         expected,
         "with the stored salt and weights"
     );
@@ -26,45 +26,45 @@ async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
 
 #[tokio::test]
 async fn a_reveal_whose_epoch_is_over_is_missed() {
-    let mut world = World::by_hash();
-    let submitter = world.start().await;
-    submitter.submit(world.weights().await).await.unwrap();
-    world.next_epoch().await;
-    world.next_epoch().await;
+    let mut fixture = Fixture::by_hash();
+    let submitter = fixture.start().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.next_epoch().await;
+    fixture.next_epoch().await;
     let missed = advance(&submitter).await;
     assert_eq!((missed.reveal, missed.intent.state), (None, IntentState::Missed));
-    assert_eq!(world.calls(), ["commit_mechanism_weights"]);
+    assert_eq!(fixture.calls(), ["commit_mechanism_weights"]);
 }
 
 #[tokio::test]
 async fn a_refused_reveal_can_be_retried_in_its_epoch() {
-    let mut world = World::by_hash();
-    let submitter = world.start().await;
-    let commit = submitter.submit(world.weights().await).await.unwrap();
-    world.next_epoch().await;
-    world.chain.script([Script::Refuse(RefusalReason::custom(17))]);
+    let mut fixture = Fixture::by_hash();
+    let submitter = fixture.start().await;
+    let commit = submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.next_epoch().await;
+    fixture.chain.script([Script::Refuse(RefusalReason::custom(17))]);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     let done = submitter.retry(&commit.intent.plan.key).await.unwrap();
     assert!(done.is_done());
-    assert_eq!(world.calls().len(), 3);
+    assert_eq!(fixture.calls().len(), 3);
 }
 
 #[tokio::test]
 async fn stale_first_weights_after_start_are_refused() {
-    let mut world = World::plain();
-    world.chain.mine(200);
-    world.next_epoch().await;
-    let head = world.chain.head().await.unwrap().number;
-    let weights = world.weights().await;
+    let mut fixture = Fixture::plain();
+    fixture.chain.mine(200);
+    fixture.next_epoch().await;
+    let head = fixture.chain.head().await.unwrap().number;
+    let weights = fixture.weights().await;
     let weights_of_age = |age| NewWeights { state_block: head.minus(age), ..weights.clone() };
-    let submitter = world.start().await;
+    let submitter = fixture.start().await;
     let error = submitter.submit(weights_of_age(101)).await.unwrap_err();
     assert!(matches!(error, SubmitError::StaleState { age: 101, tempo: TEMPO, .. }), "{error}");
     // Nothing was stored for the stale weights, so fresh weights can still be submitted in this
     // epoch.
     assert!(submitter.submit(weights_of_age(100)).await.unwrap().is_done());
-    world.next_epoch().await;
+    fixture.next_epoch().await;
     assert!(
         submitter.submit(weights_of_age(190)).await.unwrap().is_done(),
         "later ones may follow from the same state"
@@ -75,17 +75,17 @@ async fn stale_first_weights_after_start_are_refused() {
 async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
     use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
-        let world = World::plain();
-        world.crash(Step::Submit, moment, Some(world.weights().await)).await;
+        let fixture = Fixture::plain();
+        fixture.crash(Step::Submit, moment, Some(fixture.weights().await)).await;
         let was_sent = matches!(moment, Answered | Recorded);
-        assert_eq!(world.calls().len(), usize::from(was_sent), "{moment:?}");
-        let submitter = world.start().await;
+        assert_eq!(fixture.calls().len(), usize::from(was_sent), "{moment:?}");
+        let submitter = fixture.start().await;
         let done = match submitter.advance().await.unwrap().pop() {
             Some((_, submission)) => submission.unwrap(),
-            None => submitter.submit(world.weights().await).await.unwrap(),
+            None => submitter.submit(fixture.weights().await).await.unwrap(),
         };
         assert!(done.is_done(), "{moment:?}");
-        assert_eq!(world.chain.included().len(), 1, "{moment:?}");
+        assert_eq!(fixture.chain.included().len(), 1, "{moment:?}");
         assert_eq!(
             submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(),
             1,
@@ -98,44 +98,44 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
 async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
     use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
     for moment in [Signed, Stored, Sending, Answered, Recorded] {
-        let mut world = World::by_hash();
-        world.start().await.submit(world.weights().await).await.unwrap();
-        world.next_epoch().await;
-        world.crash(Step::Reveal, moment, None).await;
-        let submitter = world.start().await;
+        let mut fixture = Fixture::by_hash();
+        fixture.start().await.submit(fixture.weights().await).await.unwrap();
+        fixture.next_epoch().await;
+        fixture.crash(Step::Reveal, moment, None).await;
+        let submitter = fixture.start().await;
         assert!(advance(&submitter).await.is_done(), "{moment:?}");
-        assert_eq!(world.chain.included().len(), 2, "{moment:?}");
+        assert_eq!(fixture.chain.included().len(), 2, "{moment:?}");
     }
 }
 
 #[tokio::test]
 async fn unsigned_intent_is_replaced_by_newer_weights() {
-    let world = World::plain();
-    world.crash(Step::Submit, StepProgress::Intended, Some(world.weights().await)).await;
-    let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
-    let done = world.start().await.submit(newer.clone()).await.unwrap();
+    let fixture = Fixture::plain();
+    fixture.crash(Step::Submit, StepProgress::Intended, Some(fixture.weights().await)).await;
+    let newer = NewWeights { weights: vec![(Uid(8), 5)], ..fixture.weights().await };
+    let done = fixture.start().await.submit(newer.clone()).await.unwrap();
     assert_eq!(done.intent.plan.weights, newer.weights);
     assert_eq!(done.intent.id, 1);
 }
 
 #[tokio::test]
 async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
-    let mut world = World::plain();
-    world.crash(Step::Submit, StepProgress::Stored, Some(world.weights().await)).await;
-    world.next_epoch().await;
-    let missed = advance(&world.start().await).await;
+    let mut fixture = Fixture::plain();
+    fixture.crash(Step::Submit, StepProgress::Stored, Some(fixture.weights().await)).await;
+    fixture.next_epoch().await;
+    let missed = advance(&fixture.start().await).await;
     assert_eq!(
         (submit_state(&missed), missed.intent.state),
         (Some(State::Withdrawn), IntentState::Missed)
     );
-    assert!(world.calls().is_empty());
+    assert!(fixture.calls().is_empty());
 }
 
 #[tokio::test]
 async fn timelocked_bytes_are_not_encrypted_again() {
-    let world = World::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
-    world.crash(Step::Submit, StepProgress::Answered, Some(world.weights().await)).await;
-    assert!(advance(&world.start().await).await.is_done());
-    let sent = world.chain.submitted();
+    let fixture = Fixture::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
+    fixture.crash(Step::Submit, StepProgress::Answered, Some(fixture.weights().await)).await;
+    assert!(advance(&fixture.start().await).await.is_done());
+    let sent = fixture.chain.submitted();
     assert_eq!((sent.len(), &sent[0]), (2, &sent[1]));
 }

@@ -5,15 +5,15 @@ use super::*;
 #[tokio::test]
 async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
     for was_sent in [false, true] {
-        let world = World::plain();
+        let fixture = Fixture::plain();
         if was_sent {
-            world.chain.script([Script::LoseRequest]);
-            world.start().await.submit(world.weights().await).await.unwrap();
+            fixture.chain.script([Script::LoseRequest]);
+            fixture.start().await.submit(fixture.weights().await).await.unwrap();
         } else {
-            world.crash(Step::Submit, StepProgress::Stored, Some(world.weights().await)).await;
+            fixture.crash(Step::Submit, StepProgress::Stored, Some(fixture.weights().await)).await;
         }
-        world.chain.set_spec_version(2);
-        let submitter = world.start().await;
+        fixture.chain.set_spec_version(2);
+        let submitter = fixture.start().await;
         let done = advance(&submitter).await;
         assert!(done.is_done(), "{was_sent}");
         let signed = submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap();
@@ -22,63 +22,63 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
             .map(|one| (one.extrinsic.nonce, one.extrinsic.spec_version, one.state))
             .collect();
         assert_eq!(spec_versions, [(0, 1, State::Invalid), (0, 2, State::Finalized)]);
-        assert_eq!(world.chain.included().len(), 1);
+        assert_eq!(fixture.chain.included().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn upgrade_between_signing_and_sending_is_detected() {
-    let world = World::plain();
-    let chain = world.chain.clone();
-    let submitter = world.start().await.with_observer(Arc::new(move |_, _, moment| {
+    let fixture = Fixture::plain();
+    let chain = fixture.chain.clone();
+    let submitter = fixture.start().await.with_observer(Arc::new(move |_, _, moment| {
         if moment == StepProgress::Signed {
             chain.set_spec_version(2);
         }
     }));
-    let refused = submitter.submit(world.weights().await).await.unwrap();
+    let refused = submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(
         refused.submit.unwrap().outcome,
         Some(Outcome::Invalid(RefusalReason::BadSignature))
     );
     assert!(advance(&submitter).await.is_done());
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn extrinsic_included_before_upgrade_is_done() {
-    let world = World::plain();
-    world.chain.script([Script::LoseAnswer]);
-    let submitter = world.start().await;
-    submitter.submit(world.weights().await).await.unwrap();
-    world.chain.set_spec_version(2);
+    let fixture = Fixture::plain();
+    fixture.chain.script([Script::LoseAnswer]);
+    let submitter = fixture.start().await;
+    submitter.submit(fixture.weights().await).await.unwrap();
+    fixture.chain.set_spec_version(2);
     let done = advance(&submitter).await;
     assert!(done.is_done());
     assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 1);
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }
 
 #[tokio::test]
 async fn included_extrinsic_of_two_with_one_nonce_counts() {
-    let world = World::plain();
-    world.chain.set_finality_lag(6);
-    let submitter = world.start().await;
-    world.chain.script([Script::Refuse(rate_limit()), Script::LoseRequest]);
-    let refused = submitter.submit(world.weights().await).await.unwrap();
+    let fixture = Fixture::plain();
+    fixture.chain.set_finality_lag(6);
+    let submitter = fixture.start().await;
+    fixture.chain.script([Script::Refuse(rate_limit()), Script::LoseRequest]);
+    let refused = submitter.submit(fixture.weights().await).await.unwrap();
     let again = submitter.retry(&refused.intent.plan.key).await.unwrap();
     assert_eq!(submit_state(&again), Some(State::Unknown));
     // A pool had accepted the first extrinsic after all.
     let first = refused.submit.unwrap().extrinsic;
-    assert!(world.chain.submit(&first, Follow::default()).await.is_success());
-    world.chain.mine(6);
+    assert!(fixture.chain.submit(&first, Follow::default()).await.is_success());
+    fixture.chain.mine(6);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
     assert_eq!(
         submit_state(&advance(&submitter).await),
         Some(State::Superseded),
         "nothing is signed beside the first"
     );
-    world.chain.mine(128);
+    fixture.chain.mine(128);
     let done = advance(&submitter).await;
     assert!(done.is_done());
     assert_eq!(done.submit.unwrap().extrinsic, first);
-    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(fixture.chain.included().len(), 1);
 }

@@ -95,7 +95,7 @@ mod tests {
 
     /// Columns: format · bytes of one number · whether it is finite
     #[test]
-    fn non_finite_floats_are_found() {
+    fn non_finite_gguf_values_are_detected() {
         for (format, bytes, expected) in [
             (GgmlDType::F32, &f32::MAX.to_le_bytes()[..], true),
             (GgmlDType::F32, &f32::NAN.to_le_bytes(), false),

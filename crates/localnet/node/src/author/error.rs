@@ -34,7 +34,7 @@ pub enum AuthorError {
     /// The clock's block time differs from the chain's, which cannot change because clients rely on
     /// it.
     #[error(
-        "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, instant, manual or fast, or \
+        "the chain has a block time of {found:?}, not {requested:?}; hint: use --block-time {}ms, instant, manual or fast, or \
          reset the chain with tao localnet reset",
         .found.as_millis()
     )]
@@ -42,7 +42,7 @@ pub enum AuthorError {
         /// The block time of the chain.
         found: Duration,
         /// The block time of the clock.
-        asked: Duration,
+        requested: Duration,
     },
     /// The subnet does not exist or has no epochs.
     #[error("subnet {0} has no next epoch; hint: create and start the subnet first")]

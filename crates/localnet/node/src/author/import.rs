@@ -70,7 +70,7 @@ pub enum ImportError {
     },
     /// The result of the block's execution here differs from the block's header.
     #[error(
-        "block {number} ({hash:?}) differs from its result on this node: its {part} is {given}, here it is {own}; \
+        "block {number} ({hash:?}) differs from its result on this node: its {part} is {received}, here it is {own}; \
          hint: run the same version of tao on both nodes"
     )]
     Differs {
@@ -81,7 +81,7 @@ pub enum ImportError {
         /// The part of the header that differs.
         part: &'static str,
         /// The value in the block's header.
-        given: String,
+        received: String,
         /// The value on this node.
         own: String,
     },
@@ -101,9 +101,15 @@ impl Block {
 
     /// Returns the error for a part of the block's header that differs from the result on this
     /// node.
-    fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
-        let (given, own) = (format!("{given:?}"), format!("{own:?}"));
-        ImportError::Differs { number: self.head.number(), hash: self.head.hash, part, given, own }
+    fn differs(&self, part: &'static str, received: &impl Debug, own: &impl Debug) -> ImportError {
+        let (received, own) = (format!("{received:?}"), format!("{own:?}"));
+        ImportError::Differs {
+            number: self.head.number(),
+            hash: self.head.hash,
+            part,
+            received,
+            own,
+        }
     }
 }
 

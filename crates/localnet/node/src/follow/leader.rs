@@ -20,7 +20,7 @@ use super::FollowError;
 use crate::author::Block;
 use crate::meter;
 use crate::pool::SubmitError;
-use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
+use crate::rpc::{CLIENT_ERROR, NAME, PRODUCER, RpcLimits, RpcResult};
 use crate::store::Head;
 
 /// Timeout of connecting.
@@ -143,7 +143,11 @@ impl Leader {
     }
 
     /// Forwards a request; `None` if the leader does not respond.
-    pub(crate) async fn forward(&self, method: &'static str, params: &[Value]) -> Option<Answer> {
+    pub(crate) async fn forward(
+        &self,
+        method: &'static str,
+        params: &[Value],
+    ) -> Option<RpcResult> {
         match self.client()?.request(method, params).await {
             Ok(response) => Some(Ok(response)),
             Err(ClientError::Call(error)) => Some(Err(error)),

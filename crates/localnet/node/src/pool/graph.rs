@@ -125,15 +125,15 @@ impl Graph {
         if self.contains(&entry.hash) {
             return Err(SubmitError::Known(entry.hash));
         }
-        let rivals = self.rivals(&entry)?;
-        for seq in self.victims(&entry, &rivals, limits)? {
+        let conflicts = self.conflicting(&entry)?;
+        for seq in self.evictions(&entry, &conflicts, limits)? {
             if let Some(victim) = self.remove(seq) {
                 victim.watcher.send(TxEvent::Dropped);
             }
         }
-        for seq in rivals {
-            if let Some(rival) = self.remove(seq) {
-                rival.watcher.send(TxEvent::Usurped(entry.hash));
+        for seq in conflicts {
+            if let Some(conflict) = self.remove(seq) {
+                conflict.watcher.send(TxEvent::Usurped(entry.hash));
             }
         }
         self.link(entry);
@@ -141,27 +141,30 @@ impl Graph {
     }
 
     /// Returns the pooled extrinsics that `entry` would replace.
-    fn rivals(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
-        let mut rivals: Vec<Seq> =
+    fn conflicting(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
+        let mut conflicts: Vec<Seq> =
             entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
-        rivals.sort_unstable();
-        rivals.dedup();
-        let pooled =
-            rivals.iter().filter_map(|seq| self.entries.get(seq)).map(|rival| rival.priority).max();
+        conflicts.sort_unstable();
+        conflicts.dedup();
+        let pooled = conflicts
+            .iter()
+            .filter_map(|seq| self.entries.get(seq))
+            .map(|conflict| conflict.priority)
+            .max();
         match pooled {
             Some(pooled) if pooled >= entry.priority => {
                 Err(SubmitError::Priority { pooled, new: entry.priority })
             }
-            _ => Ok(rivals),
+            _ => Ok(conflicts),
         }
     }
 
     /// Returns the extrinsics of lowest priority to evict from a full pool for `entry`, in addition
-    /// to the replaced `rivals`.
-    fn victims(
+    /// to the replaced `conflicts`.
+    fn evictions(
         &self,
         entry: &Entry,
-        rivals: &[Seq],
+        conflicts: &[Seq],
         limits: &PoolLimits,
     ) -> Result<Vec<Seq>, SubmitError> {
         let waits = self.count_unmet(entry) > 0;
@@ -170,12 +173,12 @@ impl Graph {
         }
         let sent =
             entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
-        if sent >= limits.per_sender && rivals.is_empty() {
+        if sent >= limits.per_sender && conflicts.is_empty() {
             return Err(SubmitError::Full);
         }
-        let mut count = self.entries.len() - rivals.len();
+        let mut count = self.entries.len() - conflicts.len();
         let mut bytes = self.bytes + entry.bytes.len()
-            - rivals.iter().map(|seq| self.size(*seq)).sum::<usize>();
+            - conflicts.iter().map(|seq| self.size(*seq)).sum::<usize>();
         let mut victims = Vec::new();
         if limits.fits(count, bytes) {
             return Ok(victims);
@@ -183,7 +186,7 @@ impl Graph {
         let others = self
             .entries
             .iter()
-            .filter(|(seq, other)| other.priority < entry.priority && !rivals.contains(seq));
+            .filter(|(seq, other)| other.priority < entry.priority && !conflicts.contains(seq));
         let mut cheapest: BinaryHeap<_> =
             others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
         while let Some(Reverse(Rank { seq, .. })) = cheapest.pop() {

@@ -222,8 +222,8 @@ proptest::proptest! {
     ) {
         let mut bench = Bench::new(PoolLimits { count: 12, bytes: 10_000, future: 4, per_sender: 5 });
         let mut next = [0u32; 3];
-        for (number, nonce, priority, what) in moves {
-            match what {
+        for (number, nonce, priority, kind) in moves {
+            match kind {
                 0 => {
                     // A block includes the first call.
                     if let Some(seq) = bench.graph.in_order().first().copied() {

@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sp_core::H256;
 
-use super::error::{Answer, internal, submit};
+use super::error::{RpcResult, internal, submit};
 use super::params::Args;
 use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
@@ -36,7 +36,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     )
 }
 
-fn submit_extrinsic(context: &Context, args: &Args) -> Answer {
+fn submit_extrinsic(context: &Context, args: &Args) -> RpcResult {
     let bytes = args.bytes(0, "an extrinsic")?;
     let hash = context.chain.submit(bytes, Watcher::default()).map_err(|error| submit(&error))?;
     context.control.submitted(context.clock);
@@ -74,8 +74,10 @@ async fn watch(
         };
     }
     let submitting = chain.clone();
-    let submitted =
-        request.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
+    let submitted = request
+        .backpressure
+        .heavy(context.workers.run(move || submitting.submit(bytes, watcher)))
+        .await;
     match submitted {
         Some(Ok(_)) => context.control.submitted(context.clock),
         Some(Err(error)) => return request.reject(submit(&error)).await,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sp_core::H256;
 
-use super::error::{Answer, store};
+use super::error::{RpcResult, store};
 use super::params::{Args, BlockRef, block_ref, bounded, to_hex};
 use super::{Context, Methods};
 
@@ -16,7 +16,7 @@ pub(super) fn register(methods: &mut Methods) {
     methods.heavy(&["chain_getBlock"], &["hash"], block);
 }
 
-fn block_hash(context: &Context, args: &Args) -> Answer {
+fn block_hash(context: &Context, args: &Args) -> RpcResult {
     match args.value(0) {
         Value::Array(numbers) => bounded(numbers)?
             .iter()
@@ -27,7 +27,7 @@ fn block_hash(context: &Context, args: &Args) -> Answer {
     }
 }
 
-fn one_hash(context: &Context, number: &Value) -> Answer {
+fn one_hash(context: &Context, number: &Value) -> RpcResult {
     let head = context.chain.head();
     let hash: Option<H256> = match block_ref(number)? {
         BlockRef::Newest => Some(head.hash),
@@ -40,7 +40,7 @@ fn one_hash(context: &Context, number: &Value) -> Answer {
     Ok(json!(hash))
 }
 
-fn header(context: &Context, args: &Args) -> Answer {
+fn header(context: &Context, args: &Args) -> RpcResult {
     let head = context.chain.head();
     match args.hash(0)? {
         Some(hash) if hash != head.hash => context
@@ -53,7 +53,7 @@ fn header(context: &Context, args: &Args) -> Answer {
     }
 }
 
-fn block(context: &Context, args: &Args) -> Answer {
+fn block(context: &Context, args: &Args) -> RpcResult {
     let hash = args.hash(0)?.unwrap_or_else(|| context.chain.head().hash);
     let block = context.chain.store.block(hash).map_err(|error| store(&error))?;
     Ok(block.map_or(Value::Null, |(head, extrinsics)| {

@@ -8,7 +8,7 @@ use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification};
 use jsonrpsee::server::middleware::rpc::RpcServiceT;
 use jsonrpsee::types::Request;
 
-use super::pace::Pace;
+use super::backpressure::Backpressure;
 use crate::meter;
 
 /// The names of the registered methods; requests for any other method are counted as `unknown`.
@@ -30,28 +30,28 @@ impl Names {
 pub(super) struct RequestCounter<S> {
     service: S,
     names: Names,
-    pace: Arc<Pace>,
+    backpressure: Arc<Backpressure>,
 }
 
 impl<S> RequestCounter<S> {
-    pub(super) fn new(service: S, names: Names, pace: Arc<Pace>) -> Self {
-        Self { service, names, pace }
+    pub(super) fn new(service: S, names: Names, backpressure: Arc<Backpressure>) -> Self {
+        Self { service, names, backpressure }
     }
 
     /// Counts a request of this size while it is in flight, and the bytes of its response.
-    fn paced<'a>(
+    fn with_backpressure<'a>(
         &self,
         bytes: usize,
         response: impl Future<Output = MethodResponse> + Send + 'a,
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (in_work, pace) = (self.pace.request(bytes), self.pace.clone());
+        let (in_work, backpressure) = (self.backpressure.request(bytes), self.backpressure.clone());
         async move {
             let _in_work = in_work;
             let response = response.await;
             // Notifications have no response, and the response to a subscribe call was sent
             // already.
             if response.is_method_call() || response.is_batch() {
-                pace.answered(response.as_json().get().len());
+                backpressure.answered(response.as_json().get().len());
             }
             response
         }
@@ -72,7 +72,7 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.names.count(request.method_name());
-        self.paced(request.params().len_bytes(), self.service.call(request))
+        self.with_backpressure(request.params().len_bytes(), self.service.call(request))
     }
 
     fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -81,7 +81,7 @@ where
             self.names.count(request.method_name());
             bytes += size(request);
         }
-        self.paced(bytes, self.service.batch(requests))
+        self.with_backpressure(bytes, self.service.batch(requests))
     }
 
     fn notification<'a>(

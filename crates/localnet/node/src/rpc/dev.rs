@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_localnet_runtime::dev::StorageEntry;
 use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 
-use super::error::{Answer, author, internal, invalid_params, snapshot, store};
+use super::error::{RpcResult, author, internal, invalid_params, snapshot, store};
 use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
 use crate::author::{Action, AppliedCommand, AuthorError, CommandOutput, simulate};
@@ -80,7 +80,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .await
             .map_err(|failure| author(&failure))?;
         let time = context.chain.store.time().map_err(|failure| store(&failure))?;
-        Answer::Ok(json!({"time": time.floor}))
+        RpcResult::Ok(json!({"time": time.floor}))
     })?;
     methods.module.register_async_method("dev_impersonate", |params, context, _| async move {
         let args = Args::parse(&params, &["account", "call"])?;
@@ -123,7 +123,7 @@ fn named(snapshot: &Snapshot) -> Value {
     json!({"name": snapshot.name, "number": snapshot.number, "hash": snapshot.hash})
 }
 
-fn status(context: &Context, _: &Args) -> Answer {
+fn status(context: &Context, _: &Args) -> RpcResult {
     let chain = &context.chain;
     let head = chain.head();
     let (ready, calls) = chain.pool.size();
@@ -155,7 +155,7 @@ fn status(context: &Context, _: &Args) -> Answer {
 }
 
 /// Returns the response to a finished command.
-pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> Answer {
+pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> RpcResult {
     let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),

@@ -20,7 +20,7 @@ const PAYMENT_RUNTIME: i32 = 1;
 const DEV: i32 = 5001;
 
 /// The result of a handler.
-pub(crate) type Answer = Result<serde_json::Value, ErrorObjectOwned>;
+pub(crate) type RpcResult = Result<serde_json::Value, ErrorObjectOwned>;
 
 fn error(code: i32, message: impl Into<String>, data: Option<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(code, message, data)

@@ -24,9 +24,9 @@ use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
 
 use super::RpcLimits;
+use super::backpressure::{Backpressure, BackpressuredStream};
 use super::count::{Names, RequestCounter};
 use super::origin::{Origins, refusal};
-use super::pace::{Pace, Paced};
 
 /// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
@@ -98,18 +98,21 @@ impl Front {
             return;
         }
         let (progress, stop) = (slot.progress(), self.stop.clone());
-        let pace =
-            Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
+        let backpressure = Backpressure::new(
+            self.limits.backlog,
+            self.limits.waiting_bytes,
+            Some(progress.clone()),
+        );
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_TIMEOUT);
-        let paced = Paced::new(socket, pace.clone()).holding(slot);
+        let stream = BackpressuredStream::new(socket, backpressure.clone()).holding(slot);
         let answers = progress.clone();
         let service = tower::service_fn(move |request| {
-            self.clone().answer(request, pace.clone(), answers.clone(), is_admitted)
+            self.clone().answer(request, backpressure.clone(), answers.clone(), is_admitted)
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         let connection = http
-            .serve_connection(TokioIo::new(paced), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
             .with_upgrades();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
@@ -129,7 +132,7 @@ impl Front {
     async fn answer(
         self,
         mut request: HttpRequest<Incoming>,
-        pace: Arc<Pace>,
+        backpressure: Arc<Backpressure>,
         progress: Progress,
         is_admitted: bool,
     ) -> Result<HttpResponse, BoxError> {
@@ -140,7 +143,7 @@ impl Front {
             return Ok(refusal());
         }
         let is_upgrade = is_upgrade_request(&request);
-        request.extensions_mut().insert(pace.clone());
+        request.extensions_mut().insert(backpressure.clone());
         let (head, body) = request.into_parts();
         let mut body = match self.bodies.read(body).await {
             Ok(body) => body,
@@ -150,7 +153,7 @@ impl Front {
             return Ok(malformed());
         }
         if is_upgrade {
-            pace.start();
+            backpressure.start();
         }
         let request = HttpRequest::from_parts(
             head,
@@ -158,13 +161,13 @@ impl Front {
         );
         let (names, stop) = (self.names, self.stop);
         let counted = {
-            let pace = pace.clone();
-            move |service| RequestCounter::new(service, names.clone(), pace.clone())
+            let backpressure = backpressure.clone();
+            move |service| RequestCounter::new(service, names.clone(), backpressure.clone())
         };
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;
         if is_upgrade {
-            pace.settle();
+            backpressure.settle();
         } else {
             progress.answered();
         }

@@ -286,14 +286,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_round_trip(bytes: Vec<u8>) {
+        fn hex_params_round_trip(bytes: Vec<u8>) {
             let list = args(&json!([to_hex(&bytes), hex::encode(&bytes)]));
             prop_assert_eq!(list.bytes(0, "bytes").unwrap(), bytes.clone());
             prop_assert_eq!(list.bytes(1, "bytes").unwrap(), bytes);
         }
 
         #[test]
-        fn hashes_have_32_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn only_hashes_of_32_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let list = args(&json!([to_hex(&bytes)]));
             prop_assert_eq!(list.hash(0).is_ok(), bytes.len() == 32);
         }

@@ -10,7 +10,7 @@ use sp_state_machine::{Backend, IterArgs};
 use taonet_localnet_runtime::VERSION;
 use taonet_localnet_runtime::runtime::SlotDuration;
 
-use super::error::{self, Answer, internal, too_many};
+use super::error::{self, RpcResult, internal, too_many};
 use super::params::{Args, Names, to_hex};
 use super::{Context, Methods, ResponseBudget};
 use crate::chain::StateError;
@@ -64,7 +64,7 @@ pub(super) fn trie(reason: String) -> ErrorObjectOwned {
 
 /// Returns the runtime version, which is the same for all blocks; the block hash must still be
 /// known.
-fn runtime_version(context: &Context, args: &Args) -> Answer {
+fn runtime_version(context: &Context, args: &Args) -> RpcResult {
     if let Some(hash) = args.hash(0)? {
         let header = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
         header.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
@@ -79,7 +79,7 @@ fn code_hash(state: &State) -> Result<H256, String> {
     Ok(H256(blake2_256(&(VERSION, state.storage(SlotDuration::KEY)?).encode())))
 }
 
-fn metadata(context: &Context, args: &Args) -> Answer {
+fn metadata(context: &Context, args: &Args) -> RpcResult {
     let encoded = context
         .chain
         .call(args.hash(0)?, "Metadata_metadata", &[])
@@ -90,7 +90,7 @@ fn metadata(context: &Context, args: &Args) -> Answer {
     Ok(json!(to_hex(&inside)))
 }
 
-fn call(context: &Context, args: &Args) -> Answer {
+fn call(context: &Context, args: &Args) -> RpcResult {
     let (method, data, at) =
         (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
     let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
@@ -104,13 +104,13 @@ fn read(
     context: &Context,
     args: &Args,
     value: fn(&State, &[u8]) -> Result<Value, String>,
-) -> Answer {
+) -> RpcResult {
     let key = args.bytes(0, "a storage key")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
     value(&state, &key).map_err(trie)
 }
 
-fn query_storage(context: &Context, args: &Args) -> Answer {
+fn query_storage(context: &Context, args: &Args) -> RpcResult {
     let keys = args.keys(0)?;
     let (hash, state) = state_at(context, args.hash(1)?)?;
     let mut budget = context.budget();
@@ -122,7 +122,7 @@ fn query_storage(context: &Context, args: &Args) -> Answer {
     Ok(json!([{"block": hash, "changes": changes}]))
 }
 
-fn keys_paged(context: &Context, args: &Args) -> Answer {
+fn keys_paged(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let count = args.count(1, "a count")?;
     if count > PAGE {
@@ -133,7 +133,7 @@ fn keys_paged(context: &Context, args: &Args) -> Answer {
     list(&state, prefix.as_deref(), start.as_deref(), count as usize, context.budget())
 }
 
-fn keys(context: &Context, args: &Args) -> Answer {
+fn keys(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
     let listed = list(&state, prefix.as_deref(), None, LISTING + 1, context.budget())?;
@@ -149,7 +149,7 @@ fn list(
     start: Option<&[u8]>,
     count: usize,
     mut budget: ResponseBudget,
-) -> Answer {
+) -> RpcResult {
     let mut range = IterArgs::default();
     range.prefix = prefix;
     range.start_at = start;

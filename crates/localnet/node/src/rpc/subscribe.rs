@@ -18,8 +18,8 @@ use taonet_localnet_runtime::VERSION;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::backpressure::{Backpressure, SubscriptionSlot};
 use super::error::internal;
-use super::pace::{Pace, SubscriptionSlot};
 use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
@@ -30,7 +30,7 @@ use crate::store::Head;
 /// A pending subscription request.
 pub(super) struct SubscriptionRequest {
     pub(super) pending: PendingSubscriptionSink,
-    pub(super) pace: Arc<Pace>,
+    pub(super) backpressure: Arc<Backpressure>,
     /// Guard that counts the subscription on its connection.
     pub(super) following: SubscriptionSlot,
 }
@@ -45,7 +45,7 @@ impl SubscriptionRequest {
         let sink = self.pending.accept().await?;
         Ok(Feed {
             sink,
-            pace: self.pace,
+            backpressure: self.backpressure,
             _following: self.following,
             _open: SubscriptionGuard::new(),
         })
@@ -55,7 +55,7 @@ impl SubscriptionRequest {
 /// An accepted subscription.
 pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
-    pace: Arc<Pace>,
+    backpressure: Arc<Backpressure>,
     _following: SubscriptionSlot,
     _open: SubscriptionGuard,
 }
@@ -64,10 +64,10 @@ impl Feed {
     pub(super) async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
-        self.pace.answered(bytes);
+        self.backpressure.answered(bytes);
         let result = self.sink.send(message).await;
         if result.is_err() {
-            self.pace.took(bytes);
+            self.backpressure.took(bytes);
         }
         Ok(result?)
     }
@@ -175,10 +175,11 @@ async fn storage(
     };
     let (_, mut events) = context.chain.follow();
     let mut sent_values = Sent::new();
-    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent_values)).await {
-        Ok(first) => first,
-        Err(error) => return request.reject(error).await,
-    };
+    let first =
+        match request.backpressure.heavy(read_changes(&context, &keys, &mut sent_values)).await {
+            Ok(first) => first,
+            Err(error) => return request.reject(error).await,
+        };
     let feed = request.accept().await?;
     if let Some(first) = first {
         feed.send(&first).await?;

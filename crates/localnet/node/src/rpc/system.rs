@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::error::{Answer, submit};
+use super::error::{RpcResult, submit};
 use super::params::Args;
 use super::{Context, Methods};
 use crate::chain::Chain;
@@ -43,7 +43,7 @@ fn health(chain: &Chain) -> Value {
     json!({"peers": u8::from(leader.is_connected()), "isSyncing": is_behind, "shouldHavePeers": true})
 }
 
-fn next_index(context: &Context, args: &Args) -> Answer {
+fn next_index(context: &Context, args: &Args) -> RpcResult {
     let account = args.account(0)?;
     context.chain.next_nonce(&account).map(|nonce| json!(nonce)).map_err(|error| submit(&error))
 }

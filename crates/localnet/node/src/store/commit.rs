@@ -9,7 +9,8 @@ use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::BackendTransaction;
 
 use super::nodes::{
-    MAX_RECENT, NODES, Node, NodeName, RECENT, birth_of, find, nodes_in, recent_row, row_key,
+    MAX_RECENT, NODES, Node, NodeName, RECENT, creation_block_of, find, nodes_in, recent_row,
+    row_key,
 };
 use super::{
     BODIES, DEATHS, HEADERS, Head, History, META, NUMBERS, OLDEST_KEY, Store, StoreError,
@@ -48,21 +49,21 @@ impl Store {
         extrinsics: Vec<Vec<u8>>,
         mut nodes: BackendTransaction<BlakeTwo256>,
     ) -> Staged {
-        let birth = head.number();
+        let created_in = head.number();
         let memory = self.memory();
         let (mut new_nodes, mut removed_nodes) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
             if references > 0 {
                 new_nodes.push((NodeName::from(name), Arc::new(bytes)));
             } else if references < 0 {
-                let birth = memory.birth(&name);
-                removed_nodes.push((name, birth));
+                let created_in = memory.created_in_block(&name);
+                removed_nodes.push((name, created_in));
             }
         }
         // Staged after the removals, because one block may remove a node and insert it again under
         // the same name.
         for (name, bytes) in &new_nodes {
-            memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
+            memory.stage(name.clone(), Node { created_in, bytes: bytes.clone() });
         }
         Staged { head, extrinsics, new_nodes, removed_nodes }
     }
@@ -115,18 +116,20 @@ impl Store {
         let mut deaths = write.open_table(DEATHS)?;
         for block in blocks {
             let number = block.head.number();
-            // A block without a row may have created a node again, of which memory knows an earlier
-            // birth.
+            // A block without a row may have created a node again, of which memory knows an
+            // earlier creation.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
             let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut removed_keys = Vec::with_capacity(block.removed_nodes.len());
-            for (name, birth) in &block.removed_nodes {
-                let birth = match birth {
-                    Some(birth) if is_complete => Some(*birth),
-                    birth => (*birth)
-                        .max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
+            for (name, created_in) in &block.removed_nodes {
+                let created_in = match created_in {
+                    Some(created_in) if is_complete => Some(*created_in),
+                    created_in => (*created_in).max(
+                        find(&nodes, name, number.saturating_sub(1))?
+                            .map(|(created_in, _)| created_in),
+                    ),
                 };
-                removed_keys.extend(birth.map(|birth| row_key(name, birth)));
+                removed_keys.extend(created_in.map(|created_in| row_key(name, created_in)));
             }
             if block.has_recent_row() {
                 recent.insert(number, recent_row(&block.new_nodes).as_slice())?;
@@ -185,7 +188,9 @@ impl Store {
                     .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
             );
             let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut removed)?;
-            for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
+            for row in
+                rows.iter().filter(|row| !is_recent || creation_block_of(row) != Some(number))
+            {
                 nodes.remove(row.as_slice())?;
             }
         }

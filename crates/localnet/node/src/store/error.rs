@@ -34,33 +34,33 @@ pub enum StoreError {
     Missing(PathBuf),
     /// The file has a different format version.
     #[error(
-        "the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset"
+        "the chain in {path} has format {stored}, expected {FORMAT}; hint: reset the chain with tao localnet reset"
     )]
     Format {
         /// Path of the directory.
         path: PathBuf,
         /// The format version found.
-        found: u64,
+        stored: u64,
     },
     /// A different runtime version created the chain.
     #[error(
-        "the chain has runtime version {found}, expected {}; hint: reset the chain with tao localnet reset",
+        "the chain has runtime version {stored}, expected {}; hint: reset the chain with tao localnet reset",
         VERSION.spec_version
     )]
     Spec {
         /// The runtime version found.
-        found: u64,
+        stored: u64,
     },
     /// The chain has a different genesis block.
     #[error(
-        "the chain has genesis {found:?}, but the configured accounts and subnets give {given:?}; hint: start the node with the \
+        "the chain has genesis {stored:?}, but the configured accounts and subnets give {configured:?}; hint: start the node with the \
          original ones, or reset the chain with tao localnet reset"
     )]
     Genesis {
         /// The hash of the genesis block on disk.
-        found: H256,
+        stored: H256,
         /// The hash of the genesis block of the configuration.
-        given: H256,
+        configured: H256,
     },
     /// A record is malformed.
     #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]

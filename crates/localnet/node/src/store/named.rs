@@ -11,7 +11,7 @@ use redb::{
 };
 use sp_core::H256;
 
-use super::nodes::{NODES, RECENT, birth_of};
+use super::nodes::{NODES, RECENT, creation_block_of};
 use super::time::{self, Time};
 use super::{
     BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError,
@@ -159,9 +159,9 @@ impl Store {
         write.open_table(BODIES)?.retain_in::<u32, _>(later, |_, _| false)?;
         write.open_table(DEATHS)?.retain_in::<u32, _>(later, |_, _| false)?;
         write.open_table(RECENT)?.retain_in::<u32, _>(later, |_, _| false)?;
-        write
-            .open_table(NODES)?
-            .retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
+        write.open_table(NODES)?.retain(|key, _| {
+            creation_block_of(key).is_none_or(|created_in| created_in <= number)
+        })?;
         write
             .open_table(SNAPSHOTS)?
             .retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;

@@ -47,7 +47,7 @@ pub(crate) type NodeName = Arc<[u8]>;
 /// A staged node and the block that created it.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) birth: u32,
+    pub(crate) created_in: u32,
     pub(crate) bytes: Arc<DBValue>,
 }
 
@@ -61,23 +61,23 @@ fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
 
 /// Returns the key of a node's row: length of the prefix, prefix, creating block, first bytes of
 /// the hash.
-pub(crate) fn row_key(name: &[u8], birth: u32) -> Vec<u8> {
+pub(crate) fn row_key(name: &[u8], created_in: u32) -> Vec<u8> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
-    let mut key = position(prefix, birth);
+    let mut key = position(prefix, created_in);
     key.extend_from_slice(hash.get(..TAG).unwrap_or(hash));
     key
 }
 
-fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
+fn position(prefix: &[u8], created_in: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(2 + prefix.len() + 4 + TAG);
     key.extend_from_slice(&u16::try_from(prefix.len()).unwrap_or(u16::MAX).to_be_bytes());
     key.extend_from_slice(prefix);
-    key.extend_from_slice(&birth.to_be_bytes());
+    key.extend_from_slice(&created_in.to_be_bytes());
     key
 }
 
 /// Returns the block that created the node of a row.
-pub(crate) fn birth_of(key: &[u8]) -> Option<u32> {
+pub(crate) fn creation_block_of(key: &[u8]) -> Option<u32> {
     let (without_tag, _) = key.split_last_chunk::<TAG>()?;
     without_tag.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
@@ -96,9 +96,9 @@ pub(crate) fn find(
     last.extend_from_slice(&[u8::MAX; TAG]);
     for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
         let (key, value) = row?;
-        let Some(birth) = birth_of(key.value()) else { continue };
+        let Some(created_in) = creation_block_of(key.value()) else { continue };
         if key.value().ends_with(tag) {
-            return Ok(Some((birth, value.value().to_vec())));
+            return Ok(Some((created_in, value.value().to_vec())));
         }
     }
     Ok(None)
@@ -137,7 +137,7 @@ fn sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub(crate) struct NodeMemory {
     staged: RwLock<HashMap<NodeName, Node, RandomState>>,
     /// The blocks that created the nodes in [`RECENT`], by the hash of the name.
-    births: RwLock<HashMap<u64, u32, RandomState>>,
+    creation_blocks: RwLock<HashMap<u64, u32, RandomState>>,
     cache: Mutex<NodeCache>,
     hasher: RandomState,
 }
@@ -170,7 +170,7 @@ impl NodeMemory {
             NodeCache { nodes: LruCache::unbounded_with_hasher(RandomState::default()), bytes: 0 };
         Self {
             staged: RwLock::default(),
-            births: RwLock::default(),
+            creation_blocks: RwLock::default(),
             cache: Mutex::new(cache),
             hasher: RandomState::default(),
         }
@@ -189,18 +189,18 @@ impl NodeMemory {
     }
 
     /// Returns the block that created a staged node or one in [`RECENT`].
-    pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
+    pub(crate) fn created_in_block(&self, name: &[u8]) -> Option<u32> {
         let staged = self
             .staged
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
-            .map(|node| node.birth);
-        staged.or_else(|| self.recent_birth(name))
+            .map(|node| node.created_in);
+        staged.or_else(|| self.recent_creation_block(name))
     }
 
-    fn recent_birth(&self, name: &[u8]) -> Option<u32> {
-        self.births
+    fn recent_creation_block(&self, name: &[u8]) -> Option<u32> {
+        self.creation_blocks
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&self.hasher.hash_one(name))
@@ -212,10 +212,11 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Adds the names of nodes in the row of block `birth` in [`RECENT`].
-    pub(crate) fn add_recent<'a>(&self, birth: u32, names: impl Iterator<Item = &'a [u8]>) {
-        let mut births = self.births.write().unwrap_or_else(PoisonError::into_inner);
-        births.extend(names.map(|name| (self.hasher.hash_one(name), birth)));
+    /// Adds the names of nodes in the row of block `created_in` in [`RECENT`].
+    pub(crate) fn add_recent<'a>(&self, created_in: u32, names: impl Iterator<Item = &'a [u8]>) {
+        let mut creation_blocks =
+            self.creation_blocks.write().unwrap_or_else(PoisonError::into_inner);
+        creation_blocks.extend(names.map(|name| (self.hasher.hash_one(name), created_in)));
     }
 
     /// Adds the names of all nodes in [`RECENT`].
@@ -234,19 +235,20 @@ impl NodeMemory {
 
     /// Removes the names of nodes of which the row in [`RECENT`] was removed, each with its block.
     pub(crate) fn remove_recent(&self, names: &[(u32, Vec<u8>)]) {
-        let mut births = self.births.write().unwrap_or_else(PoisonError::into_inner);
-        for (birth, name) in names {
+        let mut creation_blocks =
+            self.creation_blocks.write().unwrap_or_else(PoisonError::into_inner);
+        for (created_in, name) in names {
             let name = self.hasher.hash_one(name.as_slice());
             // Another block may have created the node again since.
-            if births.get(&name) == Some(birth) {
-                births.remove(&name);
+            if creation_blocks.get(&name) == Some(created_in) {
+                creation_blocks.remove(&name);
             }
         }
     }
 
     /// Returns the number of nodes in [`RECENT`] with different names.
     pub(crate) fn recent_count(&self) -> u64 {
-        self.births.read().unwrap_or_else(PoisonError::into_inner).len() as u64
+        self.creation_blocks.read().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
     /// Forgets the staged nodes of the blocks up to `newest`, which are committed.
@@ -254,7 +256,7 @@ impl NodeMemory {
         self.staged
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, node| node.birth > newest);
+            .retain(|_, node| node.created_in > newest);
     }
 
     /// Discards the staged nodes.
@@ -278,19 +280,19 @@ impl NodeTables {
     fn find(
         &self,
         name: &[u8],
-        birth: Option<u32>,
+        created_in: Option<u32>,
         at: u32,
     ) -> Result<Option<DBValue>, StoreError> {
-        if let Some(birth) = birth
-            && let Some(node) = self.find_recent(name, birth)?
+        if let Some(created_in) = created_in
+            && let Some(node) = self.find_recent(name, created_in)?
         {
             return Ok(Some(node));
         }
         Ok(find(&self.nodes, name, at)?.map(|(_, node)| node))
     }
 
-    fn find_recent(&self, name: &[u8], birth: u32) -> Result<Option<DBValue>, StoreError> {
-        let Some(row) = self.recent.get(birth)? else { return Ok(None) };
+    fn find_recent(&self, name: &[u8], created_in: u32) -> Result<Option<DBValue>, StoreError> {
+        let Some(row) = self.recent.get(created_in)? else { return Ok(None) };
         for node in nodes_in(row.value()) {
             let (node_name, bytes) = node?;
             if node_name == name {
@@ -323,13 +325,15 @@ pub(crate) struct NodeView {
 
 impl NodeView {
     fn read(&self, name: &[u8]) -> Result<Option<DBValue>, StoreError> {
-        if let Some(node) = self.tables.find(name, self.memory.recent_birth(name), self.at)? {
+        if let Some(node) =
+            self.tables.find(name, self.memory.recent_creation_block(name), self.at)?
+        {
             return Ok(Some(node));
         }
         // Since this view was created, a staged node can be committed and leave memory, and the row
         // of a recent node can be removed.
         let tables = NodeTables::open(&self.database.begin_read()?)?;
-        match tables.find(name, self.memory.recent_birth(name), self.at)? {
+        match tables.find(name, self.memory.recent_creation_block(name), self.at)? {
             Some(node) => Ok(Some(node)),
             None => self.tables.search(name, self.at),
         }

@@ -86,12 +86,12 @@ async fn produce(grouped: bool) {
         let head = node.head().number();
         let calls = async {
             for _ in 0..16 {
-                let chosen = draws.below(SIGNERS.len() as u64) as usize;
-                let call = load(SIGNERS[chosen], draws.below(u64::MAX), head);
+                let signer = draws.below(SIGNERS.len() as u64) as usize;
+                let call = load(SIGNERS[signer], draws.below(u64::MAX), head);
                 let submitted =
-                    node.submit(signed(&node, SIGNERS[chosen], nonces[chosen], &call)).await;
+                    node.submit(signed(&node, SIGNERS[signer], nonces[signer], &call)).await;
                 // A refused call leaves its nonce to the signer's next call.
-                nonces[chosen] += u32::from(submitted.is_ok());
+                nonces[signer] += u32::from(submitted.is_ok());
             }
         };
         if grouped {
@@ -181,9 +181,9 @@ struct LoadGenerator {
 
 impl LoadGenerator {
     fn new() -> Self {
-        let given = std::env::var(SEED).ok();
+        let seed_text = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = given.map_or_else(clock, |text| text.parse().unwrap());
+        let seed = seed_text.map_or_else(clock, |text| text.parse().unwrap());
         println!("{SEED}={seed} reproduces the same moments and signers");
         Self { seed, drawn: 0 }
     }

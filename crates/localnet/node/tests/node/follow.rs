@@ -21,7 +21,7 @@ use crate::process::{Process, announce};
 use crate::support::{
     account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer,
 };
-use crate::watch::{PATIENCE, client, next, watch};
+use crate::watch::{WAIT_TIMEOUT, client, next, watch};
 
 /// Environment variable with the directory of the child process that runs a follower.
 const FOLLOWING: &str = "TAONET_CRASH_FOLLOWING";
@@ -39,26 +39,26 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 
 /// Waits until a condition holds.
 #[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
-    wait_while_progressing(what, || (), condition)
+fn wait_until(condition_name: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_while_progressing(condition_name, || (), condition)
 }
 
-/// Waits until a condition holds. Fails once `progress` has not changed for [`PATIENCE`].
+/// Waits until a condition holds. Fails once `progress` has not changed for [`WAIT_TIMEOUT`].
 #[track_caller]
 fn wait_while_progressing<P: PartialEq>(
-    what: &str,
+    condition_name: &str,
     progress: impl Fn() -> P,
     condition: impl Fn() -> bool,
 ) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let (mut reached, mut deadline) = (progress(), Instant::now() + PATIENCE);
+        let (mut reached, mut deadline) = (progress(), Instant::now() + WAIT_TIMEOUT);
         while !condition() {
             let now = progress();
             if now != reached {
-                (reached, deadline) = (now, Instant::now() + PATIENCE);
+                (reached, deadline) = (now, Instant::now() + WAIT_TIMEOUT);
             }
-            assert!(Instant::now() < deadline, "{caller}: not {what}");
+            assert!(Instant::now() < deadline, "{caller}: not {condition_name}");
             sleep(Duration::from_millis(2)).await;
         }
     }
@@ -74,7 +74,7 @@ fn wait_until_caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Futu
 
 /// Waits until a follower refuses its leader, and returns the reason.
 async fn leader_error(follower: &NodeHandle) -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let status = get(follower, "dev_status", json!([])).await;
         if let Some(error) = status["leader"]["error"].as_str() {

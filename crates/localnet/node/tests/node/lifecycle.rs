@@ -146,7 +146,7 @@ async fn instant_clock_makes_a_block_per_submission() {
 async fn history_below_minimum_is_refused() {
     let mut config = config();
     config.history = History::Last(2_399);
-    assert!(matches!(Node::start(config).await, Err(NodeError::History { asked: 2_399 })));
+    assert!(matches!(Node::start(config).await, Err(NodeError::History { requested: 2_399 })));
 }
 
 #[tokio::test]

@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use crate::support::{Signing, account_key, config, get, hex, node, remark, signed, transfer};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn client(node: &NodeHandle) -> WsClient {
     WsClientBuilder::default().build(node.url()).await.unwrap()
 }
 
 pub(crate) async fn next(subscription: &mut Subscription<Value>) -> Value {
-    timeout(PATIENCE, subscription.next()).await.unwrap().unwrap().unwrap()
+    timeout(WAIT_TIMEOUT, subscription.next()).await.unwrap().unwrap().unwrap()
 }
 
 pub(crate) async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value> {
@@ -95,10 +95,10 @@ async fn stopping_node_drops_pooled_calls() {
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("late"))).await;
     assert_eq!(next(&mut events).await, "ready");
     let stopped = tokio::spawn(node.stop());
-    let last = timeout(PATIENCE, events.next()).await.unwrap();
+    let last = timeout(WAIT_TIMEOUT, events.next()).await.unwrap();
     // The submitter gets a "dropped" event or the end of the stream, and never waits forever.
     assert!(last.is_none_or(|event| event.is_ok_and(|event| event == "dropped")));
-    timeout(PATIENCE, stopped).await.unwrap().unwrap();
+    timeout(WAIT_TIMEOUT, stopped).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -214,6 +214,6 @@ async fn dev_methods_mine_blocks_and_stop_the_node() {
     assert_eq!(status["pool"], json!({"ready": 0, "future": 0}));
     assert!(client.request::<Value, _>("dev_mine", rpc_params![-1]).await.is_err());
     let _: Value = client.request("dev_stop", rpc_params![]).await.unwrap();
-    timeout(PATIENCE, node.stop_requested()).await.unwrap().unwrap();
-    timeout(PATIENCE, node.stop()).await.unwrap();
+    timeout(WAIT_TIMEOUT, node.stop_requested()).await.unwrap().unwrap();
+    timeout(WAIT_TIMEOUT, node.stop()).await.unwrap();
 }

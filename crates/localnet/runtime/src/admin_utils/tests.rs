@@ -21,12 +21,12 @@ fn call(origin: RuntimeOrigin, call: &Call<Runtime>) -> String {
     outcome(call.dispatch(origin).map(|_| ()).map_err(|failure| failure.error))
 }
 
-fn as_root(what: &Call<Runtime>) -> String {
-    call(RuntimeOrigin::root(), what)
+fn as_root(setter: &Call<Runtime>) -> String {
+    call(RuntimeOrigin::root(), setter)
 }
 
-fn as_owner(what: &Call<Runtime>) -> String {
-    call(RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(BABELBIT)), what)
+fn as_owner(setter: &Call<Runtime>) -> String {
+    call(RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(BABELBIT)), setter)
 }
 
 /// Runs a test with a subnet whose owner may change settings.

@@ -126,7 +126,7 @@ fn reset_flag_clears_bonds_where_enabled() {
 }
 
 #[test]
-fn fields_have_the_recorded_encodings() {
+fn commitment_fields_have_the_recorded_encodings() {
     let encrypted: BoundedVec<u8, _> = vec![1, 2].try_into().unwrap();
     // A field and the head of its encoding.
     let cases = [

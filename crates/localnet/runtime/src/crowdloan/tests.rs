@@ -30,14 +30,17 @@ fn contribute(amount: TaoBalance) -> Call<Runtime> {
 }
 
 /// Sends a call of the pallet, and returns the name of its error, or `ok`.
-fn sends(who: &AccountId, call: Call<Runtime>) -> String {
+fn dispatch_result(who: &AccountId, call: Call<Runtime>) -> String {
     outcome(send(who, call))
 }
 
 /// Creates crowdloan 0 of Alice, with a cap of 100 TAO that Eve receives.
 fn open() -> [AccountId; 3] {
     let accounts = ["Alice", "Bob", "Eve"].map(account);
-    assert_eq!(sends(&accounts[0], create(tao(100), 100, None, Some(accounts[2].clone()))), "ok");
+    assert_eq!(
+        dispatch_result(&accounts[0], create(tao(100), 100, None, Some(accounts[2].clone()))),
+        "ok"
+    );
     accounts
 }
 
@@ -74,21 +77,21 @@ fn a_raised_cap_is_paid_to_the_target() {
             Event::Created { crowdloan_id: 0, creator: alice.clone(), end: 100, cap: tao(100) };
         System::assert_has_event(RuntimeEvent::Crowdloan(created));
 
-        assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "CapNotRaised");
-        assert_eq!(sends(&bob, contribute(tao(50))), "ok");
+        assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "CapNotRaised");
+        assert_eq!(dispatch_result(&bob, contribute(tao(50))), "ok");
         // More than is left is accepted in part.
         let before = balance(&bob);
-        assert_eq!(sends(&bob, contribute(tao(500))), "ok");
+        assert_eq!(dispatch_result(&bob, contribute(tao(500))), "ok");
         assert_eq!((before - balance(&bob), crowdloan().raised), (40 * TAO, tao(100)));
         let contributed =
             Event::Contributed { crowdloan_id: 0, contributor: bob.clone(), amount: tao(40) };
         System::assert_has_event(RuntimeEvent::Crowdloan(contributed));
         assert_settled();
-        assert_eq!(sends(&eve, contribute(tao(1))), "CapRaised");
+        assert_eq!(dispatch_result(&eve, contribute(tao(1))), "CapRaised");
 
-        assert_eq!(sends(&bob, Call::finalize { crowdloan_id: 0 }), "InvalidOrigin");
+        assert_eq!(dispatch_result(&bob, Call::finalize { crowdloan_id: 0 }), "InvalidOrigin");
         let before = balance(&eve);
-        assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
+        assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&eve) - before, balance(&funds)), (100 * TAO, 0));
         assert!(crowdloan().finalized);
         System::assert_has_event(RuntimeEvent::Crowdloan(Event::Finalized { crowdloan_id: 0 }));
@@ -103,7 +106,7 @@ fn a_raised_cap_is_paid_to_the_target() {
             Call::update_min_contribution { crowdloan_id: 0, new_min_contribution: tao(2) },
             Call::set_max_contribution { crowdloan_id: 0, new_max_contribution: None },
         ] {
-            assert_eq!(sends(&alice, call.clone()), "AlreadyFinalized", "{call:?}");
+            assert_eq!(dispatch_result(&alice, call.clone()), "AlreadyFinalized", "{call:?}");
         }
     });
 }
@@ -123,41 +126,50 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
                 },
             )
             .unwrap();
-            assert_eq!(sends(contributor, contribute(tao(1))), "ok");
+            assert_eq!(dispatch_result(contributor, contribute(tao(1))), "ok");
         }
-        assert_eq!(sends(&contributors[7], Call::withdraw { crowdloan_id: 0 }), "ok");
-        assert_eq!(sends(&contributors[7], Call::withdraw { crowdloan_id: 0 }), "NoContribution");
+        assert_eq!(dispatch_result(&contributors[7], Call::withdraw { crowdloan_id: 0 }), "ok");
+        assert_eq!(
+            dispatch_result(&contributors[7], Call::withdraw { crowdloan_id: 0 }),
+            "NoContribution"
+        );
         assert_eq!((crowdloan().raised, crowdloan().contributors_count), (tao(69), 60));
         assert_settled();
 
         jump_to(100);
-        assert_eq!(sends(&bob, contribute(tao(1))), "ContributionPeriodEnded");
-        assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "NotReadyToDissolve");
-        assert_eq!(sends(&bob, Call::refund { crowdloan_id: 0 }), "InvalidOrigin");
+        assert_eq!(dispatch_result(&bob, contribute(tao(1))), "ContributionPeriodEnded");
+        assert_eq!(
+            dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }),
+            "NotReadyToDissolve"
+        );
+        assert_eq!(dispatch_result(&bob, Call::refund { crowdloan_id: 0 }), "InvalidOrigin");
         for (event, left) in [
             (Event::PartiallyRefunded { crowdloan_id: 0 }, 10),
             (Event::AllRefunded { crowdloan_id: 0 }, 1),
         ] {
-            assert_eq!(sends(&alice, Call::refund { crowdloan_id: 0 }), "ok");
+            assert_eq!(dispatch_result(&alice, Call::refund { crowdloan_id: 0 }), "ok");
             System::assert_last_event(RuntimeEvent::Crowdloan(event));
             assert_eq!(crowdloan().contributors_count, left);
             assert_settled();
         }
         assert!(contributors.iter().all(|contributor| balance(contributor) == 2 * TAO));
 
-        assert_eq!(sends(&bob, Call::dissolve { crowdloan_id: 0 }), "InvalidOrigin");
-        assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
+        assert_eq!(dispatch_result(&bob, Call::dissolve { crowdloan_id: 0 }), "InvalidOrigin");
+        assert_eq!(dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&alice), Crowdloans::<Runtime>::iter().count()), (before, 0));
         assert_eq!(Contributions::<Runtime>::iter().count(), 0);
-        assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "InvalidCrowdloanId");
+        assert_eq!(
+            dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }),
+            "InvalidCrowdloanId"
+        );
         // The next crowdloan has the next id.
-        assert_eq!(sends(&alice, create(tao(100), 200, None, Some(bob))), "ok");
+        assert_eq!(dispatch_result(&alice, create(tao(100), 200, None, Some(bob))), "ok");
         assert!(Crowdloans::<Runtime>::contains_key(1));
     });
 }
 
 #[test]
-fn invalid_terms_are_refused() {
+fn crowdloan_with_invalid_terms_is_refused() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let target = || Some(account("Bob"));
@@ -191,80 +203,83 @@ fn invalid_terms_are_refused() {
             (with(ten, u64::MAX, u64::MAX, 20_001), "ok"),
         ];
         for (call, expected) in cases {
-            assert_eq!(sends(&alice, call.clone()), expected, "{call:?}");
+            assert_eq!(dispatch_result(&alice, call.clone()), expected, "{call:?}");
         }
         assert_eq!(NextCrowdloanId::<Runtime>::get(), 2);
         NextCrowdloanId::<Runtime>::put(u32::MAX);
-        assert_eq!(sends(&alice, with(ten, tenth, 2 * ten, 51)), "Overflow");
+        assert_eq!(dispatch_result(&alice, with(ten, tenth, 2 * ten, 51)), "Overflow");
         assert_eq!(
-            sends(&bob, Call::contribute { crowdloan_id: u32::MAX, amount: tao(1) }),
+            dispatch_result(&bob, Call::contribute { crowdloan_id: u32::MAX, amount: tao(1) }),
             "InvalidCrowdloanId"
         );
     });
 }
 
 #[test]
-fn contributions_are_limited() {
+fn contribution_outside_the_crowdloan_limits_is_refused() {
     chain(|| {
         let [alice, bob, eve] = open();
         for amount in [0, 1, TAO - 1] {
-            assert_eq!(sends(&bob, contribute(amount.into())), "ContributionTooLow");
+            assert_eq!(dispatch_result(&bob, contribute(amount.into())), "ContributionTooLow");
         }
-        assert_eq!(sends(&key(9), contribute(tao(1))), "InsufficientBalance");
-        assert_eq!(sends(&alice, Call::withdraw { crowdloan_id: 0 }), "DepositCannotBeWithdrawn");
+        assert_eq!(dispatch_result(&key(9), contribute(tao(1))), "InsufficientBalance");
+        assert_eq!(
+            dispatch_result(&alice, Call::withdraw { crowdloan_id: 0 }),
+            "DepositCannotBeWithdrawn"
+        );
 
         let max = |max: Option<u64>| Call::set_max_contribution {
             crowdloan_id: 0,
             new_max_contribution: max.map(tao),
         };
-        assert_eq!(sends(&bob, max(Some(20))), "InvalidOrigin");
-        assert_eq!(sends(&alice, max(Some(9))), "MaximumContributionTooLow");
-        assert_eq!(sends(&alice, max(Some(20))), "ok");
+        assert_eq!(dispatch_result(&bob, max(Some(20))), "InvalidOrigin");
+        assert_eq!(dispatch_result(&alice, max(Some(9))), "MaximumContributionTooLow");
+        assert_eq!(dispatch_result(&alice, max(Some(20))), "ok");
         let min =
             |min| Call::update_min_contribution { crowdloan_id: 0, new_min_contribution: tao(min) };
-        assert_eq!(sends(&alice, min(21)), "MinimumContributionTooHigh");
-        assert_eq!(sends(&alice, min(0)), "MinimumContributionTooLow");
-        assert_eq!(sends(&alice, min(15)), "ok");
-        assert_eq!(sends(&bob, contribute(tao(15))), "ok");
+        assert_eq!(dispatch_result(&alice, min(21)), "MinimumContributionTooHigh");
+        assert_eq!(dispatch_result(&alice, min(0)), "MinimumContributionTooLow");
+        assert_eq!(dispatch_result(&alice, min(15)), "ok");
+        assert_eq!(dispatch_result(&bob, contribute(tao(15))), "ok");
         // Only five more are accepted, although they are fewer than the minimum.
         assert_eq!(
-            (sends(&bob, contribute(tao(15))), crowdloan().raised),
+            (dispatch_result(&bob, contribute(tao(15))), crowdloan().raised),
             ("ok".to_owned(), tao(30))
         );
-        assert_eq!(sends(&bob, contribute(tao(15))), "MaxContributionReached");
-        assert_eq!(sends(&alice, max(None)), "ok");
-        assert_eq!(sends(&bob, contribute(tao(15))), "ok");
+        assert_eq!(dispatch_result(&bob, contribute(tao(15))), "MaxContributionReached");
+        assert_eq!(dispatch_result(&alice, max(None)), "ok");
+        assert_eq!(dispatch_result(&bob, contribute(tao(15))), "ok");
 
         let cap = |cap| Call::update_cap { crowdloan_id: 0, new_cap: tao(cap) };
-        assert_eq!(sends(&eve, cap(50)), "InvalidOrigin");
-        assert_eq!(sends(&alice, cap(44)), "CapTooLow");
-        assert_eq!(sends(&alice, cap(45)), "ok");
-        assert_eq!(sends(&bob, contribute(tao(15))), "CapRaised");
+        assert_eq!(dispatch_result(&eve, cap(50)), "InvalidOrigin");
+        assert_eq!(dispatch_result(&alice, cap(44)), "CapTooLow");
+        assert_eq!(dispatch_result(&alice, cap(45)), "ok");
+        assert_eq!(dispatch_result(&bob, contribute(tao(15))), "CapRaised");
         let end = |new_end| Call::update_end { crowdloan_id: 0, new_end };
-        assert_eq!(sends(&eve, end(60)), "InvalidOrigin");
+        assert_eq!(dispatch_result(&eve, end(60)), "InvalidOrigin");
         assert_eq!(
-            (sends(&alice, end(1)), sends(&alice, end(60))),
+            (dispatch_result(&alice, end(1)), dispatch_result(&alice, end(60))),
             ("CannotEndInPast".to_owned(), "ok".to_owned())
         );
         assert_settled();
 
         // The creator's own contributions above the deposit.
-        assert_eq!(sends(&alice, cap(100)), "ok");
-        assert_eq!(sends(&alice, contribute(tao(20))), "ok");
-        assert_eq!(sends(&alice, Call::withdraw { crowdloan_id: 0 }), "ok");
+        assert_eq!(dispatch_result(&alice, cap(100)), "ok");
+        assert_eq!(dispatch_result(&alice, contribute(tao(20))), "ok");
+        assert_eq!(dispatch_result(&alice, Call::withdraw { crowdloan_id: 0 }), "ok");
         assert_eq!(Contributions::<Runtime>::get(0, &alice), Some(tao(10)));
         assert_settled();
 
         Crowdloans::<Runtime>::mutate(0, |info| info.as_mut().unwrap().contributors_count = 500);
-        assert_eq!(sends(&eve, contribute(tao(15))), "MaxContributorsReached");
+        assert_eq!(dispatch_result(&eve, contribute(tao(15))), "MaxContributorsReached");
     });
 }
 
 /// Creates crowdloan 0 of Alice with this call, and raises its cap of 20 TAO.
 fn raised_crowdloan(call: RuntimeCall) -> [AccountId; 2] {
     let accounts = ["Alice", "Bob"].map(account);
-    assert_eq!(sends(&accounts[0], create(tao(20), 100, Some(call), None)), "ok");
-    assert_eq!(sends(&accounts[1], contribute(tao(10))), "ok");
+    assert_eq!(dispatch_result(&accounts[0], create(tao(20), 100, Some(call), None)), "ok");
+    assert_eq!(dispatch_result(&accounts[1], contribute(tao(10))), "ok");
     accounts
 }
 
@@ -284,7 +299,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 fn call_spends_the_raised_amount() {
     chain(|| {
         let [alice, _] = raised_crowdloan(take(tao(20)));
-        assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
+        assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&key(1)), CurrentCrowdloanId::<Runtime>::get()), (20 * TAO, None));
         assert!(crowdloan().finalized);
     });
@@ -306,20 +321,23 @@ fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
             let [alice, bob] = raised_crowdloan(call);
             let before = (System::events().len(), crowdloan());
             assert_eq!(
-                sends(&alice, Call::finalize { crowdloan_id: 0 }),
+                dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }),
                 expected,
                 "case {number}"
             );
             assert_eq!((System::events().len(), crowdloan()), before);
             assert_eq!(CurrentCrowdloanId::<Runtime>::get(), None);
             assert_settled();
-            assert_eq!(sends(&bob, Call::withdraw { crowdloan_id: 0 }), "ok");
-            assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
+            assert_eq!(dispatch_result(&bob, Call::withdraw { crowdloan_id: 0 }), "ok");
+            assert_eq!(dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
         }
         CurrentCrowdloanId::<Runtime>::put(7);
         NextCrowdloanId::<Runtime>::put(0);
         let [alice, _] = raised_crowdloan(take(tao(20)));
-        assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "AlreadyFinalizing");
+        assert_eq!(
+            dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }),
+            "AlreadyFinalizing"
+        );
     });
 }
 
@@ -341,9 +359,9 @@ fn a_long_call_is_kept_as_a_preimage_until_the_crowdloan_is_dissolved() {
     chain(|| {
         let long = frame_system::Call::remark { remark: vec![1; 1_000] };
         let alice = account("Alice");
-        assert_eq!(sends(&alice, create(tao(20), 100, Some(long.into()), None)), "ok");
+        assert_eq!(dispatch_result(&alice, create(tao(20), 100, Some(long.into()), None)), "ok");
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 1);
-        assert_eq!(sends(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
+        assert_eq!(dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 0);
     });
 }
@@ -377,8 +395,8 @@ proptest! {
         chain(|| {
             let accounts = open();
             let issued = Balances::total_issuance();
-            for (who, what, amount) in steps {
-                let call = match what {
+            for (who, kind, amount) in steps {
+                let call = match kind {
                     0 | 1 => contribute(tao(amount)),
                     2 => Call::withdraw { crowdloan_id: 0 },
                     3 => Call::refund { crowdloan_id: 0 },

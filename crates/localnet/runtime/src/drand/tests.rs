@@ -155,7 +155,7 @@ fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
 }
 
 #[test]
-fn the_pool_refuses_submissions_without_their_signature() {
+fn the_pool_refuses_pulses_without_a_valid_signature() {
     chain(|| {
         let valid = submission(1, &[pulse(1, vec![1; 48])]);
         let Call::write_pulse { pulses_payload, signature } = valid else { unreachable!() };

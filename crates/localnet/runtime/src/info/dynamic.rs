@@ -93,8 +93,8 @@ impl DynamicInfo {
 
 /// Returns the name of a subnet: that of its identity, otherwise `root` or `unknown`.
 pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
-    let given = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
-    given.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+    let name = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
         if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() }
     })
 }

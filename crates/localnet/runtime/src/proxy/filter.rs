@@ -6,8 +6,8 @@ use super::ProxyType;
 use super::groups::{
     BALANCES, BASKET, BURNED_REGISTRATION, CHILD_KEYS, COMMON, DISSOLVING, Group, HOTKEY_SWAP,
     NEURONS, REGISTRATION, ROOT_CLAIM, ROOT_PARAMETERS, ROOT_REGISTRATION, SET_CODE,
-    SMALL_TRANSFERS, STAKE, STAKE_TRANSFERS, SUBNET_IDENTITY, SUBNET_MANAGEMENT, SUBNET_START,
-    TRANSFERS, VALUE,
+    SMALL_TRANSFERS, SPENDING, STAKE, STAKE_TRANSFERS, SUBNET_IDENTITY, SUBNET_MANAGEMENT,
+    SUBNET_START, TRANSFERS,
 };
 use crate::runtime::RuntimeCall;
 use crate::subtensor;
@@ -37,7 +37,7 @@ impl ProxyType {
                 ROOT_CLAIM,
                 SUBNET_IDENTITY,
                 SUBNET_START,
-                VALUE,
+                SPENDING,
                 NEURONS,
             ],
             Self::NonTransfer => &[
@@ -54,7 +54,7 @@ impl ProxyType {
                 ROOT_CLAIM,
                 SUBNET_IDENTITY,
                 SUBNET_START,
-                VALUE,
+                SPENDING,
                 NEURONS,
             ],
             Self::NonFungible => &[

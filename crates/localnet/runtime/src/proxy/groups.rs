@@ -161,7 +161,7 @@ pub(super) const SUBNET_IDENTITY: &[Group] =
 pub(super) const SUBNET_START: &[Group] = &[Group::subtensor(&["start_call"])];
 
 /// Calls that spend, lock or burn TAO or stake.
-pub(super) const VALUE: &[Group] = &[Group::subtensor(&[
+pub(super) const SPENDING: &[Group] = &[Group::subtensor(&[
     "add_stake_burn",
     "lock_stake",
     "move_lock",

@@ -40,7 +40,7 @@ fn reserved(who: &AccountId) -> u64 {
 }
 
 /// Sends a call of the pallet, and returns the name of its error, or `ok`.
-fn sends(who: &AccountId, call: Call<Runtime>) -> String {
+fn dispatch_result(who: &AccountId, call: Call<Runtime>) -> String {
     outcome(send(who, call))
 }
 
@@ -50,7 +50,7 @@ fn executes(
     real: &AccountId,
     call: impl Into<RuntimeCall>,
 ) -> DispatchResult {
-    assert_eq!(sends(delegate, by_proxy(real, call)), "ok");
+    assert_eq!(dispatch_result(delegate, by_proxy(real, call)), "ok");
     let result = last_proxy_result();
     assert_eq!(LastCallResult::<Runtime>::get(real), Some(result));
     result
@@ -76,30 +76,30 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
     chain(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let receiver = key(1);
-        assert_eq!(sends(&bob, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Transfer, 0)), "ok");
+        assert_eq!(dispatch_result(&bob, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Transfer, 0)), "ok");
         assert_eq!(reserved(&alice), 60_000_000 + 33_000_000);
 
         let before = balance(&alice);
         assert_eq!(executes(&bob, &alice, pay(&receiver, TAO)), Ok(()));
         assert_eq!((before - balance(&alice), balance(&receiver)), (TAO, TAO));
-        assert_eq!(sends(&eve, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
+        assert_eq!(dispatch_result(&eve, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
         let other_type = Call::proxy {
             real: id(&alice),
             force_proxy_type: Some(ProxyType::Any),
             call: Box::new(pay(&receiver, TAO)),
         };
-        assert_eq!(sends(&bob, other_type), "NotProxy");
+        assert_eq!(dispatch_result(&bob, other_type), "NotProxy");
 
         // The results are those of one block.
         <Proxy as frame_support::traits::OnFinalize<u32>>::on_finalize(1);
         assert_eq!(LastCallResult::<Runtime>::iter().count(), 0);
 
-        assert_eq!(sends(&alice, remove(&bob, ProxyType::Any, 0)), "NotFound");
-        assert_eq!(sends(&alice, remove(&bob, ProxyType::Transfer, 0)), "ok");
-        assert_eq!(sends(&alice, remove(&bob, ProxyType::Transfer, 0)), "NotFound");
+        assert_eq!(dispatch_result(&alice, remove(&bob, ProxyType::Any, 0)), "NotFound");
+        assert_eq!(dispatch_result(&alice, remove(&bob, ProxyType::Transfer, 0)), "ok");
+        assert_eq!(dispatch_result(&alice, remove(&bob, ProxyType::Transfer, 0)), "NotFound");
         assert_eq!((reserved(&alice), Proxies::<Runtime>::contains_key(&alice)), (0, false));
-        assert_eq!(sends(&bob, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
+        assert_eq!(dispatch_result(&bob, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
     });
 }
 
@@ -107,27 +107,27 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
 fn delegates_are_limited_and_paid_for() {
     chain(|| {
         let (alice, bob) = (account("Alice"), account("Bob"));
-        assert_eq!(sends(&alice, add(&alice, ProxyType::Any, 0)), "NoSelfProxy");
+        assert_eq!(dispatch_result(&alice, add(&alice, ProxyType::Any, 0)), "NoSelfProxy");
         for number in 0..20 {
-            assert_eq!(sends(&alice, add(&key(number), ProxyType::Staking, 0)), "ok");
+            assert_eq!(dispatch_result(&alice, add(&key(number), ProxyType::Staking, 0)), "ok");
         }
         assert_eq!(reserved(&alice), 60_000_000 + 20 * 33_000_000);
-        assert_eq!(sends(&alice, add(&key(3), ProxyType::Staking, 0)), "Duplicate");
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 0)), "TooMany");
+        assert_eq!(dispatch_result(&alice, add(&key(3), ProxyType::Staking, 0)), "Duplicate");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, 0)), "TooMany");
         let (delegates, deposit) = Proxies::<Runtime>::get(&alice);
         assert!(delegates.is_sorted() && delegates.len() == 20);
         assert_eq!(deposit, TaoBalance(reserved(&alice)));
 
-        assert_eq!(sends(&alice, Call::remove_proxies {}), "ok");
+        assert_eq!(dispatch_result(&alice, Call::remove_proxies {}), "ok");
         assert_eq!((reserved(&alice), Proxies::<Runtime>::iter().count()), (0, 0));
 
         // A delegate without a delay and one with the maximum delay are two delegates.
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 0)), "ok");
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Any, u32::MAX)), "ok");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, 0)), "ok");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, u32::MAX)), "ok");
         assert_eq!(Proxies::<Runtime>::get(&alice).0.len(), 2);
 
         let poor = key(99);
-        assert_eq!(sends(&poor, add(&bob, ProxyType::Any, 0)), "InsufficientBalance");
+        assert_eq!(dispatch_result(&poor, add(&bob, ProxyType::Any, 0)), "InsufficientBalance");
         assert!(!Proxies::<Runtime>::contains_key(&poor));
     });
 }
@@ -145,39 +145,39 @@ fn announced_calls_wait_for_their_delay() {
             force_proxy_type: None,
             call: Box::new(call.clone()),
         };
-        assert_eq!(sends(&bob, announce(hash)), "NotProxy");
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 10)), "ok");
-        assert_eq!(sends(&bob, by_proxy(&alice, call.clone())), "Unannounced");
-        assert_eq!(sends(&bob, make()), "Unannounced");
-        assert_eq!(sends(&bob, announce(hash)), "ok");
+        assert_eq!(dispatch_result(&bob, announce(hash)), "NotProxy");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, 10)), "ok");
+        assert_eq!(dispatch_result(&bob, by_proxy(&alice, call.clone())), "Unannounced");
+        assert_eq!(dispatch_result(&bob, make()), "Unannounced");
+        assert_eq!(dispatch_result(&bob, announce(hash)), "ok");
         assert_eq!(reserved(&bob), 36_000_000 + 68_000_000);
 
         jump_to(10);
-        assert_eq!(sends(&bob, make()), "Unannounced");
+        assert_eq!(dispatch_result(&bob, make()), "Unannounced");
         jump_to(11);
-        assert_eq!(sends(&eve, make()), "ok");
+        assert_eq!(dispatch_result(&eve, make()), "ok");
         assert_eq!((last_proxy_result(), balance(&key(1)), reserved(&bob)), (Ok(()), TAO, 0));
-        assert_eq!(sends(&eve, make()), "Unannounced");
+        assert_eq!(dispatch_result(&eve, make()), "Unannounced");
 
         // The account rejects an announcement, the delegate withdraws one.
         let reject = |hash: H256| Call::reject_announcement { delegate: id(&bob), call_hash: hash };
         let withdraw = |hash: H256| Call::remove_announcement { real: id(&alice), call_hash: hash };
         let other = H256::repeat_byte(7);
         assert_eq!(
-            (sends(&bob, announce(hash)), sends(&bob, announce(other))),
+            (dispatch_result(&bob, announce(hash)), dispatch_result(&bob, announce(other))),
             ("ok".to_owned(), "ok".to_owned())
         );
         assert_eq!(reserved(&bob), 36_000_000 + 2 * 68_000_000);
-        assert_eq!(sends(&eve, reject(hash)), "NotFound");
-        assert_eq!(sends(&alice, reject(hash)), "ok");
-        assert_eq!(sends(&bob, withdraw(hash)), "NotFound");
-        assert_eq!(sends(&bob, withdraw(other)), "ok");
+        assert_eq!(dispatch_result(&eve, reject(hash)), "NotFound");
+        assert_eq!(dispatch_result(&alice, reject(hash)), "ok");
+        assert_eq!(dispatch_result(&bob, withdraw(hash)), "NotFound");
+        assert_eq!(dispatch_result(&bob, withdraw(other)), "ok");
         assert_eq!((reserved(&bob), Announcements::<Runtime>::iter().count()), (0, 0));
 
         for _ in 0..75 {
-            assert_eq!(sends(&bob, announce(hash)), "ok");
+            assert_eq!(dispatch_result(&bob, announce(hash)), "ok");
         }
-        assert_eq!(sends(&bob, announce(hash)), "TooMany");
+        assert_eq!(dispatch_result(&bob, announce(hash)), "TooMany");
     });
 }
 
@@ -186,8 +186,8 @@ fn pure_proxies_belong_to_their_delegates() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let create = |index| Call::create_pure { proxy_type: ProxyType::Any, delay: 0, index };
-        assert_eq!(sends(&alice, create(7)), "ok");
-        assert_eq!(sends(&alice, create(7)), "Duplicate");
+        assert_eq!(dispatch_result(&alice, create(7)), "ok");
+        assert_eq!(dispatch_result(&alice, create(7)), "Duplicate");
         let pure = Proxy::pure_account(&alice, ProxyType::Any, 7, (1, 0)).unwrap();
         assert!(System::events().iter().any(|record| matches!(&record.event,
             RuntimeEvent::Proxy(Event::PureCreated { pure: created, disambiguation_index: 7, .. }) if *created == pure)));
@@ -196,7 +196,7 @@ fn pure_proxies_belong_to_their_delegates() {
         assert_eq!(outcome(send(&alice, pay(&pure, 5 * TAO))), "ok");
         assert_eq!(executes(&alice, &pure, pay(&bob, TAO)), Ok(()));
         assert_eq!(balance(&pure), 4 * TAO);
-        assert_eq!(sends(&bob, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
+        assert_eq!(dispatch_result(&bob, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
 
         let kill = |spawner: &AccountId, height| Call::kill_pure {
             spawner: id(spawner),
@@ -205,13 +205,13 @@ fn pure_proxies_belong_to_their_delegates() {
             height,
             ext_index: 0,
         };
-        assert_eq!(sends(&alice, kill(&alice, 1)), "NoPermission");
+        assert_eq!(dispatch_result(&alice, kill(&alice, 1)), "NoPermission");
         for wrong in [kill(&alice, 2), kill(&bob, 1)] {
             assert_eq!(executes(&alice, &pure, wrong), Err(Error::<Runtime>::NoPermission.into()));
         }
         assert_eq!(executes(&alice, &pure, kill(&alice, 1)), Ok(()));
         assert_eq!((reserved(&alice), Proxies::<Runtime>::contains_key(&pure)), (0, false));
-        assert_eq!(sends(&alice, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
+        assert_eq!(dispatch_result(&alice, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
     });
 }
 
@@ -287,10 +287,10 @@ proptest! {
         chain(|| {
             let accounts = ["Alice", "Bob", "Eve"].map(account);
             let complete = accounts.each_ref().map(|who| balance(who) + reserved(who));
-            for (who, other, what, kind, delay) in steps {
+            for (who, other, operation, kind, delay) in steps {
                 let (kind, hash) = (ProxyType::ALL[usize::from(kind)], H256::repeat_byte(kind));
                 let [who, other] = [&accounts[who], &accounts[other]];
-                let call = match what {
+                let call = match operation {
                     0 | 1 => add(other, kind, delay),
                     2 => remove(other, kind, delay),
                     3 => Call::announce { real: id(other), call_hash: hash },

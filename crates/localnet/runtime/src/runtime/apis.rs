@@ -24,7 +24,7 @@ use super::{
     SlotDuration, SubtensorModule, System, TransactionPayment, VERSION,
 };
 use crate::call_weights::guards;
-use crate::info::apis as asked;
+use crate::info::apis as runtime_api;
 use crate::info::basket::{
     self, BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing,
     BetaPricingPage,
@@ -171,7 +171,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::NeuronInfoRuntimeApi<Block> for Runtime {
+    impl runtime_api::NeuronInfoRuntimeApi<Block> for Runtime {
         fn get_neurons(netuid: NetUid) -> Vec<NeuronInfo> {
             NeuronInfo::all::<Runtime>(netuid)
         }
@@ -189,7 +189,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::SubnetInfoRuntimeApi<Block> for Runtime {
+    impl runtime_api::SubnetInfoRuntimeApi<Block> for Runtime {
         fn get_subnet_info(netuid: NetUid) -> Option<SubnetInfo> {
             SubnetInfo::read::<Runtime>(netuid)
         }
@@ -282,7 +282,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::DelegateInfoRuntimeApi<Block> for Runtime {
+    impl runtime_api::DelegateInfoRuntimeApi<Block> for Runtime {
         fn get_delegates() -> Vec<DelegateInfo> {
             DelegateInfo::all::<Runtime>()
         }
@@ -296,7 +296,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::StakeInfoRuntimeApi<Block> for Runtime {
+    impl runtime_api::StakeInfoRuntimeApi<Block> for Runtime {
         fn get_stake_info_for_coldkey(coldkey_account: AccountId) -> Vec<StakeInfo> {
             StakeInfo::of_coldkey::<Runtime>(&coldkey_account)
         }
@@ -343,13 +343,13 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::SubnetRegistrationRuntimeApi<Block> for Runtime {
+    impl runtime_api::SubnetRegistrationRuntimeApi<Block> for Runtime {
         fn get_network_registration_cost() -> TaoBalance {
             SubtensorModule::network_lock_cost()
         }
     }
 
-    impl asked::SwapRuntimeApi<Block> for Runtime {
+    impl runtime_api::SwapRuntimeApi<Block> for Runtime {
         fn current_alpha_price(netuid: NetUid) -> u64 {
             swap::price::<Runtime>(netuid)
         }
@@ -368,7 +368,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::BetaBasketRuntimeApi<Block> for Runtime {
+    impl runtime_api::BetaBasketRuntimeApi<Block> for Runtime {
         fn get_root_basket_owed(coldkey: AccountId) -> TaoBalance {
             basket::owed::<Runtime>(&coldkey)
         }
@@ -437,7 +437,7 @@ impl_runtime_apis! {
         }
     }
 
-    impl asked::ProxyFilterRuntimeApi<Block> for Runtime {
+    impl runtime_api::ProxyFilterRuntimeApi<Block> for Runtime {
         fn get_proxy_types() -> Vec<ProxyTypeInfo> {
             proxy::types()
         }

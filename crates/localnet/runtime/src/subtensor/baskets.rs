@@ -96,7 +96,7 @@ impl<T: Config> Pallet<T> {
         BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
             *claimed = claimed.saturating_sub(bought);
         });
-        Self::list_staking_hotkey(coldkey, hotkey);
+        Self::add_staking_hotkey(coldkey, hotkey);
         let (hotkey, coldkey) = (hotkey.clone(), coldkey.clone());
         Self::deposit_event(Event::BasketStakedIn { hotkey, coldkey, tao, value: tao, shares });
         Ok(())
@@ -253,7 +253,7 @@ impl<T: Config> Pallet<T> {
         }
         for (coldkey, claimed) in BasketClaimed::<T>::drain_prefix(old).collect::<Vec<_>>() {
             BasketClaimed::<T>::insert(new, &coldkey, claimed);
-            Self::list_staking_hotkey(&coldkey, new);
+            Self::add_staking_hotkey(&coldkey, new);
         }
     }
 }

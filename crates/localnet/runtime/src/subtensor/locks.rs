@@ -2,8 +2,8 @@
 //! with time.
 //!
 //! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual.
-//! The totals of a hotkey's locks are stored by [`Kind`], because locks of different kinds decay
-//! differently.
+//! The totals of a hotkey's locks are stored by [`LockKind`], because locks of different kinds
+//! decay differently.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ mod ownership;
 #[cfg(test)]
 mod tests;
 
-use conviction::{Kind, Rates};
+use conviction::{LockKind, Rates};
 
 /// Flag of accounts that accept locked alpha.
 const ACCEPTS_LOCKED_ALPHA: u128 = 1;
@@ -160,7 +160,7 @@ impl<T: Config> Pallet<T> {
     /// Returns the conviction of a hotkey on a subnet: that of all stake locked to it.
     pub fn conviction_of(hotkey: &AccountId32, netuid: NetUid) -> U64F64 {
         let is_owner = Self::is_owner_hotkey(netuid, hotkey);
-        let kinds = Kind::ALL.into_iter().filter(|kind| is_owner || !kind.of_owner);
+        let kinds = LockKind::ALL.into_iter().filter(|kind| is_owner || !kind.of_owner);
         kinds
             .map(|kind| Self::total_lock(netuid, hotkey, kind).conviction)
             .fold(U64F64::default(), U64F64::saturating_add)
@@ -222,9 +222,9 @@ impl<T: Config> Pallet<T> {
         SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
     }
 
-    fn kind_of_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) -> Kind {
+    fn kind_of_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) -> LockKind {
         let perpetual = DecayingLock::<T>::get(coldkey, netuid) == Some(false);
-        Kind { of_owner: Self::is_owner_hotkey(netuid, hotkey), perpetual }
+        LockKind { of_owner: Self::is_owner_hotkey(netuid, hotkey), perpetual }
     }
 
     fn rates() -> Rates {
@@ -255,41 +255,43 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns the total of a hotkey's locks of a kind, as it is now.
-    fn total_lock(netuid: NetUid, hotkey: &AccountId32, kind: Kind) -> LockState {
+    fn total_lock(netuid: NetUid, hotkey: &AccountId32, kind: LockKind) -> LockState {
         let stored = match kind {
-            Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::get(netuid),
-            Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::get(netuid),
-            Kind { of_owner: false, perpetual: true } => HotkeyLock::<T>::get(netuid, hotkey),
-            Kind { of_owner: false, perpetual: false } => {
+            LockKind { of_owner: true, perpetual: true } => OwnerLock::<T>::get(netuid),
+            LockKind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::get(netuid),
+            LockKind { of_owner: false, perpetual: true } => HotkeyLock::<T>::get(netuid, hotkey),
+            LockKind { of_owner: false, perpetual: false } => {
                 DecayingHotkeyLock::<T>::get(netuid, hotkey)
             }
         };
         kind.rolled(stored.unwrap_or_else(Self::empty_lock), Self::rates())
     }
 
-    fn store_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, total: LockState) {
+    fn store_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, total: LockState) {
         let is_left = total.locked_mass != AlphaBalance::ZERO || total.conviction > 0;
         let total = is_left.then_some(total);
         match kind {
-            Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
-            Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::set(netuid, total),
-            Kind { of_owner: false, perpetual: true } => {
+            LockKind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
+            LockKind { of_owner: true, perpetual: false } => {
+                DecayingOwnerLock::<T>::set(netuid, total)
+            }
+            LockKind { of_owner: false, perpetual: true } => {
                 HotkeyLock::<T>::set(netuid, hotkey, total);
             }
-            Kind { of_owner: false, perpetual: false } => {
+            LockKind { of_owner: false, perpetual: false } => {
                 DecayingHotkeyLock::<T>::set(netuid, hotkey, total);
             }
         }
     }
 
-    fn add_to_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, lock: LockState) {
+    fn add_to_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {
         let mut total = Self::total_lock(netuid, hotkey, kind);
         total.locked_mass = total.locked_mass.saturating_add(lock.locked_mass);
         total.conviction = total.conviction.saturating_add(lock.conviction);
         Self::store_total(netuid, hotkey, kind, kind.rolled(total, Self::rates()));
     }
 
-    fn subtract_from_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, lock: LockState) {
+    fn subtract_from_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {
         let mut total = Self::total_lock(netuid, hotkey, kind);
         total.locked_mass = total.locked_mass.saturating_sub(lock.locked_mass);
         total.conviction = total.conviction.saturating_sub(lock.conviction);

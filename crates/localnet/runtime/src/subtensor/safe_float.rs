@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_numbers_keep_their_value() {
+    fn integers_are_converted_to_safe_float_exactly() {
         let five = SafeFloat::from_integer(5);
         assert_eq!(five, SafeFloat { mantissa: 5 * 10_u128.pow(35), exponent: -35 });
         assert_eq!(SafeFloat::from_integer(0), SafeFloat::ZERO);

@@ -68,7 +68,7 @@ impl<T: Config> Pallet<T> {
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
         if share.is_zero() {
-            Self::list_staking_hotkey(coldkey, hotkey);
+            Self::add_staking_hotkey(coldkey, hotkey);
         }
     }
 
@@ -133,7 +133,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Adds a hotkey to those on which a coldkey has stake or shares of a basket.
-    pub(super) fn list_staking_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) {
+    pub(super) fn add_staking_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) {
         StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
             if !hotkeys.contains(hotkey) {
                 hotkeys.push(hotkey.clone());

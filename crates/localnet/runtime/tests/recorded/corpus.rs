@@ -10,7 +10,7 @@ fn recorded_samples_of_served_types_round_trip() {
     let corpus: serde_json::Value = serde_json::from_slice(&compressed).unwrap();
     let (theirs, equal) =
         (vectors::real_chain_metadata().unwrap(), coverage::equal_types().unwrap());
-    let (mut types, mut samples, mut lacking, mut beyond) = (0, 0, 0, 0);
+    let (mut types, mut samples, mut missing, mut beyond) = (0, 0, 0, 0);
     for recorded in corpus["types"].as_array().unwrap() {
         let id = u32::try_from(recorded["id"].as_u64().unwrap()).unwrap();
         let Some(ours) = equal.get(&id) else { continue };
@@ -24,17 +24,17 @@ fn recorded_samples_of_served_types_round_trip() {
         for sample in recorded["samples"].as_array().unwrap() {
             match values::round_trip(*ours, &bytes(&sample["scale_hex"])) {
                 Ok(_) => samples += 1,
-                Err(_) if has_items_of_all_pallets => lacking += 1,
+                Err(_) if has_items_of_all_pallets => missing += 1,
                 // The corpus has compact numbers that exceed their type; no runtime decodes these.
                 Err(error) if error.contains("decoding Compact") => beyond += 1,
                 // An account by index: our index type is empty, and no client uses such addresses.
-                Err(_) if ["MultiAddress", "Compact<()>"].contains(&name.as_str()) => lacking += 1,
+                Err(_) if ["MultiAddress", "Compact<()>"].contains(&name.as_str()) => missing += 1,
                 Err(error) => panic!("{name} ({id}): {error}: {sample}"),
             }
         }
     }
     println!(
-        "{types} types, {samples} samples; {lacking} samples are of unsupported pallets or calls, \
+        "{types} types, {samples} samples; {missing} samples are of unsupported pallets or calls, \
          {beyond} have numbers that exceed their types"
     );
     assert!(types >= TYPES && samples >= SAMPLES, "{types} types, {samples} samples");

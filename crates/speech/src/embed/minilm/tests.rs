@@ -94,7 +94,7 @@ fn batched_vectors_equal_single_ones() {
 }
 
 #[test]
-fn only_256_tokens_count() {
+fn text_is_truncated_to_256_tokens() {
     let long = "word ".repeat(400);
     assert_eq!(MODEL.tokens(&long).unwrap().len(), 256);
     assert_eq!(MODEL.tokens("one two").unwrap(), [101, 2028, 2048, 102]);

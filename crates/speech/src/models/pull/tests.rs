@@ -124,8 +124,8 @@ async fn given_directory_is_filled_from_cache() {
         let setup = Setup::new().await;
         setup.answer(ok(CONTENT)).await;
         setup.leave("weights.bin", cached);
-        let given = tempfile::tempdir().unwrap();
-        let directories = vec![given.path().to_owned(), setup.root.path().to_owned()];
+        let extra_directory = tempfile::tempdir().unwrap();
+        let directories = vec![extra_directory.path().to_owned(), setup.root.path().to_owned()];
         let store = ModelStore::with(directories, &setup.server.uri());
         let copied = Mutex::new(Vec::new());
         let observe = |event: PullEvent<'_>| {
@@ -134,7 +134,7 @@ async fn given_directory_is_filled_from_cache() {
             }
         };
         let dir = store.pull(&SMALL, observe).await.unwrap();
-        assert_eq!(dir, given.path().join("small"));
+        assert_eq!(dir, extra_directory.path().join("small"));
         let expected = (requests == 0).then(|| ("weights.bin", setup.root.path().join("small")));
         assert_eq!(copied.into_inner().unwrap(), Vec::from_iter(expected), "{cached}");
         assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);
@@ -149,7 +149,7 @@ async fn given_directory_is_filled_from_cache() {
 }
 
 #[tokio::test]
-async fn a_wrong_file_is_replaced() {
+async fn model_file_with_other_content_is_replaced() {
     let setup = Setup::new().await;
     setup.leave("weights.bin", "something else");
     setup.answer(ok(CONTENT)).await;
@@ -180,7 +180,7 @@ async fn interrupted_download_resumes() {
 }
 
 #[tokio::test]
-async fn a_complete_part_needs_no_request() {
+async fn complete_partial_file_is_used_without_request() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", CONTENT);
     setup.pull().await.unwrap();
@@ -252,7 +252,7 @@ async fn a_missing_file_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
-async fn short_response_is_kept_for_the_next_attempt() {
+async fn truncated_response_is_kept_for_the_next_attempt() {
     let setup = Setup::new().await;
     setup.answer(ok("01234")).await;
     let error = setup.pull().await.unwrap_err();

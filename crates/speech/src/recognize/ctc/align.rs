@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_window_finds_the_same_path() {
+    fn narrow_alignment_window_finds_the_same_path() {
         let text = "the_ fo_g__ came___ do_wn_ o__n_ the_ coa__st".repeat(5);
         let probabilities = rows(&text);
         let mut states = vec![labels::BLANK];
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_path_is_the_best_of_all(
+        fn alignment_path_has_the_highest_score(
             values in prop::collection::vec(-9.0_f32..0.0, 6 * labels::COUNT),
             word in "[ab]{1,3}",
         ) {

@@ -216,36 +216,36 @@ mod tests {
 
     const WORDS: &str = "a 300\nant 700\nbet 700\nbetter 700\ncan't 700\nhe 400\nhen 800\n";
 
-    fn hear(frames: &str) -> String {
+    fn decoded_text(frames: &str) -> String {
         let settings = Decoder { alpha: 0.8, beta: 2.0, beam: 40, label_cut_ln: -9.0 };
         let lexicon = Lexicon::parse(WORDS, settings.alpha, settings.beta).unwrap();
         let words = search(&rows(frames), &lexicon, &settings);
-        words.into_iter().map(|word| lexicon.spell(word)).collect::<Vec<_>>().join(" ")
+        words.into_iter().map(|word| lexicon.spelling(word)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn repeats_and_blanks_are_dropped() {
-        assert_eq!(hear("__bb_ee_tt__"), "bet");
-        assert_eq!(hear("_he__ _aa_  ca_n_'_t_"), "he a can't");
-        assert_eq!(hear("  _he"), "he");
+        assert_eq!(decoded_text("__bb_ee_tt__"), "bet");
+        assert_eq!(decoded_text("_he__ _aa_  ca_n_'_t_"), "he a can't");
+        assert_eq!(decoded_text("  _he"), "he");
     }
 
     #[test]
     fn a_double_letter_needs_a_blank() {
-        assert_eq!(hear("bet_ter"), "better");
-        assert_eq!(hear("bet_"), "bet");
+        assert_eq!(decoded_text("bet_ter"), "better");
+        assert_eq!(decoded_text("bet_"), "bet");
     }
 
     #[test]
-    fn only_listed_words_come_out() {
-        assert_eq!(hear("_ett_"), "bet");
-        assert_eq!(hear("hez_"), "he");
+    fn only_words_of_the_lexicon_are_recognised() {
+        assert_eq!(decoded_text("_ett_"), "bet");
+        assert_eq!(decoded_text("hez_"), "he");
     }
 
     #[test]
     fn empty_and_blank_inputs_have_no_text() {
-        assert_eq!(hear(""), "");
-        assert_eq!(hear("______"), "");
+        assert_eq!(decoded_text(""), "");
+        assert_eq!(decoded_text("______"), "");
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Lexicon {
     }
 
     /// Returns the spelling of a word.
-    pub(super) fn spell(&self, word: WordId) -> &str {
+    pub(super) fn spelling(&self, word: WordId) -> &str {
         let end = self.ends[word as usize] as usize;
         let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };
         &self.text[start..end]
@@ -112,7 +112,7 @@ mod tests {
             node = lexicon.child(node, labels::of(byte)?)?;
         }
         lexicon.word_at(node).map(|(id, reward)| {
-            assert_eq!(lexicon.spell(id), word);
+            assert_eq!(lexicon.spelling(id), word);
             reward
         })
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines_are_reported() {
+    fn malformed_line_of_lexicon_is_reported() {
         let line = |file| match Lexicon::parse(file, 1.0, 0.0) {
             Err(CtcError::Lexicon { line }) => line,
             _ => 0,

@@ -66,10 +66,15 @@ fn held_out_recordings_have_the_expected_texts() {
     ];
     let (mut words, mut same) = (0, 0);
     for (item, expected) in vectors().iter().zip(expected) {
-        let heard = recognizer().recognize(&sound(&item.file)).unwrap();
-        let transcript = heard.transcript;
+        let recognised = recognizer().recognize(&sound(&item.file)).unwrap();
+        let transcript = recognised.transcript;
         assert_eq!(transcript.detected_language, "en");
-        assert!((0.5..=1.0).contains(&heard.confidence), "{}: {}", item.file, heard.confidence);
+        assert!(
+            (0.5..=1.0).contains(&recognised.confidence),
+            "{}: {}",
+            item.file,
+            recognised.confidence
+        );
         words += item.text.split(' ').count();
         same += usize::from(transcript.text == expected);
     }
@@ -82,14 +87,14 @@ fn held_out_recordings_have_the_expected_texts() {
 fn words_are_timed_where_they_are_spoken() {
     let (mut total, mut count) = (0.0, 0);
     for item in vectors() {
-        let heard = recognizer().recognize(&sound(&item.file)).unwrap().transcript;
+        let recognised = recognizer().recognize(&sound(&item.file)).unwrap().transcript;
         let mut last = 0.0;
-        for word in &heard.words {
-            assert!(last <= word.start && word.start <= word.end, "{}: {heard:?}", item.file);
+        for word in &recognised.words {
+            assert!(last <= word.start && word.start <= word.end, "{}: {recognised:?}", item.file);
             last = word.start;
         }
-        if heard.text == item.text {
-            for (word, start) in heard.words.iter().zip(&item.word_starts) {
+        if recognised.text == item.text {
+            for (word, start) in recognised.words.iter().zip(&item.word_starts) {
                 if let Some(start) = start {
                     total += (word.start - start).abs();
                     count += 1;
@@ -154,9 +159,9 @@ fn byte_order_mark_of_text_files_is_ignored() {
 #[test]
 fn silence_gives_an_empty_transcript() {
     for samples in [vec![0.0; 1], vec![-0.0; 16_000], vec![f32::NAN; 16_000]] {
-        let heard = recognizer().recognize(&samples).unwrap();
-        assert!(heard.transcript.is_silent());
-        assert_eq!(heard.transcript.detected_language, "");
+        let recognised = recognizer().recognize(&samples).unwrap();
+        assert!(recognised.transcript.is_silent());
+        assert_eq!(recognised.transcript.detected_language, "");
     }
 }
 
@@ -166,8 +171,8 @@ fn lengths_beyond_the_limits_are_refused() {
     let long = vec![0.1; 600 * 16_000 + 1];
     assert!(matches!(recognizer().recognize(&long), Err(RecognizeError::TooLong { .. })));
     for length in [1, 2, 159, 160, 199, 200, 201, 399, 400, 401, 560] {
-        let heard = recognizer().recognize(&vec![0.25; length]).unwrap();
-        assert!(heard.confidence.is_finite(), "{length} samples");
+        let recognised = recognizer().recognize(&vec![0.25; length]).unwrap();
+        assert!(recognised.confidence.is_finite(), "{length} samples");
     }
 }
 
@@ -225,7 +230,7 @@ proptest! {
     #[test]
     fn random_samples_never_panic(bits in prop::collection::vec(any::<u32>(), 1..3000)) {
         let samples: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
-        let heard = recognizer().recognize(&samples).unwrap();
-        prop_assert!((0.0..=1.0).contains(&heard.confidence));
+        let recognised = recognizer().recognize(&samples).unwrap();
+        prop_assert!((0.0..=1.0).contains(&recognised.confidence));
     }
 }

@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn final_words_are_returned_until_they_are_committed() {
-        let heard = vec![("we", 0.3), ("must", 0.6), ("go", 1.2)];
-        let script = vec![heard.clone(), heard.clone(), heard];
+        let words = vec![("we", 0.3), ("must", 0.6), ("go", 1.2)];
+        let script = vec![words.clone(), words.clone(), words];
         let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
         let push = |agreement: &mut Agreement, length: usize| {
             let words = agreement.push(&vec![0.3; length], false).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn final_words_are_not_repeated() {
+    fn agreed_final_words_are_not_repeated() {
         // The second hearing moves the final words "we must" back and forth.
         let found = play(vec![
             vec![("we", 0.3), ("must", 0.6)],
@@ -340,15 +340,15 @@ mod tests {
     fn silence_is_not_recognised() {
         let script = vec![vec![("yes", 0.4)], vec![("Yes.", 0.4)]];
         let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
-        let mut heard = Vec::new();
+        let mut recognised = Vec::new();
         for step in 0..30 {
             let samples = if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] };
             let words = agreement.push(&samples, step == 29).unwrap();
             agreement.commit(words.len());
-            heard.extend(words);
+            recognised.extend(words);
         }
         // One hearing of the word, one that confirms it; the silence before and after is not heard.
-        assert_eq!(heard.len(), 1);
+        assert_eq!(recognised.len(), 1);
         assert!(agreement.samples.len() <= STEP);
     }
 }

@@ -86,7 +86,7 @@ fn four_repeats_of_tokens_are_a_repetition() {
 
 /// A repetition that began in the prefix would otherwise be repeated endlessly.
 #[test]
-fn repetition_is_not_forced_again() {
+fn repetition_in_the_prefix_is_not_forced_again() {
     let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
     let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
     let options = Options { compression_ratio_threshold: Some(2.4), ..lenient() };
@@ -99,7 +99,7 @@ fn repetition_is_not_forced_again() {
 /// Columns: final tokens · tokens of the last pass after them · whether the speech has ended · text
 /// of this pass · whether it ends too early
 #[test]
-fn text_without_further_words_ends_too_early() {
+fn pass_without_words_beyond_the_previous_pass_ends_too_early() {
     for (tokens, tentative, is_end, text, expected) in [
         (&[][..], &[][..], false, &[][..], false),
         (&[], &[], false, &[1], false),
@@ -172,7 +172,7 @@ fn full_context_keeps_the_accepted_words() {
 }
 
 #[test]
-fn words_before_a_rewind_are_kept() {
+fn words_before_an_attention_rewind_are_kept() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { tokens: vec![WORD + 20], ..Prefix::default() };
     for is_end in [false, true] {
@@ -202,22 +202,22 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
             recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // The end of text that the decoder did not want to pass says nothing about later audio.
-        let is_heard = until >= 3.5 - 1e-9;
-        assert_eq!(is_heard, !is_past_end, "{until}");
+        let is_covered = until >= 3.5 - 1e-9;
+        assert_eq!(is_covered, !is_past_end, "{until}");
     }
 }
 
 #[test]
-fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
+fn early_end_of_text_leaves_the_remaining_audio_undecoded() {
     let recording = recording(lenient(), &[]);
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
-    for (latest, is_heard) in
+    for (latest, is_covered) in
         [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)]
     {
         let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
         let (words, until, _) = recording.complete_words(decoded, &prefix);
         assert_eq!(texts(&words), [" aa"]);
-        assert_eq!(until >= 3.5 - 1e-9, is_heard, "{latest}: {until}");
+        assert_eq!(until >= 3.5 - 1e-9, is_covered, "{latest}: {until}");
     }
 }
 
@@ -269,7 +269,7 @@ fn text_with_too_many_words_per_second_is_dropped() {
 }
 
 #[test]
-fn speech_is_probable_if_the_text_is() {
+fn probable_silence_keeps_text_of_high_log_probability_only() {
     let prefix = Prefix { is_end: true, ..begin() };
     let words = |no_speech, log_prob| {
         let options = Options {

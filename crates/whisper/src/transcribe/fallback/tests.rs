@@ -42,7 +42,7 @@ fn attempts_are_judged_by_three_thresholds() {
 }
 
 #[test]
-fn thresholds_can_be_absent() {
+fn attempt_is_accepted_without_thresholds() {
     let options = Options {
         compression_ratio_threshold: None,
         log_prob_threshold: None,
@@ -65,8 +65,8 @@ fn most_probable_attempt_is_used_when_all_fail() {
             tokens: vec![i as u32],
             ..attempt(probability, ratio, 0.0)
         });
-        let chosen = choose(&Options::default(), attempts.collect()).unwrap();
-        (chosen.tokens[0], chosen.temperature)
+        let best = choose(&Options::default(), attempts.collect()).unwrap();
+        (best.tokens[0], best.temperature)
     };
     // The accepted attempt is the last one.
     assert_eq!(choose(&[(-2.0, 1.0), (-0.5, 1.0)]), (1, 0.2));

@@ -91,7 +91,7 @@ async fn possibly_executed_request_is_not_retried() {
     for (retry, expected) in [(Retry::Never, 1), (Retry::Unsent, 1), (Retry::Idempotent, 3)] {
         let (peer, connections) = disconnecting_peer().await;
         let error = client.call(&peer, &Call { retry, ..post_to("/", "x") }).await.unwrap_err();
-        assert!(matches!(error, CallError::Broken(_)), "{error}");
+        assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{retry:?}");
     }
 }
@@ -151,7 +151,7 @@ async fn malformed_addresses_are_refused() {
     for path in ["/a b", "/a#b"] {
         let error =
             btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
-        assert!(matches!(error, CallError::Address { .. }), "{error}");
+        assert!(matches!(error, CallError::InvalidUrl { .. }), "{error}");
     }
     assert!(nonces.lock().unwrap().is_empty());
 }
@@ -254,7 +254,7 @@ async fn unsigned_bodies_are_streamed() {
     let error = btauth(config).upload(&signed, &call, broken()).await.unwrap_err();
     assert!(matches!(error, CallError::RequestBody(_)), "{error}");
     let error = client().upload(&unsigned, &call, broken()).await.unwrap_err();
-    assert!(matches!(error, CallError::Broken(_)), "{error}");
+    assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
 }
 
 #[tokio::test]

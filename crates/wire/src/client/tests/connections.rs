@@ -44,24 +44,24 @@ struct RawServer {
     /// Number of accepted connections.
     accepted: Arc<AtomicUsize>,
     /// Receives a message for each connection that has ended.
-    ended: mpsc::UnboundedReceiver<()>,
+    closed: mpsc::UnboundedReceiver<()>,
 }
 
 impl RawServer {
-    /// Starts a server that closes a connection after `most` responses.
-    async fn start(response: &'static str, most: usize) -> Self {
+    /// Starts a server that closes a connection after `max_responses` responses.
+    async fn start(response: &'static str, max_responses: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = peer(listener.local_addr().unwrap());
         let accepted = Arc::<AtomicUsize>::default();
-        let (ends, ended) = mpsc::unbounded_channel();
+        let (closed_sender, closed) = mpsc::unbounded_channel();
         let count = Arc::clone(&accepted);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                let ends = ends.clone();
+                let closed_sender = closed_sender.clone();
                 tokio::spawn(async move {
                     let mut buffer = [0; 4_096];
-                    for _ in 0..most {
+                    for _ in 0..max_responses {
                         // A request is one packet.
                         match stream.read(&mut buffer).await {
                             Ok(1..) => stream.write_all(response.as_bytes()).await.unwrap(),
@@ -69,11 +69,11 @@ impl RawServer {
                         }
                     }
                     drop(stream);
-                    let _ = ends.send(());
+                    let _ = closed_sender.send(());
                 });
             }
         });
-        Self { peer, accepted, ended }
+        Self { peer, accepted, closed }
     }
 
     /// Reads the first chunk of a response, and drops the rest.
@@ -106,7 +106,7 @@ async fn dropping_an_incomplete_response_closes_its_connection() {
     let (client, mut server) = (client(), RawServer::start(ENDLESS, usize::MAX).await);
     for expected in 1..3 {
         server.read_first(&client).await;
-        server.ended.recv().await.unwrap();
+        server.closed.recv().await.unwrap();
         assert_eq!(server.accepted(), expected);
     }
 }
@@ -116,7 +116,7 @@ async fn connection_that_the_peer_has_closed_is_replaced() {
     let (client, mut server) = (client(), RawServer::start(COMPLETE, 1).await);
     for expected in 1..4 {
         server.read_first(&client).await;
-        server.ended.recv().await.unwrap();
+        server.closed.recv().await.unwrap();
         // The runtime must notice the end.
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(server.accepted(), expected);
@@ -133,7 +133,7 @@ async fn idle_connections_are_limited() {
     futures::future::join_all(calls).await;
     assert_eq!(server.accepted(), 2);
     // One of both is closed, and the other one serves further requests.
-    server.ended.recv().await.unwrap();
+    server.closed.recv().await.unwrap();
     server.read_first(&client).await;
     assert_eq!(server.accepted(), 2);
 }
@@ -179,7 +179,7 @@ async fn connection_is_closed_after_its_last_response() {
         let (client, mut server) = (client(), RawServer::start(response, usize::MAX).await);
         for expected in 1..3 {
             server.read_first(&client).await;
-            server.ended.recv().await.unwrap();
+            server.closed.recv().await.unwrap();
             assert_eq!(server.accepted(), expected, "{response}");
         }
     }
@@ -187,16 +187,16 @@ async fn connection_is_closed_after_its_last_response() {
 
 #[tokio::test]
 async fn bytes_on_an_idle_connection_are_no_response() {
-    let (sends, mut sent) = mpsc::unbounded_channel();
+    let (sent_sender, mut sent) = mpsc::unbounded_channel();
     let peer = serving(move |mut stream| {
-        let sends = sends.clone();
+        let sent_sender = sent_sender.clone();
         async move {
             while read_request(&mut stream).await {
                 stream.write_all(COMPLETE.as_bytes()).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 let forged = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
                 let _ = stream.write_all(forged).await;
-                let _ = sends.send(());
+                let _ = sent_sender.send(());
             }
         }
     })
@@ -230,7 +230,7 @@ async fn request_that_the_peer_has_read_is_not_sent_again() {
     let client = client();
     client.call(&peer, &predict()).await.unwrap();
     let error = client.call(&peer, &predict()).await.unwrap_err();
-    assert!(matches!(error, CallError::Broken(_)), "{error}");
+    assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
@@ -239,7 +239,7 @@ async fn all_connections_that_the_peer_has_closed_are_replaced() {
     let (client, mut server) = (client(), RawServer::start(COMPLETE, 1).await);
     futures::future::join_all((0..4).map(|_| server.read_first(&client))).await;
     for _ in 0..4 {
-        server.ended.recv().await.unwrap();
+        server.closed.recv().await.unwrap();
     }
     // The runtime must notice the ends.
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -249,15 +249,15 @@ async fn all_connections_that_the_peer_has_closed_are_replaced() {
 
 #[tokio::test]
 async fn timeout_closes_the_connection() {
-    let (ends, mut ended) = mpsc::unbounded_channel();
+    let (closed_sender, mut closed) = mpsc::unbounded_channel();
     let peer = serving(move |mut stream| {
-        let ends = ends.clone();
+        let closed_sender = closed_sender.clone();
         async move {
             assert!(read_request(&mut stream).await);
             stream.write_all(COMPLETE.as_bytes()).await.unwrap();
             // Further requests get no response.
             while read_request(&mut stream).await {}
-            let _ = ends.send(());
+            let _ = closed_sender.send(());
         }
     })
     .await;
@@ -266,7 +266,7 @@ async fn timeout_closes_the_connection() {
         client.call(&peer, &predict()).await.unwrap();
         let call = Call { deadline: Duration::from_millis(50), ..predict() };
         assert!(client.call(&peer, &call).await.unwrap_err().is_timeout());
-        ended.recv().await.unwrap();
+        closed.recv().await.unwrap();
     }
 }
 
@@ -277,7 +277,7 @@ async fn old_idle_connections_are_closed() {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_mins(1)).await;
     tokio::time::resume();
-    server.ended.recv().await.unwrap();
+    server.closed.recv().await.unwrap();
     server.read_first(&client).await;
     assert_eq!(server.accepted(), 2);
 }

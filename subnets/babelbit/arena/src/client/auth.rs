@@ -70,7 +70,10 @@ impl TokenError {
 
 /// Whether the call failed without a response: the connection was refused or lost, or timed out.
 pub(super) const fn is_transport(error: &CallError) -> bool {
-    matches!(error, CallError::Connect { .. } | CallError::Broken(_) | CallError::Timeout { .. })
+    matches!(
+        error,
+        CallError::Connect { .. } | CallError::ConnectionLost(_) | CallError::Timeout { .. }
+    )
 }
 
 /// Scope of a token.

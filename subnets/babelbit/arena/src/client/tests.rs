@@ -102,10 +102,10 @@ async fn start_gateway_with_miners(listing: Listing, uids: &[u16]) -> Running {
 #[tokio::test]
 async fn miners_are_played_through_our_gateway_and_directly() {
     for listing in [Listing::Gateway, Listing::Endpoints] {
-        let world = start_gateway_with_miners(listing, &[1, 2, 4]).await;
+        let fixture = start_gateway_with_miners(listing, &[1, 2, 4]).await;
         let virtual_clock = VirtualClock::default();
         let arena = Arena::with_time(
-            config(world.url.as_str(), ArenaSettings::default()),
+            config(fixture.url.as_str(), ArenaSettings::default()),
             virtual_clock.time(),
         )
         .unwrap();

@@ -237,10 +237,10 @@ impl Entries {
             candidates.push(Candidate { hotkey: name.clone(), record, since: entry.first_at_ms });
             members.insert(name, (*hotkey, uid, entry));
         }
-        let chosen = entrants(candidates, rules.wins_needed, rules.slots);
+        let qualified = entrants(candidates, rules.wins_needed, rules.slots);
         // If two miners claim the same uid, the better-ranked one gets it.
         let mut listed_uids = BTreeSet::new();
-        let listed = chosen.into_iter().filter_map(|candidate| {
+        let listed = qualified.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
             if !listed_uids.insert(*uid) {
                 return None;

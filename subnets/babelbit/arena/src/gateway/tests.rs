@@ -16,7 +16,7 @@ use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::{Miner, MinerEntry};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
-use taonet_validator::testing::{ask, nowhere};
+use taonet_validator::testing::{ask, unused_address};
 
 /// Gets a token for Alice.
 async fn token(running: &Running) -> String {
@@ -241,7 +241,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
         assert_eq!((actual, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
     let running = Running::start(config()).await;
-    running.submit(1, nowhere().as_str()).await.unwrap();
+    running.submit(1, unused_address().as_str()).await.unwrap();
     let alice = key("//Alice").hotkey().to_string();
     let input =
         json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
@@ -258,17 +258,18 @@ async fn submission_is_verified_and_stored() {
         (answer.endpoint_url.as_str(), answer.listed, answer.wins),
         ("http://127.0.0.1:9000/", true, 0)
     );
-    let said = |error: SubmitError| error.to_string();
+    let error_text = |error: SubmitError| error.to_string();
     for (endpoint, text) in
         [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "not an http or https URL")]
     {
-        let error = said(running.submit(1, endpoint).await.unwrap_err());
+        let error = error_text(running.submit(1, endpoint).await.unwrap_err());
         assert!(error.contains("422:") && error.contains(text), "{error}");
     }
     // Signed for another gateway.
     let submission = Submission { endpoint_url: "127.0.0.1:9000".into(), uid: 1 };
     let other = Some(key("//Bob").hotkey());
-    let error = said(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
+    let error =
+        error_text(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
     assert!(error.contains("401:") && error.contains("WrongReceiver"), "{error}");
     // The versioned path is equivalent.
     let versioned = running.url.join("v1/").unwrap();
@@ -359,7 +360,7 @@ impl Qualifying {
     }
 
     /// Sets the current challenge, and the result rows of some challenges.
-    async fn are(&self, current: &str, rows: &[(&str, Value)]) {
+    async fn set_challenges(&self, current: &str, rows: &[(&str, Value)]) {
         self.engine.reset().await;
         self.scoring.reset().await;
         let utterance = json!({
@@ -427,7 +428,7 @@ async fn current_challenge_needs_no_session_if_the_engine_names_it() {
         ),
     ] {
         let qualifying = Qualifying::start().await;
-        qualifying.are("a", &[]).await;
+        qualifying.set_challenges("a", &[]).await;
         if let Some(answer) = answer {
             let route = Mock::given(method("GET")).and(path("/transcription"));
             route.respond_with(answer).with_priority(1).mount(&qualifying.engine).await;
@@ -458,11 +459,11 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     }
     let results = qualifying.results();
     // The current challenge has no scores yet.
-    qualifying.are("a", &[("a", json!([]))]).await;
+    qualifying.set_challenges("a", &[("a", json!([]))]).await;
     running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
     qualifying
-        .are(
+        .set_challenges(
             "b",
             &[("a", json!([row(3, 0.4), row(1, 0.2)])), ("b", json!([row(9, 0.9), row(1, 0.9)]))],
         )
@@ -470,7 +471,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [1, 3]);
     qualifying
-        .are(
+        .set_challenges(
             "c",
             &[
                 ("a", json!([row(3, 0.4)])),

@@ -32,7 +32,7 @@ impl Engines {
     pub fn conditions(&self) -> ScoringConditions {
         let recognizer = EngineIdentity::for_recognizer(&*self.recognizer);
         let embedder = EngineIdentity::for_embedder(&*self.embedder);
-        ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
+        ScoringConditions::of_this_machine(recognizer, embedder, self.options.clone(), true)
     }
 
     /// Creates a scorer with an empty transcript cache.
@@ -148,8 +148,9 @@ impl Work<'_> {
         let name = self.name(row);
         if !self.scorers.contains_key(&name) {
             let recorded = self.record.conditions_of(row);
-            let (options, gates) =
-                recorded.map_or((&engines.options, true), |it| (&it.options, it.gates));
+            let (options, gates) = recorded.map_or((&engines.options, true), |conditions| {
+                (&conditions.options, conditions.gates)
+            });
             self.scorers
                 .insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
         }

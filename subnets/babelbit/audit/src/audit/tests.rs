@@ -62,7 +62,14 @@ fn mismatch_locations(
 ) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
     let mismatches = report.mismatches.iter();
     mismatches
-        .map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str()))
+        .map(|mismatch| {
+            (
+                mismatch.place,
+                mismatch.miner_uid.map(|uid| uid.0),
+                mismatch.utterance_index,
+                mismatch.field.as_str(),
+            )
+        })
         .collect()
 }
 

@@ -16,7 +16,7 @@ use taonet_wire::{
 use tokio::time::Instant;
 
 use super::deferred::{DeferredScorer, PlayCounter};
-use super::timing::{Stopwatch, Timings};
+use super::timing::{ResponseTimes, Timings};
 use super::{Phase, Target};
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge};
 use taonet_babelbit_core::records::MinerKey;
@@ -91,7 +91,7 @@ impl ChallengePlayer<'_> {
     ) -> Result<(Vec<Played>, Timings), ContestError> {
         let Self { target, synthesizer, scorer, settings, target_language, speakers } = self;
         let connection =
-            Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
+            Arc::new(TimedMiner { inner: connect(target, &settings)?, times: Mutex::default() });
         let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
         let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
         let play = settings.play.clone();
@@ -127,8 +127,8 @@ impl ChallengePlayer<'_> {
                 }
             }
         }
-        let watch = connection.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((all, watch.timings(&play)))
+        let times = connection.times.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((all, times.timings(&play)))
     }
 }
 
@@ -179,26 +179,26 @@ fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
 /// A connection that measures response times.
 struct TimedMiner {
     inner: HttpMiner,
-    watch: Mutex<Stopwatch>,
+    times: Mutex<ResponseTimes>,
 }
 
 impl TimedMiner {
     fn measure(&self, phase: Phase) -> Measure<'_> {
-        Measure { watch: &self.watch, phase, started: Instant::now() }
+        Measure { times: &self.times, phase, started: Instant::now() }
     }
 }
 
 /// Records a response time when dropped, so that a cancelled call is recorded with the time until
 /// its cancellation.
 struct Measure<'a> {
-    watch: &'a Mutex<Stopwatch>,
+    times: &'a Mutex<ResponseTimes>,
     phase: Phase,
     started: Instant,
 }
 
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
-        self.watch
+        self.times
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(self.phase, self.started.elapsed());

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::fault::{FailedExchange, Fault, page_text};
 use super::rules::Findings;
-use super::timing::Stopwatch;
+use super::timing::ResponseTimes;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
 use taonet_babelbit_runner::{PlaySettings, Source};
 pub use text::check_text;
@@ -53,7 +53,7 @@ pub async fn check<'a>(
         probe.forgeries(&init(source, source.channels)).await;
     }
     Ok(RulesReport {
-        timings: probe.watch.timings(settings),
+        timings: probe.times.timings(settings),
         rules: probe.findings.finish(&Rule::SPEECH),
     })
 }
@@ -62,7 +62,7 @@ struct Probe<'a> {
     wire: Wire,
     settings: &'a PlaySettings,
     findings: Findings<'a>,
-    watch: Stopwatch,
+    times: ResponseTimes,
 }
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
@@ -140,7 +140,12 @@ impl<'a> Probe<'a> {
         observe: &'a mut Observer<'a>,
     ) -> Result<Self, TestError> {
         let wire = Wire::new(target, message, settings)?;
-        Ok(Self { wire, settings, findings: Findings::new(observe), watch: Stopwatch::default() })
+        Ok(Self {
+            wire,
+            settings,
+            findings: Findings::new(observe),
+            times: ResponseTimes::default(),
+        })
     }
 
     /// Reports that a request got no answer; `label` names the request, if there are several.
@@ -182,7 +187,7 @@ impl<'a> Probe<'a> {
             .wire
             .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
             .await;
-        self.watch.add(Phase::Init, start.elapsed());
+        self.times.add(Phase::Init, start.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
             Err(failed) => {
@@ -233,7 +238,7 @@ impl<'a> Probe<'a> {
 
     /// Sends every frame, then drains the reply with empty requests.
     async fn play(&mut self, session: &str, source: &Source) {
-        let mut heard = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
+        let mut received = ReceivedAudio { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
         let (mut last_sent, mut reported) = (Instant::now(), Instant::now());
         for (number, frame) in (1..).zip(&source.frames_b64) {
@@ -241,9 +246,10 @@ impl<'a> Probe<'a> {
             last_sent = Instant::now();
             self.progress(&mut reported, &label);
             let limit = deadline(Phase::for_predict(true, number == frames), self.settings);
-            match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
+            match self.predict(session, frame, number == frames, limit, &label, &mut received).await
+            {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &heard),
+                Some(true) => return self.ended(&label, &received),
                 None => return,
             }
         }
@@ -254,9 +260,9 @@ impl<'a> Probe<'a> {
             let label = format!("empty request {request}");
             self.progress(&mut reported, &label);
             let limit = over.saturating_duration_since(Instant::now());
-            match self.predict(session, "", true, limit, &label, &mut heard).await {
+            match self.predict(session, "", true, limit, &label, &mut received).await {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &heard),
+                Some(true) => return self.ended(&label, &received),
                 None => return,
             }
         }
@@ -276,13 +282,16 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn ended(&mut self, label: &str, heard: &ReceivedAudio) {
+    fn ended(&mut self, label: &str, received: &ReceivedAudio) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
-        let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
-        let sound =
-            format!("{} in {}", counted(heard.bytes, "byte"), counted(heard.pieces, "answer"));
-        self.findings.judge(Rule::WholeSamples, heard.bytes.is_multiple_of(unit), sound);
-        let seconds = heard.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
+        let unit = SAMPLE_BYTES as u64 * u64::from(received.channels);
+        let sound = format!(
+            "{} in {}",
+            counted(received.bytes, "byte"),
+            counted(received.pieces, "answer")
+        );
+        self.findings.judge(Rule::WholeSamples, received.bytes.is_multiple_of(unit), sound);
+        let seconds = received.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
@@ -295,7 +304,7 @@ impl<'a> Probe<'a> {
         in_eos: bool,
         limit: Duration,
         label: &str,
-        heard: &mut ReceivedAudio,
+        received: &mut ReceivedAudio,
     ) -> Option<bool> {
         let body = spaced(&[
             ("kind", json!("predict")),
@@ -307,7 +316,7 @@ impl<'a> Probe<'a> {
         let start = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
         let elapsed = start.elapsed();
-        self.watch.add(phase, elapsed);
+        self.times.add(phase, elapsed);
         if elapsed > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
             let seen = format!(
@@ -333,7 +342,7 @@ impl<'a> Probe<'a> {
             is_same,
             format!("{label}: {}", of(&answer, &["session_id"])),
         );
-        self.sound(&answer, label, heard)?;
+        self.sound(&answer, label, received)?;
         match answer.get("out_eos") {
             None => Some(false),
             Some(Value::Bool(ended)) => Some(*ended),
@@ -350,7 +359,7 @@ impl<'a> Probe<'a> {
         &mut self,
         answer: &Map<String, Value>,
         label: &str,
-        heard: &mut ReceivedAudio,
+        received: &mut ReceivedAudio,
     ) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
@@ -370,13 +379,13 @@ impl<'a> Probe<'a> {
             is_counted,
             format!("{label}: {}, {} of audio", of(answer, &["n_bytes"]), counted(bytes, "byte")),
         );
-        heard.bytes += bytes as u64;
-        heard.pieces += usize::from(bytes > 0);
-        let limit = self.settings.max_reply_bytes(heard.channels) as u64;
-        if heard.bytes > limit {
+        received.bytes += bytes as u64;
+        received.pieces += usize::from(bytes > 0);
+        let limit = self.settings.max_reply_bytes(received.channels) as u64;
+        if received.bytes > limit {
             self.findings.fail(
                 Rule::ReplyLength,
-                format!("{} by {label}, at most {limit}", counted(heard.bytes, "byte")),
+                format!("{} by {label}, at most {limit}", counted(received.bytes, "byte")),
             );
             return None;
         }

@@ -70,9 +70,9 @@ pub struct Timings(pub Vec<PhaseTiming>);
 
 /// Measured response times by phase, in seconds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stopwatch(BTreeMap<Phase, Vec<f64>>);
+pub(super) struct ResponseTimes(BTreeMap<Phase, Vec<f64>>);
 
-impl Stopwatch {
+impl ResponseTimes {
     pub(super) fn add(&mut self, phase: Phase, elapsed: Duration) {
         self.0.entry(phase).or_default().push(elapsed.as_secs_f64());
     }
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn times_are_compared_with_the_deadlines() {
-        let mut watch = Stopwatch::default();
+        let mut times = ResponseTimes::default();
         for tenth in 1..=20 {
-            watch.add(Phase::Frame, Duration::from_millis(200 * tenth));
+            times.add(Phase::Frame, Duration::from_millis(200 * tenth));
         }
-        watch.add(Phase::FinalFrame, Duration::from_secs(9));
-        let Timings(timings) = watch.timings(&PlaySettings::default());
+        times.add(Phase::FinalFrame, Duration::from_secs(9));
+        let Timings(timings) = times.timings(&PlaySettings::default());
         let timing = |phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late| {
             PhaseTiming { phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late }
         };

@@ -123,7 +123,7 @@ async fn a_changed_byte_of_a_reply_is_reported() {
         .audit
         .mismatches
         .iter()
-        .map(|it| (it.place, it.miner_uid, it.utterance_index))
+        .map(|mismatch| (mismatch.place, mismatch.miner_uid, mismatch.utterance_index))
         .collect();
     assert_eq!(mismatches, [(MismatchLocation::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
@@ -160,7 +160,7 @@ async fn changed_manifest_is_rejected() {
         error(&with_manifest(&bundle, &bob, |_| {}))
             .contains("the manifest names the validator 5Grwva")
     );
-    for (pointer, value, says) in [
+    for (pointer, value, expected_text) in [
         ("/format", json!("taonet.evidence/2"), "unsupported bundle format"),
         ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: duplicate reply"),
         ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: unknown utterance"),
@@ -184,7 +184,7 @@ async fn changed_manifest_is_rejected() {
             parent[field] = value.clone();
         };
         let actual = error(&with_manifest(&bundle, &alice(), edit));
-        assert!(actual.contains(says), "{pointer}: {actual}");
+        assert!(actual.contains(expected_text), "{pointer}: {actual}");
     }
     // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {
@@ -202,8 +202,12 @@ async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
         manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();
     });
     let report = read(&lying).unwrap();
-    let fields: Vec<_> =
-        report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
+    let fields: Vec<_> = report
+        .audit
+        .mismatches
+        .iter()
+        .map(|mismatch| (mismatch.place, mismatch.field.as_str()))
+        .collect();
     assert_eq!(fields, [(MismatchLocation::Ledger, "score")]);
 
     let directory = tempfile::tempdir().unwrap();
@@ -261,7 +265,7 @@ fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
 
 #[test]
 fn links_unsafe_paths_and_oversized_members_are_refused_before_writing() {
-    for (name, kind, size, says) in [
+    for (name, kind, size, expected_text) in [
         ("manifest.json", tar::EntryType::Symlink, 0, "is not a regular file"),
         ("manifest.json", tar::EntryType::Directory, 0, "is not a regular file"),
         ("manifest.json", tar::EntryType::GNULongName, 10, "is not a regular file"),
@@ -284,7 +288,7 @@ fn links_unsafe_paths_and_oversized_members_are_refused_before_writing() {
         let directory = tempfile::tempdir().unwrap();
         let error =
             Bundle::read(header(name, kind, size).as_slice(), directory.path()).unwrap_err();
-        assert!(error.to_string().contains(says), "{name} {kind:?}: {error}");
+        assert!(error.to_string().contains(expected_text), "{name} {kind:?}: {error}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

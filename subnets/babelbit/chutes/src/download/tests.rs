@@ -345,7 +345,7 @@ async fn download_refusals_have_hints() {
 
 /// Columns: response · error
 #[tokio::test]
-async fn malformed_lists_are_reported() {
+async fn malformed_file_lists_are_reported() {
     for (answer, expected) in [
         (json!({ "siblings": [] }), "siblings"),
         (json!({ "sha": COMMIT, "siblings": [{ "rfilename": "config.json" }] }), "siblings"),

@@ -19,8 +19,8 @@ fn ms(value: f64) -> Milliseconds {
 }
 
 #[track_caller]
-fn assert_close(actual: f64, expected: f64, what: &str) {
-    assert!((actual - expected).abs() < 1e-6, "{what}: {actual}, expected {expected}");
+fn assert_close(actual: f64, expected: f64, context: &str) {
+    assert!((actual - expected).abs() < 1e-6, "{context}: {actual}, expected {expected}");
 }
 
 #[derive(Deserialize)]

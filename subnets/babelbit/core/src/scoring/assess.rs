@@ -26,7 +26,7 @@ pub struct BatchFailure {
 #[derive(Debug, Clone)]
 pub enum Evidence<'a> {
     /// The reply was transcribed.
-    Heard {
+    Transcribed {
         /// Transcript of the reply.
         transcript: &'a Transcript,
         /// Confidence of the recogniser in the complete text, 0 to 1, if the recogniser reports a
@@ -71,7 +71,7 @@ pub fn score_one(
             ScoreResult { gate: Some(Gate::NoAudio), ..basis.error(&ScoreError::NoAudio) }
         }
         (Evidence::TooLate, _) => basis.too_late(),
-        (Evidence::Heard { transcript, confidence }, Ok(reference)) => {
+        (Evidence::Transcribed { transcript, confidence }, Ok(reference)) => {
             let seconds = reply.timing.predicted_duration.get();
             if transcript.is_silent() && seconds > 0.0 {
                 return basis.error(&ScoreError::NoSpeech { seconds });
@@ -83,7 +83,7 @@ pub fn score_one(
                 reference,
                 options,
             );
-            let heard = TranscribedReply {
+            let transcribed = TranscribedReply {
                 text: &transcript.text,
                 accuracy: if blank || other_language {
                     0.0
@@ -98,7 +98,7 @@ pub fn score_one(
                     _ => speech_rate(&transcript.words, reference.wps, options),
                 },
             };
-            basis.score_transcribed(&heard)
+            basis.score_transcribed(&transcribed)
         }
     }
 }
@@ -213,12 +213,12 @@ impl Basis<'_> {
         }
     }
 
-    fn score_transcribed(&self, heard: &TranscribedReply<'_>) -> ScoreResult {
-        let TranscribedReply { accuracy, rate, .. } = heard;
+    fn score_transcribed(&self, transcribed: &TranscribedReply<'_>) -> ScoreResult {
+        let TranscribedReply { accuracy, rate, .. } = transcribed;
         let latency = self.latency();
         let pass = *accuracy >= self.options.accuracy_threshold;
         let mut failed = Vec::new();
-        match (pass, heard.other_language) {
+        match (pass, transcribed.other_language) {
             (_, true) => failed.push(Gate::Language),
             (false, false) => failed.push(Gate::Accuracy),
             (true, false) => {}
@@ -243,7 +243,7 @@ impl Basis<'_> {
                 ratio: rate.ratio.map(round3),
                 reason: None,
             },
-            stt_text: Some(heard.text.to_owned()),
+            stt_text: Some(transcribed.text.to_owned()),
             margins: strict.then(|| Margins {
                 accuracy: round6(accuracy - self.options.accuracy_threshold),
                 rate: rate.ratio.map(|ratio| round6(bounds(ratio))),

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn common_method_of_different_methods_is_mixed() {
+    fn different_score_methods_have_the_mixed_method() {
         assert_eq!(common_method([]), None);
         assert_eq!(common_method(["a", "a"]), Some("a"));
         assert_eq!(common_method(["a", "b"]), Some(MIXED_METHODS));

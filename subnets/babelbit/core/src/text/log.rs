@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_revealed_or_else_the_number_of_predictions() {
+    fn step_count_is_revealed_or_number_of_predictions() {
         let actual = log(json!([
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "a EOF"},
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": " b "},

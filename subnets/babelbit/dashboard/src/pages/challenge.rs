@@ -65,9 +65,9 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     let conditions = section.source.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
-    let chosen =
+    let selected =
         row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number));
-    let part = if let Some(utterance) = chosen {
+    let part = if let Some(utterance) = selected {
         utterances(section, view, challenge, &row, utterance, options).await?
     } else {
         html! { p.empty { "This challenge has no utterance " (number) "." } }
@@ -227,9 +227,9 @@ async fn load(
     Ok(Reply { stats: stats.clone(), row, peaks, pieces })
 }
 
-fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
+fn player(view: &View, path: &str, is_recorded: bool, audio_name: &str) -> Markup {
     html! {
-        @if is_recorded { audio controls preload="none" src=(view.href(path)) aria-label={ "Play the " (what) } {} }
+        @if is_recorded { audio controls preload="none" src=(view.href(path)) aria-label={ "Play the " (audio_name) } {} }
         @else { span.empty { "no recording" } }
     }
 }

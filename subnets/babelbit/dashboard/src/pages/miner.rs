@@ -20,7 +20,7 @@ const HISTORY: usize = 60;
 const MAX_EXTREMES: usize = 3;
 
 /// A challenge with the results of one miner.
-type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
+type ChallengeResults<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
 
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
@@ -32,7 +32,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         .map(|stats| stats.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = selected_contest(view, &index, &hotkey);
-    let parts: Vec<Part<'_>> = index
+    let parts: Vec<ChallengeResults<'_>> = index
         .of(contest)
         .filter(|challenge| challenge.stats(&hotkey).is_some())
         .map(|challenge| {
@@ -85,7 +85,7 @@ fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     }
 }
 
-fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
+fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Markup {
     let shown_parts = parts.iter().take(HISTORY).rev();
     let bars: Vec<_> = shown_parts
         .filter_map(|(challenge, _)| {
@@ -126,7 +126,7 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
     }
 }
 
-fn latencies(parts: &[Part<'_>]) -> Markup {
+fn latencies(parts: &[ChallengeResults<'_>]) -> Markup {
     let results = || parts.iter().flat_map(|(_, results)| results);
     let virtual_clock: Vec<_> =
         results().filter_map(|result| result.score.as_ref()?.overshoot_sec).collect();
@@ -154,7 +154,7 @@ fn percentile(values: &[f64], rank: usize) -> Option<f64> {
     sorted.get((sorted.len() * rank / 100).min(sorted.len().saturating_sub(1))).copied()
 }
 
-fn failures(parts: &[Part<'_>]) -> Markup {
+fn failures(parts: &[ChallengeResults<'_>]) -> Markup {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for result in parts.iter().flat_map(|(_, results)| results) {
         let texts = match (&result.error, &result.score) {
@@ -182,7 +182,7 @@ fn failures(parts: &[Part<'_>]) -> Markup {
     }
 }
 
-fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
+fn extremes(view: &View, parts: &[ChallengeResults<'_>]) -> Markup {
     let scored = parts.iter().flat_map(|(challenge, results)| {
         results
             .iter()

@@ -25,7 +25,7 @@ const COLUMNS: [(&str, bool); 7] = [
     ("lost", true),
 ];
 
-fn lost(stats: &MinerStats) -> usize {
+fn failed_utterances(stats: &MinerStats) -> usize {
     stats.failed_gates.values().sum()
 }
 
@@ -41,7 +41,7 @@ fn sort(standings: &mut [MinerStats], key: &str) {
             "wall" => {
                 optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec))
             }
-            "lost" => lost(a).cmp(&lost(b)),
+            "lost" => failed_utterances(a).cmp(&failed_utterances(b)),
             _ => a.score.total_cmp(&b.score),
         };
         order.then_with(|| b.miner.cmp(&a.miner))
@@ -84,7 +84,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                                 td.num { (number(stats.rate_ratio, 2)) }
                                 td.num { (duration(stats.overshoot_sec)) }
                                 td.num { (duration(stats.wall_after_source_sec)) }
-                                td.num { (lost(stats)) " of " (stats.utterances) }
+                                td.num { (failed_utterances(stats)) " of " (stats.utterances) }
                                 td.losses { (losses(&stats.failed_gates, stats.utterances)) }
                             }
                         }

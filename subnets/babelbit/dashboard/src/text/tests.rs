@@ -133,7 +133,7 @@ async fn dialogues_with_any_uid_are_shown() {
 }
 
 #[tokio::test]
-async fn other_files_are_not_served() {
+async fn only_text_result_files_are_served() {
     let results = Results::write();
     for name in [
         "absent",

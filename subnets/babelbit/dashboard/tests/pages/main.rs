@@ -279,13 +279,13 @@ async fn missing_audio_is_reported_and_other_data_is_shown() {
 async fn foreign_and_half_written_directories_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
-    let check = async |says: &str, problems: u8| {
+    let check = async |expected_text: &str, problems: u8| {
         let router = site(directory.path()).await;
         let (status, body) = get(&router, "/").await;
         assert_eq!(status, 200);
         assert!(body.contains("ledger is unavailable"), "{body}");
-        assert!(body.contains(says), "{says}: {body}");
-        assert!(body.contains(&format!("data-problems=\"{problems}\"")), "{says}: {body}");
+        assert!(body.contains(expected_text), "{expected_text}: {body}");
+        assert!(body.contains(&format!("data-problems=\"{problems}\"")), "{expected_text}: {body}");
         assert_eq!(get(&router, "/challenges").await.0, 200);
         assert_eq!(get(&router, "/challenges/1").await.0, 503);
         assert_eq!(get(&router, "/audio/1/0/source.wav").await.0, 503);

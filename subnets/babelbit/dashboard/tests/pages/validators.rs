@@ -15,7 +15,7 @@ use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
 use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, Sleeper, system_clock, unix_time};
-use taonet_validator::testing::{key, listen, nowhere, post};
+use taonet_validator::testing::{key, listen, post, unused_address};
 use taonet_wire::sorted_json;
 
 use super::get;
@@ -108,7 +108,7 @@ async fn last_scores_stay_when_scoring_api_is_down() {
     let (section, router) = site(directory.path(), &changes).await;
     section.read(&ScoresClient::new(&url, Arc::new(key("//a"))).unwrap(), &changes).await;
     let no_pause: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    let unreachable = ScoresClient::new(&nowhere(), Arc::new(key("//a"))).unwrap();
+    let unreachable = ScoresClient::new(&unused_address(), Arc::new(key("//a"))).unwrap();
     let unreachable = unreachable.with_time(system_clock(), no_pause);
     section.read(&unreachable, &changes).await;
     for page in ["/", "/challenges/1"] {

@@ -499,7 +499,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn challenge_without_reference_has_none() {
+    async fn failed_reference_download_leaves_no_reference() {
         let engine = Scripted::new().await;
         let challenge = fetched(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
         assert_eq!(challenge.reference, None);

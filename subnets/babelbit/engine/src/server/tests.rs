@@ -324,7 +324,7 @@ async fn client_waits_for_retry_after() {
 }
 
 #[tokio::test]
-async fn data_calls_are_limited_by_hotkey() {
+async fn rate_of_data_requests_is_limited_by_hotkey() {
     let served = Served::new(|config| config.data_limit.requests = 1).await;
     let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
     alice.start(ChallengeKind::Main).await.unwrap();

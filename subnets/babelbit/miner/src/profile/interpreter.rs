@@ -6,7 +6,7 @@ use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
 use super::listener::{Listener, LiveListener};
-use super::phrasing::{HeardWord, best_cut, breaths, complete};
+use super::phrasing::{RecognisedWord, best_cut, complete, split_into_breath_groups};
 use super::playback::Playback;
 use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, spread};
@@ -165,7 +165,7 @@ impl Interpreter {
                 .simultaneous
                 .as_ref()
                 .map(|recognizer| LiveListener::new(recognizer.open(language))),
-            heard_words: Vec::new(),
+            recognised_words: Vec::new(),
             interpreted_until: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
@@ -205,7 +205,7 @@ struct InterpreterSession {
     /// Simultaneous recognition of the source.
     live: Option<LiveListener>,
     /// Words of an incomplete phrase, which simultaneous recognition may revise.
-    heard_words: Vec<HeardWord>,
+    recognised_words: Vec<RecognisedWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
     interpreted_until: f64,
     context: Context,
@@ -277,7 +277,7 @@ impl InterpreterSession {
     ) -> Result<(), ProfileError> {
         self.segmenter.push(frame.iter().copied());
         while let Some(segment) = self.segmenter.scan(end) {
-            let (heard, starts_sentence) = match segment {
+            let (source_phrase, starts_sentence) = match segment {
                 ScanResult::Phrase(phrase) => {
                     let words = self.recognize(&phrase.samples)?;
                     self.extend_context(&phrase.samples);
@@ -288,7 +288,7 @@ impl InterpreterSession {
             let (mut words, fragment_starts_sentence) = std::mem::take(&mut self.fragment);
             let starts_sentence =
                 if words.is_empty() { starts_sentence } else { fragment_starts_sentence };
-            words.extend(heard.into_iter().map(|word| word.text));
+            words.extend(source_phrase.into_iter().map(|word| word.text));
             if words.len() < MIN_PHRASE_WORDS {
                 self.fragment = (words, starts_sentence);
                 continue;
@@ -312,16 +312,17 @@ impl InterpreterSession {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.heard_words = live.process(frame, end)?;
+        self.recognised_words = live.process(frame, end)?;
         let until = live.ready_until();
         while let Some(count) =
-            complete(&self.heard_words, until, MIN_PHRASE_WORDS, self.is_idle()).filter(|_| !end)
+            complete(&self.recognised_words, until, MIN_PHRASE_WORDS, self.is_idle())
+                .filter(|_| !end)
         {
             let (words, starts_sentence) = self.commit(count);
             self.interpret(&words, starts_sentence, false, reply)?;
         }
         if end {
-            self.fragment = self.commit(self.heard_words.len());
+            self.fragment = self.commit(self.recognised_words.len());
         }
         Ok(())
     }
@@ -351,7 +352,8 @@ impl InterpreterSession {
         if let Some(live) = &mut self.live {
             live.commit(count);
         }
-        let words: Vec<Word> = self.heard_words.drain(..count).map(|heard| heard.word).collect();
+        let words: Vec<Word> =
+            self.recognised_words.drain(..count).map(|recognised| recognised.word).collect();
         let starts_sentence = words
             .first()
             .is_some_and(|word| word.start - self.interpreted_until >= SENTENCE_PAUSE_S);
@@ -405,16 +407,16 @@ impl InterpreterSession {
     /// Rewrites a phrase and speaks the result.
     fn interpret(
         &mut self,
-        heard: &[String],
+        source_phrase: &[String],
         starts_sentence: bool,
         last: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let rewriter = Arc::clone(&self.stages.rewriter);
         // The rules follow the conversation also with a language model, to take over when it fails.
-        let mut words = rewriter.rewrite(&mut self.context, heard, starts_sentence, last);
+        let mut words = rewriter.rewrite(&mut self.context, source_phrase, starts_sentence, last);
         if let Some(chat) = self.stages.chat.clone() {
-            words = self.rewrite_with_model(&chat, heard, starts_sentence, last, words);
+            words = self.rewrite_with_model(&chat, source_phrase, starts_sentence, last, words);
         }
         if let Some(shortener) = &self.stages.shortener {
             words = shortener.shorten(words, self.deadline);
@@ -423,12 +425,12 @@ impl InterpreterSession {
             words = rewriter.condense(&words);
         }
         tracing::debug!(
-            heard = heard.join(" "),
+            heard = source_phrase.join(" "),
             said = words.join(" "),
             ahead = self.playback.ahead(),
             "phrase interpreted"
         );
-        for breath in breaths(&words) {
+        for breath in split_into_breath_groups(&words) {
             let speed = self.speed(breath.len(), last);
             let text = format!("{}.", breath.join(" "));
             let mut sound = self.stages.speaker.speak(&text, speed, Some(self.deadline))?;
@@ -465,9 +467,9 @@ impl InterpreterSession {
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();
         // Of phrases between pauses, few of which are sent, fast ends score better.
-        let said =
+        let spoken_time =
             if self.live.is_some() { self.playback.duration() } else { self.playback.length() };
-        let time = (self.spoken_words + words) as f64 / rate - said;
+        let time = (self.spoken_words + words) as f64 / rate - spoken_time;
         if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
     }
 
@@ -475,17 +477,18 @@ impl InterpreterSession {
     fn rewrite_with_model(
         &mut self,
         chat: &ChatRewriter,
-        heard: &[String],
+        source_phrase: &[String],
         starts_sentence: bool,
         last: bool,
         fallback: Vec<String>,
     ) -> Vec<String> {
-        if heard.is_empty() && !self.has_deferred_words {
+        if source_phrase.is_empty() && !self.has_deferred_words {
             return Vec::new();
         }
-        let heard = message(heard, starts_sentence, last);
-        let words = chat.rewrite(&self.turns, &heard, Some(self.deadline)).unwrap_or(fallback);
-        self.turns.push(Turn { heard, said: words.join(" ") });
+        let source_phrase = message(source_phrase, starts_sentence, last);
+        let words =
+            chat.rewrite(&self.turns, &source_phrase, Some(self.deadline)).unwrap_or(fallback);
+        self.turns.push(Turn { source_phrase, reply: words.join(" ") });
         self.has_deferred_words = !last;
         words
     }

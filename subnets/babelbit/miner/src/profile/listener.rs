@@ -6,7 +6,7 @@ use taonet_speech::{
     Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition,
 };
 
-use super::phrasing::HeardWord;
+use super::phrasing::RecognisedWord;
 use crate::rewrite::{continues_number, plain};
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
@@ -84,7 +84,7 @@ impl LiveListener {
         &mut self,
         samples: &[f32],
         end: bool,
-    ) -> Result<Vec<HeardWord>, RecognizeError> {
+    ) -> Result<Vec<RecognisedWord>, RecognizeError> {
         let samples = self.resample(samples, end);
         let mut words = join_numbers(self.recognition.push(&samples, end)?);
         let until = self.recognition.ready_until();
@@ -95,7 +95,7 @@ impl LiveListener {
         self.number_start = open.map(|(word, _)| word.start);
         self.parts = words.iter().map(|(_, parts)| *parts).collect();
         // Each word has a letter or a digit: none is dropped, as `commit` counts them.
-        Ok(words.into_iter().map(|(word, _)| HeardWord::new(word)).collect())
+        Ok(words.into_iter().map(|(word, _)| RecognisedWord::new(word)).collect())
     }
 
     /// Commits the first `count` words, which are then no longer revised or returned.
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_numbers_are_joined() {
+    fn recognised_parts_of_numbers_are_joined() {
         let found = plain_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],
@@ -236,7 +236,8 @@ mod tests {
             (5, &["5"], 4.5),
         ] {
             let found = listener.process(&[0.0; 3], number == 5).unwrap();
-            let texts: Vec<&str> = found.iter().map(|heard| heard.word.text.as_str()).collect();
+            let texts: Vec<&str> =
+                found.iter().map(|recognised| recognised.word.text.as_str()).collect();
             assert_eq!(texts, expected, "call {number}");
             assert!((listener.ready_until() - until).abs() < 1e-9, "call {number}");
             listener.commit(found.len());
@@ -248,17 +249,17 @@ mod tests {
         let samples: Vec<f32> = (0..5_001).map(|n| (n as f32 * 0.37).sin() * 0.5).collect();
         let expected = resample_for_recognition(&Pcm::mono(samples.clone(), SampleRate::HZ_24K));
         for length in [1_920, 1_001, 7] {
-            let heard = Arc::default();
-            let mut listener = LiveListener::new(Box::new(Recorder(Arc::clone(&heard))));
+            let recognised = Arc::default();
+            let mut listener = LiveListener::new(Box::new(Recorder(Arc::clone(&recognised))));
             let frames = samples.chunks(length);
             let count = frames.len();
             for (number, frame) in (1..).zip(frames) {
                 listener.process(frame, number == count).unwrap();
             }
-            let heard = heard.lock().unwrap();
-            assert_eq!(heard.len(), expected.len(), "{length}");
+            let recognised = recognised.lock().unwrap();
+            assert_eq!(recognised.len(), expected.len(), "{length}");
             assert!(
-                heard.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6),
+                recognised.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6),
                 "{length}"
             );
         }

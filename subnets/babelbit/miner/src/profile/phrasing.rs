@@ -27,14 +27,14 @@ const CLOSING_MARKS: [char; 5] = ['"', '”', '\'', '’', ')'];
 
 /// A recognised word of unfinished speech.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct HeardWord {
+pub(super) struct RecognisedWord {
     /// The word in lowercase, without punctuation.
     pub(super) word: Word,
     /// Whether the recogniser ends a clause after the word.
     ends_clause: bool,
 }
 
-impl HeardWord {
+impl RecognisedWord {
     /// Creates a word from one with the recogniser's punctuation.
     pub(super) fn new(mut word: Word) -> Self {
         let text = plain(&word.text);
@@ -50,12 +50,12 @@ impl HeardWord {
 }
 
 /// Returns the quality of a phrase boundary between two words, 0 to 2.
-fn seam(before: &str, after: &str) -> f64 {
+fn boundary_quality(before: &str, after: &str) -> f64 {
     f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
 }
 
 /// Splits words at the best boundaries into parts of about equal length, each spoken in one breath.
-pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
+pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
     let count = words.len().div_ceil(BREATH).max(1);
     if count == 1 {
         return if words.is_empty() { Vec::new() } else { vec![words] };
@@ -65,13 +65,13 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
         .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
-        before.zip(after).map_or(0.0, |(before, after)| seam(before, after))
+        before.zip(after).map_or(0.0, |(before, after)| boundary_quality(before, after))
             - (*index as f64 - even).abs() * 0.2
     };
     let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
     let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
-    parts.extend(breaths(remaining));
+    parts.extend(split_into_breath_groups(remaining));
     parts
 }
 
@@ -85,7 +85,7 @@ pub(super) fn best_cut(words: &[Word], length: f64, fewest: usize) -> Option<usi
         let at = f64::midpoint(before.end, after.start);
         let allowed = at >= 0.3 * length && after.start <= length - 0.3;
         let gap = (after.start - before.end).clamp(0.0, 0.3);
-        allowed.then(|| seam(&before.text, &after.text) + 4.0 * gap + at / length)
+        allowed.then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + at / length)
     };
     let cuts = (fewest.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
     cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
@@ -105,19 +105,19 @@ const TOO_LONG: f64 = 5.0;
 /// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
 /// reply `is_idle`: if it plays no speech.
 pub(super) fn complete(
-    words: &[HeardWord],
+    words: &[RecognisedWord],
     until: f64,
     fewest: usize,
     is_idle: bool,
 ) -> Option<usize> {
     let (first, last) = (&words.first()?.word, &words.last()?.word);
-    let starts = words.iter().skip(1).map(|heard| heard.word.start).chain([until]);
+    let starts = words.iter().skip(1).map(|recognised| recognised.word.start).chain([until]);
     let mut boundaries = (1..).zip(words.iter().zip(starts));
-    let end = boundaries.find(|(count, (heard, next))| {
+    let end = boundaries.find(|(count, (recognised, next))| {
         // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
         // before another word.
-        let is_clause = heard.ends_clause && *count < words.len();
-        *count >= fewest && (is_clause || next - heard.word.end >= PAUSE)
+        let is_clause = recognised.ends_clause && *count < words.len();
+        *count >= fewest && (is_clause || next - recognised.word.end >= PAUSE)
     });
     if let Some((count, _)) = end {
         return Some(count);
@@ -128,7 +128,7 @@ pub(super) fn complete(
     }
     let shifted: Vec<Word> = words
         .iter()
-        .map(|HeardWord { word, .. }| Word {
+        .map(|RecognisedWord { word, .. }| Word {
             start: word.start - first.start,
             end: word.end - first.start,
             ..word.clone()
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
 
     /// Words of 0.35 s and pauses of 0.05 s, from 7 s on.
-    fn timed(text: &str) -> Vec<HeardWord> {
+    fn timed(text: &str) -> Vec<RecognisedWord> {
         let word = |(n, text)| {
             let start = 7.0 + f64::from(n) * 0.4;
-            HeardWord::new(Word { text, start, end: start + 0.35 })
+            RecognisedWord::new(Word { text, start, end: start + 0.35 })
         };
         (0..).zip(words(text)).map(word).collect()
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn spoken(text: &str) -> Vec<String> {
-        breaths(&words(text)).iter().map(|part| part.join(" ")).collect()
+        split_into_breath_groups(&words(text)).iter().map(|part| part.join(" ")).collect()
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_cut_before_opening_words() {
+    fn phrases_are_split_before_conjunctions() {
         let text = "we should leave the house because the train";
         let timed: Vec<_> = (0..)
             .zip(words(text))

@@ -72,8 +72,8 @@ impl Playback {
     /// Returns whether the reply, with this many more samples, does not outlast the source so far by
     /// too much.
     pub(super) fn has_room(&self, samples: usize) -> bool {
-        let heard = self.now as f64 / f64::from(SAMPLE_RATE_HZ);
-        self.excess(samples) <= (EXCESS_FRACTION * heard).clamp(MIN_EXCESS, MAX_EXCESS)
+        let source_s = self.now as f64 / f64::from(SAMPLE_RATE_HZ);
+        self.excess(samples) <= (EXCESS_FRACTION * source_s).clamp(MIN_EXCESS, MAX_EXCESS)
     }
 
     /// Returns the time in seconds by which the reply, from its first word, would outlast the source
@@ -117,11 +117,11 @@ mod tests {
     /// Columns: seconds of the source so far · seconds of the longest reply
     #[test]
     fn reply_may_outlast_its_source_by_a_fraction_of_it() {
-        for (heard, longest) in [(0, 3), (1, 4), (10, 13), (20, 26), (60, 70)] {
+        for (source_s, longest) in [(0, 3), (1, 4), (10, 13), (20, 26), (60, 70)] {
             let mut playback = Playback::default();
-            playback.advance(heard * 24_000);
-            assert!(playback.has_room(longest * 24_000), "{heard}");
-            assert!(!playback.has_room(longest * 24_000 + 1), "{heard}");
+            playback.advance(source_s * 24_000);
+            assert!(playback.has_room(longest * 24_000), "{source_s}");
+            assert!(!playback.has_room(longest * 24_000 + 1), "{source_s}");
         }
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_end_phrases() {
+    fn long_pauses_end_phrases() {
         let found = phrases(&[(true, 1000), (false, 120), (true, 800), (false, 400), (true, 600)]);
         // The detected part of a pause counts towards the phrase before it.
         assert_eq!(found, [(1100, true), (920, false), (700, true)]);

@@ -6,7 +6,7 @@ use taonet_http::{FormFile, ModelServer, MultipartForm};
 use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, Wav};
 
-use super::{CallError, RemoteModel, Stage, whole};
+use super::{CallError, RemoteModel, Stage, value_and_outcome};
 
 /// Path of the transcriptions below the server's base URL.
 const TRANSCRIPTIONS: &str = "audio/transcriptions";
@@ -50,7 +50,7 @@ impl RemoteRecognizer {
         Ok(response.transcript(recording.duration().get()))
     }
 
-    fn hear(
+    fn transcribe_audio(
         &self,
         samples: &[f32],
         deadline: Option<Instant>,
@@ -58,7 +58,8 @@ impl RemoteRecognizer {
         if samples.is_empty() {
             return Err(RecognizeError::Empty);
         }
-        let call = async |server: &ModelServer| whole(self.transcribe(server, samples).await);
+        let call =
+            async |server: &ModelServer| value_and_outcome(self.transcribe(server, samples).await);
         match (self.stage.call(deadline, call), &self.fallback) {
             (Some(transcript), _) => Ok(Recognition { transcript, confidence: 1.0 }),
             (None, Some(fallback)) => fallback.recognize(samples),
@@ -77,7 +78,7 @@ impl Recognizer for RemoteRecognizer {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        self.hear(samples, None)
+        self.transcribe_audio(samples, None)
     }
 
     fn recognize_by(
@@ -85,7 +86,7 @@ impl Recognizer for RemoteRecognizer {
         samples: &[f32],
         deadline: Instant,
     ) -> Result<Recognition, RecognizeError> {
-        self.hear(samples, Some(deadline))
+        self.transcribe_audio(samples, Some(deadline))
     }
 }
 

@@ -33,9 +33,9 @@ const INSTRUCTIONS: &str = "You are the rewriting stage of a simultaneous interp
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     /// The message to the language model.
-    pub(crate) heard: String,
+    pub(crate) source_phrase: String,
     /// The spoken words, separated by spaces.
-    pub(crate) said: String,
+    pub(crate) reply: String,
 }
 
 /// Rewriter on an inference server: the phrases of an utterance form one conversation with a
@@ -51,48 +51,54 @@ impl ChatRewriter {
         Self { stage: Stage::new("llm", remote) }
     }
 
-    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest;
+    /// Rewrites `source_phrase` after the earlier `turns`, until `deadline` at the latest;
     /// returns `None` if the call failed before the first complete word, if the stage is paused,
     /// and after the deadline.
     pub(crate) fn rewrite(
         &self,
         turns: &[Turn],
-        heard: &str,
+        source_phrase: &str,
         deadline: Option<Instant>,
     ) -> Option<Vec<String>> {
-        self.stage.call(deadline, async |server: &ModelServer| self.ask(server, turns, heard).await)
+        self.stage.call(deadline, async |server: &ModelServer| {
+            self.ask(server, turns, source_phrase).await
+        })
     }
 
     async fn ask(
         &self,
         server: &ModelServer,
         turns: &[Turn],
-        heard: &str,
+        source_phrase: &str,
     ) -> (Option<Vec<String>>, Result<(), CallError>) {
         let message = |role: &str, content: &str| json!({"role": role, "content": content});
         let mut messages = vec![message("system", INSTRUCTIONS)];
         for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
-            messages.push(message("user", &turn.heard));
+            messages.push(message("user", &turn.source_phrase));
             messages.push(message(
                 "assistant",
-                if turn.said.is_empty() { NOTHING } else { turn.said.as_str() },
+                if turn.reply.is_empty() { NOTHING } else { turn.reply.as_str() },
             ));
         }
-        messages.push(message("user", heard));
-        let words = heard.split_whitespace().count();
+        messages.push(message("user", source_phrase));
+        let words = source_phrase.split_whitespace().count();
         let body = json!({
             "model": self.stage.remote.model, "messages": messages, "temperature": 0, "max_tokens": 4 * words + 32,
             "stream": true,
         });
-        let mut answer = Answer { content: None, most_words: 2 * words + 8, fault: None };
+        let mut answer = ChatCompletion { content: None, most_words: 2 * words + 8, fault: None };
         let result = server.events(CHAT, &body, |event| answer.add(&event)).await;
         match (answer, result) {
-            (Answer { fault: Some(fault), .. }, _) => (None, Err(CallError::Unusable(fault))),
-            (Answer { content: Some(content), .. }, Ok(())) => (Some(spoken(&content)), Ok(())),
-            (Answer { content: None, .. }, Ok(())) => {
+            (ChatCompletion { fault: Some(fault), .. }, _) => {
+                (None, Err(CallError::Unusable(fault)))
+            }
+            (ChatCompletion { content: Some(content), .. }, Ok(())) => {
+                (Some(spoken(&content)), Ok(()))
+            }
+            (ChatCompletion { content: None, .. }, Ok(())) => {
                 (None, Err(CallError::Unusable("the stream has no choices")))
             }
-            (Answer { content, .. }, Err(error)) => {
+            (ChatCompletion { content, .. }, Err(error)) => {
                 let mut content = content.unwrap_or_default();
                 // The last word may be incomplete.
                 content.truncate(content.rfind(char::is_whitespace).unwrap_or_default());
@@ -104,14 +110,14 @@ impl ChatRewriter {
 }
 
 /// An answer of the language model, as received so far.
-struct Answer {
+struct ChatCompletion {
     content: Option<String>,
     most_words: usize,
     /// Why the answer cannot be used.
     fault: Option<&'static str>,
 }
 
-impl Answer {
+impl ChatCompletion {
     /// Adds an event of the stream, or the complete response of a server that does not stream.
     fn add(&mut self, event: &Value) -> ControlFlow<()> {
         let Some(choice) = event.pointer("/choices/0") else {
@@ -156,11 +162,11 @@ pub(crate) fn spoken(answer: &str) -> Vec<String> {
 
 /// Returns the message for a phrase; without words, the message at the end of speech. `begins`
 /// means that the phrase does not continue the previous one, `last` that it is the last one.
-pub(crate) fn message(heard: &[String], begins: bool, last: bool) -> String {
-    if heard.is_empty() {
+pub(crate) fn message(source_phrase: &[String], begins: bool, last: bool) -> String {
+    if source_phrase.is_empty() {
         return END.to_owned();
     }
-    let text = heard.join(" ");
+    let text = source_phrase.join(" ");
     match (begins, last) {
         (true, true) => text,
         (true, false) => format!("{text} {CONTINUES}"),
@@ -199,9 +205,9 @@ mod tests {
             ("it a", false, false, "... it a ..."),
             ("", true, true, "(end of speech)"),
         ];
-        for (heard, begins, last, expected) in table {
-            assert_eq!(message(&words(heard), begins, last), expected);
-            assert_eq!(phrase(expected), (words(heard), begins, last));
+        for (source_phrase, begins, last, expected) in table {
+            assert_eq!(message(&words(source_phrase), begins, last), expected);
+            assert_eq!(phrase(expected), (words(source_phrase), begins, last));
         }
     }
 

@@ -6,7 +6,7 @@ use taonet_http::{Fault, ModelServer, ModelServerError};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav, WavError};
 
-use super::{CallError, RemoteModel, Stage, whole};
+use super::{CallError, RemoteModel, Stage, value_and_outcome};
 
 /// Path of the synthesis below the server's base URL.
 const SPEECH: &str = "audio/speech";
@@ -44,7 +44,7 @@ impl RemoteSynthesizer {
         });
         let mut file = Vec::new();
         match server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
-            Ok(()) => whole(speech(Wav::decode(&file))),
+            Ok(()) => value_and_outcome(speech(Wav::decode(&file))),
             Err(error) => {
                 let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
                 let is_used = self.fallback.is_none() && !is_endless;

@@ -79,9 +79,9 @@ fn play(interpreter: &Interpreter) -> Played {
     let text = if reply.is_empty() {
         String::new()
     } else {
-        let heard = recognizer()
+        let transcription = recognizer()
             .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)));
-        heard.unwrap().transcript.text
+        transcription.unwrap().transcript.text
     };
     Played { text, overshoot: completion - source.duration().get(), slowest, last }
 }
@@ -92,14 +92,14 @@ fn local() -> Played {
 
 /// Compares two replies: nine of ten words are equal, and they end within 0.3 s.
 #[track_caller]
-fn assert_alike(found: &Played, expected: &Played, what: &str) {
+fn assert_alike(actual: &Played, expected: &Played, case: &str) {
     let [found_words, words] =
-        [found, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
+        [actual, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
     let common = words.intersection(&found_words).count();
     let larger = words.len().max(found_words.len());
-    assert!(common * 10 >= larger * 9, "{what}: {} instead of {}", found.text, expected.text);
-    let difference = (found.overshoot - expected.overshoot).abs();
-    assert!(difference < 0.3, "{what}: {} s instead of {} s", found.overshoot, expected.overshoot);
+    assert!(common * 10 >= larger * 9, "{case}: {} instead of {}", actual.text, expected.text);
+    let difference = (actual.overshoot - expected.overshoot).abs();
+    assert!(difference < 0.3, "{case}: {} s instead of {} s", actual.overshoot, expected.overshoot);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn remote_stages_equal_local_ones() {
 /// It may be late only on a machine that needs most of that time for its own engines. On a busy
 /// machine a play can be late: one of three counts.
 #[track_caller]
-fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str) -> Played {
+fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, case: &str) -> Played {
     let own = local.slowest.max(local.last) * 4;
     let mut late = Vec::new();
     while late.len() < 3 {
@@ -124,7 +124,7 @@ fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str)
         }
         late.push((played.slowest, played.last));
     }
-    panic!("{what}: the slowest frame and the last one took {late:?}");
+    panic!("{case}: the slowest frame and the last one took {late:?}");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
         let (server, requests) = voice_server(|_| CALL);
         let tts = Arc::new(RemoteSynthesizer::new(
-            server.model(PATIENCE),
+            server.model(WAIT_TIMEOUT),
             "any".to_owned(),
             Some(Arc::new(Beep)),
         ));
@@ -226,7 +226,7 @@ fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
     // The first call never ends.
     let (server, requests) =
         voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
-    let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
+    let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     for (time, expected) in [(Duration::from_secs(5), 1), (Duration::ZERO, 1)] {
         let speech = tts.speak_by("Hello.", &voice(), Instant::now() + time).unwrap();
         assert_eq!(
@@ -295,7 +295,7 @@ fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
 }
 
 /// Deadline for responses that must arrive, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server that answers every request with the same bytes, and never ends the response.
 struct Scripted {
@@ -361,7 +361,7 @@ fn words_of_a_chat_before_the_deadline_are_used() {
         let expected =
             expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words, expected, "{events:?}");
-        assert!(began.elapsed() < PATIENCE / 2, "{events:?}");
+        assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{events:?}");
         // After a stalled response, even with words, the stage pauses; after a complete one, it
         // does not.
         let is_paused = rewriter.rewrite(&[], HEARD, None).is_none();
@@ -406,13 +406,13 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
 fn endless_responses_are_truncated() {
     let began = Instant::now();
     let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
-    let stt = RemoteRecognizer::new(server.model(PATIENCE), None);
+    let stt = RemoteRecognizer::new(server.model(WAIT_TIMEOUT), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
     for text in ["all work and no play ", "work"] {
         let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
         let server = Scripted::start(EVENTS, b"", event.as_bytes());
         assert_eq!(
-            ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None),
+            ChatRewriter::new(server.model(WAIT_TIMEOUT)).rewrite(&[], HEARD, None),
             None,
             "{text}"
         );
@@ -421,9 +421,9 @@ fn endless_responses_are_truncated() {
         Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16)
             .unwrap();
     let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
-    let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
+    let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 0);
-    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_line_is_reported() {
+    fn invalid_line_of_phrasebook_is_reported() {
         let table = [
             ("a b", "expected one `|` between phrase and replacement"),
             ("a | b | c", "expected one `|` between phrase and replacement"),

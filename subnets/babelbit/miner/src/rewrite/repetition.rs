@@ -4,7 +4,7 @@
 const MAX_WORDS: usize = 6;
 
 /// Words that speakers often repeat on purpose.
-const MEANT_TWICE: [&str; 28] = [
+const INTENTIONAL_REPETITIONS: [&str; 28] = [
     "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "hundred", "thousand", "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty",
     "fifty", "sixty", "seventy", "eighty", "ninety",
@@ -26,8 +26,8 @@ pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
             let first = words.get(at..at + length);
             let before = at.checked_sub(1).and_then(|before| words.get(before));
             if first == words.get(at + length..at + 2 * length)
-                && !first.is_some_and(is_meant)
-                && !first.is_some_and(|phrase| ends_and_begins(before, phrase))
+                && !first.is_some_and(is_intentional)
+                && !first.is_some_and(|phrase| is_object_then_subject(before, phrase))
             {
                 words.drain(at..at + length);
             } else {
@@ -42,31 +42,34 @@ pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
 /// started there: "so i think | i think that" leaves "that", and "i might | as well i might as well
 /// go" leaves "as well go".
 pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<String> {
-    let mut all = [before, words].concat();
+    let mut joined = [before, words].concat();
     let lengths = (1..=MAX_WORDS).rev();
     let mut candidates = lengths.flat_map(|length| {
         (before.len().saturating_sub(length)..before.len())
             .map(move |start| (start, start + length, length))
     });
     let repeated = candidates.find(|(start, end, length)| {
-        let first = all.get(*start..*end);
-        first.is_some() && first == all.get(*end..end + length) && !first.is_some_and(is_meant)
+        let first = joined.get(*start..*end);
+        first.is_some()
+            && first == joined.get(*end..end + length)
+            && !first.is_some_and(is_intentional)
     });
     if let Some((_, end, length)) = repeated {
-        all.drain(end..end + length);
+        joined.drain(end..end + length);
     }
-    all.split_off(before.len())
+    joined.split_off(before.len())
 }
 
 /// Whether the repeated word is first an object and then a subject: "about it | it is".
-fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
-    let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
-    matches!(phrase, [word] if both(word))
+fn is_object_then_subject(before: Option<&String>, phrase: &[String]) -> bool {
+    let is_object_or_subject =
+        |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
+    matches!(phrase, [word] if is_object_or_subject(word))
         && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
 }
 
-fn is_meant(phrase: &[String]) -> bool {
-    phrase.iter().all(|word| MEANT_TWICE.contains(&word.as_str()))
+fn is_intentional(phrase: &[String]) -> bool {
+    phrase.iter().all(|word| INTENTIONAL_REPETITIONS.contains(&word.as_str()))
 }
 
 const PRONOUNS: [&str; 7] = ["i", "you", "he", "she", "it", "we", "they"];
@@ -86,8 +89,8 @@ pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut remaining = words;
     while let Some((word, after)) = remaining.split_first() {
-        if let [pronoun, auxiliary, again, _, ..] = remaining
-            && pronoun == again
+        if let [pronoun, auxiliary, repeated, _, ..] = remaining
+            && pronoun == repeated
             && PRONOUNS.contains(&pronoun.as_str())
             && AUXILIARIES.contains(&auxiliary.as_str())
             && out.last().is_none_or(|before| OPENERS.contains(&before.as_str()))
@@ -121,7 +124,7 @@ const REACH: usize = 5;
 ///
 /// The words after the marker must start with a word that also occurs shortly before the marker;
 /// otherwise only the marker is removed.
-pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
+pub(super) fn apply_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut remaining = words;
     while let Some((word, after)) = remaining.split_first() {
@@ -134,10 +137,10 @@ pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
         {
             let corrected = remaining.get(marker.len()..).unwrap_or_default();
             let window = out.len().saturating_sub(REACH);
-            let again = corrected
+            let repeated = corrected
                 .first()
                 .and_then(|next| out.iter().skip(window).rposition(|word| word == next));
-            if let Some(offset) = again {
+            if let Some(offset) = repeated {
                 out.truncate(window + offset);
             } else if *marker == ["i", "mean"] {
                 // The marker is part of a longer filler, as in "if you know what i mean", or a
@@ -174,8 +177,8 @@ mod tests {
             ("he had had enough", "he had had enough"),
             ("", ""),
         ];
-        for (heard, said) in table {
-            assert_eq!(drop_repeated(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(drop_repeated(&words(phrase)).join(" "), expected);
         }
     }
 
@@ -191,11 +194,11 @@ mod tests {
             ("", "five one", "five one"),
             ("so i think", "", ""),
         ];
-        for (before, heard, said) in table {
+        for (before, phrase, expected) in table {
             assert_eq!(
-                drop_repeated_across(&words(before), &words(heard)).join(" "),
-                said,
-                "{before} | {heard}"
+                drop_repeated_across(&words(before), &words(phrase)).join(" "),
+                expected,
+                "{before} | {phrase}"
             );
         }
     }
@@ -208,8 +211,8 @@ mod tests {
             ("if i could i would go", "if i could i would go"),
             ("what i can i will", "what i can i will"),
         ];
-        for (heard, said) in table {
-            assert_eq!(drop_false_starts(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(drop_false_starts(&words(phrase)).join(" "), expected);
         }
     }
 
@@ -222,8 +225,8 @@ mod tests {
             ("no wait for me", "no wait for me"),
             ("it is late if you know what i mean", "it is late if you know what i mean"),
         ];
-        for (heard, said) in table {
-            assert_eq!(carry_out_corrections(&words(heard)).join(" "), said);
+        for (phrase, expected) in table {
+            assert_eq!(apply_corrections(&words(phrase)).join(" "), expected);
         }
     }
 }

@@ -24,8 +24,8 @@ fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
 
 #[track_caller]
 fn check(table: &[(&str, &str)]) {
-    for (heard, said) in table {
-        assert_eq!(rewrite(heard), *said, "heard: {heard}");
+    for (phrase, expected) in table {
+        assert_eq!(rewrite(phrase), *expected, "heard: {phrase}");
     }
 }
 
@@ -72,7 +72,7 @@ fn fillers_are_removed() {
 }
 
 #[test]
-fn expletives_become_polite() {
+fn expletives_are_removed_or_softened() {
     check(&[
         ("where the hell is the bloody key", "where is the key"),
         ("i do not give a damn", "i do not care"),
@@ -81,7 +81,7 @@ fn expletives_become_polite() {
 }
 
 #[test]
-fn wordy_phrases_become_short() {
+fn wordy_phrases_are_shortened() {
     check(&[
         ("at this point in time we cannot help", "now we cannot help"),
         ("we stopped due to the fact that it rained", "we stopped because it rained"),
@@ -119,7 +119,7 @@ fn omitted_words_are_restored() {
 }
 
 #[test]
-fn numbers_are_kept() {
+fn rewriting_keeps_numbers() {
     check(&[("call me on five five one two two", "call me on five five one two two")]);
 }
 
@@ -163,7 +163,7 @@ fn empty_phrase_stays_empty() {
 }
 
 #[test]
-fn words_lose_case_and_punctuation() {
+fn words_are_normalised_without_case_and_punctuation() {
     let table = [
         ("Hello,", "hello"),
         ("Don’t!", "don't"),
@@ -176,13 +176,13 @@ fn words_lose_case_and_punctuation() {
         ("a.5", "a5"),
         ("3.B", "3b"),
     ];
-    for (heard, word) in table {
-        assert_eq!(plain(heard), word);
+    for (phrase, word) in table {
+        assert_eq!(plain(phrase), word);
     }
 }
 
 #[test]
-fn numbers_continue_at_their_marks() {
+fn word_that_continues_a_number_is_recognised() {
     for (previous, word, expected) in [
         ("3", ".5", true),
         ("1", ",000", true),

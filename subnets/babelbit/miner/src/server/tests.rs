@@ -319,7 +319,7 @@ async fn malformed_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn invalid_parameters_are_refused() {
+async fn invalid_session_parameters_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     let table = [
         ("sample_rate_hz", json!(16_000), "sample_rate_hz is 16000, expected 24000"),

@@ -28,10 +28,10 @@ enum Stage {
 }
 
 /// Response to a frame, with values for the metrics.
-pub(crate) struct Answer {
+pub(crate) struct FrameResponse {
     pub(crate) response: PredictResponse,
-    pub(crate) heard: usize,
-    pub(crate) spoken: usize,
+    pub(crate) received_samples: usize,
+    pub(crate) spoken_samples: usize,
 }
 
 impl Playing {
@@ -60,12 +60,16 @@ impl Playing {
     /// # Errors
     /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile
     /// fails.
-    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<Answer, Refusal> {
+    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<FrameResponse, Refusal> {
         if let Some(index) = request.frame_index {
             if let Some((last, response)) = &self.last
                 && *last == index
             {
-                return Ok(Answer { response: response.clone(), heard: 0, spoken: 0 });
+                return Ok(FrameResponse {
+                    response: response.clone(),
+                    received_samples: 0,
+                    spoken_samples: 0,
+                });
             }
             if index != self.requests {
                 return Err(Refusal::OutOfOrder { expected: self.requests, got: index });
@@ -75,7 +79,7 @@ impl Playing {
             return Err(Refusal::TooManyRequests(self.most_requests));
         }
         let frame = samples::decode(&request.audio_b64, self.channels)?;
-        let reply = self.hear(&frame, request.in_eos)?;
+        let reply = self.interpret_frame(&frame, request.in_eos)?;
         let response = PredictResponse {
             session_id: request.session_id.clone(),
             audio_b64: samples::encode(&reply.samples),
@@ -85,10 +89,14 @@ impl Playing {
         // A retry may have an index that the first request lacked.
         self.last = Some((self.requests, response.clone()));
         self.requests += 1;
-        Ok(Answer { response, heard: frame.len(), spoken: reply.samples.len() })
+        Ok(FrameResponse {
+            response,
+            received_samples: frame.len(),
+            spoken_samples: reply.samples.len(),
+        })
     }
 
-    fn hear(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
+    fn interpret_frame(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
         let instants = (frame.len() / usize::from(self.channels)) as u64;
         match self.stage {
             Stage::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_numbers_matters() {
+    fn texts_with_reordered_numbers_differ() {
         assert_ne!(numbers(&words("two of the five")), numbers(&words("five of the two")));
     }
 

@@ -174,10 +174,12 @@ fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
     if has_system {
         messages.extend(instructions.take().map(|text| Message::new("system", text)));
     }
-    for (said, shorter) in EXAMPLES {
-        let said =
-            instructions.take().map_or_else(|| said.to_owned(), |text| format!("{text}\n\n{said}"));
-        messages.extend([Message::new("user", said), Message::new("assistant", shorter)]);
+    for (long_phrase, short_phrase) in EXAMPLES {
+        let long_phrase = instructions
+            .take()
+            .map_or_else(|| long_phrase.to_owned(), |text| format!("{text}\n\n{long_phrase}"));
+        messages
+            .extend([Message::new("user", long_phrase), Message::new("assistant", short_phrase)]);
     }
     messages.push(Message::new("user", phrase));
     messages
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn proposal_ends_at_its_limits() {
+    fn proposal_beyond_its_time_or_context_limit_fails() {
         let phrases = ChatPhraseModel::new(random()).unwrap();
         let late = phrases.propose("the train is late", limits(20, Duration::ZERO));
         assert!(matches!(late, Err(ProposalError::TooSlow)), "{late:?}");

@@ -357,8 +357,12 @@ async fn scores_refer_to_conditions_stored_once() {
         ledger.record(&row, &result(number, 0, Ok("aa".into()))).await.unwrap();
     }
     let engine = |name: &str| EngineIdentity { name: name.into(), fingerprint: "1".into() };
-    let conditions =
-        ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true);
+    let conditions = ScoringConditions::of_this_machine(
+        engine("ear"),
+        engine("sense"),
+        ScoreOptions::default(),
+        true,
+    );
     let name = conditions.sha256();
     for number in [1, 2] {
         let score =

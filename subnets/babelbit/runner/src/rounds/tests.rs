@@ -98,7 +98,7 @@ fn gateway(
 
 /// A real engine and a scripted gateway, both with injected faults. Pauses advance the clock
 /// without waiting.
-struct World {
+struct Fixture {
     directory: TempDir,
     engine: Script,
     gateway: Script,
@@ -173,8 +173,8 @@ fn neurons(count: u16) -> Value {
     json!({ "block": 7, "hotkeys": hotkeys, "last_update": vec![0; count.into()], "axons": axons })
 }
 
-impl World {
-    /// Creates a world with main and solo rounds every 100 blocks and no arena. The newest block is 99.
+impl Fixture {
+    /// Creates a fixture with main and solo rounds every 100 blocks and no arena, at block 99.
     async fn new() -> Self {
         let (engine, gateway_script) = (Script::default(), Script::default());
         let (blocks, waiting) = (watch::channel(99).0, watch::channel(0).0);
@@ -318,9 +318,9 @@ fn short(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
 
 #[tokio::test]
 async fn a_main_round_is_followed_by_its_solo_round() {
-    let world = World::new().await;
-    let mut running = world.start().await;
-    world.block(104).await;
+    let fixture = Fixture::new().await;
+    let mut running = fixture.start().await;
+    fixture.block(104).await;
     let main = running.report().await;
     assert_eq!(short(&main), (ChallengeType::Main, Some(1), "played"));
     assert_eq!((main.challenge_uid.as_deref(), main.miners), (Some("challenge-0"), 3));
@@ -328,24 +328,24 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     assert_eq!(short(&solo), (ChallengeType::Solo, Some(1), "played"));
     assert_eq!(solo.challenge_uid.as_deref(), Some("challenge-1"));
     assert_eq!(solo.main_challenge_uid.as_deref(), Some("challenge-0"));
-    let status = world.status("challenge-0__main").unwrap();
+    let status = fixture.status("challenge-0__main").unwrap();
     assert_eq!(
         (&status["miner_count"], &status["metadata"]["paired_challenge_uid"]),
         (&json!(3), &Value::Null)
     );
-    let status = world.status("challenge-1__solo").unwrap();
+    let status = fixture.status("challenge-1__solo").unwrap();
     assert_eq!(status["metadata"]["paired_challenge_uid"], "challenge-0");
     // One run file and one score file per miner and contest.
-    assert_eq!(world.score_files(), 12);
+    assert_eq!(fixture.score_files(), 12);
     // The next epoch's challenge is the same: no miner is played again.
-    let played = world.miner.inits();
-    world.block(200).await;
+    let played = fixture.miner.inits();
+    fixture.block(200).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
     assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(2), "already_done"));
-    assert_eq!(world.miner.inits(), played);
+    assert_eq!(fixture.miner.inits(), played);
     running.stop().await;
 
-    let (parts, _) = world.parts().await;
+    let (parts, _) = fixture.parts().await;
     let ledger = parts.ledger;
     let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
     assert_eq!(
@@ -358,29 +358,29 @@ async fn a_main_round_is_followed_by_its_solo_round() {
 
 #[tokio::test]
 async fn restart_plays_only_in_a_later_epoch() {
-    let world = World::new().await;
-    let mut running = world.start().await;
-    world.block(100).await;
+    let fixture = Fixture::new().await;
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     for _ in 0..2 {
         running.report().await;
     }
     running.stop().await;
-    let mut running = world.start().await;
-    world.block(199).await;
-    world.idle().await;
+    let mut running = fixture.start().await;
+    fixture.block(199).await;
+    fixture.idle().await;
     assert!(running.reports.try_recv().is_err());
     running.stop().await;
-    world.blocks.send_replace(777);
-    let mut running = world.start().await;
+    fixture.blocks.send_replace(777);
+    let mut running = fixture.start().await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(7), "already_done"));
     running.stop().await;
 }
 
 #[tokio::test]
 async fn start_plays_immediately_with_on_startup() {
-    let mut world = World::new().await;
-    world.settings.schedule.on_startup = true;
-    let mut running = world.start().await;
+    let mut fixture = Fixture::new().await;
+    fixture.settings.schedule.on_startup = true;
+    let mut running = fixture.start().await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(0), "played"));
     assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(0), "played"));
     running.stop().await;
@@ -390,21 +390,21 @@ async fn start_plays_immediately_with_on_startup() {
 #[tokio::test]
 async fn interrupted_round_is_resumed_at_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
-        let mut world = World::new().await;
+        let mut fixture = Fixture::new().await;
         let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
             move |request, _| {
                 Ok(if request.utterance_id == stuck_at { Duration::MAX } else { Duration::ZERO })
             },
         );
-        world.miner = Arc::new(stuck);
-        let running = world.start().await;
-        world.block(100).await;
+        fixture.miner = Arc::new(stuck);
+        let running = fixture.start().await;
+        fixture.block(100).await;
         let init_count = |id: &str| {
             let is_init = |call: &RecordedRequest| match call {
                 RecordedRequest::Init { request, .. } => request.utterance_id == id,
                 RecordedRequest::Predict { .. } => false,
             };
-            world.miner.asked().iter().filter(|call| is_init(call)).count()
+            fixture.miner.requests().iter().filter(|call| is_init(call)).count()
         };
         let start = std::time::Instant::now();
         while init_count(stuck_at) < 3 {
@@ -414,8 +414,8 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         let stopping = std::time::Instant::now();
         running.stop().await;
         assert!(stopping.elapsed() < Duration::from_secs(5));
-        world.miner = parrot();
-        let mut running = world.start().await;
+        fixture.miner = parrot();
+        let mut running = fixture.start().await;
         let (mut contests, mut uids) = (Vec::new(), Vec::new());
         loop {
             let report = running.report().await;
@@ -430,13 +430,13 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         // the solo round was missing, too.
         let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
         assert_eq!(contests.len(), rounds, "{stuck_at}");
-        assert_eq!(world.miner.inits(), inits, "{stuck_at}");
+        assert_eq!(fixture.miner.inits(), inits, "{stuck_at}");
         assert_eq!(uids.pop().unwrap().as_deref(), Some("challenge-0"));
-        let status = world.status("challenge-1__solo").unwrap();
+        let status = fixture.status("challenge-1__solo").unwrap();
         assert_eq!(
             (&status["miner_count"], &status["metadata"]["paired_challenge_uid"]),
             (&json!(3), &json!("challenge-0"))
         );
-        assert_eq!(world.score_files(), 12, "{stuck_at}");
+        assert_eq!(fixture.score_files(), 12, "{stuck_at}");
     }
 }

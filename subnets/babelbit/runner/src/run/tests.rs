@@ -268,7 +268,7 @@ async fn failing_miner_is_recorded_and_does_not_affect_others() {
 }
 
 #[tokio::test]
-async fn a_blank_transcript_is_null() {
+async fn blank_transcript_is_written_as_null() {
     let directory = tempfile::tempdir().unwrap();
     runner(directory.path())
         .await

@@ -83,16 +83,16 @@ async fn check_scores(
     contest: ChallengeType,
     scores: &BTreeMap<Uid, f64>,
 ) {
-    let given = scoring.store.scores(CHALLENGE, Some(contest)).await.unwrap();
-    assert_eq!(given.len(), scores.len());
+    let stored = scoring.store.scores(CHALLENGE, Some(contest)).await.unwrap();
+    assert_eq!(stored.len(), scores.len());
     let validator = Keypair::from_uri("//validator").unwrap().hotkey();
-    for given in given {
-        let uid = Uid(given.miner_uid);
-        assert_eq!(given.validator, validator);
+    for stored in stored {
+        let uid = Uid(stored.miner_uid);
+        assert_eq!(stored.validator, validator);
         assert!(
-            (given.score - scores[&uid]).abs() < 1e-6,
+            (stored.score - scores[&uid]).abs() < 1e-6,
             "{contest} {uid}: {} is not {}",
-            given.score,
+            stored.score,
             scores[&uid]
         );
     }

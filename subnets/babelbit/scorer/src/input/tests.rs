@@ -118,7 +118,7 @@ fn unknown_fields_are_warnings() {
 
 /// Columns: change · error message
 #[test]
-fn invalid_field_is_named_by_its_path() {
+fn error_names_the_path_of_an_invalid_batch_field() {
     for (path, value, message) in [
         ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
         (
@@ -331,7 +331,7 @@ fn texts_without_words_or_vectors_score_0() {
 }
 
 #[test]
-fn lines_of_a_log_may_be_strings() {
+fn text_log_events_may_be_json_strings() {
     let lines = [
         json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": "one two"}),
         json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),

@@ -47,8 +47,8 @@ pub(super) enum ApiError {
     TooMany { wait: Duration },
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error("data.file_size is {told}, but the file has {}", counted(.found, "byte"))]
-    OtherSize { told: u64, found: u64 },
+    #[error("data.file_size is {declared}, but the file has {}", counted(.received, "byte"))]
+    OtherSize { declared: u64, received: u64 },
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}")]

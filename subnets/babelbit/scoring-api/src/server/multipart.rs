@@ -113,7 +113,7 @@ impl Form {
     }
 
     /// Reads the complete part, up to `limit` bytes.
-    pub(super) async fn whole(
+    pub(super) async fn read_part(
         &mut self,
         field: &'static str,
         limit: usize,

@@ -142,7 +142,7 @@ async fn submit_artifact(
         headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut form = Form::new(content_type, body)?;
     form.field("metadata").await?;
-    let metadata = form.whole("metadata", MAX_METADATA).await?;
+    let metadata = form.read_part("metadata", MAX_METADATA).await?;
     let signed = SignedSubmission::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     // Only uploads of validators take a concurrency slot, so that slow forms of other callers block
@@ -172,7 +172,7 @@ async fn submit_artifact(
         state.artifacts.add(&mut incoming, &chunk).await?;
     }
     if let Some(declared_size) = size.filter(|declared_size| *declared_size != incoming.bytes) {
-        return Err(ApiError::OtherSize { told: declared_size, found: incoming.bytes });
+        return Err(ApiError::OtherSize { declared: declared_size, received: incoming.bytes });
     }
     if !is_newer {
         return Ok(stored(&new, false));

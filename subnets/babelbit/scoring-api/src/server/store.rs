@@ -86,7 +86,7 @@ impl Store {
                 Database::postgres_with(
                     url,
                     &MIGRATIONS,
-                    PoolOptions { connections: CONNECTIONS, wait },
+                    PoolOptions { connections: CONNECTIONS, acquire_timeout: wait },
                 )
                 .await?
             }

@@ -13,7 +13,7 @@ use taonet_wire::sorted_json;
 use super::testing::{Postgres, api, served, sqlite};
 use super::*;
 use crate::ScoresClient;
-use taonet_validator::testing::{ask, key, nowhere};
+use taonet_validator::testing::{ask, key, unused_address};
 
 mod admission;
 mod artifacts;

@@ -21,7 +21,7 @@ use crate::ngram::Trainer;
 /// Deadline of a server that stalls.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// Deadline of the other servers, which a busy machine does not reach.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Scripted response of a mock inference server.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +111,7 @@ async fn backend_with(
         Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
     let url =
         format!("http://{}/v1", listen(router.with_state(stand_in.clone())).await).parse().unwrap();
-    let deadline = if matches!(answer, Answer::Stalls(_)) { DEADLINE } else { PATIENCE };
+    let deadline = if matches!(answer, Answer::Stalls(_)) { DEADLINE } else { WAIT_TIMEOUT };
     let server = ModelServer::new(&url, Some("sk-1"), deadline).unwrap();
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
@@ -149,7 +149,7 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
             let (backend, _) = backend(answer, fallback).await;
             let predicted = backend.predict("How are", "").await;
             assert_eq!(predicted, expected, "{answer:?}, n-gram model: {fallback}");
-            assert!(start.elapsed() < PATIENCE / 2, "{answer:?} took {:?}", start.elapsed());
+            assert!(start.elapsed() < WAIT_TIMEOUT / 2, "{answer:?} took {:?}", start.elapsed());
         }
     }
 }

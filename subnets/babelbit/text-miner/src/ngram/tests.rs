@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn an_altered_file_is_refused(position in 0_usize..1_000, flip in 1_u8..=255) {
+    fn altered_model_file_is_refused(position in 0_usize..1_000, flip in 1_u8..=255) {
         let mut bytes = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
         let length = bytes.len();
         bytes[position % length] ^= flip;
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
+    fn model_file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
         let good = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
         prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
         prop_assert!(read(&[good, added].concat()).is_err());

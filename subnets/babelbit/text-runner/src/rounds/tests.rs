@@ -223,11 +223,11 @@ fn a_round_has_at_most_the_maximum_of_miners() {
     let echo = scripted(|request| Ok(request.prefix.clone()));
     for (all, max_miners, expected) in [(3, 256, 3), (3, 3, 3), (3, 2, 2), (0, 2, 0)] {
         let last_first = Choice { max_miners, shuffle: Arc::new(<[_]>::reverse) };
-        let chosen = last_first.of(miners(&vec![&echo; all]));
-        assert_eq!(chosen.len(), expected);
+        let selected = last_first.of(miners(&vec![&echo; all]));
+        assert_eq!(selected.len(), expected);
         assert_eq!(Choice::random(max_miners).of(miners(&vec![&echo; all])).len(), expected);
         if all > max_miners {
-            assert_eq!(chosen[0].key.uid.0, 3, "the first ones of the order are selected");
+            assert_eq!(selected[0].key.uid.0, 3, "the first ones of the order are selected");
         }
     }
 }

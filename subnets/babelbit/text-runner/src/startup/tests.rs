@@ -82,20 +82,20 @@ fn request() -> PredictedUtterance {
 /// Each call has the miner timeout of 11 s, unless it is the first one.
 #[tokio::test]
 async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
-    let said = |text: &str| Some(Ok(text.to_owned()));
+    let predicted = |text: &str| Some(Ok(text.to_owned()));
     let late = || Some(Err(CallError::Timeout(Duration::from_mins(1))));
     let status = |status| Some(Err(CallError::Status { status, body: String::new() }));
     for (budget, answers, errors, expected) in [
         (
             300,
-            vec![late(), late(), said("Is it"), said("Is it")],
+            vec![late(), late(), predicted("Is it"), predicted("Is it")],
             vec![false, false],
             &[60, 60, 60, 11][..],
         ),
         // An empty prediction is none, unless the miner has started.
         (
             300,
-            vec![said(" "), status(503), said("Is it"), said("")],
+            vec![predicted(" "), status(503), predicted("Is it"), predicted("")],
             vec![false, false],
             &[60, 60, 60, 11],
         ),
@@ -106,14 +106,14 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
             vec![true, true],
             &[60, 60, 60, 11, 11],
         ),
-        (120, vec![late(), said(""), said("Is it")], vec![true, false], &[60, 59, 11]),
+        (120, vec![late(), predicted(""), predicted("Is it")], vec![true, false], &[60, 59, 11]),
         // These statuses are final.
-        (300, vec![status(400), said("Is it")], vec![true, false], &[60, 11]),
-        (300, vec![status(401), said("Is it")], vec![true, false], &[60, 11]),
-        (300, vec![status(403), said("Is it")], vec![true, false], &[60, 11]),
-        (300, vec![status(404), said("Is it")], vec![true, false], &[60, 11]),
-        (300, vec![status(422), said("Is it")], vec![true, false], &[60, 11]),
-        (0, vec![late(), said("Is it")], vec![true, false], &[11, 11]),
+        (300, vec![status(400), predicted("Is it")], vec![true, false], &[60, 11]),
+        (300, vec![status(401), predicted("Is it")], vec![true, false], &[60, 11]),
+        (300, vec![status(403), predicted("Is it")], vec![true, false], &[60, 11]),
+        (300, vec![status(404), predicted("Is it")], vec![true, false], &[60, 11]),
+        (300, vec![status(422), predicted("Is it")], vec![true, false], &[60, 11]),
+        (0, vec![late(), predicted("Is it")], vec![true, false], &[11, 11]),
     ] {
         let clock = VirtualClock::default();
         let slow_miner = Arc::new(SlowStartMiner {

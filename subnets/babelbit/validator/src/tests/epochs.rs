@@ -50,13 +50,13 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
         // A lagging node, and a chain restarted from genesis.
         (vec![842, 799, 843, 3, 105], vec![8, 0, 1]),
     ] {
-        let world = World::new().await;
-        world.rows(&[row(1, 0.5)], &[]).await;
+        let fixture = Fixture::new().await;
+        fixture.rows(&[row(1, 0.5)], &[]).await;
         let (url, calls) = blocks(numbers.clone()).await;
-        let signer: Url = world.signer.uri().parse().unwrap();
-        let mut validator = world.validator_of(&signer, &url);
+        let signer: Url = fixture.signer.uri().parse().unwrap();
+        let mut validator = fixture.validator_of(&signer, &url);
         let shutdown = Shutdown::new();
-        let (stop, path) = (shutdown.clone(), world.directory.path().join("state.json"));
+        let (stop, path) = (shutdown.clone(), fixture.directory.path().join("state.json"));
         let failures = numbers.iter().filter(|number| **number == 0).count();
         let watch = async {
             loop {
@@ -72,7 +72,7 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
         };
         tokio::join!(validator.run(&shutdown), watch);
         assert_eq!(
-            request_bodies(&world.signer, "/set_weights").await.len(),
+            request_bodies(&fixture.signer, "/set_weights").await.len(),
             epochs.len(),
             "{numbers:?}"
         );
@@ -80,8 +80,8 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
 }
 
 /// Runs until an epoch is processed.
-async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
-    let (shutdown, path) = (Shutdown::new(), world.directory.path().join("state.json"));
+async fn run_to(fixture: &Fixture, mut validator: Validator<Babelbit>, epoch: u64) {
+    let (shutdown, path) = (Shutdown::new(), fixture.directory.path().join("state.json"));
     let stop = shutdown.clone();
     let watch = async {
         loop {
@@ -99,18 +99,18 @@ async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
 /// A brief outage of the scoring API costs no miner its share.
 #[tokio::test]
 async fn failed_score_request_is_retried() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let fixture = Fixture::new().await;
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let broken =
         Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
     let broken = broken.respond_with(ResponseTemplate::new(500));
-    broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
+    broken.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
     let (url, _) = blocks(vec![742, 745]).await;
-    let validator = world.validator_of(&world.signer.uri().parse().unwrap(), &url);
-    run_to(&world, validator, 7).await;
-    let bodies = request_bodies(&world.signer, "/set_weights").await;
+    let validator = fixture.validator_of(&fixture.signer.uri().parse().unwrap(), &url);
+    run_to(&fixture, validator, 7).await;
+    let bodies = request_bodies(&fixture.signer, "/set_weights").await;
     assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
-    assert_eq!(world.waits(), [1, 2, 30]);
+    assert_eq!(fixture.waits(), [1, 2, 30]);
 }
 
 /// Measures the time from the epoch to the signed extrinsic, with real services and a real chain.

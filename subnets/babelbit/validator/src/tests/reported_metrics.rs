@@ -6,25 +6,26 @@ use super::*;
 
 #[tokio::test]
 async fn metrics_describe_the_last_epoch() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
-    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let (recorded_metrics, _here) =
+        (recorder.handle(), metrics::set_default_local_recorder(&recorder));
     let is_shown = |line: &str| {
-        let text = figures.render();
+        let text = recorded_metrics.render();
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     };
-    let mut validator = world.validator();
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let mut validator = fixture.validator();
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     validator.run_once().await.unwrap();
     is_shown("scores_by_uid{uid=\"2\"} 0.45");
     is_shown("current_winner_uid 1");
     // The next challenge has scores of a different miner, and the challenge after it has no scores.
-    world.challenge("next").await;
-    world.rows(&[row(3, 0.5)], &[row(2, 0.1)]).await;
+    fixture.challenge("next").await;
+    fixture.rows(&[row(3, 0.5)], &[row(2, 0.1)]).await;
     validator.run_once().await.unwrap();
     is_shown("scores_by_uid{uid=\"1\"} 0");
     is_shown("current_winner_uid 3");
-    world.rows(&[], &[]).await;
+    fixture.rows(&[], &[]).await;
     validator.run_once().await.unwrap();
     for uid in 1..=3 {
         is_shown(&format!("scores_by_uid{{uid=\"{uid}\"}} 0"));
@@ -36,30 +37,31 @@ async fn metrics_describe_the_last_epoch() {
 /// the chain.
 #[tokio::test]
 async fn rejected_weights_do_not_count_as_set() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
-    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    let mut validator = world.validator();
+    let (recorded_metrics, _here) =
+        (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let mut validator = fixture.validator();
     assert!(validator.run_once().await.unwrap().outcome.is_success());
-    let state = || std::fs::read_to_string(world.directory.path().join("state.json")).unwrap();
+    let state = || std::fs::read_to_string(fixture.directory.path().join("state.json")).unwrap();
     let set = state();
 
-    world.signer.reset().await;
+    fixture.signer.reset().await;
     let unchanged = json!({ "success": true, "details": { "unchanged": true } });
-    mount(&world.signer, "POST", "/set_weights", ok(unchanged)).await;
-    world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
+    mount(&fixture.signer, "POST", "/set_weights", ok(unchanged)).await;
+    fixture.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
     assert_eq!(
         (report.outcome.is_success(), report.decision, pairs(&report)),
         (true, "scored", vec![(3, 1.0)])
     );
     assert_eq!(state(), set, "the last weights and their time are unchanged");
-    let figures = figures.render();
+    let recorded_metrics = recorded_metrics.render();
     for line in [
         "taonet_validator_submissions_total{result=\"set\"} 1",
         "taonet_validator_submissions_total{result=\"kept\"} 1",
     ] {
-        assert!(figures.lines().any(|other| other == line), "{line}: {figures}");
+        assert!(recorded_metrics.lines().any(|other| other == line), "{line}: {recorded_metrics}");
     }
 }

@@ -11,29 +11,29 @@ const LATE: u32 = 767;
 /// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
 async fn scores_are_empty_without_a_challenge() {
-    let world = World::new().await;
-    world.engine.reset().await;
-    mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
-    world.rows(&[row(1, 0.9)], &[]).await;
-    let error = world.validator().run_once().await.unwrap_err();
+    let fixture = Fixture::new().await;
+    fixture.engine.reset().await;
+    mount(&fixture.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
+    fixture.rows(&[row(1, 0.9)], &[]).await;
+    let error = fixture.validator().run_once().await.unwrap_err();
     assert!(
         error.to_string().contains("cannot get the current challenge from the engine"),
         "{error}"
     );
-    assert_eq!(world.waits(), [1, 2]);
-    world.at(LATE, &hotkeys()).await;
-    let report = world.validator().run_once().await.unwrap();
+    assert_eq!(fixture.waits(), [1, 2]);
+    fixture.at(LATE, &hotkeys()).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores, report.round), ("wait", 1, None));
-    assert!(world.scoring.received_requests().await.unwrap().is_empty());
+    assert!(fixture.scoring.received_requests().await.unwrap().is_empty());
 }
 
 /// A failure is not mistaken for "no scores", which would withhold the arena's share for a whole
 /// epoch of the chain.
 #[tokio::test]
 async fn failed_score_request_is_retried_until_late_in_the_epoch() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let main = ok(json!({ "scores": [row(1, 0.5)] }));
-    for (main, arena, said) in [
+    for (main, arena, expected_message) in [
         (
             main.clone(),
             ResponseTemplate::new(500),
@@ -45,30 +45,31 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
             "cannot get scores (qualifying) from the scoring API: failed",
         ),
     ] {
-        world.scores(main, arena, ok(json!({ "scores": [] }))).await;
+        fixture.scores(main, arena, ok(json!({ "scores": [] }))).await;
         for block in [742, LATE - 1] {
-            world.at(block, &hotkeys()).await;
-            let error = world.validator().run_once().await.unwrap_err();
+            fixture.at(block, &hotkeys()).await;
+            let error = fixture.validator().run_once().await.unwrap_err();
             assert!(
-                matches!(error, EpochError::Scores(_)) && error.to_string().contains(said),
+                matches!(error, EpochError::Scores(_))
+                    && error.to_string().contains(expected_message),
                 "{error}"
             );
         }
     }
     // Neither contest has scores, and the older form fails.
     let none = ok(json!({ "scores": [] }));
-    world.scores(none.clone(), none, ResponseTemplate::new(500)).await;
-    let error = world.validator().run_once().await.unwrap_err();
+    fixture.scores(none.clone(), none, ResponseTemplate::new(500)).await;
+    let error = fixture.validator().run_once().await.unwrap_err();
     assert!(
         error.to_string().contains("cannot get scores (all contests) from the scoring API"),
         "{error}"
     );
-    assert!(request_bodies(&world.signer, "/set_weights").await.is_empty());
-    assert!(!world.directory.path().join("state.json").exists(), "the epoch stays due");
+    assert!(request_bodies(&fixture.signer, "/set_weights").await.is_empty());
+    assert!(!fixture.directory.path().join("state.json").exists(), "the epoch stays due");
 
-    world.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
-    world.at(LATE, &hotkeys()).await;
-    let report = world.validator().run_once().await.unwrap();
+    fixture.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
+    fixture.at(LATE, &hotkeys()).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.decision, pairs(&report)),
         ("scored", vec![(1, 0.1), (8, 0.9)]),
@@ -78,16 +79,16 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
 
 #[tokio::test]
 async fn contest_without_share_is_not_retried() {
-    let mut world = World::new().await;
-    world.arena_share = ArenaShare::NONE;
-    world
+    let mut fixture = Fixture::new().await;
+    fixture.arena_share = ArenaShare::NONE;
+    fixture
         .scores(
             ok(json!({ "scores": [row(1, 0.5)] })),
             ResponseTemplate::new(500),
             ResponseTemplate::new(500),
         )
         .await;
-    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
+    assert_eq!(pairs(&fixture.validator().run_once().await.unwrap()), [(1, 1.0)]);
 }
 
 /// Columns: the scoring API's responses · number of requests for one contest
@@ -103,38 +104,38 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         (ok(json!({ "rows": [] })), 1),
         (ok(json!({ "scores": [7, null, "x", { "hotkey": hotkey(1) }] })), 1),
     ] {
-        let world = World::new().await;
+        let fixture = Fixture::new().await;
         let debug_text = format!("{answer:?}");
-        world.scores(answer.clone(), answer.clone(), answer).await;
-        world.at(LATE, &hotkeys()).await;
-        let report = world.validator().run_once().await.unwrap();
+        fixture.scores(answer.clone(), answer.clone(), answer).await;
+        fixture.at(LATE, &hotkeys()).await;
+        let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{debug_text}");
-        let main = world.scoring.received_requests().await.unwrap();
+        let main = fixture.scoring.received_requests().await.unwrap();
         let main =
             main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
         assert_eq!(main.count(), attempts, "{debug_text}");
-        assert!(world.waits().iter().all(|wait| *wait <= 10));
-        assert!(request_bodies(&world.signer, "/set_weights").await.is_empty());
+        assert!(fixture.waits().iter().all(|wait| *wait <= 10));
+        assert!(request_bodies(&fixture.signer, "/set_weights").await.is_empty());
     }
 }
 
 #[tokio::test]
 async fn a_scoring_api_that_recovers_loses_no_scores() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let broken =
         Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
-    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     // Earlier mocks take precedence until they are used up.
-    broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
-    assert_eq!(world.validator().run_once().await.unwrap().decision, "scored");
+    broken.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
+    assert_eq!(fixture.validator().run_once().await.unwrap().decision, "scored");
 }
 
 #[tokio::test]
 async fn silent_scoring_api_times_out() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let url = silent().await;
     let keypair = Arc::new(key("//validator"));
-    let waits = Arc::clone(&world.waits);
+    let waits = Arc::clone(&fixture.waits);
     let sleeper: Sleeper = Arc::new(move |wait| {
         waits.lock().unwrap().push(wait.as_secs());
         Box::pin(std::future::ready(()))
@@ -144,12 +145,12 @@ async fn silent_scoring_api_times_out() {
     tokio::time::pause();
     let error = scores.rows("ch", None).await.unwrap_err();
     assert!(error.to_string().contains("no response in time"), "{error}");
-    assert_eq!(world.waits(), [1, 2]);
+    assert_eq!(fixture.waits(), [1, 2]);
 }
 
 #[tokio::test]
 async fn truncated_scores_are_an_error() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -170,5 +171,5 @@ async fn truncated_scores_are_an_error() {
         .with_time(system_clock(), sleeper);
     scores.rows("ch", None).await.unwrap_err();
     assert_eq!(count.load(Ordering::SeqCst), 3);
-    drop(world);
+    drop(fixture);
 }

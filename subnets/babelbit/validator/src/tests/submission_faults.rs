@@ -1,7 +1,7 @@
 //! Faults of signer and gateway.
 
 use super::*;
-use taonet_validator::testing::nowhere;
+use taonet_validator::testing::unused_address;
 
 /// Columns: the signer's response · whether the gateway is called too
 #[tokio::test]
@@ -23,15 +23,15 @@ async fn gateway_submits_if_the_signer_fails() {
         ),
         (ResponseTemplate::new(200).set_body_string("garbage"), true),
     ] {
-        let world = World::new().await;
-        world.signer.reset().await;
+        let fixture = Fixture::new().await;
+        fixture.signer.reset().await;
         let debug_text = format!("{answer:?}");
-        mount(&world.signer, "POST", "/set_weights", answer).await;
+        mount(&fixture.signer, "POST", "/set_weights", answer).await;
         let confirmed = ok(json!({ "success": true, "details": { "attempt": 1 } }));
-        mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
-        world.rows(&[row(1, 0.5)], &[]).await;
-        assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{debug_text}");
-        let bodies = request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await;
+        mount(&fixture.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
+        fixture.rows(&[row(1, 0.5)], &[]).await;
+        assert!(fixture.validator().run_once().await.unwrap().outcome.is_success(), "{debug_text}");
+        let bodies = request_bodies(&fixture.gateway, "/v1/weights/set_and_confirm").await;
         assert_eq!(bodies.len(), usize::from(is_asked), "{debug_text}");
         if let Some(body) = bodies.first() {
             assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
@@ -41,37 +41,37 @@ async fn gateway_submits_if_the_signer_fails() {
 
 #[tokio::test]
 async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[]).await;
-    let gateway: Url = world.gateway.uri().parse().unwrap();
-    let report = world.validator_of(&nowhere(), &gateway).run_once().await.unwrap();
+    let fixture = Fixture::new().await;
+    fixture.rows(&[row(1, 0.5)], &[]).await;
+    let gateway: Url = fixture.gateway.uri().parse().unwrap();
+    let report = fixture.validator_of(&unused_address(), &gateway).run_once().await.unwrap();
     assert!(!report.outcome.is_success());
     assert!(report.outcome.error().unwrap().contains("status=404"));
-    assert_eq!(world.waits(), [2, 5, 15, 30, 60]);
+    assert_eq!(fixture.waits(), [2, 5, 15, 30, 60]);
     // Weights that were not set are not submitted again.
-    world.rows(&[], &[]).await;
-    assert_eq!(world.validator().run_once().await.unwrap().decision, "wait");
+    fixture.rows(&[], &[]).await;
+    assert_eq!(fixture.validator().run_once().await.unwrap().decision, "wait");
 }
 
 #[tokio::test]
 async fn unconfirmed_weights_are_left_to_the_gateway() {
-    let world = World::new().await;
-    world.signer.reset().await;
+    let fixture = Fixture::new().await;
+    fixture.signer.reset().await;
     let failed =
         json!({ "success": false, "error": "confirmation failed", "details": { "attempt": 7 } });
     mount(
-        &world.gateway,
+        &fixture.gateway,
         "POST",
         "/v1/weights/set_and_confirm",
         ResponseTemplate::new(500).set_body_json(failed),
     )
     .await;
-    world.rows(&[row(1, 0.5)], &[]).await;
-    let report = world.validator().run_once().await.unwrap();
+    fixture.rows(&[row(1, 0.5)], &[]).await;
+    let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.outcome.is_success(), report.outcome.error()),
         (false, Some("confirmation failed"))
     );
     assert_eq!(report.outcome.details()["attempt"], 7);
-    assert_eq!(request_bodies(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
+    assert_eq!(request_bodies(&fixture.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
 }

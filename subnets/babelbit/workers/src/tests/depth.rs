@@ -59,8 +59,8 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
         "no worker has run with the old recogniser"
     );
 
-    old_queue.consumer(&PACE).await.unwrap();
-    let consumer = own_queue.consumer(&PACE).await.unwrap();
+    old_queue.consumer(&TIMING).await.unwrap();
+    let consumer = own_queue.consumer(&TIMING).await.unwrap();
     publish(&own_queue, &own, 0..3).await;
     let others = |recognizer: &EngineIdentity, jobs| {
         BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)])

@@ -27,7 +27,7 @@ impl Recognizer for Foreign {
 async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
-    services.pace.fallback_after = Duration::from_millis(500);
+    services.timing.fallback_after = Duration::from_millis(500);
     let foreign = Worker::new(
         "foreign",
         Arc::new(Foreign(SlowRecognizer::new(Duration::ZERO))),

@@ -31,7 +31,7 @@ fn worker_process_entry() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
-    services.pace.transcription = Duration::from_millis(urls[3].parse().unwrap());
+    services.timing.transcription = Duration::from_millis(urls[3].parse().unwrap());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let worker = Worker::new(
@@ -130,7 +130,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
             (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&target_kills));
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
-            let start = || Process::start(&servers, PACE.transcription);
+            let start = || Process::start(&servers, TIMING.transcription);
             let mut workers: Vec<Process> = (0..WORKERS).map(|_| start()).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
@@ -182,7 +182,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_kills_workers_is_excluded_alone() {
-    check_excluded(POISON, PACE.transcription).await;
+    check_excluded(POISON, TIMING.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +192,7 @@ async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_stops_the_recogniser_is_excluded_alone() {
-    check_excluded(STOP, PACE.transcription).await;
+    check_excluded(STOP, TIMING.transcription).await;
 }
 
 /// Checks that a recording of a constant amplitude fails after it has ended its worker three times,
@@ -238,7 +238,7 @@ async fn check_excluded(amplitude: f32, transcription: Duration) {
     let deaths = deaths.load(Ordering::Relaxed);
     // On a starved machine, another recording may exceed a short deadline, which also ends the
     // worker.
-    let is_short = transcription < PACE.transcription;
+    let is_short = transcription < TIMING.transcription;
     let maximum = if is_short { 3 + others.len() } else { 3 };
     assert!((3..=maximum).contains(&deaths), "{deaths} workers ended");
 }

@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::channel;
 
-use taonet_babelbit_scorer::{Answer, Backend as _};
+use taonet_babelbit_scorer::{Backend as _, TranscriptionCallback};
 use taonet_database::{Database, migrations, statement};
 use taonet_objects::client_options;
 use taonet_objects::testing::S3Server;
@@ -23,7 +23,7 @@ fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
     tokio::spawn(async move { worker.run(&stop, || {}).await })
 }
 
-async fn pause(milliseconds: u64) {
+async fn sleep_ms(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 
@@ -38,15 +38,15 @@ async fn outages_delay_scores_without_changing_them() {
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
     let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
-    pause(500).await;
+    sleep_ms(500).await;
     servers.postgres.run();
-    pause(500).await;
+    sleep_ms(500).await;
     servers.nats.run();
-    pause(1_500).await;
+    sleep_ms(1_500).await;
     servers.postgres.stop();
-    pause(500).await;
+    sleep_ms(500).await;
     servers.postgres.run();
-    pause(300).await;
+    sleep_ms(300).await;
     servers.nats.stop();
     servers.nats.delete_all_data();
     servers.nats.run();
@@ -65,7 +65,7 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
         Workers::start(services, identity(), Arc::new(|| Err("no fallback in this test".into())))
             .unwrap();
     let ((panics, panicked), (outcome, outcomes)) = (channel(), channel());
-    let panic = Answer::new(move |_| {
+    let panic = TranscriptionCallback::new(move |_| {
         panics.send(()).unwrap();
         panic!("a fault injected by the test");
     });
@@ -74,7 +74,7 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
         let outcome = outcome.clone();
         workers.start(
             Audio::from(recording(index)),
-            Answer::new(move |transcription| outcome.send(transcription).unwrap()),
+            TranscriptionCallback::new(move |transcription| outcome.send(transcription).unwrap()),
         );
     }
     for _ in 1..6 {
@@ -99,7 +99,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
             "no result after {before} of {}",
             jobs.len()
         );
-        pause(10).await;
+        sleep_ms(10).await;
     }
 }
 
@@ -117,39 +117,39 @@ async fn slow_and_broken_connections_delay_scores_without_changing_them() {
         &format!("http://{}", urls[1]),
     );
     let store = Store::open(&services.database_url).await.unwrap();
-    for (index, line) in [&bucket, &queue].into_iter().enumerate() {
+    for (index, proxy) in [&bucket, &queue].into_iter().enumerate() {
         // Unreachable at the start.
-        line.set(ProxyFault::Cut);
+        proxy.set(ProxyFault::Cut);
         let stop = Shutdown::new();
         let running = worker(&services, &stop);
         let distributed = scorer_with_workers(services.clone());
         let candidates: Vec<_> =
-            (0..40).map(|recorded| candidate(recording(40 * index + recorded))).collect();
+            (0..40).map(|offset| candidate(recording(40 * index + offset))).collect();
         let ids: Vec<_> = candidates
             .iter()
             .map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string())
             .collect();
         let expected = score(&Arc::new(local_scorer()), &candidates).await;
         let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
-        pause(500).await;
+        sleep_ms(500).await;
         for fault in [ProxyFault::Slow(Duration::from_millis(20)), ProxyFault::None] {
-            line.set(fault);
+            proxy.set(fault);
             wait_for_a_result(&store, &ids).await;
-            line.set(ProxyFault::Cut);
-            pause(300).await;
+            proxy.set(ProxyFault::Cut);
+            sleep_ms(300).await;
         }
-        line.set(ProxyFault::None);
+        proxy.set(ProxyFault::None);
         assert_eq!(scoring.await.unwrap(), expected);
         stop.request();
         running.await.unwrap();
     }
 }
 
-/// Checks that scores do not change if the connections of runner and worker through `line` become
+/// Checks that scores do not change if the connections of runner and worker through `proxy` become
 /// half-open: first when they are made, then while jobs are in progress.
-async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Services) {
+async fn check_half_open(servers: &Servers, proxy: &FaultyProxy, services: Services) {
     let (stop, store) = (Shutdown::new(), Store::open(&servers.postgres.url()).await.unwrap());
-    line.set(ProxyFault::HalfOpen);
+    proxy.set(ProxyFault::HalfOpen);
     let running = worker(&services, &stop);
     let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
@@ -159,13 +159,13 @@ async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Servic
         .collect();
     let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
-    pause(500).await;
-    line.set(ProxyFault::None);
+    sleep_ms(500).await;
+    proxy.set(ProxyFault::None);
     wait_for_a_result(&store, &ids).await;
-    line.set(ProxyFault::HalfOpen);
-    pause(1_000).await;
+    proxy.set(ProxyFault::HalfOpen);
+    sleep_ms(1_000).await;
     assert!(!scoring.is_finished(), "no job was in progress");
-    line.set(ProxyFault::None);
+    proxy.set(ProxyFault::None);
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
     running.await.unwrap();
@@ -174,35 +174,35 @@ async fn check_half_open(servers: &Servers, line: &FaultyProxy, services: Servic
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_database_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
-    let line = FaultyProxy::to(&servers.postgres).await;
+    let proxy = FaultyProxy::to(&servers.postgres).await;
     let services =
-        services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
-    check_half_open(&servers, &line, services).await;
+        services(&servers.nats.url(), &proxy.url("postgres"), servers.bucket.url.as_str());
+    check_half_open(&servers, &proxy, services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_queue_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
-    let line = FaultyProxy::unconnected().await;
-    line.forward(servers.nats.port());
-    let url = format!("nats://127.0.0.1:{}", line.port());
+    let proxy = FaultyProxy::unconnected().await;
+    proxy.forward(servers.nats.port());
+    let url = format!("nats://127.0.0.1:{}", proxy.port());
     let services = services(&url, &servers.postgres.url(), servers.bucket.url.as_str());
-    check_half_open(&servers, &line, services).await;
+    check_half_open(&servers, &proxy, services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_bucket_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
-    let line = FaultyProxy::unconnected().await;
-    servers.bucket = S3Server::start_behind(Some(line.port())).await;
-    line.forward(servers.bucket.url.port().unwrap());
-    let url = format!("http://127.0.0.1:{}", line.port());
+    let proxy = FaultyProxy::unconnected().await;
+    servers.bucket = S3Server::start_behind(Some(proxy.port())).await;
+    proxy.forward(servers.bucket.url.port().unwrap());
+    let url = format!("http://127.0.0.1:{}", proxy.port());
     let mut services = services(&servers.nats.url(), &servers.postgres.url(), &url);
     // The default timeout leaves time for large uploads.
     let settings = settings(&url.parse().unwrap(), S3Addressing::Path);
     services.bucket =
         ObjectStorage::open_with(&settings, client_options(Duration::from_secs(2))).unwrap();
-    check_half_open(&servers, &line, services).await;
+    check_half_open(&servers, &proxy, services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +225,7 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let mut lock = operator.begin().await.unwrap();
     statement("LOCK TABLE scorer_job").execute(&mut lock).await.unwrap();
     assert!(statement("DELETE FROM scorer_job").execute(&mut lock).await.unwrap() > 0);
-    pause(2_000).await;
+    sleep_ms(2_000).await;
     lock.commit().await.unwrap();
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
@@ -237,7 +237,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     // Gives the runner time to store the audio again before the last attempt.
-    services.pace.retry_after = Duration::from_secs(1);
+    services.timing.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates
         .iter()
@@ -247,7 +247,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     let distributed = scorer_with_workers(services.clone());
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     while !ids.iter().all(|id| servers.bucket.object(&id.object()).exists()) {
-        pause(10).await;
+        sleep_ms(10).await;
     }
     std::fs::remove_file(servers.bucket.object(&ids[0].object())).unwrap();
     std::fs::write(servers.bucket.object(&ids[1].object()), recording(5)).unwrap();

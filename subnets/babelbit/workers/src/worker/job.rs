@@ -50,7 +50,7 @@ impl Worker {
             return;
         };
         metrics::gauge!("taonet_scorer_running").increment(1.0);
-        let mut extensions = tokio::time::interval(self.services.pace.redeliver_after / 3);
+        let mut extensions = tokio::time::interval(self.services.timing.redeliver_after / 3);
         let start = Instant::now();
         let mut work = std::pin::pin!(self.process(&id, audio, store, stop));
         let next = loop {
@@ -65,7 +65,7 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(job = %id, %error, "job postponed after a service failure");
                 count("postponed");
-                delivery.later(self.services.pace.retry_after).await;
+                delivery.later(self.services.timing.retry_after).await;
             }
         }
         metrics::gauge!("taonet_scorer_running").decrement(1.0);
@@ -105,7 +105,8 @@ impl Worker {
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
         // Lost audio has one more attempt: the runner stores it again after the second.
-        let maximum = self.services.pace.tries + i64::from(matches!(fetched, Fetched::Unusable(_)));
+        let maximum =
+            self.services.timing.max_attempts + i64::from(matches!(fetched, Fetched::Unusable(_)));
         if tries > maximum {
             let last = row.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
@@ -124,7 +125,7 @@ impl Worker {
             Fetched::Unusable(reason) => {
                 tracing::warn!(job = %id, tries, reason, "job audio is unusable, retrying");
                 count("unusable_audio");
-                Ok(Acknowledgement::Later(self.services.pace.retry_after))
+                Ok(Acknowledgement::Later(self.services.timing.retry_after))
             }
         }
     }
@@ -152,10 +153,10 @@ impl Worker {
         let length = Duration::try_from_secs_f64(length).unwrap_or_default();
         let (recognizer, start) = (Arc::clone(&self.recognizer), Instant::now());
         let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
-        let deadline = self.services.pace.deadline(length);
+        let deadline = self.services.timing.deadline(length);
         let overdue = async {
             stop.requested().await;
-            tokio::time::sleep(self.services.pace.grace).await;
+            tokio::time::sleep(self.services.timing.shutdown_grace).await;
         };
         let transcription: TranscriptionResult = tokio::select! {
             // `transcribe` converts panics of the recogniser to results.
@@ -191,10 +192,10 @@ impl Worker {
             if stop.is_requested() {
                 return Err(error);
             }
-            tokio::time::sleep(self.services.pace.retry_after).await;
+            tokio::time::sleep(self.services.timing.retry_after).await;
         }
         let new = u64::try_from(length.as_millis()).unwrap_or_default();
-        let total_milliseconds = self.heard.fetch_add(new, Ordering::Relaxed) + new;
+        let total_milliseconds = self.transcribed_ms.fetch_add(new, Ordering::Relaxed) + new;
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
         Ok(Acknowledgement::Done)

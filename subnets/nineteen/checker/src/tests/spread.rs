@@ -165,7 +165,7 @@ async fn words_of_sentence_piece_are_found_in_the_answer() {
 }
 
 #[tokio::test]
-async fn text_in_unknown_pieces_is_compared() {
+async fn text_in_pieces_other_than_tokens_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &byte_level(), &[0, 5, 6, 7, 1], &[1]);
     let reference = LocalReference::new(Arc::new(LanguageModel::open("m", folder.path()).unwrap()));

@@ -14,7 +14,7 @@ use taonet_nineteen_checker::{CheckError, Reference, ReferenceModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_service::Shutdown;
 
-use super::words::{Part, text};
+use super::words::{TextKind, text};
 use crate::{MarketFile, References};
 
 /// Number of conversations to keep ready.
@@ -124,7 +124,7 @@ async fn conversation(
 ) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {
-        let like = text(Part::System, 12, random);
+        let like = text(TextKind::System, 12, random);
         let order = format!(
             "Write the system prompt of an AI assistant. An example of a different one: \"{like}\". Reply with the \
              prompt only."
@@ -135,7 +135,7 @@ async fn conversation(
         messages.push(message("system", &draft_text));
     }
     let (like, manner) =
-        (text(Part::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
+        (text(TextKind::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
     let order = format!(
         "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
          can change to make sense: \"{like}\". Reply with the message only."

@@ -26,7 +26,7 @@ static GRAMMAR: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
 
 /// Purpose of a text in a synthetic request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TextKind {
     /// A user's message, or a prompt of a completion.
     Message,
     /// An assistant's answer.
@@ -34,29 +34,29 @@ pub(super) enum Part {
     /// Instructions to the assistant.
     System,
     /// Description of an image.
-    Picture,
+    ImagePrompt,
 }
 
-impl Part {
+impl TextKind {
     /// Returns the grammar symbols of the first sentence and of the later sentences.
-    const fn names(self) -> (&'static str, &'static str) {
+    const fn symbols(self) -> (&'static str, &'static str) {
         match self {
             Self::Message => ("message", "context"),
             Self::Reply => ("reply", "reply"),
             Self::System => ("system", "system"),
-            Self::Picture => ("picture", "picture"),
+            Self::ImagePrompt => ("picture", "picture"),
         }
     }
 }
 
 /// Generates a text of at most `words` words; usually its length is close to this maximum.
-pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
-    let (first, later) = part.names();
+pub(super) fn text(kind: TextKind, words: usize, random: &mut impl Rng) -> String {
+    let (first, later) = kind.symbols();
     let mut text = String::new();
     add(&mut text, first, MAX_DEPTH, random);
     while text.split(' ').count() < words {
-        let separator = match part {
-            Part::Picture => ", ",
+        let separator = match kind {
+            TextKind::ImagePrompt => ", ",
             _ if random.random_bool(0.1) => "\n\n",
             _ => " ",
         };
@@ -64,8 +64,8 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
         add(&mut text, later, MAX_DEPTH, random);
     }
     let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
-    if part == Part::Message {
-        text = typed(text, random);
+    if kind == TextKind::Message {
+        text = as_typed(text, random);
     }
     text
 }
@@ -145,7 +145,7 @@ fn syllable(random: &mut impl Rng) -> String {
 
 /// Returns a text as people type it: sometimes without capitals or the last full stop, sometimes
 /// with a typing error.
-fn typed(mut text: String, random: &mut impl Rng) -> String {
+fn as_typed(mut text: String, random: &mut impl Rng) -> String {
     if random.random_bool(0.2) {
         text = text.to_lowercase();
     }
@@ -189,17 +189,17 @@ mod tests {
                 }
             }
         }
-        for part in [Part::Message, Part::Reply, Part::System, Part::Picture] {
-            let (first, later) = part.names();
-            assert!(GRAMMAR.contains_key(first) && GRAMMAR.contains_key(later), "{part:?}");
+        for kind in [TextKind::Message, TextKind::Reply, TextKind::System, TextKind::ImagePrompt] {
+            let (first, later) = kind.symbols();
+            assert!(GRAMMAR.contains_key(first) && GRAMMAR.contains_key(later), "{kind:?}");
         }
     }
 
     /// A list of phrases does not suffice to recognise a synthetic text.
     #[test]
-    fn texts_have_no_fixed_phrases() {
+    fn synthetic_texts_have_no_fixed_phrases() {
         let mut random = StdRng::seed_from_u64(1);
-        let texts: Vec<_> = (0..2_000).map(|_| text(Part::Message, 30, &mut random)).collect();
+        let texts: Vec<_> = (0..2_000).map(|_| text(TextKind::Message, 30, &mut random)).collect();
         assert!(
             texts
                 .iter()

@@ -150,7 +150,7 @@ fn event(index: u32, pallet: &str, name: &str, fields: serde_json::Value) -> Eve
 }
 
 /// A buyer's key on a chain with a watcher.
-struct Shop {
+struct TestMarket {
     chain: Arc<Forks>,
     store: Store,
     watcher: TopUpWatcher,
@@ -159,7 +159,7 @@ struct Shop {
     _folder: TempDir,
 }
 
-impl Shop {
+impl TestMarket {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
@@ -183,8 +183,8 @@ impl Shop {
 
 #[tokio::test]
 async fn transfers_of_finalized_blocks_are_credited() {
-    let shop = Shop::open().await;
-    let (chain, address) = (&shop.chain, shop.address);
+    let market = TestMarket::open().await;
+    let (chain, address) = (&market.chain, market.address);
     let first = chain.add(genesis(), 1, &[(PAYER, address, 250), (PAYER, PAYER, 9_999)]);
     // The operator collects the TAO of the address.
     let second = chain.add(
@@ -192,115 +192,115 @@ async fn transfers_of_finalized_blocks_are_credited() {
         1,
         &[(address, OPERATOR, 250), (PAYER, OPERATOR, 700), (PAYER, address, 100)],
     );
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 0, "no block is final");
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 0, "no block is final");
     chain.finalize(first);
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 2);
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 2);
     chain.finalize(second);
-    shop.watcher.advance().await.unwrap();
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 3);
-    let deposits = shop.store.deposits(None).await.unwrap();
+    market.watcher.advance().await.unwrap();
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 3);
+    let deposits = market.store.deposits(None).await.unwrap();
     let rows: Vec<_> = deposits
         .iter()
         .map(|row| (row.event, row.amount_rao.get(), row.key_id.is_some()))
         .collect();
     assert_eq!(rows, [(1, 250, true), (2, 700, false), (3, 100, true)]);
-    assert!(shop.store.is_balanced().await.unwrap());
+    assert!(market.store.is_balanced().await.unwrap());
 }
 
 #[tokio::test]
 async fn transfer_to_a_derivative_without_a_key_is_unattributed() {
-    let shop = Shop::open().await;
+    let market = TestMarket::open().await;
     let unused = OPERATOR.derivative(7);
-    let block = shop.chain.add(
+    let block = market.chain.add(
         genesis(),
         1,
         &[(PAYER, unused, 300), (unused, OPERATOR, 300), (PAYER, PAYER, 300)],
     );
-    shop.chain.finalize(block);
-    shop.watcher.advance().await.unwrap();
-    let deposits = shop.store.deposits(None).await.unwrap();
+    market.chain.finalize(block);
+    market.watcher.advance().await.unwrap();
+    let deposits = market.store.deposits(None).await.unwrap();
     let rows: Vec<_> =
         deposits.iter().map(|row| (row.to, row.amount_rao.get(), row.key_id.is_none())).collect();
     assert_eq!(rows, [(unused, 300, true)]);
-    assert_eq!(shop.balance().await, 0);
+    assert_eq!(market.balance().await, 0);
 }
 
 #[tokio::test]
 async fn transfer_of_an_abandoned_fork_is_not_credited() {
-    let shop = Shop::open().await;
-    let (chain, payment) = (&shop.chain, (PAYER, shop.address, 500));
+    let market = TestMarket::open().await;
+    let (chain, payment) = (&market.chain, (PAYER, market.address, 500));
     let base = chain.add(genesis(), 1, &[]);
     chain.finalize(base);
-    shop.watcher.advance().await.unwrap();
+    market.watcher.advance().await.unwrap();
     let abandoned = chain.add(base, 1, &[payment]);
     chain.announce(chain.add(abandoned, 1, &[payment]));
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 0, "the newest blocks are not final");
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 0, "the newest blocks are not final");
     // The other fork includes one of the two transfers, later.
     let empty = chain.add(base, 2, &[]);
     let included = chain.add(empty, 2, &[payment]);
     chain.finalize(included);
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 5);
-    assert_eq!(shop.store.deposits(None).await.unwrap()[0].block_hash, included.hash);
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 5);
+    assert_eq!(market.store.deposits(None).await.unwrap()[0].block_hash, included.hash);
 }
 
 #[tokio::test]
 async fn revert_of_a_recorded_block_stops_the_credits() {
-    let shop = Shop::open().await;
-    let (chain, payment) = (&shop.chain, (PAYER, shop.address, 500));
+    let market = TestMarket::open().await;
+    let (chain, payment) = (&market.chain, (PAYER, market.address, 500));
     let base = chain.add(genesis(), 1, &[]);
     let credited = chain.add(base, 1, &[payment]);
     chain.finalize(credited);
-    shop.watcher.advance().await.unwrap();
+    market.watcher.advance().await.unwrap();
     // The same height on another fork, and a later block of it.
     let other = chain.add(base, 2, &[payment]);
     let later = chain.add(other, 2, &[payment]);
     for block in [other, later] {
         chain.finalize(block);
-        let error = shop.watcher.advance().await.unwrap_err();
+        let error = market.watcher.advance().await.unwrap_err();
         assert!(matches!(error, TopUpError::Reverted(block) if block == credited), "{error:?}");
     }
     // A node that lags behind has no further blocks.
     chain.finalize(base);
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 5);
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 5);
     // Another node has the finalized chain.
     chain.finalize(chain.add(credited, 1, &[payment]));
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 10);
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 10);
 }
 
 #[tokio::test]
 async fn unknown_transfer_fields_stop_the_credits() {
-    let shop = Shop::open().await;
-    let chain = &shop.chain;
-    let block = chain.add(genesis(), 1, &[(PAYER, shop.address, 500)]);
+    let market = TestMarket::open().await;
+    let chain = &market.chain;
+    let block = chain.add(genesis(), 1, &[(PAYER, market.address, 500)]);
     let unknown = event(
         9,
         "Balances",
         "Transfer",
-        json!({"from": PAYER, "dest": shop.address, "amount": 500}),
+        json!({"from": PAYER, "dest": market.address, "amount": 500}),
     );
     chain.set_events(block, vec![unknown]);
     chain.finalize(block);
-    let error = shop.watcher.advance().await.unwrap_err();
+    let error = market.watcher.advance().await.unwrap_err();
     assert!(matches!(error, TopUpError::Event { .. }), "{error:?}");
-    assert_eq!(shop.store.deposits(None).await.unwrap(), []);
+    assert_eq!(market.store.deposits(None).await.unwrap(), []);
 }
 
 /// Two watchers of 300 blocks, each aborted and restarted at many points, with a node that fails at
 /// many requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_watchers_credit_each_transfer_once() {
-    let shop = Shop::open().await;
-    let chain = &shop.chain;
+    let market = TestMarket::open().await;
+    let chain = &market.chain;
     let (mut block, mut expected) = (genesis(), 0);
     for amount in 1..=300 {
-        block = chain.add(block, 1, &[(PAYER, shop.address, amount * RAO_PER_CREDIT)]);
+        block = chain.add(block, 1, &[(PAYER, market.address, amount * RAO_PER_CREDIT)]);
         expected += i64::try_from(amount).unwrap();
         // Later blocks are in their own transactions.
         if amount == 200 {
@@ -310,7 +310,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
     chain.fails.store(401, Ordering::SeqCst);
     let watchers: Vec<_> = (0..2_u64)
         .map(|index| {
-            let (chain, store) = (Arc::clone(chain), shop.store.clone());
+            let (chain, store) = (Arc::clone(chain), market.store.clone());
             tokio::spawn(async move {
                 for round in 0..2_000_u64 {
                     if round == 20 {
@@ -336,29 +336,29 @@ async fn interrupted_watchers_credit_each_transfer_once() {
     for watcher in watchers {
         watcher.await.unwrap();
     }
-    assert_eq!(shop.balance().await, expected);
-    assert_eq!(shop.store.deposits(None).await.unwrap().len(), 300);
-    assert!(shop.store.is_balanced().await.unwrap());
+    assert_eq!(market.balance().await, expected);
+    assert_eq!(market.store.deposits(None).await.unwrap().len(), 300);
+    assert!(market.store.is_balanced().await.unwrap());
 }
 
 #[tokio::test]
 async fn watcher_runs_until_shutdown() {
-    let shop = Shop::open().await;
-    let (chain, shutdown) = (&shop.chain, Shutdown::new());
+    let market = TestMarket::open().await;
+    let (chain, shutdown) = (&market.chain, Shutdown::new());
     // The first request fails, the watcher continues with the next block.
     chain.fails.store(1, Ordering::SeqCst);
-    let first = chain.add(genesis(), 1, &[(PAYER, shop.address, 500)]);
+    let first = chain.add(genesis(), 1, &[(PAYER, market.address, 500)]);
     chain.finalize(first);
-    let watcher = TopUpWatcher::new(Arc::clone(chain) as _, shop.store.clone(), system_clock());
+    let watcher = TopUpWatcher::new(Arc::clone(chain) as _, market.store.clone(), system_clock());
     let stop = shutdown.clone();
     shutdown.spawn("topups", async move { watcher.run(&stop).await });
     while chain.requests.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
     chain.fails.store(0, Ordering::SeqCst);
-    chain.finalize(chain.add(first, 1, &[(PAYER, shop.address, 100)]));
+    chain.finalize(chain.add(first, 1, &[(PAYER, market.address, 100)]));
     let credited = async {
-        while shop.balance().await < 6 {
+        while market.balance().await < 6 {
             tokio::task::yield_now().await;
         }
     };
@@ -368,85 +368,85 @@ async fn watcher_runs_until_shutdown() {
 }
 
 /// Adds finalized blocks, each with a transfer of the price of one credit.
-fn pay_in_blocks(shop: &Shop, count: u32) -> Block {
-    let payment = (PAYER, shop.address, RAO_PER_CREDIT);
-    let last = (0..count).fold(genesis(), |block, _| shop.chain.add(block, 1, &[payment]));
-    shop.chain.finalize(last);
+fn pay_in_blocks(market: &TestMarket, count: u32) -> Block {
+    let payment = (PAYER, market.address, RAO_PER_CREDIT);
+    let last = (0..count).fold(genesis(), |block, _| market.chain.add(block, 1, &[payment]));
+    market.chain.finalize(last);
     last
 }
 
-async fn recorded(shop: &Shop) -> u32 {
-    shop.store.topups().await.unwrap().unwrap().block.get()
+async fn recorded(market: &TestMarket) -> u32 {
+    market.store.topups().await.unwrap().unwrap().block.get()
 }
 
 #[tokio::test]
 async fn failure_while_catching_up_keeps_the_recorded_blocks() {
-    let shop = Shop::open().await;
-    let last = pay_in_blocks(&shop, 200);
+    let market = TestMarket::open().await;
+    let last = pay_in_blocks(&market, 200);
     // Three requests for each block, one for the newest block and one for each part.
-    shop.chain.limit.store(300, Ordering::SeqCst);
-    let error = shop.watcher.advance().await.unwrap_err();
+    market.chain.limit.store(300, Ordering::SeqCst);
+    let error = market.watcher.advance().await.unwrap_err();
     assert!(
         matches!(error, TopUpError::Chain(ChainError::Unreachable { .. })) && !error.is_permanent(),
         "{error:?}"
     );
-    assert_eq!((recorded(&shop).await, shop.balance().await), (BLOCKS, i64::from(BLOCKS)));
-    shop.chain.limit.store(u32::MAX, Ordering::SeqCst);
-    shop.chain.requests.store(0, Ordering::SeqCst);
-    shop.watcher.advance().await.unwrap();
-    assert_eq!((recorded(&shop).await, shop.balance().await), (last.number.get(), 200));
-    let requests = shop.chain.requests.load(Ordering::SeqCst);
+    assert_eq!((recorded(&market).await, market.balance().await), (BLOCKS, i64::from(BLOCKS)));
+    market.chain.limit.store(u32::MAX, Ordering::SeqCst);
+    market.chain.requests.store(0, Ordering::SeqCst);
+    market.watcher.advance().await.unwrap();
+    assert_eq!((recorded(&market).await, market.balance().await), (last.number.get(), 200));
+    let requests = market.chain.requests.load(Ordering::SeqCst);
     assert!(requests <= 3 * (200 - BLOCKS) + 5, "{requests} requests");
 }
 
 #[tokio::test]
 async fn block_without_events_is_not_recorded() {
-    let shop = Shop::open().await;
-    let first = shop.chain.add(genesis(), 1, &[(PAYER, shop.address, RAO_PER_CREDIT)]);
-    let second = shop.chain.add(first, 1, &[]);
-    shop.chain.set_events(first, Vec::new());
-    shop.chain.finalize(second);
-    let error = shop.watcher.advance().await.unwrap_err();
+    let market = TestMarket::open().await;
+    let first = market.chain.add(genesis(), 1, &[(PAYER, market.address, RAO_PER_CREDIT)]);
+    let second = market.chain.add(first, 1, &[]);
+    market.chain.set_events(first, Vec::new());
+    market.chain.finalize(second);
+    let error = market.watcher.advance().await.unwrap_err();
     assert!(
         matches!(error, TopUpError::Chain(ChainError::NoEvents(hash)) if hash == first.hash),
         "{error:?}"
     );
     assert!(error.is_permanent());
-    assert_eq!(recorded(&shop).await, 0);
+    assert_eq!(recorded(&market).await, 0);
 }
 
 #[tokio::test]
 async fn pruned_node_gets_few_requests() {
-    let shop = Shop::open().await;
-    pay_in_blocks(&shop, 200);
-    let first = shop.chain.hash_at(BlockNumber::new(1)).await.unwrap().unwrap();
-    shop.chain.blocks.lock().unwrap().remove(&first);
-    shop.chain.requests.store(0, Ordering::SeqCst);
-    let error = shop.watcher.advance().await.unwrap_err();
+    let market = TestMarket::open().await;
+    pay_in_blocks(&market, 200);
+    let first = market.chain.hash_at(BlockNumber::new(1)).await.unwrap().unwrap();
+    market.chain.blocks.lock().unwrap().remove(&first);
+    market.chain.requests.store(0, Ordering::SeqCst);
+    let error = market.watcher.advance().await.unwrap_err();
     assert!(
         matches!(error, TopUpError::Chain(ChainError::NoSuchBlock(_))) && error.is_permanent(),
         "{error:?}"
     );
-    assert_eq!((shop.chain.requests.load(Ordering::SeqCst), recorded(&shop).await), (3, 0));
+    assert_eq!((market.chain.requests.load(Ordering::SeqCst), recorded(&market).await), (3, 0));
 }
 
 /// The requests for heights are answered by a node with another fork than that which has reported
 /// the finalized block.
 #[tokio::test]
 async fn blocks_of_a_lagging_node_are_not_recorded() {
-    let shop = Shop::open().await;
-    let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
-    let last = pay_in_blocks(&shop, 100);
+    let market = TestMarket::open().await;
+    let (chain, payment) = (&market.chain, (PAYER, market.address, RAO_PER_CREDIT));
+    let last = pay_in_blocks(&market, 100);
     let fork = (0..100).fold(genesis(), |block, _| chain.add(block, 2, &[payment, payment]));
     for best in [fork, chain.add(fork, 2, &[]), genesis()] {
         chain.announce(best);
-        let error = shop.watcher.advance().await.unwrap_err();
+        let error = market.watcher.advance().await.unwrap_err();
         assert!(matches!(error, TopUpError::Lagging(_)) && !error.is_permanent(), "{error:?}");
     }
-    assert_eq!(recorded(&shop).await, 0);
+    assert_eq!(recorded(&market).await, 0);
     chain.announce(last);
-    shop.watcher.advance().await.unwrap();
-    assert_eq!(shop.balance().await, 100);
+    market.watcher.advance().await.unwrap();
+    assert_eq!(market.balance().await, 100);
 }
 
 /// A node whose headers are those of other blocks.
@@ -479,40 +479,42 @@ impl FinalizedBlocks for WrongHeaders {
 
 #[tokio::test]
 async fn header_of_another_block_is_rejected() {
-    let shop = Shop::open().await;
-    let last = pay_in_blocks(&shop, 1);
-    let blocks = Arc::new(WrongHeaders(Arc::clone(&shop.chain)));
-    let error =
-        TopUpWatcher::new(blocks, shop.store.clone(), system_clock()).advance().await.unwrap_err();
+    let market = TestMarket::open().await;
+    let last = pay_in_blocks(&market, 1);
+    let blocks = Arc::new(WrongHeaders(Arc::clone(&market.chain)));
+    let error = TopUpWatcher::new(blocks, market.store.clone(), system_clock())
+        .advance()
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, TopUpError::WrongHeader { requested, .. } if requested == last),
         "{error:?}"
     );
-    assert_eq!(recorded(&shop).await, 0);
+    assert_eq!(recorded(&market).await, 0);
 }
 
 #[tokio::test]
 async fn disabled_topups_are_not_credited() {
-    let shop = Shop::open().await;
-    pay_in_blocks(&shop, 2);
-    shop.store.disable_topups().await.unwrap();
-    shop.watcher.advance().await.unwrap();
-    assert_eq!((recorded(&shop).await, shop.chain.requests.load(Ordering::SeqCst)), (0, 0));
+    let market = TestMarket::open().await;
+    pay_in_blocks(&market, 2);
+    market.store.disable_topups().await.unwrap();
+    market.watcher.advance().await.unwrap();
+    assert_eq!((recorded(&market).await, market.chain.requests.load(Ordering::SeqCst)), (0, 0));
 }
 
 #[tokio::test]
 async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
-    let shop = Shop::open().await;
-    let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
+    let market = TestMarket::open().await;
+    let (chain, payment) = (&market.chain, (PAYER, market.address, RAO_PER_CREDIT));
     let first =
-        chain.add(genesis(), 1, &vec![(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
+        chain.add(genesis(), 1, &vec![(PAYER, market.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
     let second = chain.add(first, 1, &vec![payment; TRANSFERS + 1]);
     let third = chain.add(second, 1, &[payment]);
     chain.set_events(third, Vec::new());
     chain.finalize(third);
-    shop.watcher.advance().await.unwrap_err();
-    assert_eq!(recorded(&shop).await, 2, "the third block is in a part of its own");
-    assert_eq!(shop.store.deposits(None).await.unwrap().len(), TRANSFERS + 1);
+    market.watcher.advance().await.unwrap_err();
+    assert_eq!(recorded(&market).await, 2, "the third block is in a part of its own");
+    assert_eq!(market.store.deposits(None).await.unwrap().len(), TRANSFERS + 1);
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl PeerVotes {
         let registrations = Neurons::read(&*self.chain, netuid).await?.registrations();
         let votes = self.ballots.values().filter_map(|ballot| {
             let registration = registrations.get(&ballot.hotkey())?;
-            let counts = registration.validator_permit && registration.stake > 0;
-            counts.then_some((registration.stake, ballot.weights()))
+            let is_eligible = registration.validator_permit && registration.stake > 0;
+            is_eligible.then_some((registration.stake, ballot.weights()))
         });
         let votes: Vec<_> = votes.collect();
         let count = votes.len();

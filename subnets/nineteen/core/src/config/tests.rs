@@ -42,7 +42,7 @@ fn default_tasks_begin_with_the_references() {
 }
 
 #[test]
-fn the_period_follows_the_profile() {
+fn period_of_the_market_follows_its_profile() {
     assert_eq!(MarketConfig::default().period().get(), 1_800.0);
     let seed = DEFAULT
         .replace("period_profile = \"reference\"", "period_profile = \"seed\"")
@@ -52,7 +52,7 @@ fn the_period_follows_the_profile() {
 }
 
 #[test]
-fn errors_name_the_field() {
+fn invalid_market_field_is_named_in_the_error() {
     for (from, to, message) in [
         (
             "max_capacity = 800",

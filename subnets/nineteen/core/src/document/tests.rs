@@ -117,7 +117,7 @@ fn nodes_default_to_contenders_in_order_of_uid() {
 }
 
 #[test]
-fn the_document_names_its_profile() {
+fn scoring_profile_is_read_from_the_document() {
     let later = weights(&tables(), Some(ScoringProfile::Later)).unwrap();
     assert_ne!(later, weights(&tables(), None).unwrap());
     let mut named = tables();
@@ -208,7 +208,7 @@ fn period_scores_are_recomputed() {
 }
 
 #[test]
-fn errors_name_the_field() {
+fn invalid_table_field_is_named_in_the_error() {
     let refused = |change: &dyn Fn(&mut Value)| {
         let mut document = tables();
         change(&mut document);

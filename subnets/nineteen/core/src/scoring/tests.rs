@@ -294,7 +294,7 @@ fn reference_ranks_miners_that_never_served_the_task() {
 }
 
 #[test]
-fn rows_without_values_are_ignored() {
+fn rewards_without_metric_are_ignored() {
     let mut input = example();
     for reward in input.rewards.iter_mut().filter(|reward| reward.hotkey == "B") {
         reward.metric = None;
@@ -336,7 +336,7 @@ fn two_tasks_with_one_miner_each_share_equally() {
 }
 
 #[test]
-fn shares_are_cubed() {
+fn shares_are_proportional_to_powers_of_the_scores() {
     // Values 0.5, 0.8 and 0.2 of the reference's former test suite, divided by their sum of 1.5.
     let cubes = [0.125, 0.512, 0.008];
     let sum: f64 = cubes.iter().sum();
@@ -353,7 +353,7 @@ fn shares_are_cubed() {
 }
 
 #[test]
-fn later_profile_squares_low_averages() {
+fn later_strict_profile_squares_low_quality_averages() {
     let rules = ScoringProfile::LaterStrict.rules();
     let scores = score(&example(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
@@ -378,7 +378,7 @@ fn later_profile_squares_low_averages() {
 }
 
 #[test]
-fn duplicate_rows_are_rejected() {
+fn duplicate_contenders_and_uids_are_rejected() {
     let mut input = example();
     assert_eq!(input.check(), Ok(()));
     input.contenders.push(contender("A", "Y", 1.0));

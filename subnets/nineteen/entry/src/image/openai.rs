@@ -129,7 +129,7 @@ impl Options {
                 ));
             }
         };
-        let quality = fields.whole("output_compression", 0, 100)?;
+        let quality = fields.integer("output_compression", 0, 100)?;
         if quality.is_some() && format != Some(Format::Jpeg) {
             let message = "output_compression requires output_format = jpeg";
             return Err(GatewayError::field("output_compression", message));
@@ -137,7 +137,7 @@ impl Options {
         let quality = u8::try_from(quality.unwrap_or(JPEG_QUALITY)).unwrap_or(u8::MAX);
         let (size, side) = size(fields.take("size"))?;
         Ok(Self {
-            count: fields.whole("n", 1, MAX_IMAGES)?.unwrap_or(1),
+            count: fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1),
             output: OpenAiOutput { is_url, format, quality, side },
             size,
             steps,

@@ -181,9 +181,9 @@ fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
 /// Index of a content block, and why it is invalid.
 type BlockError = (usize, &'static str);
 
-fn block_error(fields: &[String], (block, what): BlockError) -> GatewayError {
+fn block_error(fields: &[String], (block, problem): BlockError) -> GatewayError {
     let param = fields.get(block).cloned().unwrap_or_default();
-    GatewayError::field(param.clone(), format!("{param} {what}"))
+    GatewayError::field(param.clone(), format!("{param} {problem}"))
 }
 
 fn message_error(index: usize, field: &str, expected: &str) -> GatewayError {
@@ -209,11 +209,11 @@ fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, Block
             "image" => {
                 let part =
                     image(block).ok_or((index, "requires a source of the type base64 or url"))?;
-                check_image(&part).map_err(|what| (index, what))?;
+                check_image(&part).map_err(|problem| (index, problem))?;
                 parts.push(part);
                 images.push(index);
             }
-            "tool_result" => messages.push(tool_result(block).map_err(|what| (index, what))?),
+            "tool_result" => messages.push(tool_result(block).map_err(|problem| (index, problem))?),
             _ => {
                 return Err((
                     index,

@@ -106,7 +106,7 @@ impl Fields {
         }
     }
 
-    pub(crate) fn whole(
+    pub(crate) fn integer(
         &mut self,
         name: &'static str,
         smallest: u64,

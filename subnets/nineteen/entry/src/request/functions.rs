@@ -77,17 +77,17 @@ pub(super) fn translate_messages(messages: &mut [Value]) -> Result<(), GatewayEr
                 else {
                     continue;
                 };
-                let name = translate_call(fields, &call, &id).map_err(|what| {
+                let name = translate_call(fields, &call, &id).map_err(|problem| {
                     let param = format!("messages[{index}].function_call");
-                    GatewayError::field(param.clone(), format!("{param} {what}"))
+                    GatewayError::field(param.clone(), format!("{param} {problem}"))
                 })?;
                 latest_calls.insert(name, id);
             }
             Some("function") => {
                 *message =
-                    translate_result(fields, &latest_calls, &id).map_err(|(name, what)| {
+                    translate_result(fields, &latest_calls, &id).map_err(|(name, problem)| {
                         let param = format!("messages[{index}].{name}");
-                        GatewayError::field(param.clone(), format!("{param} {what}"))
+                        GatewayError::field(param.clone(), format!("{param} {problem}"))
                     })?;
             }
             _ => {}

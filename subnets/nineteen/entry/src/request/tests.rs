@@ -22,7 +22,7 @@ fn temperature_of_buyer_is_kept() {
 
 /// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
 #[test]
-fn any_integer_is_a_seed() {
+fn any_integer_seed_is_mapped_to_a_valid_seed() {
     let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
     assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
     assert_eq!(seed(json!(0)), Ok(1));
@@ -207,7 +207,7 @@ fn message_parts_are_texts_and_images() {
 }
 
 #[test]
-fn options_are_passed_on() {
+fn chat_options_are_forwarded_except_the_user() {
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let options = json!({"tools": tools, "stop": ["x"], "response_format": {"type": "json_object"}, "user": "me"});
     let map = chat(&options).unwrap().payload.into_map();
@@ -351,7 +351,7 @@ fn null_fields_count_as_absent() {
 }
 
 #[test]
-fn completions_have_prompts() {
+fn completion_prompts_are_parsed_as_text_or_list() {
     let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
     assert!(request.wants_logprobs && request.extra_prompts.is_empty());

@@ -21,12 +21,12 @@ impl Fields {
         mut extra_fields: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        let choices = self.whole("n", 1, MAX_CHOICES)?.unwrap_or(1);
+        let choices = self.integer("n", 1, MAX_CHOICES)?.unwrap_or(1);
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens = match (
-            self.whole("max_completion_tokens", 1, MAX_TOKENS)?,
-            self.whole("max_tokens", 1, MAX_TOKENS)?,
+            self.integer("max_completion_tokens", 1, MAX_TOKENS)?,
+            self.integer("max_tokens", 1, MAX_TOKENS)?,
         ) {
             (Some(one), Some(other)) if one != other => {
                 return Err(GatewayError::field(
@@ -36,7 +36,7 @@ impl Fields {
             }
             (one, other) => one.or(other),
         };
-        let min_tokens = self.whole("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
+        let min_tokens = self.integer("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
         if max_tokens.is_some_and(|maximum| maximum < min_tokens) {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }

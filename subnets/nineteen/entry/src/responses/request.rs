@@ -99,7 +99,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let reasoning = reasoning(&mut fields, &mut extra_fields)?;
     let wants_logprobs = logprobs(&mut fields, &mut extra_fields)?;
     let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
-    if let Some(most) = fields.whole("max_output_tokens", 1, MAX_TOKENS)? {
+    if let Some(most) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
     }
@@ -177,7 +177,7 @@ fn logprobs(
             return Err(GatewayError::field("include", message));
         }
     };
-    let top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
+    let top = fields.integer("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
     if let Some(top) = top {
         extra_fields.insert("top_logprobs".to_owned(), top.into());
     }
@@ -192,9 +192,9 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
         Some(Value::Array(items)) if (1..=MAX_ITEMS).contains(&items.len()) => {
             let earlier = messages.len();
             for (index, item) in items.iter().enumerate() {
-                let parts = message(item, messages).map_err(|what| {
+                let parts = message(item, messages).map_err(|problem| {
                     let param = format!("input[{index}]");
-                    GatewayError::field(param.clone(), format!("{param} {what}"))
+                    GatewayError::field(param.clone(), format!("{param} {problem}"))
                 })?;
                 images.extend(
                     parts.into_iter().map(|part| format!("input[{index}].content[{part}]")),
@@ -224,8 +224,8 @@ fn reasoning(
     extra_fields: &mut Map<String, Value>,
 ) -> Result<Value, GatewayError> {
     let mut echo = json!({"effort": null, "summary": null});
-    let Some(given) = fields.take("reasoning") else { return Ok(echo) };
-    let Value::Object(options) = given else {
+    let Some(value) = fields.take("reasoning") else { return Ok(echo) };
+    let Value::Object(options) = value else {
         return Err(GatewayError::field("reasoning", "reasoning must be an object"));
     };
     for (name, value) in options {
@@ -337,7 +337,7 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
     {
         fields.insert("detail".to_owned(), detail.clone());
     }
-    check_image(&image).map_err(|what| format!("content[{index}] {what}"))?;
+    check_image(&image).map_err(|problem| format!("content[{index}] {problem}"))?;
     images.push(index);
     Ok(image)
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_store::KeyTerms;
 
-use super::market::{Shop, TASK, document, shop_before_backend, text};
+use super::market::{TASK, TestGateway, document, start_gateway_with_backend, text};
 use scripts::script;
 
 /// Pause between two parts of a stream, so that they arrive one by one.
@@ -204,27 +204,27 @@ async fn backend(Json(request): Json<Value>) -> Response {
 }
 
 /// Starts a gateway, a miner and the scripted backend, with a task of chats.
-async fn shop() -> Shop {
-    shop_of(Endpoint::Chat).await
+async fn start_gateway() -> TestGateway {
+    start_gateway_for(Endpoint::Chat).await
 }
 
 /// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a
 /// token, the input none.
-async fn shop_of(endpoint: Endpoint) -> Shop {
+async fn start_gateway_for(endpoint: Endpoint) -> TestGateway {
     let backend = Router::new()
         .route("/v1/chat/completions", post(backend))
         .route("/v1/completions", post(backend));
-    let shop = shop_before_backend(endpoint, backend).await;
+    let gateway = start_gateway_with_backend(endpoint, backend).await;
     let terms = KeyTerms::new("test", 10_000);
-    shop.store.update_key(&shop.id, &terms).await.unwrap();
-    shop
+    gateway.store.update_key(&gateway.id, &terms).await.unwrap();
+    gateway
 }
 
-async fn buy(shop: &Shop, name: &str, streams: bool) -> Response {
-    buy_at(shop, Endpoint::Chat, name, streams).await
+async fn buy(gateway: &TestGateway, name: &str, streams: bool) -> Response {
+    buy_at(gateway, Endpoint::Chat, name, streams).await
 }
 
-async fn buy_at(shop: &Shop, endpoint: Endpoint, name: &str, streams: bool) -> Response {
+async fn buy_at(gateway: &TestGateway, endpoint: Endpoint, name: &str, streams: bool) -> Response {
     let (path, mut body) = match endpoint {
         Endpoint::Completions => ("/v1/completions", json!({"prompt": name})),
         _ => ("/v1/chat/completions", json!({"messages": [{"role": "user", "content": name}]})),
@@ -235,7 +235,7 @@ async fn buy_at(shop: &Shop, endpoint: Endpoint, name: &str, streams: bool) -> R
         body["stream"] = json!(true);
         body["stream_options"] = json!({"include_usage": true});
     }
-    shop.send(path, &body, None).await
+    gateway.send(path, &body, None).await
 }
 
 /// A streamed answer as the buyer gets it.
@@ -275,12 +275,17 @@ fn parsed(stream: &str, endpoint: Endpoint) -> Streamed {
 }
 
 /// Buys the answer as a stream; passes the outcome to `compare`.
-async fn stream(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnce(Outcome<'_>)) {
-    let before = shop.charged().await;
-    let response = buy_at(shop, endpoint, name, true).await;
+async fn stream(
+    gateway: &TestGateway,
+    endpoint: Endpoint,
+    name: &str,
+    compare: impl FnOnce(Outcome<'_>),
+) {
+    let before = gateway.charged().await;
+    let response = buy_at(gateway, endpoint, name, true).await;
     let status = response.status().as_u16();
     let body = text(response).await;
-    let charged = u64::try_from(shop.charged().await - before).unwrap();
+    let charged = u64::try_from(gateway.charged().await - before).unwrap();
     if status != 200 {
         assert_eq!(charged, 0, "{name}: {body}");
         return compare(Refused(status));
@@ -306,16 +311,16 @@ async fn stream(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnc
 
 /// Buys the answer as one document; passes the outcome to `compare`.
 async fn buy_document(
-    shop: &Shop,
+    gateway: &TestGateway,
     endpoint: Endpoint,
     name: &str,
     compare: impl FnOnce(Outcome<'_>),
 ) {
-    let before = shop.charged().await;
-    let response = buy_at(shop, endpoint, name, false).await;
+    let before = gateway.charged().await;
+    let response = buy_at(gateway, endpoint, name, false).await;
     let status = response.status().as_u16();
     let answer = document(response).await;
-    let charged = u64::try_from(shop.charged().await - before).unwrap();
+    let charged = u64::try_from(gateway.charged().await - before).unwrap();
     if status != 200 {
         assert_eq!(charged, 0, "{name}: {answer}");
         return compare(Refused(status));
@@ -333,9 +338,9 @@ async fn buy_document(
 
 /// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its
 /// requests. A rate limit pauses them for a second.
-async fn succeed(shop: &Shop, endpoint: Endpoint, after: &str) {
+async fn succeed(gateway: &TestGateway, endpoint: Endpoint, after: &str) {
     for _ in 0..50 {
-        if buy_at(shop, endpoint, "plain", false).await.status() == 200 {
+        if buy_at(gateway, endpoint, "plain", false).await.status() == 200 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -348,7 +353,7 @@ async fn compare_streams(
     endpoint: Endpoint,
     streams: impl Iterator<Item = &'static (&'static str, Outcome<'static>)>,
 ) {
-    let shop = shop_of(endpoint).await;
+    let gateway = start_gateway_for(endpoint).await;
     let mut mismatches = Vec::new();
     for (name, expected) in streams {
         let mut compare = |kind: &str, actual: Outcome<'_>, expected: Outcome<'_>| {
@@ -356,17 +361,18 @@ async fn compare_streams(
                 mismatches.push(format!("{name}, {kind}: {actual:?}, expected {expected:?}"));
             }
         };
-        stream(&shop, endpoint, name, |actual| compare("stream", actual, *expected)).await;
-        succeed(&shop, endpoint, name).await;
+        stream(&gateway, endpoint, name, |actual| compare("stream", actual, *expected)).await;
+        succeed(&gateway, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
-        buy_document(&shop, endpoint, name, |actual| compare("document", actual, expected)).await;
-        succeed(&shop, endpoint, name).await;
+        buy_document(&gateway, endpoint, name, |actual| compare("document", actual, expected))
+            .await;
+        succeed(&gateway, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
 
 #[tokio::test]
-async fn streams_of_chats_arrive_or_fail() {
+async fn chat_streams_are_delivered_or_fail() {
     compare_streams(Endpoint::Chat, STREAMS.iter()).await;
 }
 
@@ -383,31 +389,31 @@ async fn completion_streams_are_delivered_or_fail() {
 /// Any buyer can ask for an empty answer: the miner stays in the market.
 #[tokio::test]
 async fn answers_without_tokens_do_not_stop_the_miner() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     for _ in 0..12 {
-        let answer = document(buy(&shop, "no_tokens", false).await).await;
+        let answer = document(buy(&gateway, "no_tokens", false).await).await;
         assert_eq!(answer["choices"][0]["message"]["content"], "");
     }
-    assert_eq!(buy(&shop, "plain", false).await.status(), 200);
+    assert_eq!(buy(&gateway, "plain", false).await.status(), 200);
 }
 
 /// Each fragment of a tool call has an index, and arguments are strings.
 #[tokio::test]
 async fn tool_calls_arrive_in_openais_form() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     for (name, expected) in [
         ("tools", vec![("w", "{\"city\":\"Paris\"}")]),
         ("tools_without_index", vec![("w", "{}")]),
         ("tools_with_null_arguments", vec![("w", "{}")]),
         ("two_tools", vec![("w", "{\"c\":1}"), ("v", "{\"d\":2}")]),
     ] {
-        let answer = document(buy(&shop, name, false).await).await;
+        let answer = document(buy(&gateway, name, false).await).await;
         let calls = answer["choices"][0]["message"]["tool_calls"].as_array().unwrap();
         let functions: Vec<_> = calls.iter().map(|call| call["function"].clone()).collect();
         let function =
             |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
         assert_eq!(functions, expected.iter().map(function).collect::<Vec<_>>(), "{name}");
-        let streamed = parsed(&text(buy(&shop, name, true).await).await, Endpoint::Chat);
+        let streamed = parsed(&text(buy(&gateway, name, true).await).await, Endpoint::Chat);
         let mut arguments = vec![String::new(); expected.len()];
         for call in streamed.calls {
             let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
@@ -423,19 +429,19 @@ async fn tool_calls_arrive_in_openais_form() {
 /// Reasoning is relayed in its own field.
 #[tokio::test]
 async fn reasoning_is_relayed() {
-    let shop = shop().await;
-    let answer = document(buy(&shop, "reasoning", false).await).await;
+    let gateway = start_gateway().await;
+    let answer = document(buy(&gateway, "reasoning", false).await).await;
     assert_eq!(answer["choices"][0]["message"]["reasoning_content"], "hm so");
-    let stream = text(buy(&shop, "reasoning", true).await).await;
+    let stream = text(buy(&gateway, "reasoning", true).await).await;
     assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
 }
 
 /// `/v1/responses` has the reasoning in its own item, which ends before the text begins.
 #[tokio::test]
 async fn responses_have_reasoning() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     let mut body = json!({"model": TASK, "input": "reasoning", "max_output_tokens": 100});
-    let answer = document(shop.send("/v1/responses", &body, None).await).await;
+    let answer = document(gateway.send("/v1/responses", &body, None).await).await;
     let [reasoning, message] = answer["output"].as_array().unwrap().as_slice() else {
         panic!("{answer}")
     };
@@ -448,7 +454,7 @@ async fn responses_have_reasoning() {
         (&json!("message"), &json!("one"))
     );
     body["stream"] = json!(true);
-    let stream = text(shop.send("/v1/responses", &body, None).await).await;
+    let stream = text(gateway.send("/v1/responses", &body, None).await).await;
     assert_eq!(stream.matches("event: response.reasoning_text.delta").count(), 2, "{stream}");
     let end = stream.find("event: response.reasoning_text.done").unwrap();
     assert!(end < stream.find("event: response.output_text.delta").unwrap(), "{stream}");
@@ -457,17 +463,17 @@ async fn responses_have_reasoning() {
 /// `/v1/responses` has the log-probabilities that the backend sends, if the buyer wants them.
 #[tokio::test]
 async fn responses_have_log_probabilities() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     let mut body = json!({"model": TASK, "input": "plain", "max_output_tokens": 100});
     for (options, expected) in [(json!({}), 0), (json!({"top_logprobs": 2}), 3)] {
         body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         body["stream"] = json!(false);
-        let answer = document(shop.send("/v1/responses", &body, None).await).await;
+        let answer = document(gateway.send("/v1/responses", &body, None).await).await;
         let logprobs = answer["output"][0]["content"][0]["logprobs"].as_array().unwrap();
         assert_eq!(logprobs.len(), expected, "{answer}");
         assert!(logprobs.iter().all(|entry| entry["logprob"] == -0.1), "{answer}");
         body["stream"] = json!(true);
-        let stream = text(shop.send("/v1/responses", &body, None).await).await;
+        let stream = text(gateway.send("/v1/responses", &body, None).await).await;
         let deltas = stream.split_terminator("\n\n").filter_map(|event| {
             let event = event.strip_prefix("event: response.output_text.delta\ndata: ")?;
             Some(
@@ -481,21 +487,21 @@ async fn responses_have_log_probabilities() {
 /// `/v1/responses` reports why an answer is incomplete.
 #[tokio::test]
 async fn responses_relay_finish_reasons() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     for (name, status, details) in [
         ("plain", "completed", Value::Null),
         ("length", "incomplete", json!({"reason": "max_output_tokens"})),
         ("content_filter", "incomplete", json!({"reason": "content_filter"})),
     ] {
         let mut body = json!({"model": TASK, "input": name, "max_output_tokens": 100});
-        let answer = document(shop.send("/v1/responses", &body, None).await).await;
+        let answer = document(gateway.send("/v1/responses", &body, None).await).await;
         assert_eq!(
             (&answer["status"], &answer["incomplete_details"]),
             (&json!(status), &details),
             "{name}"
         );
         body["stream"] = json!(true);
-        let stream = text(shop.send("/v1/responses", &body, None).await).await;
+        let stream = text(gateway.send("/v1/responses", &body, None).await).await;
         assert!(stream.contains(&format!("event: response.{status}\n")), "{name}: {stream}");
     }
 }
@@ -503,7 +509,7 @@ async fn responses_relay_finish_reasons() {
 /// `/v1/messages` reports why an answer has ended.
 #[tokio::test]
 async fn messages_relay_stop_reasons() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     for (name, reason) in [
         ("plain", "end_turn"),
         ("length", "max_tokens"),
@@ -512,10 +518,10 @@ async fn messages_relay_stop_reasons() {
     ] {
         let messages = json!([{"role": "user", "content": name}]);
         let mut body = json!({"model": TASK, "messages": messages, "max_tokens": 100});
-        let answer = document(shop.send("/v1/messages", &body, None).await).await;
+        let answer = document(gateway.send("/v1/messages", &body, None).await).await;
         assert_eq!(answer["stop_reason"], reason, "{name}");
         body["stream"] = json!(true);
-        let stream = text(shop.send("/v1/messages", &body, None).await).await;
+        let stream = text(gateway.send("/v1/messages", &body, None).await).await;
         assert!(stream.contains(&format!("\"stop_reason\":\"{reason}\"")), "{name}: {stream}");
     }
 }

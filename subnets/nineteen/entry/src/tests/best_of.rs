@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, Price};
 
-use super::market::{Shop, document, shop_of, text};
+use super::market::{TestGateway, document, start_gateway_for, text};
 
 /// Starts a gateway to a market whose first task is one of completions.
-async fn shop(miner: MethodRouter) -> Shop {
+async fn start_gateway(miner: MethodRouter) -> TestGateway {
     let mut config = MarketConfig::default();
     let task = &mut config.tasks[0];
     (task.task, task.endpoint) = ("comp".parse().unwrap(), Endpoint::Completions);
     task.price = Price { input: 1_000, output: 1_000, step: 0 };
-    shop_of(config, "comp", miner).await
+    start_gateway_for(config, "comp", miner).await
 }
 
 /// Returns a chunk with a token of this log-probability.
@@ -27,10 +27,10 @@ fn token(text: &str, logprob: f64) -> String {
     format!("data: {}\n\n", json!({"choices": [{"text": text, "logprobs": logprobs}]}))
 }
 
-async fn complete(shop: &Shop, extra_fields: Value) -> (StatusCode, Value) {
+async fn complete(gateway: &TestGateway, extra_fields: Value) -> (StatusCode, Value) {
     let mut body = json!({"model": "comp", "prompt": "12345678", "seed": 7, "max_tokens": 9});
     body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
-    let response = shop.send("/v1/completions", &body, None).await;
+    let response = gateway.send("/v1/completions", &body, None).await;
     (response.status(), document(response).await)
 }
 
@@ -46,11 +46,11 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
             _ => token("c", -0.9),
         }
     });
-    let shop = shop(miner).await;
-    let (_, one) = complete(&shop, json!({})).await;
+    let gateway = start_gateway(miner).await;
+    let (_, one) = complete(&gateway, json!({})).await;
     let input = one["usage"]["prompt_tokens"].as_u64().unwrap();
-    let earlier = shop.charged().await;
-    let (_, best) = complete(&shop, json!({"best_of": 3, "logprobs": 1})).await;
+    let earlier = gateway.charged().await;
+    let (_, best) = complete(&gateway, json!({"best_of": 3, "logprobs": 1})).await;
     let [choice] = best["choices"].as_array().unwrap().as_slice() else { panic!("{best}") };
     assert_eq!((&choice["index"], &choice["text"]), (&json!(0), &json!("bbbb")));
     assert_eq!(choice["logprobs"]["token_logprobs"], json!([-0.5, -0.5, -0.5, -0.5]));
@@ -58,8 +58,8 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
     let usage =
         json!({"prompt_tokens": 3 * input, "completion_tokens": 6, "total_tokens": 3 * input + 6});
     assert_eq!(best["usage"], usage);
-    assert_eq!(shop.charged().await - earlier, i64::try_from(3 * input + 6).unwrap());
-    let (_, best) = complete(&shop, json!({"n": 2, "best_of": 3})).await;
+    assert_eq!(gateway.charged().await - earlier, i64::try_from(3 * input + 6).unwrap());
+    let (_, best) = complete(&gateway, json!({"n": 2, "best_of": 3})).await;
     let choices: Vec<_> =
         best["choices"].as_array().unwrap().iter().map(|choice| choice["text"].clone()).collect();
     assert_eq!(
@@ -67,7 +67,7 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
         (vec![json!("bbbb"), json!("c")], &Value::Null)
     );
     // Without a selection, the choices have the order of their seeds.
-    let (_, all) = complete(&shop, json!({"n": 2, "best_of": 2})).await;
+    let (_, all) = complete(&gateway, json!({"n": 2, "best_of": 2})).await;
     assert_eq!(
         (&all["choices"][0]["text"], &all["choices"][1]["text"]),
         (&json!("a"), &json!("bbbb"))
@@ -86,7 +86,7 @@ async fn each_prompt_has_its_choices() {
             _ => token(&format!("{prompt}3"), -0.9),
         }
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let texts = |answer: &Value| -> Vec<(u64, String)> {
         let choices = answer["choices"].as_array().unwrap().iter();
         let text = |choice: &Value| choice["text"].as_str().unwrap().to_owned();
@@ -95,14 +95,14 @@ async fn each_prompt_has_its_choices() {
     let expected = |texts: &[&str]| -> Vec<(u64, String)> {
         (0..).zip(texts.iter().map(|text| (*text).to_owned())).collect()
     };
-    let (status, answer) = complete(&shop, json!({"prompt": ["a", "b"], "n": 2})).await;
+    let (status, answer) = complete(&gateway, json!({"prompt": ["a", "b"], "n": 2})).await;
     assert_eq!((status, texts(&answer)), (StatusCode::OK, expected(&["a1", "a2", "b1", "b2"])));
     // Two of three answers to each prompt, of which all are charged.
     let (_, best) =
-        complete(&shop, json!({"prompt": ["a", "b"], "n": 2, "best_of": 3, "echo": true})).await;
+        complete(&gateway, json!({"prompt": ["a", "b"], "n": 2, "best_of": 3, "echo": true})).await;
     assert_eq!(texts(&best), expected(&["aa2", "aa3", "bb2", "bb3"]));
     assert_eq!(best["usage"]["completion_tokens"], 6);
-    let (_, one) = complete(&shop, json!({"prompt": "a", "n": 1})).await;
+    let (_, one) = complete(&gateway, json!({"prompt": "a", "n": 1})).await;
     let input = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64().unwrap();
     assert_eq!((input(&answer), input(&best)), (4 * input(&one), 6 * input(&one)));
 }
@@ -113,13 +113,13 @@ async fn echoed_prompts_begin_the_choices_of_a_stream() {
     let miner = post(|Json(payload): Json<Value>| async move {
         token(payload["prompt"].as_str().unwrap(), -1.0)
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let prompts = ["a\u{2028}", "", "c"];
     let body = json!({
         "model": "comp", "prompt": prompts, "max_tokens": 9, "echo": true, "stream": true,
         "stream_options": {"include_usage": true},
     });
-    let stream = text(shop.send("/v1/completions", &body, None).await).await;
+    let stream = text(gateway.send("/v1/completions", &body, None).await).await;
     assert!(!stream.contains('\u{2028}'), "a line separator ends the event for some clients");
     let (mut texts, mut tokens) = ([const { String::new() }; 3], Value::Null);
     for event in stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n") {
@@ -152,20 +152,20 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
             async { bare("a") }
         })
     };
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let mut first_usage = None;
     for _ in 0..3 {
-        let (status, refused) = complete(&shop, json!({"best_of": 2})).await;
+        let (status, refused) = complete(&gateway, json!({"best_of": 2})).await;
         assert_eq!(
             (status, &refused["error"]["param"]),
             (StatusCode::BAD_REQUEST, &json!("best_of")),
             "{refused}"
         );
         let answers = answers.load(Ordering::SeqCst);
-        assert_eq!((shop.charged().await, answers), (0, *first_usage.get_or_insert(answers)));
+        assert_eq!((gateway.charged().await, answers), (0, *first_usage.get_or_insert(answers)));
         assert!(answers > 0);
     }
-    let (status, answer) = complete(&shop, json!({"n": 2, "best_of": 2})).await;
+    let (status, answer) = complete(&gateway, json!({"n": 2, "best_of": 2})).await;
     assert_eq!((status, &answer["choices"][1]["text"]), (StatusCode::OK, &json!("a")));
 }
 
@@ -179,9 +179,9 @@ async fn answers_without_log_probabilities_are_ranked_last() {
             _ => bare("c"),
         }
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     for _ in 0..2 {
-        let (status, best) = complete(&shop, json!({"n": 2, "best_of": 3})).await;
+        let (status, best) = complete(&gateway, json!({"n": 2, "best_of": 3})).await;
         assert_eq!(status, StatusCode::OK, "{best}");
         assert_eq!(
             (&best["choices"][0]["text"], &best["choices"][1]["text"]),
@@ -193,16 +193,16 @@ async fn answers_without_log_probabilities_are_ranked_last() {
 
 /// Answers without log-probabilities close the selection, until an answer has some.
 #[tokio::test]
-async fn selection_is_possible_again_once_answers_have_log_probabilities() {
+async fn best_of_works_after_a_response_with_log_probabilities() {
     let miner = post(|Json(payload): Json<Value>| async move {
         if payload["seed"].as_u64() < Some(100) { bare("a") } else { token("b", -1.0) }
     });
-    let shop = shop(miner).await;
-    let select = async |seed: u64| complete(&shop, json!({"seed": seed, "best_of": 2})).await.0;
+    let gateway = start_gateway(miner).await;
+    let select = async |seed: u64| complete(&gateway, json!({"seed": seed, "best_of": 2})).await.0;
     assert_eq!(
         (select(7).await, select(100).await),
         (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST)
     );
-    let (status, _) = complete(&shop, json!({"seed": 100, "logprobs": 1})).await;
+    let (status, _) = complete(&gateway, json!({"seed": 100, "logprobs": 1})).await;
     assert_eq!((status, select(100).await), (StatusCode::OK, StatusCode::OK));
 }

@@ -219,7 +219,7 @@ fn complete_requests_are_valid() {
 }
 
 #[test]
-fn replace_reaches_every_value() {
+fn replacement_by_position_reaches_every_json_value() {
     for request in requests() {
         for position in 0..size(&request) {
             let (mut changed, mut new) = (request.clone(), Some(json!("replaced by a test")));
@@ -234,12 +234,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_json_is_a_request_or_a_client_error(body in value()) {
+    fn random_json_is_accepted_or_a_client_error(body in value()) {
         check(&body)?;
     }
 
     #[test]
-    fn changed_request_is_a_request_or_a_client_error(
+    fn mutated_request_is_accepted_or_a_client_error(
         route in 0..5_usize, changes in vec((any::<Index>(), value()), 1..4),
     ) {
         let mut body = requests()[route].clone();

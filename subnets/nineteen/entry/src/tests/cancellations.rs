@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::market::{Shop, TASK, shop_of, word};
+use super::market::{TASK, TestGateway, start_gateway_for, word};
 use super::sockets::{LONG, RawResponse, Served, request};
 
 /// Number of words of an answer, each of which is a token and costs a credit.
@@ -64,10 +64,10 @@ impl Gates {
 }
 
 /// Starts a gateway and a miner whose words cost a credit each.
-async fn shop(miner: MethodRouter) -> Shop {
+async fn start_gateway(miner: MethodRouter) -> TestGateway {
     let mut config = MarketConfig::default();
     config.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
-    shop_of(config, TASK, miner).await
+    start_gateway_for(config, TASK, miner).await
 }
 
 fn question(text: &str, streams: bool) -> Value {
@@ -76,11 +76,11 @@ fn question(text: &str, streams: bool) -> Value {
 }
 
 /// Creates a buyer with a number; returns the key's ID and text.
-async fn create_buyer(shop: &Shop, number: usize) -> (String, String) {
+async fn create_buyer(gateway: &TestGateway, number: usize) -> (String, String) {
     let mut random = [9; 40];
     random[..8].copy_from_slice(&number.to_be_bytes());
     let terms = KeyTerms::new("cut", 100);
-    let key = shop.store.create_key_with_credits(&terms, CREDITS, &random, 0).await.unwrap();
+    let key = gateway.store.create_key_with_credits(&terms, CREDITS, &random, 0).await.unwrap();
     (key.id, key.secret.to_string())
 }
 
@@ -107,10 +107,15 @@ struct CutResponse {
 
 /// Buys an answer as a stream, and cuts the connection after a number of bytes. The miner sends a
 /// word once the buyer has the one before.
-async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -> CutResponse {
+async fn cut_stream(
+    gateway: &TestGateway,
+    served: &Served,
+    gates: &Gates,
+    bytes: usize,
+) -> CutResponse {
     let (text, mut sent, mut is_complete) = (format!("cut after {bytes}"), 1, false);
     let mut received: Vec<u8> = Vec::new();
-    let (key_id, key) = create_buyer(shop, bytes).await;
+    let (key_id, key) = create_buyer(gateway, bytes).await;
     let gate = gates.of(&text);
     gate.add_permits(1);
     let mut stream = served.connect().await;
@@ -137,9 +142,9 @@ async fn cut_stream(shop: &Shop, served: &Served, gates: &Gates, bytes: usize) -
 }
 
 /// Returns the credits that were charged for a key.
-async fn charged(shop: &Shop, key_id: &str) -> usize {
+async fn charged(gateway: &TestGateway, key_id: &str) -> usize {
     let charged: i64 =
-        shop.store.usage(Some(key_id)).await.unwrap().iter().map(|row| row.charged).sum();
+        gateway.store.usage(Some(key_id)).await.unwrap().iter().map(|row| row.charged).sum();
     usize::try_from(charged).unwrap()
 }
 
@@ -148,18 +153,18 @@ async fn charged(shop: &Shop, key_id: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_stream_is_charged_for_its_delivered_part() {
     let gates = Gates::default();
-    let shop = shop(gates.miner()).await;
-    let served = Served::start(&shop, ServeLimits::default()).await;
-    let complete = cut_stream(&shop, &served, &gates, usize::MAX).await;
+    let gateway = start_gateway(gates.miner()).await;
+    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let complete = cut_stream(&gateway, &served, &gates, usize::MAX).await;
     assert!(complete.is_complete && complete.received == WORDS, "{complete:?}");
     // Events that are sent together have fewer chunks, and so fewer bytes.
     let end = complete.bytes + 64;
     let step = if is_exhaustive() { 1 } else { 13 };
-    let cuts = (0..=end).step_by(step).map(|bytes| cut_stream(&shop, &served, &gates, bytes));
+    let cuts = (0..=end).step_by(step).map(|bytes| cut_stream(&gateway, &served, &gates, bytes));
     let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
-    shop.settled().await;
+    gateway.settled().await;
     for cut in cuts.iter().chain([&complete]) {
-        let charged = charged(&shop, &cut.key_id).await;
+        let charged = charged(&gateway, &cut.key_id).await;
         let minimum = if cut.is_complete { WORDS } else { cut.received };
         assert!((minimum..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
     }
@@ -172,11 +177,11 @@ async fn interrupted_stream_is_charged_for_its_delivered_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_document_is_charged_from_its_first_byte() {
     let gates = Gates::default();
-    let shop = shop(gates.miner()).await;
-    let served = Served::start(&shop, ServeLimits::default()).await;
-    let (shop, server, gates) = (&shop, &served, &gates);
+    let gateway = start_gateway(gates.miner()).await;
+    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let (gateway, server, gates) = (&gateway, &served, &gates);
     let cut_document = |(bytes, answers): (usize, usize)| async move {
-        let (key_id, key) = create_buyer(shop, 2 * bytes + answers).await;
+        let (key_id, key) = create_buyer(gateway, 2 * bytes + answers).await;
         let (text, mut stream) =
             (format!("cut after {bytes} of {answers}"), server.connect().await);
         let gate = gates.of(&text);
@@ -205,11 +210,11 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
     let step = if is_exhaustive() { 1 } else { 23 };
     let cuts = (0..end).step_by(step).flat_map(|bytes| [(bytes, 1), (bytes, 2)]).map(cut_document);
     let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
-    shop.settled().await;
+    gateway.settled().await;
     for (key_id, bytes, words) in cuts {
         let expected = if bytes == 0 { 0 } else { words };
         assert_eq!(
-            charged(shop, &key_id).await,
+            charged(gateway, &key_id).await,
             expected,
             "cut after {bytes} bytes of {words} words"
         );
@@ -234,9 +239,9 @@ async fn interrupted_request_is_free() {
         counter.fetch_add(1, Ordering::SeqCst);
         async { word() }
     });
-    let shop = shop(miner).await;
-    let served = Served::start(&shop, ServeLimits::default()).await;
-    let complete_request = request("/v1/chat/completions", &shop.key, &question("a", false));
+    let gateway = start_gateway(miner).await;
+    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let complete_request = request("/v1/chat/completions", &gateway.key, &question("a", false));
     let head_end = memchr::memmem::find(&complete_request, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, complete_request.as_slice());
     let cut_request = |(bytes, ending): (usize, Disconnect)| async move {
@@ -270,11 +275,11 @@ async fn interrupted_request_is_free() {
         .buffer_unordered(4 * MAX_CONCURRENT)
         .collect::<Vec<()>>()
         .await;
-    shop.settled().await;
-    assert_eq!((shop.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
+    gateway.settled().await;
+    assert_eq!((gateway.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;
     stream.write_all(&complete_request).await.unwrap();
     assert_eq!(RawResponse::read(&mut stream).await.status, 200);
-    assert_eq!(shop.charged().await, 1);
+    assert_eq!(gateway.charged().await, 1);
     served.stop().await;
 }

@@ -15,17 +15,20 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::QueryDeadlines;
 
-use super::market::{Shop, TASK, document, says, shop, shop_with_slots, shop_within, text, word};
+use super::market::{
+    TASK, TestGateway, document, respond_with, start_gateway, start_gateway_with_deadlines,
+    start_gateway_with_slots, text, word,
+};
 
 /// Each choice is a request to a miner with its own seed.
 #[tokio::test]
-async fn choices_are_separate_answers() {
+async fn each_choice_is_a_separate_request() {
     let miner = post(|Json(payload): Json<Value>| async move {
         let words = if payload["seed"] == 7 { 1 } else { 3 };
         vec![word(); words].concat()
     });
-    let shop = shop(miner).await;
-    let answer = document(shop.buy(&json!({"n": 2, "seed": 7, "logprobs": true})).await).await;
+    let gateway = start_gateway(miner).await;
+    let answer = document(gateway.buy(&json!({"n": 2, "seed": 7, "logprobs": true})).await).await;
     let choices = answer["choices"].as_array().unwrap();
     let texts: Vec<_> =
         choices.iter().map(|choice| (&choice["index"], &choice["message"]["content"])).collect();
@@ -36,9 +39,9 @@ async fn choices_are_separate_answers() {
         json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16})
     );
     // 12 input tokens at 100 and 4 output tokens at 400 credits per 1 000: 2.8, rounded up.
-    assert_eq!(shop.charged().await, 3);
+    assert_eq!(gateway.charged().await, 3);
     let streamed = json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
-    let stream = text(shop.buy(&streamed).await).await;
+    let stream = text(gateway.buy(&streamed).await).await;
     let (mut texts, mut finishes, mut usage) =
         ([String::new(), String::new()], [Value::Null, Value::Null], Value::Null);
     for event in stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n") {
@@ -54,12 +57,12 @@ async fn choices_are_separate_answers() {
     assert_eq!((texts[0].as_str(), texts[1].as_str()), ("word ", "word word word "));
     assert_eq!(finishes, [json!("stop"), json!("length")]);
     assert_eq!(usage, json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
-    assert_eq!(shop.charged().await, 6);
+    assert_eq!(gateway.charged().await, 6);
     // The key has no credits for the maximum cost of all choices.
-    let refused = shop.buy(&json!({"n": 8, "max_tokens": 500})).await;
+    let refused = gateway.buy(&json!({"n": 8, "max_tokens": 500})).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
-    assert_eq!(shop.charged().await, 6);
+    assert_eq!(gateway.charged().await, 6);
 }
 
 #[tokio::test]
@@ -75,18 +78,19 @@ async fn interrupted_choice_interrupts_the_others() {
     });
     let deadlines =
         QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
-    let shop = shop_within(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
-    let stream = text(shop.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
+    let gateway =
+        start_gateway_with_deadlines(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
+    let stream = text(gateway.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
     assert!(
         stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"),
         "{stream}"
     );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     // 12 input tokens and two words were delivered.
-    assert_eq!(shop.charged().await, 2);
-    let response = shop.buy(&json!({"n": 2, "seed": 7})).await;
+    assert_eq!(gateway.charged().await, 2);
+    let response = gateway.buy(&json!({"n": 2, "seed": 7})).await;
     assert_eq!(
-        (response.status(), shop.charged().await),
+        (response.status(), gateway.charged().await),
         (StatusCode::BAD_GATEWAY, 2),
         "no delivery"
     );
@@ -104,22 +108,23 @@ fn pauses(pauses: Vec<u64>) -> MethodRouter {
 }
 
 /// Starts a gateway and one miner with two slots, for which requests wait for at most `wait`.
-async fn shop_with_two_slots(
+async fn start_gateway_with_two_slots(
     handler: MethodRouter,
     wait: Duration,
     deadlines: QueryDeadlines,
-) -> Shop {
+) -> TestGateway {
     let handlers = Router::new().route("/chat/completions", handler);
-    shop_with_slots(MarketConfig::default(), &[TASK], handlers, deadlines, (2, wait)).await
+    start_gateway_with_slots(MarketConfig::default(), &[TASK], handlers, deadlines, (2, wait)).await
 }
 
 /// Choices never hold the slots for which other choices wait.
 #[tokio::test]
 async fn more_choices_than_slots_are_answered() {
     let long = Duration::from_secs(20);
-    let shop = shop_with_two_slots(pauses(vec![20, 20]), long, QueryDeadlines::default()).await;
+    let gateway =
+        start_gateway_with_two_slots(pauses(vec![20, 20]), long, QueryDeadlines::default()).await;
     let buy = async |streams: bool| {
-        text(shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await
+        text(gateway.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await
     };
     for streams in [false, true] {
         // Two buyers share the slots.
@@ -129,7 +134,7 @@ async fn more_choices_than_slots_are_answered() {
             assert_eq!(answer.matches("word ").count(), 8, "{answer}");
         }
     }
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 /// A choice that has waited too long for a slot is asked again when another one of its request
@@ -137,14 +142,15 @@ async fn more_choices_than_slots_are_answered() {
 #[tokio::test]
 async fn choice_that_times_out_waiting_for_a_slot_is_retried() {
     let wait = Duration::from_millis(200);
-    let shop = shop_with_two_slots(pauses(vec![400, 400]), wait, QueryDeadlines::default()).await;
+    let gateway =
+        start_gateway_with_two_slots(pauses(vec![400, 400]), wait, QueryDeadlines::default()).await;
     for streams in [false, true] {
-        let response = shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await;
+        let response = gateway.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await;
         assert_eq!(response.status(), StatusCode::OK);
         let answer = text(response).await;
         assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 4, "{answer}");
     }
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 /// The time in which the buyer does not read is not the miners' time, which is limited.
@@ -154,8 +160,8 @@ async fn slow_buyer_receives_several_choices() {
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     // More words than are read ahead, and a last one that arrives after the buyer's pause.
     let words = pauses(vec![300, 100, 0, 0, 0, 0, 2_600]);
-    let shop = shop_with_two_slots(words, Duration::from_secs(2), deadlines).await;
-    let response = shop.buy(&json!({"n": 2, "max_tokens": 9, "stream": true})).await;
+    let gateway = start_gateway_with_two_slots(words, Duration::from_secs(2), deadlines).await;
+    let response = gateway.buy(&json!({"n": 2, "max_tokens": 9, "stream": true})).await;
     let mut body = response.into_body();
     // The first words; then both choices are being read.
     let mut answer = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
@@ -164,10 +170,10 @@ async fn slow_buyer_receives_several_choices() {
     let answer = String::from_utf8(answer).unwrap();
     assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 2, "{answer}");
     for _ in 0..2 {
-        let sample = shop.samples.lock().await.recv().await.unwrap();
+        let sample = gateway.samples.lock().await.recv().await.unwrap();
         assert!(sample.response_time.unwrap() < total.as_secs_f64(), "{:?}", sample.response_time);
     }
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 /// A buyer that leaves cancels all choices, also those that wait for a slot.
@@ -185,8 +191,11 @@ async fn buyer_that_leaves_cancels_all_choices() {
             }))
         }
     });
-    let shop = shop_with_two_slots(miner, Duration::from_mins(1), QueryDeadlines::default()).await;
-    let mut body = shop.buy(&json!({"n": 3, "stream": true, "max_tokens": 300})).await.into_body();
+    let gateway =
+        start_gateway_with_two_slots(miner, Duration::from_mins(1), QueryDeadlines::default())
+            .await;
+    let mut body =
+        gateway.buy(&json!({"n": 3, "stream": true, "max_tokens": 300})).await.into_body();
     let mut received = String::new();
     while started.load(Ordering::SeqCst) < 2 || !received.contains("word") {
         let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -199,7 +208,7 @@ async fn buyer_that_leaves_cancels_all_choices() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(started.load(Ordering::SeqCst), 2, "the third choice was sent");
-    assert!((1..100).contains(&shop.charged().await));
+    assert!((1..100).contains(&gateway.charged().await));
 }
 
 /// Counts when it is dropped.
@@ -213,12 +222,12 @@ impl Drop for Cancelled {
 
 #[tokio::test]
 async fn repeated_request_gets_the_same_choices_without_a_charge() {
-    let shop = shop(says(vec![word()])).await;
+    let gateway = start_gateway(respond_with(vec![word()])).await;
     let body = json!({"model": TASK, "messages": [{"role": "user", "content": "a"}], "n": 3, "max_tokens": 9});
     let path = "/v1/chat/completions";
-    let first = text(shop.send(path, &body, Some("a")).await).await;
-    let charged = shop.charged().await;
-    let again = shop.send(path, &body, Some("a")).await;
+    let first = text(gateway.send(path, &body, Some("a")).await).await;
+    let charged = gateway.charged().await;
+    let again = gateway.send(path, &body, Some("a")).await;
     assert_eq!(again.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(again).await, shop.charged().await), (first, charged));
+    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::market::{Shop, TASK, shop_of, word};
+use super::market::{TASK, TestGateway, start_gateway_for, word};
 use super::sockets::{LONG, RawResponse, Served, request};
 
 /// Longer than the gateway needs to notice a closed connection.
@@ -64,10 +64,10 @@ impl Drop for InFlightGuard {
 }
 
 /// Starts a gateway and a miner whose words cost a credit each.
-async fn shop(miner: MethodRouter) -> Shop {
+async fn start_gateway(miner: MethodRouter) -> TestGateway {
     let mut config = MarketConfig::default();
     config.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
-    shop_of(config, TASK, miner).await
+    start_gateway_for(config, TASK, miner).await
 }
 
 /// Returns a handler that streams three words, with a pause before each.
@@ -88,8 +88,8 @@ fn question(text: &str, max_tokens: usize, streams: bool) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_closed_buyer_gets_the_complete_answer() {
-    let shop = shop(slow_words()).await;
-    let served = Served::start(&shop, ServeLimits::default()).await;
+    let gateway = start_gateway(slow_words()).await;
+    let served = Served::start(&gateway, ServeLimits::default()).await;
     let responses = json!({"model": TASK, "input": "a", "max_output_tokens": 9, "stream": true});
     let mut charged = 0;
     for (path, body) in [
@@ -100,7 +100,7 @@ async fn half_closed_buyer_gets_the_complete_answer() {
         ("/v1/responses", responses),
     ] {
         let mut stream = served.connect().await;
-        stream.write_all(&request(path, &shop.key, &body)).await.unwrap();
+        stream.write_all(&request(path, &gateway.key, &body)).await.unwrap();
         stream.shutdown().await.unwrap();
         let response = RawResponse::read(&mut stream).await;
         assert_eq!(response.status, 200, "{path}: {response:?}");
@@ -108,7 +108,7 @@ async fn half_closed_buyer_gets_the_complete_answer() {
         // The last events of a response repeat its text.
         assert!(words >= 3 && !response.body.contains("error\":{"), "{path}: {response:?}");
         charged += 3;
-        assert_eq!(shop.charged().await, charged, "{path}");
+        assert_eq!(gateway.charged().await, charged, "{path}");
     }
     served.stop().await;
 }
@@ -122,12 +122,12 @@ async fn disconnected_buyer_releases_its_slot() {
         let _entered = counted.enter();
         std::future::pending::<()>().await;
     });
-    let shop = shop(miner).await;
-    let served = Served::start(&shop, ServeLimits::default()).await;
+    let gateway = start_gateway(miner).await;
+    let served = Served::start(&gateway, ServeLimits::default()).await;
     for (streams, closes_first) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut stream = served.connect().await;
         let body = question("a", 9, streams);
-        stream.write_all(&request("/v1/chat/completions", &shop.key, &body)).await.unwrap();
+        stream.write_all(&request("/v1/chat/completions", &gateway.key, &body)).await.unwrap();
         running.wait_for_count(1).await;
         if closes_first {
             stream.shutdown().await.unwrap();
@@ -136,9 +136,9 @@ async fn disconnected_buyer_releases_its_slot() {
         }
         drop(stream);
         running.wait_for_count(0).await;
-        shop.settled().await;
+        gateway.settled().await;
     }
-    assert_eq!(shop.charged().await, 0);
+    assert_eq!(gateway.charged().await, 0);
     served.stop().await;
 }
 
@@ -188,11 +188,11 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
         });
         Body::from_stream(words).into_response()
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let terms = KeyTerms::new("slow", 100);
     let credits = 2 * u64::try_from(MAX_TOKENS).unwrap();
-    let slow = shop.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
-    let served = Served::start(&shop, ServeLimits { write_timeout, ..default }).await;
+    let slow = gateway.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
+    let served = Served::start(&gateway, ServeLimits { write_timeout, ..default }).await;
     let start = Instant::now();
     let mut stream = connect_slowly(&served).await;
     let mut body = question("slow", MAX_TOKENS, true);
@@ -202,7 +202,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     for _ in 0..10 {
         let mut other = served.connect().await;
         other
-            .write_all(&request("/v1/chat/completions", &shop.key, &question("a", 9, true)))
+            .write_all(&request("/v1/chat/completions", &gateway.key, &question("a", 9, true)))
             .await
             .unwrap();
         assert_eq!(RawResponse::read(&mut other).await.status, 200);
@@ -215,9 +215,9 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     };
     timeout(2 * write_timeout + LONG, cut_off).await.expect("the buyer is not cut off");
     assert!(start.elapsed() >= write_timeout, "{:?}", start.elapsed());
-    shop.settled().await;
+    gateway.settled().await;
     let received = received_words(&mut stream).await;
-    let charged = shop.store.usage(Some(&slow.id)).await.unwrap()[0].charged;
+    let charged = gateway.store.usage(Some(&slow.id)).await.unwrap()[0].charged;
     let charged = usize::try_from(charged).unwrap();
     assert!(received > 0 && charged >= received, "{charged} credits for {received} words");
     assert!(charged <= sent.load(Ordering::SeqCst) && charged < MAX_TOKENS, "{charged} credits");

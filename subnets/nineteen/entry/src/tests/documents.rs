@@ -9,19 +9,19 @@ use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 use taonet_testing::CapturedLog;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, document, says, shop_of, text, word};
+use super::market::{TestGateway, document, respond_with, start_gateway_for, text, word};
 use crate::rates::Rates;
 
 const CHAT: &str = "chat-llama-3-2-3b";
 
-async fn get(shop: &Shop, path: &str) -> axum::response::Response {
-    shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
+async fn get(gateway: &TestGateway, path: &str) -> axum::response::Response {
+    gateway.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
 }
 
 /// Requests a document with an API key.
-async fn get_with(shop: &Shop, key: &str, path: &str) -> axum::response::Response {
+async fn get_with(gateway: &TestGateway, key: &str, path: &str) -> axum::response::Response {
     let request = Request::get(path).header("authorization", format!("Bearer {key}"));
-    shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    gateway.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
 /// Asserts that every `$ref` resolves.
@@ -41,8 +41,9 @@ fn check(value: &Value, document: &Value) {
 
 #[tokio::test]
 async fn the_openapi_document_names_the_routes_and_their_fields() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
-    let api = document(get(&shop, "/openapi.json").await).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
+    let api = document(get(&gateway, "/openapi.json").await).await;
     assert!(api["openapi"].as_str().unwrap().starts_with("3."));
     check(&api, &api);
     for (path, item) in api["paths"].as_object().unwrap() {
@@ -51,9 +52,9 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
             Some(post) => {
                 assert_eq!(post["security"], json!([{"key": []}, {"x-api-key": []}]));
                 let request = Request::post(path).body(Body::empty()).unwrap();
-                shop.router.clone().oneshot(request).await.unwrap()
+                gateway.router.clone().oneshot(request).await.unwrap()
             }
-            None => get(&shop, &path.replace("{id}", CHAT).replace("{month}", "2026-11")).await,
+            None => get(&gateway, &path.replace("{id}", CHAT).replace("{month}", "2026-11")).await,
         };
         let needs_key = item.get("post").or(item.get("get")).unwrap().get("security").is_some();
         let expected = if needs_key { 401 } else { 200 };
@@ -70,7 +71,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
     for name in schema["properties"].as_object().unwrap().keys() {
         let mut body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
         body[name.as_str()] = json!({"not": ["a", "value"]});
-        let answer = document(shop.send("/v1/chat/completions", &body, None).await).await;
+        let answer = document(gateway.send("/v1/chat/completions", &body, None).await).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(!message.contains("is unknown or unsupported"), "{name}: {message}");
     }
@@ -78,8 +79,9 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
 
 #[tokio::test]
 async fn status_shows_tasks_capacity_and_latency() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
-    let before = document(get(&shop, "/status.json").await).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
+    let before = document(get(&gateway, "/status.json").await).await;
     let task = &before["tasks"][0];
     assert_eq!(
         (&task["task"], &task["miners"], &task["is_served"]),
@@ -90,9 +92,9 @@ async fn status_shows_tasks_capacity_and_latency() {
         (&json!(1e5), &json!(0.0), &Value::Null)
     );
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
-    document(shop.send("/v1/chat/completions", &body, None).await).await;
-    shop.charged().await;
-    let after = document(get(&shop, "/status.json").await).await;
+    document(gateway.send("/v1/chat/completions", &body, None).await).await;
+    gateway.charged().await;
+    let after = document(get(&gateway, "/status.json").await).await;
     let task = &after["tasks"][0];
     assert_eq!(
         (&task["requests"], &task["used"], &task["running"]),
@@ -100,7 +102,7 @@ async fn status_shows_tasks_capacity_and_latency() {
     );
     let latency = task["median_latency"].as_f64().unwrap();
     assert!(latency > 0.0 && task["best_latency"] == latency, "{task}");
-    let page = text(get(&shop, "/status").await).await;
+    let page = text(get(&gateway, "/status").await).await;
     let row =
         format!("<th scope=\"row\">{CHAT}</th><td><span class=\"badge ok\">available</span></td>");
     assert!(page.starts_with("<!doctype html>") && page.contains(&row), "{page}");
@@ -109,8 +111,9 @@ async fn status_shows_tasks_capacity_and_latency() {
 /// The status page updates itself by its own script, without a reload.
 #[tokio::test]
 async fn status_page_runs_its_own_script_only() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
-    let page = get(&shop, "/status").await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
+    let page = get(&gateway, "/status").await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(
         policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"),
@@ -122,7 +125,7 @@ async fn status_page_runs_its_own_script_only() {
         (1, 1)
     );
     assert!(!page.contains("http-equiv"), "a reload loses the place of a reader");
-    let script = get(&shop, "/status.js").await;
+    let script = get(&gateway, "/status.js").await;
     assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
     let script = text(script).await;
     for id in script.split("getElementById(\"").skip(1).map(|rest| rest.split('"').next().unwrap())
@@ -134,15 +137,16 @@ async fn status_page_runs_its_own_script_only() {
 /// A key sees its own limits and usage, and those of no other.
 #[tokio::test]
 async fn key_sees_only_its_own_limits_and_usage() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let weight = 7.try_into().unwrap();
     let other = KeyTerms { monthly_budget: Some(9), weight, ..KeyTerms::new("other", 7) };
-    let other = shop.store.create_key(&other, &[5; 40], 0).await.unwrap();
+    let other = gateway.store.create_key(&other, &[5; 40], 0).await.unwrap();
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
-    document(shop.send("/v1/chat/completions", &body, None).await).await;
-    let charged = shop.charged().await;
-    let own = async |path: &str, key: &str| document(get_with(&shop, key, path).await).await;
-    let key = own("/v1/key", &shop.key).await;
+    document(gateway.send("/v1/chat/completions", &body, None).await).await;
+    let charged = gateway.charged().await;
+    let own = async |path: &str, key: &str| document(get_with(&gateway, key, path).await).await;
+    let key = own("/v1/key", &gateway.key).await;
     assert_eq!(
         (&key["name"], &key["rate_per_minute"], &key["models"]),
         (&json!("test"), &json!(100), &Value::Null)
@@ -150,9 +154,9 @@ async fn key_sees_only_its_own_limits_and_usage() {
     assert!(
         key["balance"].is_number()
             && key["log_requests"] == false
-            && !key.to_string().contains(&shop.key)
+            && !key.to_string().contains(&gateway.key)
     );
-    let usage = own("/v1/usage", &shop.key).await;
+    let usage = own("/v1/usage", &gateway.key).await;
     assert_eq!(
         (&usage["data"][0]["model"], &usage["data"][0]["charged"]),
         (&json!(CHAT), &json!(charged))
@@ -174,23 +178,25 @@ async fn key_sees_only_its_own_limits_and_usage() {
 #[tokio::test]
 async fn requests_are_logged_for_keys_with_logs_only() {
     let (log, _guard) = CapturedLog::start();
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "private"}]});
     // The error names the unknown field.
     let unknown = json!({"model": CHAT, "prompt": "private", "private": 1});
     let ask = async |log_requests: bool| {
-        shop.store
-            .update_key(&shop.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) })
+        gateway
+            .store
+            .update_key(&gateway.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) })
             .await
             .unwrap();
         log.take();
-        text(shop.send("/v1/chat/completions", &body, None).await).await;
-        text(shop.send("/v1/completions", &unknown, None).await).await;
+        text(gateway.send("/v1/chat/completions", &body, None).await).await;
+        text(gateway.send("/v1/completions", &unknown, None).await).await;
         log.take()
     };
-    assert!(!ask(false).await.contains(&shop.id));
+    assert!(!ask(false).await.contains(&gateway.id));
     let logged = ask(true).await;
-    let key = format!("key=\"{}\"", shop.id);
+    let key = format!("key=\"{}\"", gateway.id);
     let key_lines: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
     assert_eq!(key_lines.len(), 3, "{logged}");
     for part in ["request of an API key charged", "model=\"chat-llama-3-2-3b\"", "output_tokens=2"]
@@ -206,17 +212,18 @@ async fn requests_are_logged_for_keys_with_logs_only() {
 /// `max_tokens`.
 #[tokio::test]
 async fn token_rate_counts_used_tokens() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let limits =
         |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
-    shop.store.update_key(&shop.id, &limits(1_000)).await.unwrap();
+    gateway.store.update_key(&gateway.id, &limits(1_000)).await.unwrap();
     let messages = json!([{"role": "user", "content": "a"}]);
     let chat =
         |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": messages});
     let header = |response: &axum::response::Response, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
     };
-    let large = shop.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
+    let large = gateway.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
     assert_eq!(
         (large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")),
         (429, Some(1_000))
@@ -228,14 +235,14 @@ async fn token_rate_counts_used_tokens() {
         error["message"].as_str().unwrap().contains("limit is 1000 tokens per minute"),
         "{error}"
     );
-    let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    let first = gateway.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(first.status(), 200);
     let remaining = header(&first, "x-ratelimit-remaining-tokens").unwrap();
     assert!(remaining < 100, "the longest answer is reserved: {remaining}");
     let usage = document(first).await["usage"].clone();
     let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
-    shop.charged().await;
-    let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    gateway.charged().await;
+    let second = gateway.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(
         header(&second, "x-ratelimit-remaining-tokens"),
         Some(remaining - used),
@@ -243,10 +250,10 @@ async fn token_rate_counts_used_tokens() {
     );
     document(second).await;
     // Without `max_tokens`, the answer is limited to what remains.
-    shop.charged().await;
+    gateway.charged().await;
     let limit = u32::try_from(2 * used + input + 50).unwrap();
-    shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
-    let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
+    gateway.store.update_key(&gateway.id, &limits(limit)).await.unwrap();
+    let third = gateway.send("/v1/chat/completions", &chat(Value::Null), None).await;
     assert_eq!(
         (third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")),
         (200, Some(0))
@@ -254,11 +261,11 @@ async fn token_rate_counts_used_tokens() {
     document(third).await;
     // The reservation of a request that is dropped, such as that of a buyer who has disconnected,
     // is returned.
-    shop.charged().await;
-    shop.store.update_key(&shop.id, &limits(1_000_000)).await.unwrap();
-    let key = shop.store.key(&shop.id).await.unwrap().unwrap();
+    gateway.charged().await;
+    gateway.store.update_key(&gateway.id, &limits(1_000_000)).await.unwrap();
+    let key = gateway.store.key(&gateway.id).await.unwrap().unwrap();
     let (rates, now) = (Rates::default(), std::time::SystemTime::now());
-    let reserved = async |tokens| rates.reserve_tokens(&shop.store, &key, tokens, now).await;
+    let reserved = async |tokens| rates.reserve_tokens(&gateway.store, &key, tokens, now).await;
     drop(reserved(900_000).await.unwrap());
     let again = async {
         while reserved(900_000).await.is_err() {
@@ -271,18 +278,19 @@ async fn token_rate_counts_used_tokens() {
 /// Documents of a key have a rate limit of their own.
 #[tokio::test]
 async fn requests_for_documents_are_limited() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     for _ in 0..120 {
-        assert_eq!(get_with(&shop, &shop.key, "/v1/key").await.status(), 200);
+        assert_eq!(get_with(&gateway, &gateway.key, "/v1/key").await.status(), 200);
     }
-    let refused = get_with(&shop, &shop.key, "/v1/key").await;
+    let refused = get_with(&gateway, &gateway.key, "/v1/key").await;
     assert_eq!(
         (refused.status().as_u16(), refused.headers().contains_key("retry-after")),
         (429, true)
     );
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     assert_eq!(
-        shop.send("/v1/chat/completions", &body, None).await.status(),
+        gateway.send("/v1/chat/completions", &body, None).await.status(),
         200,
         "they do not count as requests"
     );
@@ -291,11 +299,12 @@ async fn requests_for_documents_are_limited() {
 /// Usage and invoices are those of the own key, as JSON and CSV.
 #[tokio::test]
 async fn usage_and_invoices_are_downloaded_as_csv() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
-    document(shop.send("/v1/chat/completions", &body, None).await).await;
-    let charged = shop.charged().await;
-    let own = async |path: &str| get_with(&shop, &shop.key, path).await;
+    document(gateway.send("/v1/chat/completions", &body, None).await).await;
+    let charged = gateway.charged().await;
+    let own = async |path: &str| get_with(&gateway, &gateway.key, path).await;
     let csv = own("/v1/usage?format=csv").await;
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
     assert_eq!(csv.headers()["content-disposition"], "attachment; filename=\"usage.csv\"");
@@ -314,7 +323,7 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
         csv.lines()
             .nth(1)
             .unwrap()
-            .starts_with(&format!("{month},{},test,usage,{CHAT},1,", shop.id)),
+            .starts_with(&format!("{month},{},test,usage,{CHAT},1,", gateway.id)),
         "{csv}"
     );
     let earlier = document(own("/v1/invoices/1970-01").await).await;
@@ -329,15 +338,16 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
         assert_eq!(document(refused).await["error"]["param"], param);
     }
     for path in ["/v1/usage?format=csv", "/v1/invoices/2026-11"] {
-        assert_eq!(document(get(&shop, path).await).await["error"]["code"], "invalid_api_key");
+        assert_eq!(document(get(&gateway, path).await).await["error"]["code"], "invalid_api_key");
     }
 }
 
 /// The usage page is static, and runs its own script only.
 #[tokio::test]
 async fn usage_page_runs_its_own_script_only() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
-    let page = get(&shop, "/usage").await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
+    let page = get(&gateway, "/usage").await;
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(
         policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"),
@@ -352,7 +362,7 @@ async fn usage_page_runs_its_own_script_only() {
         !page.contains("onclick=") && !page.contains("onsubmit="),
         "the policy forbids inline handlers"
     );
-    let script = get(&shop, "/usage.js").await;
+    let script = get(&gateway, "/usage.js").await;
     assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
     let script = text(script).await;
     // Texts of the gateway are never parsed as HTML, and the key is not stored.
@@ -369,16 +379,17 @@ async fn usage_page_runs_its_own_script_only() {
 /// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
 #[tokio::test]
 async fn topup_shows_own_deposit_address_and_transfers_only() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
-    let other = shop.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
-    let own = async |key: &str| document(get_with(&shop, key, "/v1/topup").await).await;
-    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
+    let other = gateway.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
+    let own = async |key: &str| document(get_with(&gateway, key, "/v1/topup").await).await;
+    assert_eq!(own(&gateway.key).await["error"]["code"], "topup_unavailable");
     let (operator, payer) = (AccountId::from_bytes([7; 32]), AccountId::from_bytes([8; 32]));
     let hash = |block: u8| BlockHash::from_bytes([block; 32]);
     let number = |block: u8| BlockNumber::new(block.into());
     let terms = TopUpTerms { account: operator, rao_per_credit: 100_u64.try_into().unwrap() };
-    shop.store.enable_topups(terms, hash(9), (number(1), hash(1))).await.unwrap();
-    let before = own(&shop.key).await;
+    gateway.store.enable_topups(terms, hash(9), (number(1), hash(1))).await.unwrap();
+    let before = own(&gateway.key).await;
     let address: AccountId = serde_json::from_value(before["address"].clone()).unwrap();
     assert_eq!((&before["rao_per_credit"], &before["deposits"]), (&json!(100), &json!([])));
     let transfer = Transfer {
@@ -389,8 +400,12 @@ async fn topup_shows_own_deposit_address_and_transfers_only() {
         to: address,
         amount: Rao::new(250),
     };
-    shop.store.record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000).await.unwrap();
-    let after = own(&shop.key).await;
+    gateway
+        .store
+        .record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000)
+        .await
+        .unwrap();
+    let after = own(&gateway.key).await;
     assert_eq!(after["has_more"], false);
     assert_eq!(
         after["deposits"],
@@ -401,9 +416,9 @@ async fn topup_shows_own_deposit_address_and_transfers_only() {
     let transfers: Vec<_> = (0..101)
         .map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer })
         .collect();
-    shop.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
+    gateway.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
     let page = async |query: &str| {
-        document(get_with(&shop, &shop.key, &format!("/v1/topup{query}")).await).await
+        document(get_with(&gateway, &gateway.key, &format!("/v1/topup{query}")).await).await
     };
     let first = page("").await;
     let events = |page: &Value| -> Vec<_> {
@@ -426,20 +441,21 @@ async fn topup_shows_own_deposit_address_and_transfers_only() {
     assert_eq!(others["deposits"], json!([]));
     assert_ne!(others["address"], after["address"]);
     assert_eq!(own("sk-tao-x").await["error"]["code"], "invalid_api_key");
-    shop.store.disable_topups().await.unwrap();
-    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
+    gateway.store.disable_topups().await.unwrap();
+    assert_eq!(own(&gateway.key).await["error"]["code"], "topup_unavailable");
 }
 
 /// Web pages may call the gateway with any headers, and read the rate limit and errors.
 #[tokio::test]
 async fn web_pages_of_any_origin_are_allowed() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let preflight = Request::options("/v1/chat/completions")
         .header("origin", "https://example.com")
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "authorization,content-type,x-stainless-os");
     let response =
-        shop.router.clone().oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
+        gateway.router.clone().oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
     let header = |response: &axum::response::Response, name: &str| {
         response.headers()[name].to_str().unwrap().to_owned()
     };
@@ -452,7 +468,8 @@ async fn web_pages_of_any_origin_are_allowed() {
         "authorization,content-type,x-stainless-os"
     );
     let refused = Request::post("/v1/chat/completions").header("origin", "https://example.com");
-    let response = shop.router.clone().oneshot(refused.body(Body::empty()).unwrap()).await.unwrap();
+    let response =
+        gateway.router.clone().oneshot(refused.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(
         (response.status().as_u16(), header(&response, "access-control-allow-origin")),
         (401, "*".to_owned())
@@ -466,10 +483,11 @@ async fn web_pages_of_any_origin_are_allowed() {
 /// The start page has a command that works: its URL is that of the request.
 #[tokio::test]
 async fn start_page_has_an_example_request() {
-    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let gateway =
+        start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let page = async |host: &str| {
         let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
-        text(shop.router.clone().oneshot(request).await.unwrap()).await
+        text(gateway.router.clone().oneshot(request).await.unwrap()).await
     };
     let actual = page("gateway.example:8091").await;
     assert!(

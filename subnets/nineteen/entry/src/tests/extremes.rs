@@ -17,7 +17,7 @@ use taonet_testing::is_exhaustive;
 use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, TASK, document, shop_before_backend};
+use super::market::{TASK, TestGateway, document, start_gateway_with_backend};
 use super::sockets::{RawResponse, Served, request};
 
 /// Maximum size of a request body, in bytes, which the documents name.
@@ -44,7 +44,7 @@ fn encoded(name: &str) -> String {
 
 #[tokio::test]
 async fn unknown_models_of_any_length_and_script_do_not_exist() {
-    let shop = super::peers::shop().await;
+    let gateway = super::peers::start_gateway().await;
     let mut names: Vec<String> = [
         "\u{1f98a}/\u{416}\u{65e5}\u{672c}",
         "a\0b\r\n\t\u{7f}",
@@ -69,14 +69,14 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
         "/v1/images/generations",
     ] {
         for name in names.iter().chain(&long) {
-            let response = shop.send(path, &body_for(path, name), None).await;
+            let response = gateway.send(path, &body_for(path, name), None).await;
             let excerpt: String = name.chars().take(20).collect();
             assert_eq!(response.status(), 404, "{path}: {excerpt:?}");
             let error = document(response).await["error"].clone();
             let is_named = error["code"] == "model_not_found" || error["type"] == "not_found_error";
             assert!(is_named && error.to_string().len() < 2_000, "{path}: {error}");
         }
-        let response = shop.send(path, &body_for(path, ""), None).await;
+        let response = gateway.send(path, &body_for(path, ""), None).await;
         assert_eq!(response.status(), 400, "{path}: an empty name");
     }
     names.push("\u{1f98a}".repeat(4_000));
@@ -84,7 +84,7 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
         names.iter().map(|name| (encoded(name), 404)).chain([("%ff".to_owned(), 400)])
     {
         let request = Request::get(format!("/v1/models/{name}")).body(Body::empty()).unwrap();
-        let response = shop.router.clone().oneshot(request).await.unwrap();
+        let response = gateway.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), status, "{name}");
         let error = document(response).await;
         assert!(
@@ -92,7 +92,7 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
             "{error}"
         );
     }
-    shop.settled().await;
+    gateway.settled().await;
 }
 
 /// Answers a request with the length of its longest text.
@@ -116,16 +116,21 @@ async fn backend(Json(request): Json<Value>) -> Response {
 }
 
 /// Starts a gateway, a miner and the backend.
-async fn shop_of(endpoint: Endpoint) -> Shop {
+async fn start_gateway_for(endpoint: Endpoint) -> TestGateway {
     let backend = Router::new()
         .route("/v1/chat/completions", post(backend))
         .route("/v1/completions", post(backend));
-    shop_before_backend(endpoint, backend.layer(DefaultBodyLimit::disable())).await
+    start_gateway_with_backend(endpoint, backend.layer(DefaultBodyLimit::disable())).await
 }
 
 /// Buys an answer to a prompt of ASCII with which the body has a size; returns the response, and
 /// the length of the prompt.
-async fn buy(shop: &Shop, served: &Served, path: &str, size: usize) -> (RawResponse, usize) {
+async fn buy(
+    gateway: &TestGateway,
+    served: &Served,
+    path: &str,
+    size: usize,
+) -> (RawResponse, usize) {
     let mut body = body_for(path, TASK);
     let field = match path {
         "/v1/completions" => "/prompt",
@@ -136,7 +141,7 @@ async fn buy(shop: &Shop, served: &Served, path: &str, size: usize) -> (RawRespo
     *body.pointer_mut(field).unwrap() = "a".repeat(length).into();
     let mut stream = served.connect().await;
     // The server need not read a body that is too large.
-    let _ = stream.write_all(&request(path, &shop.key, &body)).await;
+    let _ = stream.write_all(&request(path, &gateway.key, &body)).await;
     (RawResponse::read(&mut stream).await, length)
 }
 
@@ -151,19 +156,19 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
         ]);
     }
     for (path, endpoint, text) in routes {
-        let shop = shop_of(endpoint).await;
-        let served = Served::start(&shop, ServeLimits::default()).await;
-        let (response, length) = buy(&shop, &served, path, MAX_BODY).await;
+        let gateway = start_gateway_for(endpoint).await;
+        let served = Served::start(&gateway, ServeLimits::default()).await;
+        let (response, length) = buy(&gateway, &served, path, MAX_BODY).await;
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         let answer: Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(answer.pointer(text), Some(&json!(length.to_string())), "{path}: {answer}");
-        let charged = shop.charged().await;
-        let (response, _) = buy(&shop, &served, path, MAX_BODY + 1).await;
+        let charged = gateway.charged().await;
+        let (response, _) = buy(&gateway, &served, path, MAX_BODY + 1).await;
         let error: Value = serde_json::from_str(&response.body).unwrap();
         let is_named = error["error"]["code"] == "request_too_large"
             || error["error"]["type"] == "request_too_large";
         assert!(response.status == 413 && is_named, "{path}: {error}");
-        assert_eq!(shop.charged().await, charged);
+        assert_eq!(gateway.charged().await, charged);
         served.stop().await;
     }
 }
@@ -171,7 +176,7 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
 /// JSON whose nesting is hidden in texts is refused before it fills the stack.
 #[tokio::test]
 async fn hidden_nesting_is_refused() {
-    let shop = super::peers::shop().await;
+    let gateway = super::peers::start_gateway().await;
     let mut hidden = json!([0]);
     for _ in 0..12 {
         hidden = json!([{"$serde_json::private::RawValue": format!("{}{hidden}{}", "[".repeat(100), "]".repeat(100))}]);
@@ -184,7 +189,7 @@ async fn hidden_nesting_is_refused() {
     ] {
         let mut body = body_for(path, TASK);
         body[field] = hidden.clone();
-        let response = shop.send(path, &body, None).await;
+        let response = gateway.send(path, &body, None).await;
         assert_eq!(response.status(), 400, "{path}");
         let error = document(response).await;
         assert!(
@@ -192,5 +197,5 @@ async fn hidden_nesting_is_refused() {
             "{path}: {error}"
         );
     }
-    shop.settled().await;
+    gateway.settled().await;
 }

@@ -14,7 +14,7 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, document, shop_before, text, word};
+use super::market::{TestGateway, document, start_gateway_with_routes, text, word};
 
 /// Has no miner.
 const LARGE: &str = "chat-llama-3-1-70b";
@@ -22,13 +22,16 @@ const LARGE: &str = "chat-llama-3-1-70b";
 const BROKEN: &str = "chat-llama-3-1-8b";
 const SMALL: &str = "chat-llama-3-2-3b";
 
-async fn shop() -> Shop {
+async fn start_gateway() -> TestGateway {
     // An empty answer is the fault of the miner.
-    shop_with(|_| {}, || String::new().into_response()).await
+    start_gateway_with(|_| {}, || String::new().into_response()).await
 }
 
 /// Starts a gateway with a changed market, and with the responses of the miner of [`BROKEN`].
-async fn shop_with(change: impl FnOnce(&mut MarketConfig), broken: fn() -> Response) -> Shop {
+async fn start_gateway_with(
+    change: impl FnOnce(&mut MarketConfig),
+    broken: fn() -> Response,
+) -> TestGateway {
     let mut config = MarketConfig::default();
     let tasks: [TaskName; 3] = [LARGE, BROKEN, SMALL].map(|task| task.parse().unwrap());
     config.aliases.insert("fast".parse().unwrap(), tasks.to_vec());
@@ -41,7 +44,7 @@ async fn shop_with(change: impl FnOnce(&mut MarketConfig), broken: fn() -> Respo
         }
     });
     let handlers = Router::new().route("/chat/completions", chat);
-    shop_before(config, &[BROKEN, SMALL], handlers, QueryDeadlines::default()).await
+    start_gateway_with_routes(config, &[BROKEN, SMALL], handlers, QueryDeadlines::default()).await
 }
 
 fn words() -> Response {
@@ -58,28 +61,28 @@ fn chat(model: &str, streams: bool) -> Value {
 
 #[tokio::test]
 async fn alias_falls_back_to_its_next_task() {
-    let shop = shop().await;
+    let gateway = start_gateway().await;
     let answer =
-        document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+        document(gateway.send("/v1/chat/completions", &chat("fast", false), None).await).await;
     assert_eq!(
         (&answer["model"], &answer["object"]),
         (&json!(SMALL), &json!("chat.completion")),
         "{answer}"
     );
-    let stream = text(shop.send("/v1/chat/completions", &chat("fast", true), None).await).await;
+    let stream = text(gateway.send("/v1/chat/completions", &chat("fast", true), None).await).await;
     assert!(stream.contains(SMALL) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     // Only delivered answers are charged, and the error is that of the last task.
-    let usage = async || shop.store.usage(None).await.unwrap();
-    shop.charged().await;
+    let usage = async || gateway.store.usage(None).await.unwrap();
+    gateway.charged().await;
     assert!(
         usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL),
         "{:?}",
         usage().await
     );
-    let refused = shop.send("/v1/chat/completions", &chat("large", false), None).await;
+    let refused = gateway.send("/v1/chat/completions", &chat("large", false), None).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     // A plain model has no fallback.
-    let failed = shop.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
+    let failed = gateway.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
 }
 
@@ -92,10 +95,11 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
         let options = &mut task(config, SMALL).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9_000.into());
     };
-    let shop = shop_with(change, || String::new().into_response()).await;
+    let gateway = start_gateway_with(change, || String::new().into_response()).await;
     let get = async |path: &str| {
         document(
-            shop.router
+            gateway
+                .router
                 .clone()
                 .oneshot(Request::get(path).body(Body::empty()).unwrap())
                 .await
@@ -114,13 +118,13 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let list = get("/v1/models").await;
     assert!(list["data"].as_array().unwrap().contains(&alias), "{list}");
     let image = json!({"model": "fast", "prompt": "a"});
-    let refused = shop.send("/v1/images/generations", &image, None).await;
+    let refused = gateway.send("/v1/images/generations", &image, None).await;
     assert_eq!(document(refused).await["error"]["code"], "model_not_found");
     let limit = async |task: &str| {
         let terms =
             KeyTerms { models: Some(vec![task.parse().unwrap()]), ..KeyTerms::new("test", 100) };
-        shop.store.update_key(&shop.id, &terms).await.unwrap();
-        shop.send("/v1/chat/completions", &chat("fast", false), None).await.status()
+        gateway.store.update_key(&gateway.id, &terms).await.unwrap();
+        gateway.send("/v1/chat/completions", &chat("fast", false), None).await.status()
     };
     assert_eq!(limit(SMALL).await, StatusCode::OK);
     assert_eq!(limit(BROKEN).await, StatusCode::BAD_GATEWAY);
@@ -130,8 +134,9 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
 /// A prompt at which miners fail must not make those of all tasks fail.
 #[tokio::test]
 async fn alias_does_not_fall_back_after_a_failed_request() {
-    let shop = shop_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
-    let failed = shop.send("/v1/chat/completions", &chat("fast", false), None).await;
+    let gateway =
+        start_gateway_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+    let failed = gateway.send("/v1/chat/completions", &chat("fast", false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
     assert!(
         document(failed).await["error"]["message"]
@@ -139,7 +144,7 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
             .unwrap()
             .contains("failed at the request")
     );
-    let response = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
+    let response = gateway.send("/v1/chat/completions", &chat(SMALL, false), None).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 
@@ -152,13 +157,13 @@ async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long()
         }
     };
     let refuse = || StatusCode::BAD_REQUEST.into_response();
-    let shop = shop_with(short, refuse).await;
+    let gateway = start_gateway_with(short, refuse).await;
     let response = json!({"model": BROKEN, "input": "a"});
     for (path, body, field) in [
         ("/v1/chat/completions", chat(BROKEN, false), "messages"),
         ("/v1/responses", response, "input"),
     ] {
-        let refused = shop.send(path, &body, None).await;
+        let refused = gateway.send(path, &body, None).await;
         assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
         let error = document(refused).await["error"].clone();
         assert_eq!(
@@ -170,9 +175,9 @@ async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long()
     }
     // The next model may have a longer context than the task file tells.
     let answer =
-        document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+        document(gateway.send("/v1/chat/completions", &chat("fast", false), None).await).await;
     assert_eq!(answer["model"], SMALL, "{answer}");
-    let refused = shop_with(|_| {}, refuse)
+    let refused = start_gateway_with(|_| {}, refuse)
         .await
         .send("/v1/chat/completions", &chat(BROKEN, false), None)
         .await;
@@ -198,20 +203,21 @@ async fn tasks_that_cannot_serve_the_request_are_skipped() {
         [(expensive, json!("a")), (short, json!("a")), (without_vision, image)];
     for (change, content) in cases {
         // Without the change, the miner's failure would end the request.
-        let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+        let gateway =
+            start_gateway_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
         let body = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
-        let answer = document(shop.send("/v1/chat/completions", &body, None).await).await;
+        let answer = document(gateway.send("/v1/chat/completions", &body, None).await).await;
         assert_eq!(answer["model"], SMALL, "{content}: {answer}");
     }
 }
 
 /// Sends a chat to the alias with a preference; returns the response.
-async fn route(shop: &Shop, preference: &str) -> Response {
+async fn route(gateway: &TestGateway, preference: &str) -> Response {
     let request = Request::post("/v1/chat/completions")
-        .header("authorization", format!("Bearer {}", shop.key))
+        .header("authorization", format!("Bearer {}", gateway.key))
         .header("x-taonet-route", preference)
         .body(Body::from(chat("fast", false).to_string()));
-    shop.router.clone().oneshot(request.unwrap()).await.unwrap()
+    gateway.router.clone().oneshot(request.unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -223,19 +229,19 @@ async fn header_orders_the_tasks_of_an_alias() {
         task(config, SMALL).price.input = 1;
     };
     // Both miners answer.
-    let shop = shop_with(prices, words).await;
+    let gateway = start_gateway_with(prices, words).await;
     let answers =
-        async |preference: &str| document(route(&shop, preference).await).await["model"].clone();
+        async |preference: &str| document(route(&gateway, preference).await).await["model"].clone();
     assert_eq!(answers("quality").await, BROKEN, "the operator's order");
     assert_eq!(answers("price").await, SMALL);
     assert_eq!(answers("speed").await, BROKEN, "no stream yet");
-    text(shop.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
+    text(gateway.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
     assert_eq!(answers("speed").await, SMALL);
 }
 
 #[tokio::test]
 async fn unknown_preference_is_an_invalid_field() {
-    let refused = route(&shop().await, "cheap").await;
+    let refused = route(&start_gateway().await, "cheap").await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     assert_eq!(document(refused).await["error"]["param"], "x-taonet-route");
 }

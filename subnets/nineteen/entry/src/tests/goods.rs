@@ -11,26 +11,28 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_store::KeyTerms;
 
-use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
+use super::market::{
+    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const IMAGE: &str = "proteus-text-to-image";
 /// First bytes of a JPEG file, in base64.
 const JPEG: &str = "/9j/4AAQ";
 
-async fn chat(handler: MethodRouter) -> Shop {
-    shop_of(MarketConfig::default(), CHAT, handler).await
+async fn chat(handler: MethodRouter) -> TestGateway {
+    start_gateway_for(MarketConfig::default(), CHAT, handler).await
 }
 
 /// Starts a gateway to the default market, with an embedding task in place of the first task.
-async fn embeddings(handler: MethodRouter) -> Shop {
+async fn embeddings(handler: MethodRouter) -> TestGateway {
     let mut config = MarketConfig::default();
     let task = &mut config.tasks[0];
     task.task = "embed".parse().unwrap();
     (task.task_type, task.endpoint, task.is_stream) =
         (TaskType::Embedding, Endpoint::Embeddings, false);
     task.price = Price { input: 1_000, output: 9_000, step: 9_000 };
-    shop_of(config, "embed", handler).await
+    start_gateway_for(config, "embed", handler).await
 }
 
 /// Returns a handler that responds with a document, and its count of requests.
@@ -61,19 +63,19 @@ async fn embeddings_are_charged_by_the_request() {
             json!({"data": data, "usage": {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}}),
         )
     });
-    let shop = embeddings(handler).await;
+    let gateway = embeddings(handler).await;
     let body = json!({"model": "embed", "input": ["12345678", "1234"], "dimensions": 2});
-    let answer = document(shop.send("/v1/embeddings", &body, None).await).await;
+    let answer = document(gateway.send("/v1/embeddings", &body, None).await).await;
     assert_eq!(
         answer["data"][1],
         json!({"object": "embedding", "index": 1, "embedding": [0.5, 1.0]})
     );
     assert_eq!((&answer["model"], &answer["usage"]["total_tokens"]), (&json!("embed"), &json!(3)));
-    assert_eq!(shop.charged().await, 3);
-    let usage = shop.store.usage(Some(&shop.id)).await.unwrap();
+    assert_eq!(gateway.charged().await, 3);
+    let usage = gateway.store.usage(Some(&gateway.id)).await.unwrap();
     assert_eq!((usage[0].input_tokens, usage[0].output_tokens), (3, 0));
     // The route does not serve a chat task.
-    let other = shop
+    let other = gateway
         .send("/v1/embeddings", &json!({"model": "chat-llama-3-1-8b", "input": "a"}), None)
         .await;
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
@@ -82,16 +84,16 @@ async fn embeddings_are_charged_by_the_request() {
 #[tokio::test]
 async fn incomplete_embedding_is_not_charged() {
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
-    let shop = embeddings(handler).await;
+    let gateway = embeddings(handler).await;
     let response =
-        shop.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 0));
+        gateway.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
+    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 0));
     // Another miner may have answered with the requested dimensions.
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
-    let shop = embeddings(handler).await;
+    let gateway = embeddings(handler).await;
     let body = json!({"model": "embed", "input": "a", "dimensions": 3});
-    let response = shop.send("/v1/embeddings", &body, None).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 0));
+    let response = gateway.send("/v1/embeddings", &body, None).await;
+    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 0));
 }
 
 #[tokio::test]
@@ -101,33 +103,33 @@ async fn images_are_charged_by_their_steps() {
         assert_eq!(size, (&json!(768), &json!(1_024), &json!(10), &json!(IMAGE)));
         Json(json!({"image_b64": JPEG, "is_nsfw": false}))
     });
-    let shop = shop_of(MarketConfig::default(), IMAGE, handler).await;
+    let gateway = start_gateway_for(MarketConfig::default(), IMAGE, handler).await;
     let body = json!({"model": "proteus", "prompt": "a cat", "size": "768x1024", "steps": 10});
-    let answer = document(shop.send("/v1/images/generations", &body, None).await).await;
+    let answer = document(gateway.send("/v1/images/generations", &body, None).await).await;
     assert_eq!(answer["data"], json!([{"b64_json": JPEG}]));
     // 10 steps at 5 000 credits per 1 000 steps.
-    assert_eq!(shop.charged().await, 50);
+    assert_eq!(gateway.charged().await, 50);
     let body = json!({"model": IMAGE, "prompt": "a cat", "width": 768, "height": 1_024});
-    let answer = document(shop.send("/v1/text-to-image", &body, None).await).await;
-    assert_eq!((answer, shop.charged().await), (json!({ "image_b64": JPEG }), 100));
+    let answer = document(gateway.send("/v1/text-to-image", &body, None).await).await;
+    assert_eq!((answer, gateway.charged().await), (json!({ "image_b64": JPEG }), 100));
 }
 
 #[tokio::test]
 async fn withheld_images_are_not_charged() {
     let (handler, _) = counted(json!({"image_b64": null, "is_nsfw": true}));
-    let shop = shop_of(MarketConfig::default(), IMAGE, handler).await;
+    let gateway = start_gateway_for(MarketConfig::default(), IMAGE, handler).await;
     let body = json!({"model": IMAGE, "prompt": "a cat"});
-    let response = shop.send("/v1/images/generations", &body, None).await;
+    let response = gateway.send("/v1/images/generations", &body, None).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(document(response).await["error"]["code"], "content_policy_violation");
-    assert_eq!(shop.charged().await, 0);
+    assert_eq!(gateway.charged().await, 0);
 }
 
 #[tokio::test]
 async fn responses_are_complete_or_streamed() {
-    let shop = chat(says(vec![word(), word(), word()])).await;
+    let gateway = chat(respond_with(vec![word(), word(), word()])).await;
     let body = json!({"model": CHAT, "input": "12345678", "max_output_tokens": 100, "metadata": {"a": "b"}});
-    let answer = document(shop.send("/v1/responses", &body, None).await).await;
+    let answer = document(gateway.send("/v1/responses", &body, None).await).await;
     assert_eq!((&answer["object"], &answer["status"]), (&json!("response"), &json!("completed")));
     assert_eq!(answer["output"][0]["content"][0]["text"], "word word word ");
     assert_eq!(answer["metadata"], json!({"a": "b"}));
@@ -136,10 +138,10 @@ async fn responses_are_complete_or_streamed() {
         (&usage["input_tokens"], &usage["output_tokens"], &usage["total_tokens"]),
         (&json!(6), &json!(3), &json!(9))
     );
-    assert_eq!(shop.charged().await, 2);
+    assert_eq!(gateway.charged().await, 2);
     let streamed =
         json!({"model": CHAT, "input": "12345678", "max_output_tokens": 3, "stream": true});
-    let stream = text(shop.send("/v1/responses", &streamed, None).await).await;
+    let stream = text(gateway.send("/v1/responses", &streamed, None).await).await;
     let events: Vec<(&str, Value)> = stream
         .split_terminator("\n\n")
         .map(|event| {
@@ -172,15 +174,15 @@ async fn responses_are_complete_or_streamed() {
     let response = &events.last().unwrap().1["response"];
     assert_eq!(response["incomplete_details"], json!({"reason": "max_output_tokens"}));
     assert_eq!(response["output"][0]["content"][0]["text"], "word word word ");
-    assert_eq!(shop.charged().await, 4);
+    assert_eq!(gateway.charged().await, 4);
 }
 
 #[tokio::test]
 async fn responses_api_supports_function_calls() {
-    let shop = chat(says(calls())).await;
+    let gateway = chat(respond_with(calls())).await;
     let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
     let mut body = json!({"model": CHAT, "input": "Weather?", "tools": tools});
-    let answer = document(shop.send("/v1/responses", &body, None).await).await;
+    let answer = document(gateway.send("/v1/responses", &body, None).await).await;
     let call = &answer["output"][0];
     assert_eq!(
         (&call["type"], &call["call_id"], &call["name"]),
@@ -188,21 +190,21 @@ async fn responses_api_supports_function_calls() {
     );
     assert_eq!(call["arguments"], "{\"town\":\"Ulm\"}");
     body["stream"] = json!(true);
-    let stream = text(shop.send("/v1/responses", &body, None).await).await;
+    let stream = text(gateway.send("/v1/responses", &body, None).await).await;
     assert_eq!(stream.matches("event: response.function_call_arguments.delta").count(), 2);
     assert!(stream.contains("event: response.completed"), "{stream}");
 }
 
 #[tokio::test]
 async fn interrupted_response_reports_an_error() {
-    let shop = stalled(vec![word(), word()]).await;
+    let gateway = stalled(vec![word(), word()]).await;
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
-    let stream = text(shop.send("/v1/responses", &body, None).await).await;
+    let stream = text(gateway.send("/v1/responses", &body, None).await).await;
     assert!(
         stream.contains("event: response.failed") && !stream.contains("response.completed"),
         "{stream}"
     );
-    assert_eq!(shop.charged().await, 2, "two words were delivered");
+    assert_eq!(gateway.charged().await, 2, "two words were delivered");
 }
 
 #[tokio::test]
@@ -213,33 +215,33 @@ async fn a_repeated_request_is_answered_and_charged_once() {
         counter.fetch_add(1, Ordering::SeqCst);
         async { [word(), word(), word()].concat() }
     });
-    let shop = chat(handler).await;
+    let gateway = chat(handler).await;
     let path = "/v1/chat/completions";
-    let first = text(shop.send(path, &question(), Some("a")).await).await;
-    let charged = shop.charged().await;
-    let again = shop.send(path, &question(), Some("a")).await;
+    let first = text(gateway.send(path, &question(), Some("a")).await).await;
+    let charged = gateway.charged().await;
+    let again = gateway.send(path, &question(), Some("a")).await;
     assert_eq!(again.headers()["idempotency-replayed"], "true");
     assert_eq!(again.headers()["content-type"], "application/json");
-    assert_eq!((text(again).await, shop.charged().await), (first, charged));
+    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 1);
     // A different request with the same key is rejected.
     let mut other = question();
     other["max_tokens"] = json!(99);
-    let refused = shop.send(path, &other, Some("a")).await;
+    let refused = gateway.send(path, &other, Some("a")).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(document(refused).await["error"]["code"], "idempotency_key_reused");
-    assert_eq!(shop.send(path, &question(), Some("")).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(gateway.send(path, &question(), Some("")).await.status(), StatusCode::BAD_REQUEST);
     // A retry of a streamed request gets the same stream.
     let mut streamed = question();
     streamed["stream"] = json!(true);
-    let first = text(shop.send(path, &streamed, Some("b")).await).await;
-    let charged = shop.charged().await;
-    let again = text(shop.send(path, &streamed, Some("b")).await).await;
-    assert_eq!((again, shop.charged().await), (first, charged));
+    let first = text(gateway.send(path, &streamed, Some("b")).await).await;
+    let charged = gateway.charged().await;
+    let again = text(gateway.send(path, &streamed, Some("b")).await).await;
+    assert_eq!((again, gateway.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 2);
     // Without an idempotency key, a retry is charged again.
     for _ in 0..2 {
-        document(shop.send(path, &question(), None).await).await;
+        document(gateway.send(path, &question(), None).await).await;
     }
     assert_eq!(count.load(Ordering::SeqCst), 4);
 }
@@ -252,12 +254,12 @@ async fn failed_request_may_be_repeated() {
         let fails = counter.fetch_add(1, Ordering::SeqCst) == 0;
         async move { if fails { Err(StatusCode::INTERNAL_SERVER_ERROR) } else { Ok(word()) } }
     });
-    let shop = chat(handler).await;
+    let gateway = chat(handler).await;
     let path = "/v1/chat/completions";
-    assert_eq!(shop.send(path, &question(), Some("a")).await.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(gateway.send(path, &question(), Some("a")).await.status(), StatusCode::BAD_GATEWAY);
     // The claim is released in the background.
     loop {
-        let response = shop.send(path, &question(), Some("a")).await;
+        let response = gateway.send(path, &question(), Some("a")).await;
         if response.status() == StatusCode::OK {
             break;
         }
@@ -270,31 +272,31 @@ async fn failed_request_may_be_repeated() {
 
 #[tokio::test]
 async fn cancelled_stream_may_be_repeated() {
-    let shop = stalled(vec![word(), word()]).await;
+    let gateway = stalled(vec![word(), word()]).await;
     let mut body = question();
     body["stream"] = json!(true);
     let path = "/v1/chat/completions";
-    let response = shop.send(path, &body, Some("a")).await;
-    let running = shop.send(path, &body, Some("a")).await;
+    let response = gateway.send(path, &body, Some("a")).await;
+    let running = gateway.send(path, &body, Some("a")).await;
     assert_eq!(running.status(), StatusCode::CONFLICT);
     drop(response);
-    while shop.send(path, &body, Some("a")).await.status() == StatusCode::CONFLICT {
+    while gateway.send(path, &body, Some("a")).await.status() == StatusCode::CONFLICT {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 #[tokio::test]
 async fn each_response_has_rate_limit_headers() {
-    let shop = chat(says(vec![word()])).await;
+    let gateway = chat(respond_with(vec![word()])).await;
     let terms = KeyTerms::new("test", 3);
-    shop.store.update_key(&shop.id, &terms).await.unwrap();
+    gateway.store.update_key(&gateway.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";
     // Even requests that fail validation count towards the rate limit.
     for (body, status, left) in
         [(question(), 200, "2"), (json!({}), 400, "1"), (question(), 200, "0")]
     {
-        let response = shop.send(path, &body, None).await;
+        let response = gateway.send(path, &body, None).await;
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(
             (response.status().as_u16(), header("x-ratelimit-limit-requests").as_str()),
@@ -305,7 +307,7 @@ async fn each_response_has_rate_limit_headers() {
         let seconds: u64 = reset.strip_suffix('s').unwrap().parse().unwrap();
         assert!((50..=60).contains(&seconds), "{reset}");
     }
-    let response = shop.send(path, &question(), None).await;
+    let response = gateway.send(path, &question(), None).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.headers()["x-ratelimit-remaining-requests"], "0");
     let retry: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();

@@ -22,7 +22,9 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, document, says, shop, shop_before, text};
+use super::market::{
+    TestGateway, document, respond_with, start_gateway, start_gateway_with_routes, text,
+};
 use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 
@@ -58,10 +60,12 @@ async fn miner(tasks: &[&str], is_openai: bool) -> Router {
     routes(Miner::new(config, backend, None))
 }
 
-async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> Shop {
-    let shop = shop_before(config, tasks, miner(tasks, is_openai).await, long_deadlines()).await;
-    shop.store.update_key(&shop.id, &KeyTerms::new("test", 10_000)).await.unwrap();
-    shop
+async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> TestGateway {
+    let gateway =
+        start_gateway_with_routes(config, tasks, miner(tasks, is_openai).await, long_deadlines())
+            .await;
+    gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 10_000)).await.unwrap();
+    gateway
 }
 
 /// Returns deadlines for miners on a busy machine, instead of those of the tasks.
@@ -120,12 +124,16 @@ fn form(files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Sends a form with these files and texts.
-async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> (u16, Value) {
+async fn send_form(
+    gateway: &TestGateway,
+    files: &[(&str, Vec<u8>)],
+    texts: &[(&str, &str)],
+) -> (u16, Value) {
     let request = Request::post("/v1/images/edits")
-        .header("authorization", format!("Bearer {}", shop.key))
+        .header("authorization", format!("Bearer {}", gateway.key))
         .header("content-type", FORM);
     let body = Body::from(form(files, texts));
-    let response = shop.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+    let response = gateway.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
     (response.status().as_u16(), document(response).await)
 }
 
@@ -135,7 +143,7 @@ async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)
 async fn every_route_has_the_image_of_its_task() {
     let (photo, white) = inputs();
     for is_openai in [false, true] {
-        let shop = painting_shop(market(), &TASKS, is_openai).await;
+        let gateway = painting_shop(market(), &TASKS, is_openai).await;
         let mut charged = 0;
         for (route, model, extra_fields, endpoint) in [
             ("text-to-image", Some("proteus"), json!({}), Endpoint::TextToImage),
@@ -161,7 +169,7 @@ async fn every_route_has_the_image_of_its_task() {
         ] {
             let mut body = with(&extra_fields);
             body["model"] = json!(model);
-            let answer = document(shop.send(&format!("/v1/{route}"), &body, None).await).await;
+            let answer = document(gateway.send(&format!("/v1/{route}"), &body, None).await).await;
             let mut payload = with(&extra_fields);
             if let Some(mask) = payload.as_object_mut().unwrap().shift_remove("mask") {
                 payload["mask_image"] = mask;
@@ -175,7 +183,7 @@ async fn every_route_has_the_image_of_its_task() {
             }
             // 6 steps at 5 000 credits per 1 000 steps.
             charged += 30;
-            assert_eq!(shop.charged().await, charged, "{route}");
+            assert_eq!(gateway.charged().await, charged, "{route}");
         }
     }
 }
@@ -183,13 +191,13 @@ async fn every_route_has_the_image_of_its_task() {
 #[tokio::test]
 async fn edit_with_a_mask_changes_only_the_transparent_area() {
     let (photo, white) = inputs();
-    let shop = painting_shop(market(), &TASKS, false).await;
+    let gateway = painting_shop(market(), &TASKS, false).await;
     let files = [
         ("image", STANDARD.decode(&photo).unwrap()),
         ("mask", mask().white_to_transparent().to_png().unwrap()),
     ];
     let texts = [("prompt", "a red boat"), ("steps", "6"), ("cfg_scale", "4"), ("seed", "7")];
-    let (status, answer) = send_form(&shop, &files, &texts).await;
+    let (status, answer) = send_form(&gateway, &files, &texts).await;
     assert_eq!(status, 200, "{answer}");
     let expected = expected_image(
         Endpoint::Inpaint,
@@ -197,7 +205,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
     );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // Without a mask, the complete image changes.
-    let (status, answer) = send_form(&shop, &files[..1], &texts).await;
+    let (status, answer) = send_form(&gateway, &files[..1], &texts).await;
     assert_eq!(status, 200, "{answer}");
     let expected = expected_image(
         Endpoint::ImageToImage,
@@ -205,13 +213,13 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
     );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // The route has the errors of all routes.
-    let (status, answer) = send_form(&shop, &[("image", b"text".to_vec())], &texts).await;
+    let (status, answer) = send_form(&gateway, &[("image", b"text".to_vec())], &texts).await;
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("image")));
     let (status, answer) =
-        send_form(&shop, &files, &[("prompt", "a"), ("model", "gpt-image-1")]).await;
+        send_form(&gateway, &files, &[("prompt", "a"), ("model", "gpt-image-1")]).await;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
     let body = json!({"prompt": "a"});
-    let response = shop.send("/v1/images/edits", &body, None).await;
+    let response = gateway.send("/v1/images/edits", &body, None).await;
     assert_eq!(response.status().as_u16(), 400);
     let message = document(response).await["error"]["message"].to_string();
     assert!(
@@ -223,9 +231,9 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
 /// The images of a request differ, and each is charged.
 #[tokio::test]
 async fn several_images_have_seeds_of_their_own() {
-    let shop = painting_shop(market(), &TASKS, false).await;
+    let gateway = painting_shop(market(), &TASKS, false).await;
     let body = json!({"model": "proteus", "prompt": "a red boat", "size": "576x576", "steps": 5, "n": 3, "seed": 7});
-    let answer = document(shop.send("/v1/images/generations", &body, None).await).await;
+    let answer = document(gateway.send("/v1/images/generations", &body, None).await).await;
     let images: Vec<&str> = answer["data"]
         .as_array()
         .unwrap()
@@ -236,23 +244,23 @@ async fn several_images_have_seeds_of_their_own() {
         let payload = json!({"prompt": "a red boat", "steps": 5, "width": SIDE, "height": SIDE, "seed": seed});
         assert!(*image == expected_image(Endpoint::TextToImage, &payload), "seed {seed}");
     }
-    assert_eq!((images.len(), shop.charged().await), (3, 75));
+    assert_eq!((images.len(), gateway.charged().await), (3, 75));
     // A prompt that is withheld fails the complete request.
     let unsafe_prompt = json!({"model": "proteus", "prompt": "nsfw", "n": 2});
-    let response = shop.send("/v1/images/generations", &unsafe_prompt, None).await;
+    let response = gateway.send("/v1/images/generations", &unsafe_prompt, None).await;
     assert_eq!(response.status().as_u16(), 403);
     assert_eq!(document(response).await["error"]["code"], "content_policy_violation");
-    assert_eq!(shop.charged().await, 75);
+    assert_eq!(gateway.charged().await, 75);
 }
 
 #[tokio::test]
 async fn images_are_converted_to_the_requested_format() {
-    let shop = painting_shop(market(), &TASKS, false).await;
+    let gateway = painting_shop(market(), &TASKS, false).await;
     let generate = async |extra_fields: Value| {
         let mut body =
             json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});
         body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
-        document(shop.send("/v1/images/generations", &body, None).await).await["data"][0].clone()
+        document(gateway.send("/v1/images/generations", &body, None).await).await["data"][0].clone()
     };
     let decoded = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
     assert_eq!(Format::of(&decoded(&generate(json!({})).await["b64_json"])), Some(Format::Png));
@@ -272,11 +280,11 @@ async fn images_are_converted_to_the_requested_format() {
 /// Ten images can be larger than any other response.
 #[tokio::test]
 async fn response_too_large_to_be_stored_is_delivered() {
-    let shop = shop(says(Vec::new())).await;
+    let gateway = start_gateway(respond_with(Vec::new())).await;
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", HeaderValue::from_static("large"));
     let check =
-        KeyClaim::claim(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0)
+        KeyClaim::claim(&gateway.store, &gateway.id, &headers, ("/v1/images/generations", b""), 0)
             .await
             .unwrap();
     let IdempotencyCheck::New(claim) = check else { panic!("the key is new") };
@@ -313,23 +321,25 @@ async fn model_selects_one_of_several_avatar_tasks() {
         deadlines: Deadlines::default(),
     };
     let handlers = routes(Miner::new(miner, backend, None));
-    let shop = shop_before(config, &["avatar", "portrait"], handlers, long_deadlines()).await;
+    let gateway =
+        start_gateway_with_routes(config, &["avatar", "portrait"], handlers, long_deadlines())
+            .await;
     let (photo, _) = inputs();
     for (model, value) in [(Value::Null, 0), (json!("avatar"), 0), (json!("portrait"), 255)] {
         let body = with(&json!({"init_image": photo, "model": model}));
-        let answer = document(shop.send("/v1/avatar", &body, None).await).await;
+        let answer = document(gateway.send("/v1/avatar", &body, None).await).await;
         let expected = Picture::from_grey(8, 8, vec![value; 64]).unwrap().to_png().unwrap();
         assert_eq!(answer["image_b64"], STANDARD.encode(expected), "{model}");
     }
     let body = with(&json!({"init_image": photo, "model": "nobody"}));
-    assert_eq!(shop.send("/v1/avatar", &body, None).await.status().as_u16(), 404);
+    assert_eq!(gateway.send("/v1/avatar", &body, None).await.status().as_u16(), 404);
 }
 
 proptest::proptest! {
     /// A form with random changes is a request within the limits of miners, or an error of the
     /// buyer's.
     #[test]
-    fn changed_form_is_a_request_or_an_error_of_the_buyer(
+    fn mutated_form_is_accepted_or_a_client_error(
         changes in vec((any::<Index>(), any::<u8>()), 0..6),
         cut in any::<Option<Index>>(),
     ) {

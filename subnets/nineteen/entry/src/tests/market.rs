@@ -44,7 +44,7 @@ const CREDITS: i64 = 1_000;
 /// within this time.
 const QUIET: Duration = Duration::from_millis(200);
 
-pub(super) struct Shop {
+pub(super) struct TestGateway {
     pub(super) router: Router,
     pub(super) store: Store,
     pub(super) querier: Querier,
@@ -55,54 +55,66 @@ pub(super) struct Shop {
     _folder: tempfile::TempDir,
 }
 
-pub(super) async fn shop(handler: MethodRouter) -> Shop {
-    shop_of(MarketConfig::default(), TASK, handler).await
+pub(super) async fn start_gateway(handler: MethodRouter) -> TestGateway {
+    start_gateway_for(MarketConfig::default(), TASK, handler).await
 }
 
 /// Starts a gateway and one miner that serves one task of the market.
-pub(super) async fn shop_of(config: MarketConfig, task: &str, handler: MethodRouter) -> Shop {
-    shop_with(config, vec![(task, handler)]).await
+pub(super) async fn start_gateway_for(
+    config: MarketConfig,
+    task: &str,
+    handler: MethodRouter,
+) -> TestGateway {
+    start_gateway_with(config, vec![(task, handler)]).await
 }
 
 /// Starts a gateway and one miner that streams these chunks and then stalls.
-pub(super) async fn stalled(chunks: Vec<String>) -> Shop {
+pub(super) async fn stalled(chunks: Vec<String>) -> TestGateway {
     let deadlines =
         QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
-    shop_within(MarketConfig::default(), vec![(TASK, stalls(chunks))], deadlines).await
+    start_gateway_with_deadlines(
+        MarketConfig::default(),
+        vec![(TASK, stall_after(chunks))],
+        deadlines,
+    )
+    .await
 }
 
 /// Starts a gateway and one miner that serves these tasks of the market, each at its own endpoint.
-pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>) -> Shop {
-    shop_within(config, tasks, QueryDeadlines::default()).await
+pub(super) async fn start_gateway_with(
+    config: MarketConfig,
+    tasks: Vec<(&str, MethodRouter)>,
+) -> TestGateway {
+    start_gateway_with_deadlines(config, tasks, QueryDeadlines::default()).await
 }
 
-pub(super) async fn shop_within(
+pub(super) async fn start_gateway_with_deadlines(
     config: MarketConfig,
     tasks: Vec<(&str, MethodRouter)>,
     deadlines: QueryDeadlines,
-) -> Shop {
+) -> TestGateway {
     let (mut served, mut handlers) = (Vec::new(), Router::new());
     for (task, handler) in tasks {
         handlers = handlers.route(config.task(task).unwrap().endpoint.path(), handler);
         served.push(task);
     }
-    shop_before(config, &served, handlers, deadlines).await
+    start_gateway_with_routes(config, &served, handlers, deadlines).await
 }
 
 /// Starts a gateway and one miner, which serves these tasks of the market with these routes.
-pub(super) async fn shop_before(
+pub(super) async fn start_gateway_with_routes(
     config: MarketConfig,
     tasks: &[&str],
     handlers: Router,
     deadlines: QueryDeadlines,
-) -> Shop {
+) -> TestGateway {
     // A request that every attempt finds rate-limited is queued for so long.
-    shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
+    start_gateway_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
 }
 
 /// Starts a gateway and a miner, as `tao nineteen miner` runs, before an inference server. The
 /// input of a request is free.
-pub(super) async fn shop_before_backend(endpoint: Endpoint, backend: Router) -> Shop {
+pub(super) async fn start_gateway_with_backend(endpoint: Endpoint, backend: Router) -> TestGateway {
     let url = format!("http://{}/v1", listen(backend).await);
     let served = vec![TASK.parse().unwrap()];
     let config = MinerConfig {
@@ -118,18 +130,19 @@ pub(super) async fn shop_before_backend(endpoint: Endpoint, backend: Router) -> 
     // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
     let long = Some(Duration::from_secs(30));
     let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
-    shop_before(market, &[TASK], taonet_nineteen_miner::routes(miner), deadlines).await
+    start_gateway_with_routes(market, &[TASK], taonet_nineteen_miner::routes(miner), deadlines)
+        .await
 }
 
 /// Starts a gateway and one miner with a number of slots, for which requests wait for at most
 /// `wait`.
-pub(super) async fn shop_with_slots(
+pub(super) async fn start_gateway_with_slots(
     config: MarketConfig,
     tasks: &[&str],
     handlers: Router,
     deadlines: QueryDeadlines,
     (slots, wait): (usize, Duration),
-) -> Shop {
+) -> TestGateway {
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client = FiberClient::new(
         key("//Alice"),
@@ -176,7 +189,7 @@ pub(super) async fn shop_with_slots(
         Gateway::new(store.clone(), querier.clone(), MarketFile::fixed(config), system_clock())
             .router();
     let samples = Mutex::new(samples);
-    Shop {
+    TestGateway {
         router,
         store,
         querier,
@@ -187,7 +200,7 @@ pub(super) async fn shop_with_slots(
     }
 }
 
-impl Shop {
+impl TestGateway {
     pub(super) async fn buy(&self, extra_fields: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
         body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
@@ -287,12 +300,12 @@ pub(super) fn word() -> String {
     chunk(&json!({"content": "word "}))
 }
 
-pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
+pub(super) fn respond_with(chunks: Vec<String>) -> MethodRouter {
     post(move || async move { chunks.concat() })
 }
 
 /// Returns a handler that streams these chunks and then stalls.
-fn stalls(chunks: Vec<String>) -> MethodRouter {
+fn stall_after(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks =
             futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
@@ -322,9 +335,9 @@ async fn tools_are_forwarded_and_their_calls_returned() {
         assert_eq!((&payload["tools"], &payload["tool_choice"]), (&expected, &json!("required")));
         calls().concat()
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let options = json!({"tools": tools, "tool_choice": "required"});
-    let answer = document(shop.buy(&options).await).await;
+    let answer = document(gateway.buy(&options).await).await;
     let choice = &answer["choices"][0];
     assert_eq!(
         (&choice["finish_reason"], &choice["message"]["content"]),
@@ -334,7 +347,7 @@ async fn tools_are_forwarded_and_their_calls_returned() {
     assert_eq!(function, &json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
     let mut streamed = options;
     streamed["stream"] = json!(true);
-    let stream = text(shop.buy(&streamed).await).await;
+    let stream = text(gateway.buy(&streamed).await).await;
     assert!(
         stream.contains(r#""finish_reason":"tool_calls""#) && stream.ends_with("data: [DONE]\n\n"),
         "{stream}"
@@ -352,14 +365,14 @@ async fn functions_are_tools_of_miners() {
         );
         [vec![chunk(&json!({"content": "Well."}))], calls()].concat().concat()
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     let call = json!({"name": "weather", "arguments": "{}"});
     let messages = json!([
         {"role": "user", "content": "Weather?"}, {"role": "assistant", "content": null, "function_call": call},
         {"role": "function", "name": "weather", "content": "rain"},
     ]);
     let mut body = json!({"messages": messages, "functions": [{"name": "weather"}]});
-    let answer = document(shop.buy(&body).await).await;
+    let answer = document(gateway.buy(&body).await).await;
     let (choice, expected) =
         (&answer["choices"][0], json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
     assert_eq!(
@@ -369,7 +382,7 @@ async fn functions_are_tools_of_miners() {
     assert_eq!(choice["message"]["function_call"], expected);
     assert!(choice["message"].get("tool_calls").is_none(), "{answer}");
     body["stream"] = json!(true);
-    let stream = text(shop.buy(&body).await).await;
+    let stream = text(gateway.buy(&body).await).await;
     assert!(
         stream.contains(r#""finish_reason":"function_call""#) && !stream.contains("tool_calls"),
         "{stream}"
@@ -393,18 +406,18 @@ async fn min_tokens_must_be_affordable() {
         assert!(payload["min_tokens"].as_u64() <= payload["max_tokens"].as_u64(), "{payload}");
         word()
     });
-    let shop = shop(miner).await;
+    let gateway = start_gateway(miner).await;
     for (min_tokens, status) in [(2_000, StatusCode::OK), (3_000, StatusCode::TOO_MANY_REQUESTS)] {
-        let response = shop.buy(&json!({"max_tokens": null, "min_tokens": min_tokens})).await;
+        let response = gateway.buy(&json!({"max_tokens": null, "min_tokens": min_tokens})).await;
         assert_eq!(response.status(), status, "{min_tokens}");
-        shop.charged().await;
+        gateway.charged().await;
     }
 }
 
 #[tokio::test]
 async fn delivered_tokens_are_charged() {
-    let shop = shop(says(vec![word(), word(), word()])).await;
-    let answer = document(shop.buy(&json!({"logprobs": true})).await).await;
+    let gateway = start_gateway(respond_with(vec![word(), word(), word()])).await;
+    let answer = document(gateway.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
     assert_eq!(
@@ -412,13 +425,13 @@ async fn delivered_tokens_are_charged() {
         json!({"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9})
     );
     // 6 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.8, rounded up.
-    assert_eq!(shop.charged().await, 2);
-    let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
+    assert_eq!(gateway.charged().await, 2);
+    let stream = text(gateway.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(
         stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"),
         "{stream}"
     );
-    assert_eq!(shop.charged().await, 4);
+    assert_eq!(gateway.charged().await, 4);
 }
 
 #[tokio::test]
@@ -437,7 +450,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
     });
     let mut config = MarketConfig::default();
     config.tasks[0].image_tokens = NonZeroU32::new(700);
-    let reader = shop_of(config, TASK, miner).await;
+    let reader = start_gateway_for(config, TASK, miner).await;
     let answer = document(reader.buy(&json!({ "messages": messages })).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word ");
     // 7 tokens of the text and 700 of the image.
@@ -456,7 +469,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
         (&json!("image_not_downloaded"), &json!("messages[0].content[0]"))
     );
     assert_eq!(reader.charged().await, 72);
-    let other = shop(says(vec![word()])).await;
+    let other = start_gateway(respond_with(vec![word()])).await;
     let response = other.buy(&json!({ "messages": messages })).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(document(response).await["error"]["param"], "messages[0].content[1]");
@@ -467,20 +480,20 @@ async fn images_in_chats_need_a_task_that_reads_them() {
 async fn largest_image_is_within_the_miners_limit() {
     let mut config = MarketConfig::default();
     config.tasks[0].image_tokens = NonZeroU32::new(700);
-    let shop = shop_of(config, TASK, says(vec![word()])).await;
+    let gateway = start_gateway_for(config, TASK, respond_with(vec![word()])).await;
     let image = |size: usize| {
         let url = format!("data:image/jpeg;base64,/9j/{}", "A".repeat(size));
         json!({"type": "image_url", "image_url": {"url": url}})
     };
     let buy = async |n: u64, parts: Value| {
         let message = json!({"role": "user", "content": parts});
-        shop.buy(&json!({"n": n, "messages": [message], "max_tokens": 9})).await
+        gateway.buy(&json!({"n": n, "messages": [message], "max_tokens": 9})).await
     };
     // With the other fields, the body has almost 8 MiB.
     let largest = (8 << 20) - 1_024;
     let response = buy(1, json!([image(largest)])).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let charged = shop.charged().await;
+    let charged = gateway.charged().await;
     let wide = json!({"type": "text", "text": "\u{416}".repeat(1_400_000)});
     for (n, parts, param) in [
         (8, json!([image(largest)]), "n"),
@@ -490,23 +503,23 @@ async fn largest_image_is_within_the_miners_limit() {
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(document(response).await["error"]["param"], param);
     }
-    assert_eq!(shop.charged().await, charged);
+    assert_eq!(gateway.charged().await, charged);
 }
 
 #[tokio::test]
 async fn interrupted_answer_reports_an_error() {
-    let shop = stalled(vec![word(), word()]).await;
-    let stream = text(shop.buy(&json!({"stream": true})).await).await;
+    let gateway = stalled(vec![word(), word()]).await;
+    let stream = text(gateway.buy(&json!({"stream": true})).await).await;
     assert!(
         stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"),
         "{stream}"
     );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
-    let delivered = shop.charged().await;
+    let delivered = gateway.charged().await;
     assert_eq!(delivered, 2, "two words were delivered");
-    let response = shop.buy(&json!({})).await;
+    let response = gateway.buy(&json!({})).await;
     assert_eq!(
-        (response.status(), shop.charged().await),
+        (response.status(), gateway.charged().await),
         (StatusCode::BAD_GATEWAY, delivered),
         "no delivery"
     );
@@ -523,15 +536,15 @@ async fn cancelled_request_is_charged_for_delivered_tokens() {
         );
         Body::from_stream(chunks)
     });
-    let shop = shop(endless).await;
-    let mut body = shop.buy(&json!({"stream": true, "max_tokens": 2_000})).await.into_body();
+    let gateway = start_gateway(endless).await;
+    let mut body = gateway.buy(&json!({"stream": true, "max_tokens": 2_000})).await.into_body();
     for _ in 0..6 {
         body.frame().await.unwrap().unwrap();
     }
     drop(body);
     // Six words cost 3 credits, the complete answer 1 000. It takes a moment until the gateway
     // notices the disconnect.
-    let charged = shop.charged().await;
+    let charged = gateway.charged().await;
     assert!((1..=20).contains(&charged), "{charged}");
 }
 
@@ -539,11 +552,11 @@ async fn cancelled_request_is_charged_for_delivered_tokens() {
 async fn failed_requests_are_not_charged() {
     for (status, expected) in [(429, 503), (500, 502), (422, 400)] {
         let status = StatusCode::from_u16(status).unwrap();
-        let shop = shop(post(move || async move { status })).await;
-        let response = shop.buy(&json!({})).await;
+        let gateway = start_gateway(post(move || async move { status })).await;
+        let response = gateway.buy(&json!({})).await;
         assert_eq!(response.status().as_u16(), expected);
         assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
         assert!(document(response).await["error"]["message"].is_string());
-        assert_eq!(shop.charged().await, 0);
+        assert_eq!(gateway.charged().await, 0);
     }
 }

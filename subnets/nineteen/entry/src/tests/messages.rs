@@ -12,7 +12,9 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
+use super::market::{
+    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const PATH: &str = "/v1/messages";
@@ -23,8 +25,8 @@ fn question(extra_fields: &Value) -> Value {
     body
 }
 
-async fn shop(chunks: Vec<String>) -> Shop {
-    shop_of(MarketConfig::default(), CHAT, says(chunks)).await
+async fn start_gateway(chunks: Vec<String>) -> TestGateway {
+    start_gateway_for(MarketConfig::default(), CHAT, respond_with(chunks)).await
 }
 
 fn chunk(choice: &Value) -> String {
@@ -47,8 +49,8 @@ fn events(stream: &str) -> Vec<(&str, Value)> {
 
 #[tokio::test]
 async fn messages_are_complete_or_streamed() {
-    let shop = shop(vec![word(), word(), word()]).await;
-    let response = shop.send(PATH, &question(&json!({})), None).await;
+    let gateway = start_gateway(vec![word(), word(), word()]).await;
+    let response = gateway.send(PATH, &question(&json!({})), None).await;
     assert_eq!(response.headers()["request-id"], "mine");
     let answer = document(response).await;
     let head = (&answer["type"], &answer["role"], &answer["model"], &answer["stop_reason"]);
@@ -59,12 +61,13 @@ async fn messages_are_complete_or_streamed() {
         (&json!(6), &json!(3))
     );
     // The same as for the same chat completion.
-    assert_eq!(shop.charged().await, 2);
+    assert_eq!(gateway.charged().await, 2);
     let counted =
-        document(shop.send("/v1/messages/count_tokens", &question(&json!({})), None).await).await;
-    assert_eq!((counted, shop.charged().await), (json!({"input_tokens": 6}), 2));
+        document(gateway.send("/v1/messages/count_tokens", &question(&json!({})), None).await)
+            .await;
+    assert_eq!((counted, gateway.charged().await), (json!({"input_tokens": 6}), 2));
     let streamed = question(&json!({"stream": true, "max_tokens": 3}));
-    let stream = text(shop.send(PATH, &streamed, None).await).await;
+    let stream = text(gateway.send(PATH, &streamed, None).await).await;
     let events = events(&stream);
     let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
     assert_eq!(
@@ -86,7 +89,7 @@ async fn messages_are_complete_or_streamed() {
     assert_eq!(events[2].1["delta"], json!({"type": "text_delta", "text": "word "}));
     assert_eq!(events[6].1["delta"], json!({"stop_reason": "max_tokens", "stop_sequence": null}));
     assert_eq!(events[6].1["usage"]["output_tokens"], 3);
-    assert_eq!(shop.charged().await, 4);
+    assert_eq!(gateway.charged().await, 4);
 }
 
 #[tokio::test]
@@ -110,17 +113,17 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
         );
         word()
     });
-    let shop = shop_of(MarketConfig::default(), CHAT, miner).await;
+    let gateway = start_gateway_for(MarketConfig::default(), CHAT, miner).await;
     let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
     let options = json!({"tools": tools, "tool_choice": {"type": "any"}});
-    let answer = document(shop.send(PATH, &question(&options), None).await).await;
+    let answer = document(gateway.send(PATH, &question(&options), None).await).await;
     let tool_use =
         json!({"type": "tool_use", "id": "c1", "name": "weather", "input": {"town": "Ulm"}});
     assert_eq!(answer["content"], json!([{"type": "text", "text": "Let me see."}, tool_use]));
     assert_eq!(answer["stop_reason"], "tool_use");
     let mut streamed = question(&options);
     streamed["stream"] = json!(true);
-    let stream = text(shop.send(PATH, &streamed, None).await).await;
+    let stream = text(gateway.send(PATH, &streamed, None).await).await;
     let events = events(&stream);
     let second_block: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
     assert_eq!(second_block[0].1["content_block"]["input"], json!({}));
@@ -141,11 +144,11 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
         {"role": "user", "content": [result]},
     ]);
     let answer = document(
-        shop.send(PATH, &question(&json!({"messages": messages, "tools": tools})), None).await,
+        gateway.send(PATH, &question(&json!({"messages": messages, "tools": tools})), None).await,
     )
     .await;
     assert_eq!(answer["content"][0]["text"], "word ");
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 /// Each block has all of its deltas between its start and its stop, as Anthropic's clients expect.
@@ -157,7 +160,7 @@ async fn mixed_fragments_of_calls_become_one_block_each() {
             &json!({"delta": {"tool_calls": [{"index": index, "id": name, "function": function}]}}),
         )
     };
-    let shop = shop(vec![
+    let gateway = start_gateway(vec![
         word(),
         call(0, "f", "{\"a\":"),
         call(1, "g", "{"),
@@ -167,7 +170,7 @@ async fn mixed_fragments_of_calls_become_one_block_each() {
         word(),
     ])
     .await;
-    let stream = text(shop.send(PATH, &question(&json!({"stream": true})), None).await).await;
+    let stream = text(gateway.send(PATH, &question(&json!({"stream": true})), None).await).await;
     let (mut blocks, mut open) = (Vec::new(), None);
     for (name, data) in events(&stream) {
         match name {
@@ -195,7 +198,7 @@ async fn mixed_fragments_of_calls_become_one_block_each() {
         ("text", "word "),
     ];
     assert_eq!(blocks, expected.map(|(kind, content)| (json!(kind), content.to_owned())));
-    shop.charged().await;
+    gateway.charged().await;
 }
 
 #[tokio::test]
@@ -205,17 +208,17 @@ async fn reasoning_and_stop_sequences_are_reported() {
         word(),
         chunk(&json!({"delta": {}, "finish_reason": "stop", "stop_reason": "END"})),
     ];
-    let shop = shop(chunks).await;
+    let gateway = start_gateway(chunks).await;
     let options =
         json!({"stop_sequences": ["END"], "thinking": {"type": "enabled", "budget_tokens": 1_024}});
-    let answer = document(shop.send(PATH, &question(&options), None).await).await;
+    let answer = document(gateway.send(PATH, &question(&options), None).await).await;
     let thinking = json!({"type": "thinking", "thinking": "hm", "signature": ""});
     assert_eq!(answer["content"], json!([thinking, {"type": "text", "text": "word "}]));
     assert_eq!(
         (&answer["stop_reason"], &answer["stop_sequence"]),
         (&json!("stop_sequence"), &json!("END"))
     );
-    let answer = document(shop.send(PATH, &question(&json!({})), None).await).await;
+    let answer = document(gateway.send(PATH, &question(&json!({})), None).await).await;
     assert_eq!(answer["content"], json!([{"type": "text", "text": "word "}]));
     assert_eq!(
         (&answer["stop_reason"], &answer["stop_sequence"]),
@@ -225,12 +228,12 @@ async fn reasoning_and_stop_sequences_are_reported() {
 
 #[tokio::test]
 async fn interrupted_message_ends_with_an_error_event() {
-    let shop = stalled(vec![word(), word()]).await;
+    let gateway = stalled(vec![word(), word()]).await;
     let streamed = question(&json!({"stream": true}));
     // An interrupted stream is not replayed.
     for _ in 0..2 {
         let response = loop {
-            let response = shop.send(PATH, &streamed, Some("a")).await;
+            let response = gateway.send(PATH, &streamed, Some("a")).await;
             if response.status() != StatusCode::CONFLICT {
                 break response;
             }
@@ -243,33 +246,39 @@ async fn interrupted_message_ends_with_an_error_event() {
         assert_eq!((name, &data["error"]["type"]), ("error", &json!("api_error")));
         assert!(!stream.contains("message_stop"), "{stream}");
     }
-    assert_eq!(shop.charged().await, 4, "two words were delivered twice");
-    let response = shop.send(PATH, &question(&json!({})), None).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 4));
+    assert_eq!(gateway.charged().await, 4, "two words were delivered twice");
+    let response = gateway.send(PATH, &question(&json!({})), None).await;
+    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 4));
 }
 
 #[tokio::test]
 async fn repeated_message_is_replayed_without_a_charge() {
-    let shop = shop(vec![word()]).await;
-    let first = text(shop.send(PATH, &question(&json!({"stream": true})), Some("a")).await).await;
-    let charged = shop.charged().await;
-    let again = shop.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
+    let gateway = start_gateway(vec![word()]).await;
+    let first =
+        text(gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await).await;
+    let charged = gateway.charged().await;
+    let again = gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
     assert_eq!(again.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(again).await, shop.charged().await), (first, charged));
+    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
 }
 
-async fn ask(shop: &Shop, key: &str, body: &Value) -> Response {
+async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
     let request =
         Request::post(PATH).header("anthropic-version", "2023-06-01").header("x-api-key", key);
-    shop.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+    gateway
+        .router
+        .clone()
+        .oneshot(request.body(Body::from(body.to_string())).unwrap())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn key_and_errors_have_anthropics_format() {
-    let shop = shop(vec![word()]).await;
-    let own = shop.key.as_str();
-    assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
-    shop.charged().await;
+    let gateway = start_gateway(vec![word()]).await;
+    let own = gateway.key.as_str();
+    assert_eq!(ask(&gateway, own, &question(&json!({}))).await.status(), StatusCode::OK);
+    gateway.charged().await;
     for (key, body, status, kind) in [
         ("sk-tao-x", question(&json!({})), 401, "authentication_error"),
         (own, question(&json!({"model": "claude"})), 404, "not_found_error"),
@@ -277,7 +286,7 @@ async fn key_and_errors_have_anthropics_format() {
         (own, json!([]), 400, "invalid_request_error"),
         (own, question(&json!({"max_tokens": 30_000})), 402, "billing_error"),
     ] {
-        let response = ask(&shop, key, &body).await;
+        let response = ask(&gateway, key, &body).await;
         assert_eq!(response.status().as_u16(), status, "{body}");
         let id = response.headers()["request-id"].to_str().unwrap().to_owned();
         let error = document(response).await;
@@ -285,17 +294,17 @@ async fn key_and_errors_have_anthropics_format() {
         assert!(error["error"]["message"].is_string());
         assert_eq!(error["request_id"], id);
     }
-    let response = ask(&shop, own, &json!("x".repeat(9 << 20))).await;
+    let response = ask(&gateway, own, &json!("x".repeat(9 << 20))).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(document(response).await["error"]["type"], "request_too_large");
-    shop.store.update_key(&shop.id, &KeyTerms::new("test", 1)).await.unwrap();
-    assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
-    let response = ask(&shop, own, &question(&json!({}))).await;
+    gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 1)).await.unwrap();
+    assert_eq!(ask(&gateway, own, &question(&json!({}))).await.status(), StatusCode::OK);
+    let response = ask(&gateway, own, &question(&json!({}))).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(document(response).await["error"]["type"], "rate_limit_error");
     let request = Request::get(PATH).body(Body::empty()).unwrap();
-    let response = shop.router.clone().oneshot(request).await.unwrap();
+    let response = gateway.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(document(response).await["type"], "error");
 }

@@ -16,8 +16,8 @@ use taonet_testing::is_exhaustive;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use super::market::Shop;
-use super::peers::{recorded_requests, shop};
+use super::market::TestGateway;
+use super::peers::{recorded_requests, start_gateway};
 use mutator::Mutation;
 
 /// Number of changed requests of a client.
@@ -30,9 +30,10 @@ const MAX_CONCURRENT: usize = 4;
 const INTERRUPTED: [&str; 3] = ["\"code\":\"no_answer\"", "event: response.failed", "event: error"];
 
 /// Sends a request; returns the status and the complete body.
-async fn send(shop: &Shop, mutation: &Mutation) -> (StatusCode, String) {
+async fn send(gateway: &TestGateway, mutation: &Mutation) -> (StatusCode, String) {
     let exchange = async {
-        let response = shop.router.clone().oneshot(mutation.request(&shop.key)).await.unwrap();
+        let response =
+            gateway.router.clone().oneshot(mutation.request(&gateway.key)).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -56,11 +57,11 @@ fn check(status: StatusCode, body: &str, mutation: &Mutation) {
 
 /// Sends the requests of a client, and changed ones.
 async fn send_changed_requests(client: &str) {
-    let (requests, shop) = (recorded_requests(client), shop().await);
+    let (requests, gateway) = (recorded_requests(client), start_gateway().await);
     let mut answers = 0;
     for request in &requests {
         let mutation = Mutation::unchanged(request);
-        let (status, body) = send(&shop, &mutation).await;
+        let (status, body) = send(&gateway, &mutation).await;
         check(status, &body, &mutation);
         answers += usize::from(status.is_success());
     }
@@ -69,9 +70,9 @@ async fn send_changed_requests(client: &str) {
     let count = if is_exhaustive() { ALL } else { SAMPLE };
     let changed = (0..count).map(|number| {
         let mutation = Mutation::of(&requests, &mut StdRng::seed_from_u64(number));
-        let shop = &shop;
+        let gateway = &gateway;
         async move {
-            let (status, body) = send(shop, &mutation).await;
+            let (status, body) = send(gateway, &mutation).await;
             check(status, &body, &mutation);
             status
         }
@@ -84,40 +85,40 @@ async fn send_changed_requests(client: &str) {
     }
     println!("{client}: {counts:?}");
     assert!(counts.contains_key(&200) && counts.contains_key(&400), "{counts:?}");
-    timeout(Duration::from_mins(2), shop.settled()).await.expect("a request is still in flight");
+    timeout(Duration::from_mins(2), gateway.settled()).await.expect("a request is still in flight");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_openais_python_client_are_answered_or_refused() {
+async fn mutated_requests_of_openais_python_client_are_answered_or_refused() {
     send_changed_requests("openai-python").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_openais_node_client_are_answered_or_refused() {
+async fn mutated_requests_of_openais_node_client_are_answered_or_refused() {
     send_changed_requests("openai-node").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_anthropics_client_are_answered_or_refused() {
+async fn mutated_requests_of_anthropics_client_are_answered_or_refused() {
     send_changed_requests("anthropic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_litellm_are_answered_or_refused() {
+async fn mutated_requests_of_litellm_are_answered_or_refused() {
     send_changed_requests("litellm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_langchain_are_answered_or_refused() {
+async fn mutated_requests_of_langchain_are_answered_or_refused() {
     send_changed_requests("langchain").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_llm_are_answered_or_refused() {
+async fn mutated_requests_of_llm_are_answered_or_refused() {
     send_changed_requests("llm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_requests_of_the_ai_sdk_are_answered_or_refused() {
+async fn mutated_requests_of_the_ai_sdk_are_answered_or_refused() {
     send_changed_requests("ai-sdk").await;
 }

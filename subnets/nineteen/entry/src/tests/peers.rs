@@ -25,7 +25,7 @@ use taonet_service::Shutdown;
 use taonet_testing::{ask, is_exhaustive, peer_directory};
 use tokio::net::TcpListener;
 
-use super::market::{Shop, calls, chunk, shop_with, word};
+use super::market::{TestGateway, calls, chunk, start_gateway_with, word};
 use recorded::Recorder;
 pub(super) use recorded::{KEY, RecordedRequest, recorded_requests};
 
@@ -127,21 +127,21 @@ fn image() -> MethodRouter {
 }
 
 /// Starts a gateway and a miner with every route. The buyer has plenty of credits.
-pub(super) async fn shop() -> Shop {
+pub(super) async fn start_gateway() -> TestGateway {
     let images = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"]
         .map(|task| (task, image()));
     let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
     goods.extend(images);
-    let shop = shop_with(market(), goods).await;
+    let gateway = start_gateway_with(market(), goods).await;
     let terms = KeyTerms::new("peers", PLENTY);
-    shop.store.update_key(&shop.id, &terms).await.unwrap();
-    shop.store.grant(&shop.id, i64::from(PLENTY), "peers", 0).await.unwrap();
-    shop
+    gateway.store.update_key(&gateway.id, &terms).await.unwrap();
+    gateway.store.grant(&gateway.id, i64::from(PLENTY), "peers", 0).await.unwrap();
+    gateway
 }
 
 /// A running gateway that serves every route.
 struct Served {
-    shop: Shop,
+    gateway: TestGateway,
     url: String,
     shutdown: Shutdown,
     recorder: Recorder,
@@ -149,8 +149,8 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        let (shop, recorder) = (shop().await, Recorder::default());
-        let (requests, key) = (recorder.clone(), shop.key.clone());
+        let (gateway, recorder) = (start_gateway().await, Recorder::default());
+        let (requests, key) = (recorder.clone(), gateway.key.clone());
         let record = move |request: Request, next: Next| {
             let (requests, key) = (requests.clone(), key.clone());
             async move { requests.pass(&key, request, next).await }
@@ -158,18 +158,19 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (router, shutdown) =
-            (shop.router.clone().layer(middleware::from_fn(record)), Shutdown::new());
+            (gateway.router.clone().layer(middleware::from_fn(record)), Shutdown::new());
         let stop = shutdown.clone();
         shutdown.spawn("http", async move {
             serve(listener, router, &stop, ServeLimits::default()).await;
         });
-        Self { shop, url, shutdown, recorder }
+        Self { gateway, url, shutdown, recorder }
     }
 
     /// Runs the script of a client against the gateway; returns the results that it prints.
     /// Compares the requests with the recorded ones.
     fn sell_to(&self, client: &str, buyer: &mut Command) -> Value {
-        let results = ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.shop.key}));
+        let results =
+            ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.gateway.key}));
         self.recorder.compare(client);
         results
     }
@@ -178,8 +179,8 @@ impl Served {
     async fn stop(self) {
         self.shutdown.request();
         self.shutdown.finished().await.unwrap();
-        assert!(self.shop.store.is_balanced().await.unwrap());
-        assert!(!self.shop.store.usage(Some(&self.shop.id)).await.unwrap().is_empty());
+        assert!(self.gateway.store.is_balanced().await.unwrap());
+        assert!(!self.gateway.store.usage(Some(&self.gateway.id)).await.unwrap().is_empty());
     }
 }
 
@@ -296,7 +297,7 @@ async fn openapi_document_describes_the_routes() {
     let mut tester = Command::new(peer.join("bin/python"));
     tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(settings);
     tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
-    tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
+    tester.arg("--header").arg(format!("Authorization: Bearer {}", served.gateway.key));
     // On a busy machine, the generation of requests is slow, which says nothing of the gateway.
     tester.arg("--suppress-health-check=too_slow");
     // A fixed seed, so that every run sends the same requests.

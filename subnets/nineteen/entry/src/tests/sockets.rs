@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::market::Shop;
+use super::market::TestGateway;
 
 /// Timeout for what takes milliseconds on an idle machine.
 pub(super) const LONG: Duration = Duration::from_secs(30);
@@ -24,10 +24,10 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) async fn start(shop: &Shop, limits: ServeLimits) -> Self {
+    pub(super) async fn start(gateway: &TestGateway, limits: ServeLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, router, shutdown) =
-            (listener.local_addr().unwrap(), shop.router.clone(), Shutdown::new());
+            (listener.local_addr().unwrap(), gateway.router.clone(), Shutdown::new());
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(listener, router, &stop, limits).await });
         Self { address, shutdown }

@@ -8,16 +8,21 @@ use taonet_nineteen_store::{KeyTerms, Store};
 use tower::ServiceExt as _;
 
 use super::gateway_on;
-use super::market::{Shop, document, says, shop, word};
+use super::market::{TestGateway, document, respond_with, start_gateway, word};
 use crate::bill::today;
 
 const WARNING: &str = "x-taonet-budget-warning";
 
-async fn buy_with(shop: &Shop, key: &str) -> Response {
+async fn buy_with(gateway: &TestGateway, key: &str) -> Response {
     let body = json!({"model": super::market::TASK, "messages": [{"role": "user", "content": "a"}], "max_tokens": 10});
     let request =
         Request::post("/v1/chat/completions").header("authorization", format!("Bearer {key}"));
-    shop.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+    gateway
+        .router
+        .clone()
+        .oneshot(request.body(Body::from(body.to_string())).unwrap())
+        .await
+        .unwrap()
 }
 
 fn in_team(team: &str) -> KeyTerms {
@@ -32,23 +37,23 @@ async fn spent(store: &Store) -> i64 {
 
 #[tokio::test]
 async fn keys_of_a_team_share_its_budget() {
-    let shop = shop(says(vec![word(), word()])).await;
-    shop.store.create_team("shops", Some(500), Some(7)).await.unwrap();
-    shop.store.update_key(&shop.id, &in_team("shops")).await.unwrap();
+    let gateway = start_gateway(respond_with(vec![word(), word()])).await;
+    gateway.store.create_team("shops", Some(500), Some(7)).await.unwrap();
+    gateway.store.update_key(&gateway.id, &in_team("shops")).await.unwrap();
     let other =
-        shop.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
+        gateway.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
     // Each answer costs two credits, of up to five that are reserved.
-    for key in [shop.key.as_str(), other.secret.as_str()] {
-        let earlier = spent(&shop.store).await;
-        let bought = buy_with(&shop, key).await;
+    for key in [gateway.key.as_str(), other.secret.as_str()] {
+        let earlier = spent(&gateway.store).await;
+        let bought = buy_with(&gateway, key).await;
         assert_eq!(bought.status(), 200);
         document(bought).await;
-        while spent(&shop.store).await == earlier {
+        while spent(&gateway.store).await == earlier {
             tokio::task::yield_now().await;
         }
     }
-    let remaining = 7 - spent(&shop.store).await;
-    let refused = buy_with(&shop, &shop.key).await;
+    let remaining = 7 - spent(&gateway.store).await;
+    let refused = buy_with(&gateway, &gateway.key).await;
     assert_eq!(refused.status(), 429);
     let error = document(refused).await["error"].clone();
     assert_eq!(
@@ -58,10 +63,10 @@ async fn keys_of_a_team_share_its_budget() {
     let message = format!("only {remaining} remain in the team's budget for this day (UTC)");
     assert!(error["message"].as_str().unwrap().ends_with(&message), "{error}");
     // Another team, or none, is not affected.
-    shop.store.update_key(&shop.id, &KeyTerms::new("test", 100)).await.unwrap();
-    assert_eq!(buy_with(&shop, &shop.key).await.status(), 200);
+    gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 100)).await.unwrap();
+    assert_eq!(buy_with(&gateway, &gateway.key).await.status(), 200);
     let own = Request::get("/v1/key").header("authorization", format!("Bearer {}", *other.secret));
-    let own = shop.router.clone().oneshot(own.body(Body::empty()).unwrap()).await.unwrap();
+    let own = gateway.router.clone().oneshot(own.body(Body::empty()).unwrap()).await.unwrap();
     let own = document(own).await;
     let day_budget = json!({"period": "day", "budget": 7, "spent": 7 - remaining});
     let month_budget = json!({"period": "month", "budget": 500, "spent": 7 - remaining});

@@ -43,7 +43,7 @@ fn of_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFa
 }
 
 #[test]
-fn only_chunks_with_content_pass() {
+fn stream_filter_forwards_only_chunks_with_content() {
     assert_eq!(filtered(&[STREAM.as_bytes()], false), (WANTED.map(str::to_owned).to_vec(), None));
     // A validator that accepts the end of a stream also gets the finish reason.
     let (events, fault) = filtered(&[STREAM.as_bytes()], true);

@@ -5,8 +5,8 @@ use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
-    Field, any, array_of, constant, either, flag, list, needs, nonempty, null, number, object,
-    of_type, one_at_most, one_of, refer, request, some_text, string, text_like, typed, whole,
+    Field, any, array_of, constant, either, flag, integer, list, needs, nonempty, null, number,
+    object, of_type, one_at_most, one_of, refer, request, some_text, string, text_like, typed,
     with_conditions,
 };
 use crate::{
@@ -47,19 +47,19 @@ fn sampling() -> Vec<Field> {
     let openai = [
         ("stream", flag()),
         ("stream_options", options.into()),
-        ("max_tokens", whole(1.0, 32_768.0)),
-        ("max_completion_tokens", whole(1.0, 32_768.0)),
+        ("max_tokens", integer(1.0, 32_768.0)),
+        ("max_completion_tokens", integer(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
         ("seed", of_type(Type::Integer).into()),
-        ("top_k", whole(-1.0, 1_000_000.0)),
+        ("top_k", integer(-1.0, 1_000_000.0)),
         ("min_p", number(0.0, 1.0)),
         ("repetition_penalty", positive(2.0)),
         ("stop", stop),
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
-        ("n", whole(1.0, 128.0)),
+        ("n", integer(1.0, 128.0)),
         ("store", constant(false.into())),
         (
             "metadata",
@@ -75,7 +75,7 @@ fn sampling() -> Vec<Field> {
 
 /// Fields of text requests that only vLLM and servers like it have.
 fn vllm_sampling() -> Vec<Field> {
-    let tokens = || list(whole(0.0, 1_000_000.0), 1, 4_096);
+    let tokens = || list(integer(0.0, 1_000_000.0), 1, 4_096);
     let texts = || list(some_text(), 1, 4_096);
     let schema = || either([some_text(), of_type(Type::Object).into()]);
     let constraint = |name: &'static str, value: RefOr<Schema>| -> RefOr<Schema> {
@@ -97,12 +97,12 @@ fn vllm_sampling() -> Vec<Field> {
         constraint("structural_tag", some_text()),
     ];
     let fields = [
-        ("min_tokens", whole(0.0, 32_768.0)),
+        ("min_tokens", integer(0.0, 32_768.0)),
         ("length_penalty", number(-10.0, 10.0)),
         ("stop_token_ids", tokens()),
         ("allowed_token_ids", tokens()),
         ("bad_words", texts()),
-        ("truncate_prompt_tokens", either([constant((-1).into()), whole(1.0, 1_000_000.0)])),
+        ("truncate_prompt_tokens", either([constant((-1).into()), integer(1.0, 1_000_000.0)])),
         ("use_beam_search", constant(false.into())),
         ("structured_outputs", either(structured)),
         ("guided_json", schema()),
@@ -135,7 +135,7 @@ fn tools() -> Vec<Field> {
 fn image(extra_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let fields = [
         ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
-        ("steps", whole(5.0, 49.0)),
+        ("steps", integer(5.0, 49.0)),
         ("cfg_scale", number(1.5, 12.0)),
         ("seed", of_type(Type::Integer).into()),
     ];
@@ -146,13 +146,13 @@ fn image(extra_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
 fn openai_images() -> Vec<Field> {
     vec![
         ("size", text_like(SIZE, None)),
-        ("n", whole(1.0, 10.0)),
+        ("n", integer(1.0, 10.0)),
         ("response_format", one_of(&["b64_json", "url"])),
         ("quality", one_of(&["auto", "low", "medium", "high", "standard", "hd"])),
         ("background", one_of(&["auto", "opaque"])),
         ("moderation", one_of(&["auto"])),
         ("output_format", one_of(&["png", "jpeg"])),
-        ("output_compression", whole(0.0, 100.0)),
+        ("output_compression", integer(0.0, 100.0)),
         ("stream", constant(false.into())),
         ("partial_images", constant(0.into())),
     ]
@@ -185,7 +185,7 @@ fn positive(largest: f64) -> RefOr<Schema> {
 }
 
 fn sides() -> [Field; 2] {
-    [("width", whole(513.0, 2_047.0)), ("height", whole(513.0, 2_047.0))]
+    [("width", integer(513.0, 2_047.0)), ("height", integer(513.0, 2_047.0))]
 }
 
 /// Returns the schema of an object with this `type` and any other fields.
@@ -320,7 +320,7 @@ fn anthropic_options() -> Vec<Field> {
         ("stream", flag()),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
-        ("top_k", whole(-1.0, 1_000_000.0)),
+        ("top_k", integer(-1.0, 1_000_000.0)),
         ("stop_sequences", list(some_text(), 0, 4)),
         ("tools", list(tool.into(), 0, 128)),
         ("tool_choice", either([any_tool.into(), one_tool.into()])),
@@ -346,7 +346,7 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
 fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
     let model = || ("model", some_text());
     let embedding =
-        [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
+        [("encoding_format", one_of(&["float", "base64"])), ("dimensions", integer(1.0, 65_536.0))];
     let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
     let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
     components
@@ -391,7 +391,7 @@ fn text_conditions() -> [RefOr<Schema>; 2] {
 }
 
 fn chat(model: Field) -> RefOr<Schema> {
-    let options = [("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))];
+    let options = [("logprobs", flag()), ("top_logprobs", integer(0.0, 20.0))];
     let options = sampling().into_iter().chain(tools()).chain(options);
     let conditions = text_conditions().into_iter().chain([needs("top_logprobs", "logprobs")]);
     with_conditions(
@@ -402,11 +402,11 @@ fn chat(model: Field) -> RefOr<Schema> {
 
 fn completion(model: Field) -> RefOr<Schema> {
     let extra_fields =
-        [("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 128.0)), ("echo", flag())];
+        [("logprobs", integer(0.0, 5.0)), ("best_of", integer(1.0, 128.0)), ("echo", flag())];
     let prompt = ("prompt", either([string(), list(string(), 1, 128)]));
     let off = || either([constant(false.into()), null()]);
     let unstreamed = object([], [("stream", off())]);
-    let unselected = object([], [("best_of", either([whole(1.0, 1.0), null()]))]);
+    let unselected = object([], [("best_of", either([integer(1.0, 1.0), null()]))]);
     // A stream has no selection of answers, and prompts have no log-probabilities.
     let conditions = text_conditions().into_iter().chain([
         either([unstreamed.into(), unselected.into()]),
@@ -426,7 +426,7 @@ fn response_options() -> Vec<Field> {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
         ("instructions", string()),
-        ("max_output_tokens", whole(1.0, 32_768.0)),
+        ("max_output_tokens", integer(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
         ("stream", flag()),
@@ -442,7 +442,7 @@ fn response_options() -> Vec<Field> {
         ("text", text.into()),
         ("reasoning", reasoning()),
         ("include", array_of(one_of(&INCLUDE_VALUES))),
-        ("top_logprobs", whole(0.0, 20.0)),
+        ("top_logprobs", integer(0.0, 20.0)),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
         ("store", constant(false.into())),
     ]

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn other_chunks_are_parsed_completely() {
+    fn chunks_with_another_frame_are_parsed_completely() {
         let mut parser = parser(&chunk("one", &logprobs(1)));
         let frame = format!("{:?}", parser.frame);
         for data in [
@@ -208,7 +208,7 @@ mod tests {
 
     /// A miner must not be able to hide what it sends.
     #[test]
-    fn text_of_another_field_is_no_frame() {
+    fn text_outside_the_content_field_forms_no_frame() {
         for data in [
             r#"{"x":{"content":"fake"},"choices":[{"delta":{"content":"real"}}]}"#,
             r#"{"choices":[{"delta":{"content":"real"}}],"logprobs":{"content":[1]}}"#,
@@ -232,7 +232,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frame_does_not_change_the_result(
+        fn frame_parser_equals_full_parser(
             characters in prop::collection::vec(any::<char>(), 0..6),
             tokens in 0_usize..3,
             position in any::<prop::sample::Index>(),
@@ -298,7 +298,7 @@ mod tests {
 
         /// A miner chooses the chunk from which the frame is taken.
         #[test]
-        fn frame_of_a_hostile_chunk_does_not_change_the_result(
+        fn frame_of_hostile_chunk_equals_full_parser(
             root in prop::collection::vec(field(&OF_OTHERS), 0..3),
             choice in prop::collection::vec(field(&OF_OTHERS), 0..3),
             delta in prop::option::of(field(&OF_DELTA)),

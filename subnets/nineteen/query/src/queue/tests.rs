@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
-use crate::tests::{Bench, DropNotifier, TASK, bench, chunk, key, request, says};
+use crate::tests::{Bench, DropNotifier, TASK, bench, chunk, key, request, respond_with};
 use crate::{
     Attempts, Division, Divisions, Interrupted, Market, PeriodMiners, Querier, QueryDeadlines,
     QueryError, QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
@@ -152,9 +152,9 @@ async fn answers_and_errors_cross_the_queue() {
     let Some(net) = net().await else { return };
     let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
     for (handlers, expected) in [
-        (vec![says([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
+        (vec![respond_with([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
         (
-            vec![says(
+            vec![respond_with(
                 "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned(),
             )],
             Ok(""),
@@ -304,7 +304,8 @@ async fn restarted_nats_is_used_again() {
     let Some(mut net) = net().await else { return };
     let refused = net.entry.ask(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
-    let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
+    let Bench { querier, .. } =
+        bench(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     net.nats.stop();
     net.nats.delete_all_data();
@@ -324,7 +325,8 @@ async fn restarted_nats_is_used_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_takes_no_jobs_before_it_knows_its_share() {
     let Some(net) = net().await else { return };
-    let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
+    let Bench { querier, .. } =
+        bench(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let market = querier.market();
     market.divide(Divisions::new([Division::UNKNOWN], false));
     let mut starting = std::pin::pin!(Process::start(&net, market));
@@ -386,7 +388,8 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     let Some(net) = net().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
     let bench =
-        bench(vec![gated(&gate, &arrived), says(chunk("good"))], QueryDeadlines::default()).await;
+        bench(vec![gated(&gate, &arrived), respond_with(chunk("good"))], QueryDeadlines::default())
+            .await;
     let market = offer_a_task_each(&bench);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG, running: 10, ..QueueSettings::default() };

@@ -172,7 +172,7 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
 /// One deadline covers all attempts of a request.
 #[tokio::test]
 async fn total_deadline_covers_all_attempts() {
-    let handlers = (0..5).map(|_| stalls(vec![(5_000, chunk("late"))])).collect();
+    let handlers = (0..5).map(|_| stall_after(vec![(5_000, chunk("late"))])).collect();
     let deadlines = QueryDeadlines {
         first: Some(Duration::from_millis(700)),
         longest: Duration::from_secs(1),
@@ -216,7 +216,7 @@ async fn hedged_collected_request_counts_once() {
 /// A complete answer holds no slot while its reader waits for other answers.
 #[tokio::test]
 async fn complete_answer_that_is_not_read_holds_no_slot() {
-    let bench = capped_market(vec![(says(chunk("a")), None)], 1).await;
+    let bench = capped_market(vec![(respond_with(chunk("a")), None)], 1).await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
     let first = bench.querier.ask(collected()).await.unwrap();
     assert_eq!(

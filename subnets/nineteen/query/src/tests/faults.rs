@@ -60,7 +60,7 @@ fn offer_embeddings(bench: &mut Bench) {
 #[tokio::test]
 async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
     let embeds = |width: usize| {
-        says(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string())
+        respond_with(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string())
     };
     for (widths, is_answered, ignored, failures) in [
         (vec![2, 2, 2], false, Some(2), 0.0),
@@ -90,7 +90,8 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
 async fn request_refused_by_one_miner_counts_against_it() {
-    let bench = bench(vec![refusing(422), says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench =
+        bench(vec![refusing(422), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(
             text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
@@ -105,8 +106,15 @@ async fn request_refused_by_one_miner_counts_against_it() {
 #[tokio::test]
 async fn poison_prompt_counts_against_no_miner() {
     let reported = "data: {\"error\":{\"message\":\"bad prompt\"}}\n\n".to_owned();
-    let poisoned =
-        || vec![refusing(500), refusing(502), says(reported.clone()), refusing(500), refusing(500)];
+    let poisoned = || {
+        vec![
+            refusing(500),
+            refusing(502),
+            respond_with(reported.clone()),
+            refusing(500),
+            refusing(500),
+        ]
+    };
     let bench = bench(poisoned(), QueryDeadlines::default()).await;
     for _ in 0..20 {
         let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
@@ -124,7 +132,8 @@ async fn poison_prompt_counts_against_no_miner() {
     assert!(bench.querier.is_served(TASK));
     // No prompt is the cause of a malformed stream.
     let bench =
-        self::bench(vec![says("data: garbage\n\n".to_owned())], QueryDeadlines::default()).await;
+        self::bench(vec![respond_with("data: garbage\n\n".to_owned())], QueryDeadlines::default())
+            .await;
     for _ in 0..5 {
         bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     }
@@ -172,9 +181,11 @@ async fn half_open_breaker_allows_one_request() {
 /// only once it is complete.
 #[tokio::test]
 async fn half_open_breaker_allows_next_request_after_first_chunk() {
-    let bench =
-        miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default())
-            .await;
+    let bench = miners::market(
+        vec![(stall_after(vec![(0, chunk("a"))]), Some(8))],
+        QueueSettings::default(),
+    )
+    .await;
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
         bench.contenders[0].count(&crate::period_miners::Completion {
@@ -193,7 +204,7 @@ async fn half_open_breaker_allows_next_request_after_first_chunk() {
 /// A buyer can ask for more than any miner writes in time: two miners try, and neither has failed.
 #[tokio::test]
 async fn too_long_collected_answer_counts_against_no_miner() {
-    let slow = || stalls((0..49).map(|_| (100, chunk("x"))).collect());
+    let slow = || stall_after((0..49).map(|_| (100, chunk("x"))).collect());
     let deadlines = QueryDeadlines { total: Duration::from_secs(1), ..QueryDeadlines::default() };
     let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
     let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
@@ -209,12 +220,12 @@ async fn too_long_collected_answer_counts_against_no_miner() {
 /// the same way, further miners are asked.
 #[tokio::test]
 async fn silence_at_unusual_options_counts_if_another_miner_answers() {
-    let silent = || stalls(Vec::<(u64, String)>::new());
+    let silent = || stall_after(Vec::<(u64, String)>::new());
     let plain = request(RequestKind::Organic);
     let mut unusual = plain.clone();
     unusual.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
     for (request, failures) in [(&unusual, 0.0), (&plain, 3.0)] {
-        let bench = bench(vec![silent(), says(String::new()), silent()], short()).await;
+        let bench = bench(vec![silent(), respond_with(String::new()), silent()], short()).await;
         let error = bench.querier.ask(request.clone()).await.unwrap_err();
         let QueryError::Failed { attempts, is_disputed: false, .. } = error else {
             panic!("{error:?}")
@@ -222,7 +233,7 @@ async fn silence_at_unusual_options_counts_if_another_miner_answers() {
         assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
         assert_eq!(counted(&bench), (failures, failures));
     }
-    let bench = bench(vec![silent(), says(chunk("a"))], short()).await;
+    let bench = bench(vec![silent(), respond_with(chunk("a"))], short()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         let answer = bench.querier.ask(unusual.clone()).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "a");
@@ -233,7 +244,8 @@ async fn silence_at_unusual_options_counts_if_another_miner_answers() {
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
 async fn broken_server_among_others_counts_as_failure() {
-    let bench = bench(vec![refusing(500), says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench =
+        bench(vec![refusing(500), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     for _ in 0..100 {
         assert_eq!(
             text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
@@ -291,7 +303,7 @@ async fn malformed_stream_is_reported_with_reason() {
         (0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()),
         (50, b"\xa9\"}}]}\n\n".to_vec()),
     ];
-    let bench = bench(vec![stalls(pieces)], QueryDeadlines::default()).await;
+    let bench = bench(vec![stall_after(pieces)], QueryDeadlines::default()).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
@@ -306,7 +318,7 @@ async fn answer_without_text_is_no_failure() {
     for (body, reason) in
         [(format!("{role}{finish}data: [DONE]\n\n"), Some("stop")), (role.to_owned(), None)]
     {
-        let mut bench = bench(vec![says(body)], QueryDeadlines::default()).await;
+        let mut bench = bench(vec![respond_with(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
             let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
             let mut actual = None;
@@ -335,7 +347,7 @@ async fn answer_without_text_is_no_failure() {
 async fn empty_chunks_are_limited() {
     let empty =
         "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[{}]}}]}\n\n";
-    let bench = bench(vec![says(empty.repeat(251))], QueryDeadlines::default()).await;
+    let bench = bench(vec![respond_with(empty.repeat(251))], QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
     assert!(error.contains("more chunks than requested"), "{error}");
     assert_eq!(counted(&bench), (1.0, 1.0));

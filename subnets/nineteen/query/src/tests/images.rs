@@ -30,7 +30,7 @@ async fn miner_without_vision_gets_no_further_images() {
     for status in [400, 415, 422] {
         let request_count = Arc::new(AtomicUsize::new(0));
         let miner = refusing_miner(StatusCode::from_u16(status).unwrap(), &request_count);
-        let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
+        let bench = bench(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
         let buy = async |request| text(bench.querier.ask(request).await.unwrap()).await.unwrap();
         while request_count.load(Ordering::SeqCst) == 0 {
             assert_eq!(buy(with_images()).await, "a");
@@ -55,7 +55,8 @@ async fn image_request_is_retried_with_a_third_miner() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
     let bench =
-        bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
+        bench(vec![refuser(), refuser(), respond_with(chunk("a"))], QueryDeadlines::default())
+            .await;
     // A miner without quality comes last.
     bench.contenders[2].set_quality(0.0);
     assert_eq!(text(bench.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
@@ -81,7 +82,7 @@ async fn image_refused_by_all_miners_is_a_request_error() {
 async fn refusal_of_a_large_request_is_no_miner_failure() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let miner = refusing_miner(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
-    let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench = bench(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
     while request_count.load(Ordering::SeqCst) == 0 {
         assert_eq!(
             text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),

@@ -47,7 +47,7 @@ fn quality_and_health_are_inherited_by_the_next_period() {
 /// open by then.
 #[tokio::test]
 async fn requests_count_in_the_period_in_which_they_end() {
-    let slow = || stalls(vec![(0, chunk("slow"))]);
+    let slow = || stall_after(vec![(0, chunk("slow"))]);
     let bench = bench(vec![slow()], QueryDeadlines::default()).await;
     let open = |period| {
         let period_miners = bench.querier.market().period_miners().unwrap();

@@ -53,7 +53,7 @@ async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
 }
 
 async fn market(miners: usize) -> Bench {
-    bench((0..miners).map(|_| says(chunk("a"))).collect(), long_deadlines()).await
+    bench((0..miners).map(|_| respond_with(chunk("a"))).collect(), long_deadlines()).await
 }
 
 #[tokio::test]

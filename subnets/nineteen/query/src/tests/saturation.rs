@@ -338,9 +338,11 @@ async fn queued_request_fails_once_no_miner_is_left() {
 async fn collected_answer_that_breaks_off_fails_over() {
     let deadlines = QueryDeadlines { first: None, ..short() };
     let broken = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
-    let bench =
-        bench(vec![says(broken), says([chunk("whole "), chunk("answer")].concat())], deadlines)
-            .await;
+    let bench = bench(
+        vec![respond_with(broken), respond_with([chunk("whole "), chunk("answer")].concat())],
+        deadlines,
+    )
+    .await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
     while bench.contenders[0].counts().total_requests == 0.0 {
         let answer = bench.querier.ask(collected()).await.unwrap();

@@ -60,7 +60,7 @@ async fn tasks_of_a_miner_share_its_slots() {
 /// A miner whose model of one task is broken still serves another one.
 #[tokio::test]
 async fn breaker_of_a_task_does_not_stop_other_tasks_of_the_miner() {
-    let bench = market(vec![(says(chunk("a")), Some(2))], QueueSettings::default()).await;
+    let bench = market(vec![(respond_with(chunk("a")), Some(2))], QueueSettings::default()).await;
     offer_two_tasks(&bench);
     let period_miners = bench.querier.market().period_miners().unwrap();
     let failed = Completion {

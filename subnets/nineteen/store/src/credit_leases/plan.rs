@@ -428,7 +428,7 @@ mod tests {
         /// Amounts up to the limit, prices above it, and any budget: nothing overflows, and credits
         /// are conserved.
         #[test]
-        fn no_amount_overflows(
+        fn lease_plan_never_overflows_and_conserves_credits(
             wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
             charges in prop::collection::vec((credits(), any::<i64>()), 0..5),
             (running, free, reserve, available) in (credits(), credits(), credits(), credits()),

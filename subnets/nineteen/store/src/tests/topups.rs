@@ -145,7 +145,7 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
 
 pub(super) async fn transfers_are_credited_once(home: Home) {
     let store = enabled(&home).await;
-    let ((shop, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
+    let ((buyer, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [
         transfer(11, 3, address, 1_099),
         transfer(12, 3, other_address, 99),
@@ -155,7 +155,7 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
         store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
     let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
     assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
-    assert_eq!((balance(&store, &shop).await, balance(&store, &other).await), (11, 0));
+    assert_eq!((balance(&store, &buyer).await, balance(&store, &other).await), (11, 0));
     // A process that has not noticed records nothing.
     assert_eq!(store.record_transfers(hash(10), last(12), &transfers, 78).await.unwrap(), None);
     assert_eq!(store.record_transfers(hash(11), last(12), &transfers, 78).await.unwrap(), None);
@@ -164,11 +164,11 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
         store.record_transfers(hash(12), last(13), &transfers, 78).await.unwrap(),
         Some(Vec::new())
     );
-    assert_eq!(balance(&store, &shop).await, 11);
+    assert_eq!(balance(&store, &buyer).await, 11);
     assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(13));
     assert_eq!(store.deposits(None).await.unwrap(), deposits);
     assert_eq!(store.deposits(Some(&other)).await.unwrap(), []);
-    let own = store.deposits(Some(&shop)).await.unwrap();
+    let own = store.deposits(Some(&buyer)).await.unwrap();
     assert_eq!(
         (own[1].amount_rao, own[1].recorded_ms, own[1].credited_ms),
         (Rao::new(100), 77, Some(77))
@@ -181,7 +181,7 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
         .await
         .unwrap();
     assert_eq!(deposits.unwrap()[0].credits, 10);
-    assert_eq!(balance(&store, &shop).await, 21);
+    assert_eq!(balance(&store, &buyer).await, 21);
     statement("UPDATE deposit SET credits = credits + 1 WHERE event = 5")
         .execute(&store.database)
         .await
@@ -200,7 +200,7 @@ pub(super) async fn transfers_of_another_chain_are_refused(home: Home) {
 
 pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     let store = enabled(&home).await;
-    let ((deleted_key, address), (shop, _)) = (key(&store, 1).await, key(&store, 2).await);
+    let ((deleted_key, address), (buyer, _)) = (key(&store, 1).await, key(&store, 2).await);
     assert!(store.revoke_key(&deleted_key, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
     let deposits =
@@ -214,8 +214,8 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     store.enable_topups(price(1), GENESIS, last(11)).await.unwrap();
     let assignments: Vec<_> = (0..8)
         .map(|_| {
-            let (store, shop) = (store.clone(), shop.clone());
-            tokio::spawn(async move { store.assign_deposit(hash(11), 1, &shop, 3).await.unwrap() })
+            let (store, buyer) = (store.clone(), buyer.clone());
+            tokio::spawn(async move { store.assign_deposit(hash(11), 1, &buyer, 3).await.unwrap() })
         })
         .collect();
     let mut assigned = Vec::new();
@@ -224,12 +224,12 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     }
     assert_eq!(
         (assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()),
-        (1, 20, Some(&shop))
+        (1, 20, Some(&buyer))
     );
     assert_eq!((assigned[0].recorded_ms, assigned[0].credited_ms), (2, Some(3)));
-    assert_eq!(balance(&store, &shop).await, 20);
+    assert_eq!(balance(&store, &buyer).await, 20);
     for (block, event, key) in
-        [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
+        [(11, 1, buyer.as_str()), (11, 9, buyer.as_str()), (12, 0, buyer.as_str()), (11, 0, "none")]
     {
         assert_eq!(
             store.assign_deposit(hash(block), event, key, 3).await.unwrap(),
@@ -242,8 +242,8 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
 
 pub(super) async fn credits_above_the_limit_await_the_operator(home: Home) {
     let store = enabled(&home).await;
-    let (shop, address) = key(&store, 1).await;
-    store.grant(&shop, MAX_CREDITS - 5, "test", 0).await.unwrap();
+    let (buyer, address) = key(&store, 1).await;
+    store.grant(&buyer, MAX_CREDITS - 5, "test", 0).await.unwrap();
     let transfers = [
         transfer(11, 0, address, 600),
         transfer(11, 1, address, 500),
@@ -253,11 +253,11 @@ pub(super) async fn credits_above_the_limit_await_the_operator(home: Home) {
         store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
     assert_eq!(deposits.iter().map(|deposit| deposit.credits).collect::<Vec<_>>(), [0, 5, 0]);
     assert!(matches!(
-        store.assign_deposit(hash(11), 0, &shop, 0).await,
+        store.assign_deposit(hash(11), 0, &buyer, 0).await,
         Err(StoreError::TooManyCredits { .. })
     ));
     assert_eq!(
-        store.deposits(Some(&shop)).await.unwrap().len(),
+        store.deposits(Some(&buyer)).await.unwrap().len(),
         1,
         "the failed assignment changes nothing"
     );
@@ -308,13 +308,13 @@ pub(super) async fn disabled_topups_record_nothing(home: Home) {
 
 pub(super) async fn deposits_are_listed_in_pages(home: Home) {
     let store = enabled(&home).await;
-    let (shop, address) = key(&store, 1).await;
+    let (buyer, address) = key(&store, 1).await;
     let transfers: Vec<_> =
         (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
     store.record_transfers(hash(10), last(13), &transfers, 0).await.unwrap().unwrap();
     let page = async |before: Option<(u32, u32)>| {
         let before = before.map(|(block, event)| (BlockNumber::new(block), event));
-        let page = store.latest_deposits(&shop, before, 2).await.unwrap();
+        let page = store.latest_deposits(&buyer, before, 2).await.unwrap();
         page.iter().map(|deposit| (deposit.block.get(), deposit.event)).collect::<Vec<_>>()
     };
     assert_eq!(page(None).await, [(13, 4), (12, 3)]);
@@ -340,9 +340,9 @@ pub(super) async fn accounts_are_looked_up(home: Home) {
 pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: Home) {
     const DECEMBER: i64 = 1_796_083_200_000;
     let store = enabled(&home).await;
-    let ((shop, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
+    let ((buyer, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
     store.revoke_key(&deleted_key, 0).await.unwrap();
-    store.grant(&shop, 7, "=secret", DECEMBER - 2_000).await.unwrap();
+    store.grant(&buyer, 7, "=secret", DECEMBER - 2_000).await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
     store
         .record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000)
@@ -350,12 +350,12 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home:
         .unwrap()
         .unwrap();
     let invoice =
-        async |month: &str| store.invoice(&shop, month.parse().unwrap()).await.unwrap().unwrap();
+        async |month: &str| store.invoice(&buyer, month.parse().unwrap()).await.unwrap().unwrap();
     let november = invoice("2026-11").await;
-    assert!(store.assign_deposit(hash(11), 1, &shop, DECEMBER).await.unwrap().is_some());
+    assert!(store.assign_deposit(hash(11), 1, &buyer, DECEMBER).await.unwrap().is_some());
     assert_eq!(invoice("2026-11").await, november);
     let csv = november.to_csv();
-    let rows: Vec<_> = csv.lines().skip(1).map(|row| row.replace(&shop, "KEY")).collect();
+    let rows: Vec<_> = csv.lines().skip(1).map(|row| row.replace(&buyer, "KEY")).collect();
     let [granted, credited] = [(DECEMBER - 2_000) / 1_000, (DECEMBER - 1_000) / 1_000];
     assert_eq!(
         rows,

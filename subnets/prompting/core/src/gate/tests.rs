@@ -113,11 +113,11 @@ fn selection_has_the_best_and_random_other_miners() {
     gate.train(&EMBEDDINGS[0], &rewards, GateSettings::default());
     for (best, random, count) in [(0, 0, 0), (2, 0, 2), (2, 2, 4), (1, 9, 5), (9, 9, 5), (0, 3, 3)]
     {
-        let chosen = gate.choose(&EMBEDDINGS[0], &hotkeys, best, random, &mut draws);
-        let distinct: BTreeSet<_> = chosen.iter().copied().collect();
-        assert_eq!((chosen.len(), distinct.len()), (count, count), "{best} {random}");
+        let selected = gate.choose(&EMBEDDINGS[0], &hotkeys, best, random, &mut draws);
+        let distinct: BTreeSet<_> = selected.iter().copied().collect();
+        assert_eq!((selected.len(), distinct.len()), (count, count), "{best} {random}");
         let expected: Vec<_> = [key(1), key(2)].into_iter().take(best).collect();
-        assert!(chosen.starts_with(&expected), "{best} {random}: {chosen:?}");
+        assert!(selected.starts_with(&expected), "{best} {random}: {selected:?}");
     }
     let explored: BTreeSet<_> = (0..100)
         .filter_map(|_| gate.choose(&EMBEDDINGS[0], &hotkeys, 1, 1, &mut draws).pop())

@@ -76,7 +76,7 @@ fn length_is_rewarded_within_its_range() {
 
 /// Columns: text · reward
 #[test]
-fn repetition_is_the_share_of_distinct_pairs() {
+fn repetition_reward_is_the_share_of_distinct_word_pairs() {
     for (text, reward) in [
         ("", 0.0),
         ("one", 1.0),

@@ -55,9 +55,9 @@ fn reply(uid: u16, completion: Option<String>, request: &Prompting) -> Reply<Pro
 
 /// Makes a step with the chosen miners; returns their uids with the shares.
 async fn step(challenge: &PromptingChallenge) -> Vec<(u16, f64)> {
-    let chosen = challenge.select(neurons(), Select::All);
+    let selected = challenge.select(neurons(), Select::All);
     let request = challenge.request(&[]).await.unwrap();
-    let uids: Vec<u16> = chosen.iter().map(|neuron| neuron.uid.0).collect();
+    let uids: Vec<u16> = selected.iter().map(|neuron| neuron.uid.0).collect();
     let replies: Vec<_> =
         uids.iter().map(|uid| reply(*uid, completion(*uid, &request), &request)).collect();
     let shares = challenge.rewards(&request, &replies).await.unwrap();

@@ -40,7 +40,7 @@ async fn server_gets_the_conversation_and_its_message_is_the_completion() {
 }
 
 #[tokio::test]
-async fn parts_are_the_events_of_the_server() {
+async fn completion_parts_are_the_events_of_the_server() {
     let delta = |text: &str| {
         format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": text } }] }))
     };

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_files_are_reported() {
+    fn unusable_parquet_files_are_reported() {
         let (_directory, path) = write(&["id"], &[Some("7")], Compression::SNAPPY);
         assert!(error(&path).contains("has no questions"), "{}", error(&path));
         let (_directory, path) = write(&["text"], &[Some("a")], Compression::SNAPPY);

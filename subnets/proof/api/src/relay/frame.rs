@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_bounded() {
+    fn json_payload_above_the_limit_is_refused() {
         let mut payload = br#"{"circuit_id": "c"}"#.to_vec();
         payload.resize(MAX_JSON, b' ');
         let frame =

@@ -87,14 +87,14 @@ fn alice() -> Keypair {
 
 /// Starts a validator with one miner, and a relay to which it connects.
 async fn start(behaviour: Behaviour) -> (TestValidator, TcpListener) {
-    let world = TestValidator::start(behaviour).await;
+    let fixture = TestValidator::start(behaviour).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay =
-        Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap();
-    let stop = world.stop.clone();
-    world.stop.spawn("relay", async move { relay.run(&stop).await });
-    (world, listener)
+        Relay::new(&url, Arc::new(alice()), Arc::clone(&fixture.examiner), &fixture.stop).unwrap();
+    let stop = fixture.stop.clone();
+    fixture.stop.spawn("relay", async move { relay.run(&stop).await });
+    (fixture, listener)
 }
 
 fn inputs() -> Vec<i64> {
@@ -112,12 +112,12 @@ fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn submissions_are_proven() {
-    let (world, listener) = start(Behaviour::Honest).await;
+    let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let scale =
-        world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
+        fixture.examiner.served().find(|served| served.id == fixture.model).unwrap().input.scale;
     for (id, circuit, slices, tensor) in
-        [(1, world.circuit, 1, None), (2, world.model, 2, Some(tensor(&inputs(), scale)))]
+        [(1, fixture.circuit, 1, None), (2, fixture.model, 2, Some(tensor(&inputs(), scale)))]
     {
         let meta = match &tensor {
             Some(_) => json!({ "circuit_id": circuit, "prove_pct": 0.5 }),
@@ -147,9 +147,9 @@ async fn submissions_are_proven() {
 /// A message of 20 MiB is read and refused; the connection stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_messages_are_accepted() {
-    let (world, listener) = start(Behaviour::Honest).await;
+    let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
-    relay.submit(1, &json!({ "circuit_id": world.circuit }), &vec![7; 20 << 20]).await;
+    relay.submit(1, &json!({ "circuit_id": fixture.circuit }), &vec![7; 20 << 20]).await;
     let (kind, id, refusal) = relay.next().await;
     assert_eq!((kind, id, &refusal["code"]), (Kind::Error, 1, &json!(-32_602)), "{refusal}");
     assert!(refusal["message"].as_str().unwrap().starts_with("tensor: "), "{refusal}");
@@ -159,9 +159,9 @@ async fn large_messages_are_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_verify_offline() {
-    let (world, listener) = start(Behaviour::Honest).await;
+    let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
-    let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
+    let request = json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] });
     let (kind, id, result) = relay.ask(Kind::ProofRequest, 5, &request).await;
     assert_eq!((kind, id, &result["success"]), (Kind::ProofResult, 5, &json!(true)), "{result}");
     let bundle: ModelBundle = serde_json::from_value(result["bundle"].clone()).unwrap();
@@ -187,13 +187,13 @@ async fn saturating_inputs_are_refused_with_their_tensors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_proofs_and_bad_requests_get_their_reasons() {
-    let (world, listener) = start(Behaviour::WrongOutput).await;
+    let (fixture, listener) = start(Behaviour::WrongOutput).await;
     let mut relay = Server::accept_authenticated(&listener).await;
-    let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
+    let request = json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] });
     let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
     assert_eq!(result, json!({ "success": false, "error": "no miner proved slice 0" }));
 
-    relay.submit(2, &json!({ "circuit_id": world.model, "inputs": [inputs()] }), &[]).await;
+    relay.submit(2, &json!({ "circuit_id": fixture.model, "inputs": [inputs()] }), &[]).await;
     let (_, _, started) = relay.next().await;
     let (kind, _, done) = relay.next().await;
     assert_eq!(
@@ -213,17 +213,17 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
         relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
     let reason = format!("circuit {unknown} is not served");
     assert_eq!((kind, result), (Kind::ProofResult, json!({ "success": false, "error": reason })));
-    for (payload, said) in [
-        (json!({ "circuit_id": world.circuit, "inputs": [1] }), "input"),
-        (json!({ "circuit_id": world.circuit }), "expected a list of integers"),
+    for (payload, expected_message) in [
+        (json!({ "circuit_id": fixture.circuit, "inputs": [1] }), "input"),
+        (json!({ "circuit_id": fixture.circuit }), "expected a list of integers"),
         (json!({ "inputs": [1] }), "circuit_id"),
         (json!(1), "Invalid payload"),
     ] {
         let (kind, id, error) = relay.ask(Kind::ProofRequest, 5, &payload).await;
         assert_eq!((kind, id, &error["code"]), (Kind::Error, 5, &json!(-32_602)), "{error}");
-        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(expected_message), "{error}");
     }
-    relay.submit(6, &json!({ "circuit_id": world.circuit }), b"no tensor").await;
+    relay.submit(6, &json!({ "circuit_id": fixture.circuit }), b"no tensor").await;
     assert_eq!(relay.next().await.2["code"], -32_602);
     relay.send(vec![Kind::Submit as u8, 0, 0, 0, 7, 0, 0, 1, 0]).await;
     assert_eq!(relay.next().await.1, 7);
@@ -236,9 +236,9 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_reopened_and_results_survive_them() {
-    let (world, listener) = start(Behaviour::Honest).await;
+    let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
-    relay.submit(1, &json!({ "circuit_id": world.circuit, "inputs": [inputs()] }), &[]).await;
+    relay.submit(1, &json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] }), &[]).await;
     let (_, _, started) = relay.next().await;
     drop(relay);
     let mut relay = Server::accept_authenticated(&listener).await;
@@ -275,14 +275,14 @@ async fn challenges_that_could_be_extrinsics_are_not_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_relays_may_send_challenges_of_any_short_length() {
-    let world = TestValidator::start(Behaviour::Honest).await;
+    let fixture = TestValidator::start(Behaviour::Honest).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop)
+    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&fixture.examiner), &fixture.stop)
         .unwrap()
         .trusted(true);
-    let stop = world.stop.clone();
-    world.stop.spawn("relay", async move { relay.run(&stop).await });
+    let stop = fixture.stop.clone();
+    fixture.stop.spawn("relay", async move { relay.run(&stop).await });
     let mut server = Server::accept(&listener).await;
     server
         .send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode([7; 32]) })))
@@ -292,10 +292,10 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 
 #[test]
 fn relay_url_must_be_wss_or_loopback() {
-    let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let world = world.block_on(TestValidator::start(Behaviour::Honest));
+    let fixture = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let fixture = fixture.block_on(TestValidator::start(Behaviour::Honest));
     let new = |url: &str| {
-        Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop)
+        Relay::new(url, Arc::new(alice()), Arc::clone(&fixture.examiner), &fixture.stop).map(drop)
     };
     for url in
         ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"]

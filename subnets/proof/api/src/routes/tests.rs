@@ -34,30 +34,30 @@ async fn start(behaviour: Behaviour, settings: ApiSettings) -> Running {
 }
 
 /// Serves the API of a validator to two users.
-async fn serve_users(world: TestValidator, settings: ApiSettings) -> Running {
-    let path = world.work_directory.path().join("keys.json");
+async fn serve_users(fixture: TestValidator, settings: ApiSettings) -> Running {
+    let path = fixture.work_directory.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
-    let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
-    let TestValidator { circuit, model, stop, work_directory, examiner: _ } = world;
+    let (url, client) = serve_api(&fixture, &settings, &fixture.stop, ServeLimits::default()).await;
+    let TestValidator { circuit, model, stop, work_directory, examiner: _ } = fixture;
     Running { url, client, keys: users, circuit, model, stop, work_directory }
 }
 
 /// Serves the API of a validator until `stop`; returns its URL and a client that trusts its
 /// certificate.
 async fn serve_api(
-    world: &TestValidator,
+    fixture: &TestValidator,
     settings: &ApiSettings,
     stop: &Shutdown,
     limits: ServeLimits,
 ) -> (String, Client) {
-    let keys = LiveKeys::open(&world.work_directory.path().join("keys.json")).unwrap();
-    let identity = Identity::own(world.work_directory.path()).unwrap();
-    let again = Identity::own(world.work_directory.path()).unwrap();
+    let keys = LiveKeys::open(&fixture.work_directory.path().join("keys.json")).unwrap();
+    let identity = Identity::own(fixture.work_directory.path()).unwrap();
+    let again = Identity::own(fixture.work_directory.path()).unwrap();
     assert_eq!(identity.certificate(), again.certificate(), "the certificate survives a restart");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let routes = router(Arc::clone(&world.examiner), keys, settings, stop).unwrap();
+    let routes = router(Arc::clone(&fixture.examiner), keys, settings, stop).unwrap();
     let (stopped, serving) = (stop.clone(), identity.clone());
     stop.spawn("api", async move {
         serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap();
@@ -251,18 +251,18 @@ async fn proofs_in_progress_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_streams_last_as_long_as_the_proof() {
-    let world = TestValidator::start(Behaviour::Slow(Duration::from_secs(8))).await;
-    let path = world.work_directory.path().join("keys.json");
+    let fixture = TestValidator::start(Behaviour::Slow(Duration::from_secs(8))).await;
+    let path = fixture.work_directory.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
     let short = Duration::from_secs(3);
     let limits =
         ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
-    let (url, client) = serve_api(&world, &ApiSettings::default(), &world.stop, limits).await;
+    let (url, client) = serve_api(&fixture, &ApiSettings::default(), &fixture.stop, limits).await;
     let post = client
         .post(format!("{url}/v1/proofs"))
         .bearer_auth(&key)
-        .body(submission(world.circuit).to_string());
+        .body(submission(fixture.circuit).to_string());
     let accepted: Value =
         serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap();
@@ -270,25 +270,25 @@ async fn event_streams_last_as_long_as_the_proof() {
         client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
     let events = events.text().await.unwrap();
     assert!(events.contains("event: end") && events.contains(r#""status":"done""#), "{events}");
-    world.stop.request();
+    fixture.stop.request();
 }
 
 /// A shutdown or a kill interrupts proofs: users get an error, and can fetch the proof under the
 /// same ID after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_survive_restarts() {
-    let world = TestValidator::start(Behaviour::Slow(Duration::from_secs(12))).await;
-    let path = world.work_directory.path().join("keys.json");
+    let fixture = TestValidator::start(Behaviour::Slow(Duration::from_secs(12))).await;
+    let path = fixture.work_directory.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
-    let directory = Some(world.work_directory.path().join("jobs"));
+    let directory = Some(fixture.work_directory.path().join("jobs"));
     let settings =
         ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
     let first = Shutdown::new();
-    let (url, client) = serve_api(&world, &settings, &first, ServeLimits::default()).await;
+    let (url, client) = serve_api(&fixture, &settings, &first, ServeLimits::default()).await;
     let post = client
         .post(format!("{url}/v1/proofs"))
         .bearer_auth(&key)
-        .body(submission(world.circuit).to_string());
+        .body(submission(fixture.circuit).to_string());
     let accepted: Value =
         serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap().to_owned();
@@ -299,7 +299,8 @@ async fn proofs_in_progress_survive_restarts() {
     };
     // The second server starts as after a kill: the first one has written nothing but the request.
     let second = Shutdown::new();
-    let (other, other_client) = serve_api(&world, &settings, &second, ServeLimits::default()).await;
+    let (other, other_client) =
+        serve_api(&fixture, &settings, &second, ServeLimits::default()).await;
     assert_eq!(document(&other_client, &other).await["status"], "running");
     let events =
         client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
@@ -316,10 +317,10 @@ async fn proofs_in_progress_survive_restarts() {
     second.request();
     second.finished().await.unwrap();
     // The finished proof is still available after another restart.
-    let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
+    let (url, client) = serve_api(&fixture, &settings, &fixture.stop, ServeLimits::default()).await;
     assert_eq!(document(&client, &url).await["status"], "done");
     let bundle =
         client.get(format!("{url}/v1/proofs/{id}/bundle")).bearer_auth(&key).send().await.unwrap();
     ModelBundle::from_json(&bundle.bytes().await.unwrap()).unwrap().verify().unwrap();
-    world.stop.request();
+    fixture.stop.request();
 }

@@ -128,7 +128,7 @@ fn processes_of_a_program_end_with_it() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_is_limited() {
+fn external_verifier_above_its_memory_limit_fails() {
     let script = "#!/usr/bin/python3\nimport sys\nsys.stdin.read()\nblock = bytearray(512 << 20)\nprint('{\"valid\": true}')\n";
     let program = program(script, Duration::from_mins(1));
     assert_eq!(verify(&program.external.clone().with_memory(1 << 30)), Ok(()));

@@ -164,8 +164,8 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if let Some(layer) =
         circuit.stages.iter().position(|stage| matches!(stage.kind, StageKind::Table(_)))
     {
-        let what = "element-wise functions other than Relu, such as Sigmoid";
-        return Err(BackendError::Unsupported { backend: super::ID, what, layer });
+        let feature = "element-wise functions other than Relu, such as Sigmoid";
+        return Err(BackendError::Unsupported { backend: super::ID, feature, layer });
     }
     let mut memory = circuit.memory.clone();
     let Layout { inputs, outputs } = layout;
@@ -210,7 +210,7 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
 fn check_size(cs: &R1cs) -> Result<(), BackendError> {
     if cs.constraints() > MAX_CONSTRAINTS {
         let (actual, limit) = (cs.constraints() as u64, MAX_CONSTRAINTS as u64);
-        return Err(BackendError::Size { what: "constraints", actual, limit });
+        return Err(BackendError::Size { quantity: "constraints", actual, limit });
     }
     Ok(())
 }

@@ -112,8 +112,8 @@ impl EvmVerifier {
 }
 
 /// Describes public values in the contract's comment.
-fn described(public: &Public, what: &str) -> String {
-    let count = counted(public.count, what);
+fn described(public: &Public, quantity: &str) -> String {
+    let count = counted(public.count, quantity);
     if public.hashed { format!("the Poseidon digest of {count}") } else { count }
 }
 

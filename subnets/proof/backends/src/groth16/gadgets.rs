@@ -191,10 +191,10 @@ fn assign_none(witness: &mut Vec<Fr>, count: i64, most: u32) {
 
 /// Returns `first` if the condition is one, `second` if it is zero.
 fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
-    let chosen = cs.witness();
+    let selected = cs.witness();
     let difference = first.clone().plus(-Fr::one(), second);
-    cs.enforce(condition, difference, Lc::var(chosen).plus(-Fr::one(), second));
-    Lc::var(chosen)
+    cs.enforce(condition, difference, Lc::var(selected).plus(-Fr::one(), second));
+    Lc::var(selected)
 }
 
 /// Constrains the larger of two combinations within an interval.

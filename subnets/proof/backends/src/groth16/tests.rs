@@ -33,7 +33,7 @@ fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
 /// values that it is given, and accepts the proof. The verifier computes binding and digest from
 /// the same inputs, and rejects it for any.
 #[test]
-fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
+fn verifier_rejects_proof_with_binding_of_other_inputs() {
     let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
     let prover = Groth16Prover::new(Arc::clone(&bench.circuit), &bench.keys).unwrap();
     let [requested, proven] = [1, 2].map(|seed| testing::inputs(&bench.circuit, seed));
@@ -359,7 +359,7 @@ fn many_inputs_and_outputs_are_hashed() {
 
 /// A key of an older version has more outputs as public values than a new key would have.
 #[test]
-fn older_layouts_are_proven() {
+fn keys_with_older_layouts_are_accepted() {
     let circuit = Arc::new(testing::network(2).lower().unwrap());
     let new = Layout::of(&circuit, 3);
     let old = Layout { outputs: Layout::of(&circuit, MAX_PUBLIC_VALUES).outputs, ..new };

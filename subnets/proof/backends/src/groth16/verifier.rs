@@ -46,17 +46,17 @@ impl Groth16Verifier {
             ("inputs", &statement.inputs, layout.inputs),
             ("outputs", &statement.outputs, layout.outputs),
         ];
-        for (what, values, expected) in values {
+        for (quantity, values, expected) in values {
             if values.len() != expected.count {
                 return Err(VerifyError::Length {
-                    what,
+                    quantity,
                     expected: expected.count,
                     actual: values.len(),
                 });
             }
             // Only values in range have an unambiguous digest.
             if values.iter().any(|&value| !expected.range.contains(value)) {
-                return Err(VerifyError::Range(what));
+                return Err(VerifyError::Range(quantity));
             }
         }
         let binding = statement.binding.digest(&statement.inputs);

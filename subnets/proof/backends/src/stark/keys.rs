@@ -70,10 +70,12 @@ impl VerificationKeyFile {
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
-        let mut bytes = postcard::to_allocvec(self).map_err(|error| refuse(&error.to_string()))?;
+        let mut bytes =
+            postcard::to_allocvec(self).map_err(|error| invalid_key(&error.to_string()))?;
         if self.lists_all_tables() {
             bytes.extend(
-                postcard::to_allocvec(&self.gaps).map_err(|error| refuse(&error.to_string()))?,
+                postcard::to_allocvec(&self.gaps)
+                    .map_err(|error| invalid_key(&error.to_string()))?,
             );
         }
         Ok(bytes)
@@ -81,18 +83,18 @@ impl VerificationKeyFile {
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, BackendError> {
         if bytes.len() > MAX_BYTES {
-            return Err(refuse("the file is too large"));
+            return Err(invalid_key("the file is too large"));
         }
         // Other formats may have other fields.
         Self::parameters_of(bytes)?;
         let (mut file, mut trailing): (Self, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
+            postcard::take_from_bytes(bytes).map_err(|error| invalid_key(&error.to_string()))?;
         if file.lists_all_tables() {
-            (file.gaps, trailing) =
-                postcard::take_from_bytes(trailing).map_err(|error| refuse(&error.to_string()))?;
+            (file.gaps, trailing) = postcard::take_from_bytes(trailing)
+                .map_err(|error| invalid_key(&error.to_string()))?;
         }
         if !trailing.is_empty() || file.to_bytes()? != bytes {
-            return Err(refuse("not the canonical encoding"));
+            return Err(invalid_key("not the canonical encoding"));
         }
         file.check()?;
         Ok(file)
@@ -100,8 +102,8 @@ impl VerificationKeyFile {
 
     /// Returns the parameters of a key's format.
     pub(super) fn parameters_of(bytes: &[u8]) -> Result<&'static Parameters, BackendError> {
-        let (format, _) =
-            postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes)
+            .map_err(|error| invalid_key(&error.to_string()))?;
         parameters_of(format)
     }
 
@@ -149,7 +151,7 @@ impl VerificationKeyFile {
         if fits && rows && tables && gaps && sides && public {
             Ok(())
         } else {
-            Err(refuse("sizes are out of bounds"))
+            Err(invalid_key("sizes are out of bounds"))
         }
     }
 
@@ -284,7 +286,7 @@ fn parameters_of(format: u32) -> Result<&'static Parameters, BackendError> {
     Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
 }
 
-fn refuse(reason: &str) -> BackendError {
+fn invalid_key(reason: &str) -> BackendError {
     BackendError::Key { key: "verification key", reason: reason.to_owned() }
 }
 

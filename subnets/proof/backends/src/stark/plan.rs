@@ -233,7 +233,7 @@ impl Layout {
         let limit = self.method.format.max_rows();
         if rows > limit {
             return Err(BackendError::Size {
-                what: "rows of a table",
+                quantity: "rows of a table",
                 actual: rows as u64,
                 limit: limit as u64,
             });

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_check_is_found_by_the_same_program_only() {
+    fn stored_check_is_valid_for_the_same_program_only() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("new/checks");
         let checks = StoredChecks::open(&path, "one").unwrap();

@@ -49,7 +49,7 @@ fn request() -> (Digest, Hotkey) {
 /// The program implements the network independently: its outputs equal the executor's for every
 /// kind of operator, and it rejects all other outputs.
 #[test]
-fn a_program_proves_and_verifies_models() {
+fn external_program_proves_and_verifies_models() {
     let backends = running(&program());
     let (nonce, miner) = request();
     for model in [ShippedModel::DiabetesRegression, ShippedModel::DigitsLenet] {
@@ -138,7 +138,7 @@ fn external_programs_prove_slices() {
 
 /// A program that fails neither proves nor rejects anything.
 #[test]
-fn a_failing_program_is_an_error() {
+fn failing_external_program_neither_proves_nor_rejects() {
     let model = ShippedModel::DiabetesRegression;
     let sample = model.sample().unwrap();
     let failing = running(Path::new("/bin/false"));

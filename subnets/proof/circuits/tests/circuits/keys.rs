@@ -317,7 +317,7 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     // Of another setup for the same circuit, so with equal shapes.
     let mut other_setup = honest("groth16");
     replace(&mut other_setup, VERIFICATION_KEY, honest("groth16").files[VERIFICATION_KEY].clone());
-    let lacking = |name: &str| {
+    let without_field = |name: &str| {
         let mut circuit = honest("groth16");
         circuit.metadata.files.remove(name).unwrap();
         circuit.files.remove(name);
@@ -327,8 +327,12 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
         ("shapes", other_shapes, "the inputs or outputs in the verification key differ"),
         ("transcript", other_transcript, "the proving key does not match the transcript"),
         ("setup", other_setup, "the proving key does not match the verification key"),
-        ("no-transcript", lacking(TRANSCRIPT), "transcript.json is not listed in the metadata"),
-        ("no-proving-key", lacking(PROVING_KEY), "proving_key.bin"),
+        (
+            "no-transcript",
+            without_field(TRANSCRIPT),
+            "transcript.json is not listed in the metadata",
+        ),
+        ("no-proving-key", without_field(PROVING_KEY), "proving_key.bin"),
     ] {
         let path = folder.path().join(name);
         CircuitDirectory::create(&path, &compiled).unwrap();

@@ -175,7 +175,8 @@ fn network_that_differs_from_its_file_is_refused() {
     };
     bias[0] += 0.5;
     let refused = compare(&model, &other, &network, &options, &inputs).unwrap_err();
-    let CompareError::Difference { what: "float", difference, tolerance, .. } = &refused else {
+    let CompareError::Difference { representation: "float", difference, tolerance, .. } = &refused
+    else {
         panic!("{refused}")
     };
     assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{refused}");
@@ -194,6 +195,9 @@ fn network_that_differs_from_its_file_is_refused() {
     };
     bias[0] += 1 << 20;
     let refused = compare(&model, &float, &other, &options, &inputs).unwrap_err();
-    assert!(matches!(refused, CompareError::Difference { what: "integer", .. }), "{refused}");
+    assert!(
+        matches!(refused, CompareError::Difference { representation: "integer", .. }),
+        "{refused}"
+    );
     assert!(matches!(Model::decode(b"no model"), Err(OnnxError::Malformed(_))));
 }

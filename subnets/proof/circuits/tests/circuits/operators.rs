@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::onnxruntime::{Question, python, run_onnx};
 use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
-use further::{angles, chosen, products, windows};
+use further::{angles, computed_indices, products, windows};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::external::External;
 use taonet_proof_backends::{Capabilities, Statement};
@@ -250,7 +250,7 @@ fn outputs_match_onnxruntime() {
         (choices(), 0.03),
         (transformer(), 0.03),
         (angles(), 0.03),
-        (chosen(), 0.03),
+        (computed_indices(), 0.03),
         (products(), 0.03),
         (windows(), 0.03),
     ];
@@ -385,7 +385,7 @@ fn position_of_an_equal_element_is_tolerated() {
     assert_eq!(position(&other), 38);
     let refused = compare(&other);
     assert!(
-        matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })),
+        matches!(refused, Err(onnx::CompareError::Difference { representation: "integer", .. })),
         "{refused:?}"
     );
 }

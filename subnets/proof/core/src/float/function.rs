@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_have_values_for_their_rows_only() {
+    fn lookup_outside_its_rows_is_nan() {
         let table = Arc::new(Lookup::new(vec![1.0, 2.0, 3.0, -4.0, 5.0, 6.0], 2));
         let second = Function::Variable.look_up(&table, 1);
         let values: Vec<f64> =
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_booleans() {
+    fn comparisons_return_zero_or_one() {
         let compared = |operation| Function::Variable.with(operation, Function::Constant(1.5));
         let values = |function: &Function, arguments: &[f64]| {
             arguments.iter().map(|&x| function.apply(x)).collect::<Vec<f64>>()

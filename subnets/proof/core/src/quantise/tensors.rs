@@ -67,7 +67,7 @@ mod tests {
     use crate::{Range, Shape};
 
     #[test]
-    fn errors_are_those_of_rounding() {
+    fn weight_errors_are_those_of_rounding() {
         let shape = Shape::vector(2).unwrap();
         let dense = |weights: &[f32]| FloatOperation::Dense {
             weights: weights.to_vec(),

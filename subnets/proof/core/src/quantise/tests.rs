@@ -104,7 +104,7 @@ fn calibration_and_test_rows_are_disjoint() {
 
 /// Scales chosen with dim inputs saturate on bright ones, and the report shows that.
 #[test]
-fn error_on_test_rows_is_reported() {
+fn quantisation_error_on_test_rows_is_reported() {
     let float = network();
     let bright = sample(1);
     let dim: Vec<Vec<i64>> =
@@ -202,7 +202,7 @@ fn bad_options_and_samples_are_refused() {
 proptest! {
     /// For any input, every value lies in the interval computed by lowering.
     #[test]
-    fn values_stay_within_their_intervals(inputs in prop::collection::vec(0_i64..=255, 36)) {
+    fn circuit_values_stay_within_lowered_intervals(inputs in prop::collection::vec(0_i64..=255, 36)) {
         let circuit = quantise(&network(), &options(), &sample(3)).unwrap().lower().unwrap();
         let execution = circuit.execute(&inputs).unwrap();
         for (stage, sums) in circuit.stages.iter().zip(&execution.sums) {

@@ -8,7 +8,7 @@ use taonet_primitives::Hotkey;
 use thiserror::Error;
 
 use super::delivered_work::{WorkAccounts, WorkRules};
-use super::seed::{Answer, SeedRules};
+use super::seed::{ProofOutcome, SeedRules};
 use super::shares;
 
 /// Why a proof request counts as a failure.
@@ -184,12 +184,12 @@ impl Scoreboard {
                 tally.time = tally.time.saturating_add(time);
                 tally.bytes = tally.bytes.saturating_add(bytes);
                 self.work.verified(event.miner, &event.kind, time, event.at);
-                Answer::Verified { time, bytes }
+                ProofOutcome::Verified { time, bytes }
             }
             Outcome::Failed(fault) => {
                 *tally.faults.entry(fault).or_default() += 1;
                 self.work.failed(event.miner, &event.kind, event.at);
-                Answer::Failed
+                ProofOutcome::Failed
             }
         };
         let score = self.seed.entry(event.miner).or_default();

@@ -37,7 +37,7 @@ impl Default for SeedRules {
 
 /// Outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Answer {
+pub enum ProofOutcome {
     /// The proof verified.
     Verified {
         /// Time from request to response.
@@ -51,10 +51,10 @@ pub enum Answer {
 
 impl SeedRules {
     /// Returns the score after one more answer, with `miners` miners on the subnet.
-    pub fn next(&self, score: f64, answer: Answer, miners: usize) -> f64 {
+    pub fn next(&self, score: f64, answer: ProofOutcome, miners: usize) -> f64 {
         match answer {
-            Answer::Failed => (score - self.loss * score).max(0.0),
-            Answer::Verified { time, bytes } => {
+            ProofOutcome::Failed => (score - self.loss * score).max(0.0),
+            ProofOutcome::Verified { time, bytes } => {
                 let metric = self.metric(time, bytes) / miners.max(1) as f64;
                 (score + self.gain * (metric - score)).max(0.0)
             }
@@ -100,13 +100,13 @@ mod tests {
     #[test]
     fn scores_of_three_successes_and_a_failure_match_the_specification() {
         let rules = SeedRules { size_share: 0.0, ..SeedRules::default() };
-        let success = Answer::Verified { time: Duration::from_secs(6), bytes: 128 };
+        let success = ProofOutcome::Verified { time: Duration::from_secs(6), bytes: 128 };
         let mut score = 0.0;
         for (answer, expected) in [
             (success, 0.000_296),
             (success, 0.000_562),
             (success, 0.000_802),
-            (Answer::Failed, 0.000_481),
+            (ProofOutcome::Failed, 0.000_481),
         ] {
             score = rules.next(score, answer, 256);
             assert!((score - expected).abs() < 5e-7, "{score} {expected}");
@@ -125,6 +125,6 @@ mod tests {
     #[test]
     fn scores_do_not_fall_below_zero() {
         let rules = SeedRules { loss: 2.0, ..SeedRules::default() };
-        assert!(rules.next(0.5, Answer::Failed, 1).abs() < f64::EPSILON);
+        assert!(rules.next(0.5, ProofOutcome::Failed, 1).abs() < f64::EPSILON);
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the pages over HTTP routes, on the scores that a validator's book writes.
+//! Tests of the pages over HTTP routes, on the scores that a validator's score store writes.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,7 +22,7 @@ use taonet_dashboard::{Access, BasePath, Changes, Dashboard, ServicesSection, To
 use taonet_primitives::Hotkey;
 use taonet_proof_core::scoring::{Event, Fault, Outcome};
 use taonet_proof_dashboard::ProofSection;
-use taonet_proof_validator::Book;
+use taonet_proof_validator::ScoreStore;
 use taonet_service::{Shutdown, unix_time};
 use tower::ServiceExt as _;
 
@@ -35,9 +35,9 @@ fn hotkey(number: u8) -> Hotkey {
     Hotkey::from_bytes([number; 32])
 }
 
-/// Records ten proofs of miner 1 and, of miner 2, one proof and two failures. The book stays open.
-async fn prove(directory: &Path) -> Book {
-    let book = Book::open(directory).await.unwrap();
+/// Records ten proofs of miner 1 and, of miner 2, one proof and two failures. The store stays open.
+async fn prove(directory: &Path) -> ScoreStore {
+    let score_store = ScoreStore::open(directory).await.unwrap();
     let event = |miner: u8, outcome| Event {
         miner: hotkey(miner),
         kind: format!("{CIRCUIT}:0"),
@@ -47,13 +47,13 @@ async fn prove(directory: &Path) -> Book {
     };
     for _ in 0..10 {
         let outcome = Outcome::Verified { time: Duration::from_millis(500), bytes: 2_000 };
-        book.record(event(1, outcome)).unwrap();
+        score_store.record(event(1, outcome)).unwrap();
     }
     let slow = Outcome::Verified { time: Duration::from_millis(2_700), bytes: 128 };
     for outcome in [slow, Outcome::Failed(Fault::Invalid), Outcome::Failed(Fault::Invalid)] {
-        book.record(event(2, outcome)).unwrap();
+        score_store.record(event(2, outcome)).unwrap();
     }
-    book
+    score_store
 }
 
 fn router(section: Arc<ProofSection>, changes: Changes) -> Router {

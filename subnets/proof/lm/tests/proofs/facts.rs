@@ -97,14 +97,14 @@ fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
     directory: &CircuitDirectory,
     bundle: &TextBundle,
 ) {
-    let with = |prompt: &str| TextBundle::new(directory, prompt, bundle.proof.clone());
+    let bundle_with = |prompt: &str| TextBundle::new(directory, prompt, bundle.proof.clone());
     assert_eq!(
         TextBundle::inputs(directory, "The capital of Texas is").unwrap(),
         bundle.proof.inputs
     );
-    assert_eq!(with("The capital of Texas is").unwrap(), *bundle);
+    assert_eq!(bundle_with("The capital of Texas is").unwrap(), *bundle);
     assert!(matches!(
-        with("The capital of Maine is"),
+        bundle_with("The capital of Maine is"),
         Err(LmError::Bundle("prompt is not that of its inputs"))
     ));
     let mut other = bundle.proof.clone();
@@ -125,19 +125,21 @@ fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
 /// A continuation of a longer or shorter prompt of the same text is an answer as well, and says
 /// what its prompt is.
 fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
-    let with = |prompt: &str, answer: u64| {
+    let bundle_with = |prompt: &str, answer: u64| {
         changed(bundle, |document| {
             document["prompt"] = json!(prompt);
             document["answer"] = json!(answer);
         })
     };
-    let longer = with("The capital of Texas is ", 7).verify_with(&Backends::default()).unwrap();
+    let longer =
+        bundle_with("The capital of Texas is ", 7).verify_with(&Backends::default()).unwrap();
     assert_eq!(
         (longer.prompt.as_str(), longer.answer.as_str()),
         ("The capital of Texas is ", "Austin.")
     );
     // The model continues "The capital of Texas i" in the same way.
-    let shorter = with("The capital of Texas i", 9).verify_with(&Backends::default()).unwrap();
+    let shorter =
+        bundle_with("The capital of Texas i", 9).verify_with(&Backends::default()).unwrap();
     assert_eq!(
         (shorter.prompt.as_str(), shorter.answer.as_str()),
         ("The capital of Texas i", "s Austin.")
@@ -151,7 +153,7 @@ fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
         ("", 8),
     ] {
         assert!(
-            matches!(with(prompt, answer).text(), Err(LmError::Bundle(_))),
+            matches!(bundle_with(prompt, answer).text(), Err(LmError::Bundle(_))),
             "{prompt}, {answer}"
         );
     }
@@ -163,7 +165,7 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
     let other_token = changed(bundle, |document| document["proof"]["inputs"][25] = json!(4));
     assert!(matches!(
         other_token.text(),
-        Err(LmError::Token { position: 1, claimed: 4, chosen: 3 })
+        Err(LmError::Token { position: 1, claimed: 4, expected: 3 })
     ));
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     let other_logit = changed(bundle, |document| {

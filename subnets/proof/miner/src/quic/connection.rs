@@ -22,7 +22,7 @@ use super::{Limits, WINDOW};
 const HANDSHAKE_BYTES: usize = 4096;
 
 /// State shared by all connections of a server.
-pub(super) struct Host {
+pub(super) struct ServerState {
     pub(super) admission: Admission,
     pub(super) validators: Arc<Validators>,
     pub(super) handlers: Handlers,
@@ -31,7 +31,7 @@ pub(super) struct Host {
     pub(super) timeout: Duration,
 }
 
-impl Host {
+impl ServerState {
     /// Serves a connection until it ends, is evicted, or exceeds a timeout.
     pub(super) async fn serve(self: Arc<Self>, incoming: Incoming, slot: ConnectionSlot) {
         let (progress, from) = (slot.progress(), incoming.remote_address());

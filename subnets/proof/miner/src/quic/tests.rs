@@ -271,7 +271,7 @@ async fn oversized_message_is_refused_and_server_keeps_running() {
 }
 
 #[test]
-fn messages_in_flight_are_bounded_together() {
+fn limits_bound_the_total_bytes_in_flight() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
         let limits = Limits::of(inputs);
         assert!(

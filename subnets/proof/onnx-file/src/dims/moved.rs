@@ -40,14 +40,13 @@ pub fn index(node: &NodeProto, index: i64, extent: usize) -> Result<usize, OnnxE
 
 /// Returns the order of the axes of a Transpose.
 pub fn permutation(node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
-    let Some(given) = node.ints("perm") else { return Ok((0..rank).rev().collect()) };
-    let order =
-        given.iter().map(|&given| usize::try_from(given).ok()).collect::<Option<Vec<usize>>>();
+    let Some(perm) = node.ints("perm") else { return Ok((0..rank).rev().collect()) };
+    let order = perm.iter().map(|&axis| usize::try_from(axis).ok()).collect::<Option<Vec<usize>>>();
     let is_permutation =
         |order: &Vec<usize>| order.len() == rank && (0..rank).all(|axis| order.contains(&axis));
-    order.filter(is_permutation).ok_or_else(|| {
-        unsupported(node, format!("perm {given:?} is no order of {rank} dimensions"))
-    })
+    order
+        .filter(is_permutation)
+        .ok_or_else(|| unsupported(node, format!("perm {perm:?} is no order of {rank} dimensions")))
 }
 
 /// Returns the position of each element after the axes are reordered.
@@ -99,9 +98,9 @@ pub fn spans(
     }
     let mut cut = vec![false; dims.len()];
     for (position, (&start, &end)) in starts.iter().zip(ends).enumerate() {
-        let given =
+        let index =
             axes.map_or(Some(position.cast_signed() as i64), |axes| axes.get(position).copied());
-        let along = axis(node, given.unwrap_or_default(), dims.len())?;
+        let along = axis(node, index.unwrap_or_default(), dims.len())?;
         let step =
             steps.map_or(Some(1), |steps| steps.get(position).copied()).filter(|&step| step != 0);
         let step = step.ok_or_else(|| unsupported(node, "a step is 0".to_owned()))?;
@@ -135,15 +134,15 @@ fn span_of(extent: i64, start: i64, end: i64, step: i64) -> Span {
 pub fn parts(
     node: &NodeProto,
     extent: usize,
-    given: Option<&[i64]>,
+    sizes: Option<&[i64]>,
     opset: i64,
 ) -> Result<Vec<usize>, OnnxError> {
     let count = node.output.len();
     let refuse =
         || unsupported(node, format!("{extent} elements cannot be split into {count} parts"));
-    if let Some(given) = given {
+    if let Some(sizes) = sizes {
         let parts =
-            given.iter().map(|&part| usize::try_from(part).ok()).collect::<Option<Vec<usize>>>();
+            sizes.iter().map(|&part| usize::try_from(part).ok()).collect::<Option<Vec<usize>>>();
         let total = |parts: &Vec<usize>| {
             parts.iter().try_fold(0_usize, |total, &part| total.checked_add(part))
         };
@@ -205,19 +204,19 @@ pub fn interleaved(all: &[&[usize]], axis: usize) -> Vec<u32> {
 pub fn pads(
     node: &NodeProto,
     rank: usize,
-    given: &[i64],
+    declared: &[i64],
     axes: Option<&[i64]>,
 ) -> Result<Vec<[i64; 2]>, OnnxError> {
     let all: Vec<i64> = (0..rank.cast_signed() as i64).collect();
     let axes = axes.unwrap_or(&all);
-    let refuse = || unsupported(node, format!("pads {given:?} do not fit {rank} dimensions"));
+    let refuse = || unsupported(node, format!("pads {declared:?} do not fit {rank} dimensions"));
     let mut pads = vec![[0; 2]; rank];
-    if given.len() != 2 * axes.len() {
+    if declared.len() != 2 * axes.len() {
         return Err(refuse());
     }
-    let (before, after) = given.split_at(axes.len());
-    for ((&given, &before), &after) in axes.iter().zip(before).zip(after) {
-        let along = axis(node, given, rank)?;
+    let (before, after) = declared.split_at(axes.len());
+    for ((&index, &before), &after) in axes.iter().zip(before).zip(after) {
+        let along = axis(node, index, rank)?;
         *pads.get_mut(along).filter(|pads| **pads == [0; 2]).ok_or_else(refuse)? = [before, after];
     }
     Ok(pads)

@@ -31,7 +31,7 @@ impl Operands<'_> {
     }
 
     /// Chooses between the elements of two operands.
-    pub(super) fn chosen(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn where_elements(&self) -> Result<Tensor, OnnxError> {
         let (condition, a, b) = (self.get(0)?, self.get(1)?, self.get(2)?);
         let first =
             self.combined(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
@@ -180,10 +180,10 @@ impl Operands<'_> {
         let axis = self.axis(0, &input.dims)?;
         let (count, extent) = (self.node.output.len(), input.dims[axis]);
         let part = extent.div_ceil(count.max(1)).cast_signed() as i64;
-        let given = self.list("split", 1);
+        let sizes = self.list("split", 1);
         let (mut start, mut parts) = (0, Vec::with_capacity(count));
         for index in 0..count {
-            let size = given.as_ref().map_or(Some(part), |given| given.get(index).copied());
+            let size = sizes.as_ref().map_or(Some(part), |sizes| sizes.get(index).copied());
             let size = size.and_then(|size| usize::try_from(size).ok());
             let size =
                 size.ok_or_else(|| self.refuse("the parts are malformed"))?.min(extent - start);

@@ -142,8 +142,8 @@ impl Operands<'_> {
         let axis = existing_axis(self.node.int("axis", -1), &input.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         let (width, inner) = (input.dims[axis], input.dims[axis + 1..].iter().product::<usize>());
-        let given = self.integers(1).and_then(|given| given.first().copied());
-        let count = usize::try_from(given.unwrap_or_else(|| self.node.int("k", 0)))
+        let k_input = self.integers(1).and_then(|k_input| k_input.first().copied());
+        let count = usize::try_from(k_input.unwrap_or_else(|| self.node.int("k", 0)))
             .unwrap_or_default()
             .min(width);
         let sign = if self.node.int("largest", 1) == 0 { -1.0 } else { 1.0 };

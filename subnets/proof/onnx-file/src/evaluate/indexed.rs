@@ -260,11 +260,11 @@ impl Operands<'_> {
         let is_upsample = self.node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
         let at = if is_upsample || self.opset < 11 { 1 } else { 2 };
-        let given = self
+        let scales_input = self
             .node
             .floats("scales")
             .map(|scales| scales.iter().copied().map(f64::from).collect());
-        let scales = given
+        let scales = scales_input
             .or_else(|| self.optional(at).map(|scales| scales.into_owned().values))
             .unwrap_or_default();
         let sizes =

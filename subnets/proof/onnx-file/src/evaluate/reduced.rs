@@ -17,12 +17,12 @@ impl Operands<'_> {
     /// Reduces a tensor along the axes that the node names.
     pub(super) fn reduced(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
-        let given = self.list("axes", 1).unwrap_or_default();
-        let mut is_reduced = vec![given.is_empty(); input.dims.len()];
-        if given.is_empty() && self.node.int("noop_with_empty_axes", 0) != 0 {
+        let axes = self.list("axes", 1).unwrap_or_default();
+        let mut is_reduced = vec![axes.is_empty(); input.dims.len()];
+        if axes.is_empty() && self.node.int("noop_with_empty_axes", 0) != 0 {
             return Ok(input.into_owned());
         }
-        for axis in given {
+        for axis in axes {
             let axis = existing_axis(axis, &input.dims)
                 .ok_or_else(|| self.refuse("an axis does not exist"))?;
             is_reduced[axis] = true;

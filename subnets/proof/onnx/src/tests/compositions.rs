@@ -1,6 +1,6 @@
 //! Operators that simpler ones express. Expected values are those of onnxruntime 1.32.
 
-use super::lookup::{chosen, with_integers};
+use super::lookup::{quantised_outputs, with_integers};
 use super::matrices::{check, check_values};
 use super::operators::with_float;
 use super::*;
@@ -148,7 +148,7 @@ fn integers_are_divided_by_constants() {
             small(&[1, 4], nodes, vec![TensorProto { dims: vec![], ..integers("three", &[3]) }]);
         check_values(17, &with_integers(graph.clone()), &[-7.0, -3.0, 2.0, 7.0], &expected);
         assert_eq!(
-            chosen(graph, 7, &[vec![0, 1, 6, 7]], &[3, 5, 2, 7]).unwrap(),
+            quantised_outputs(graph, 7, &[vec![0, 1, 6, 7]], &[3, 5, 2, 7]).unwrap(),
             positive_expected
         );
     }

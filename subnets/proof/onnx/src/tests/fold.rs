@@ -192,7 +192,7 @@ fn integers_beyond_their_type_are_refused() {
 
 /// Exporters write an If where a shape decides, such as whether an axis of one element is removed.
 #[test]
-fn branches_of_constant_conditions_are_chosen() {
+fn branches_of_constant_conditions_are_selected() {
     let branch = |name: &str, node: Vec<NodeProto>, output: &str| {
         let (output, initializer) = (vec![value(output, &[])], vec![scalar("s", 2.0)]);
         let graph = GraphProto { node, output, initializer, ..GraphProto::default() };
@@ -204,7 +204,7 @@ fn branches_of_constant_conditions_are_chosen() {
             ..AttributeProto::default()
         }
     };
-    let chosen = |condition: &str| {
+    let if_node = |condition: &str| {
         // Both branches have a weight with the name of the graph's own.
         let removed =
             vec![node("Squeeze", &["x", "one"], "r", &[]), node("Mul", &["r", "s"], "m", &[])];
@@ -215,32 +215,32 @@ fn branches_of_constant_conditions_are_chosen() {
         let attribute = branches.map(|(name, nodes, output)| branch(name, nodes, output)).to_vec();
         NodeProto { attribute, ..node("If", &[condition], "c", &[]) }
     };
-    let graph = |dims: &[i64], chosen: NodeProto| {
+    let graph = |dims: &[i64], if_node: NodeProto| {
         let nodes = vec![
             node("Shape", &["x"], "shape", &[]),
             node("Gather", &["shape", "one"], "extent", &[]),
             node("Equal", &["extent", "one"], "is_one", &[]),
             cast("x", "computed", DataType::Bool),
-            chosen,
+            if_node,
             node("Mul", &["c", "s"], "y", &[]),
         ];
         small(dims, nodes, vec![integers("one", &[1]), scalar("s", -1.0)])
     };
-    assert_eq!(outputs(graph(&[1, 1, 3], chosen("is_one")), &[1.0, -2.0, 3.0]), [-2.0, 4.0, -6.0]);
-    assert_eq!(outputs(graph(&[1, 3], chosen("is_one")), &[1.0, -2.0, 3.0]), [1.0, -2.0, 3.0]);
-    let mut nested = chosen("is_one");
-    nested.attribute[0].g.as_mut().unwrap().node.push(chosen("is_one"));
-    let mut without = chosen("is_one");
+    assert_eq!(outputs(graph(&[1, 1, 3], if_node("is_one")), &[1.0, -2.0, 3.0]), [-2.0, 4.0, -6.0]);
+    assert_eq!(outputs(graph(&[1, 3], if_node("is_one")), &[1.0, -2.0, 3.0]), [1.0, -2.0, 3.0]);
+    let mut nested = if_node("is_one");
+    nested.attribute[0].g.as_mut().unwrap().node.push(if_node("is_one"));
+    let mut without = if_node("is_one");
     without.attribute.truncate(1);
-    let mut more_outputs = chosen("is_one");
+    let mut more_outputs = if_node("is_one");
     more_outputs.output.push("d".to_owned());
-    for (dims, chosen, expected) in [
-        (&[1, 1, 1][..], chosen("computed"), "the condition depends on the network's input"),
+    for (dims, if_node, expected) in [
+        (&[1, 1, 1][..], if_node("computed"), "the condition depends on the network's input"),
         (&[1, 1, 3], nested, "then_branch has a branch of its own"),
         (&[1, 3], without, "else_branch is missing"),
         (&[1, 3], more_outputs, "else_branch does not have the outputs of the node"),
     ] {
-        let error = read(&model(graph(dims, chosen))).unwrap_err().to_string();
+        let error = read(&model(graph(dims, if_node))).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
     }
 }

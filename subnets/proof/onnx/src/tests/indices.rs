@@ -1,12 +1,12 @@
 //! Elements that indices choose or replace. Expected values are those of onnxruntime 1.32.
 
-use super::lookup::{chosen, with_integers};
+use super::lookup::{quantised_outputs, with_integers};
 use super::matrices::{check, check_values};
 use super::reductions::spread;
 use super::*;
 
 #[test]
-fn constant_indices_choose_and_replace_elements() {
+fn constant_indices_gather_and_replace_elements() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,
@@ -75,7 +75,7 @@ fn constant_indices_choose_and_replace_elements() {
 /// Indices that are inputs, and which also stand for numbers.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn computed_indices_choose_and_replace_elements() {
+fn computed_indices_gather_and_replace_elements() {
     for (dims, row, nodes, weights, expected) in [
         (
             &[1, 3][..],
@@ -228,7 +228,7 @@ fn computed_indices_choose_and_replace_elements() {
         let input: Vec<f32> = row.iter().map(|&index: &i64| index as f32).collect();
         check_values(17, &with_integers(graph.clone()), &input, &expected);
         let high = row.iter().copied().max().unwrap_or_default();
-        let outputs = chosen(graph, high, std::slice::from_ref(&row), &row).unwrap();
+        let outputs = quantised_outputs(graph, high, std::slice::from_ref(&row), &row).unwrap();
         let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         for (output, expected) in outputs.iter().zip(&expected) {
             assert!(

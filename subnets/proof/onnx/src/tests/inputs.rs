@@ -130,12 +130,14 @@ fn symbolic_dimensions_have_the_given_extents() {
         graph.input.push(symbolic(symbolic(input, 0, "batch"), 1, "sequence"));
         graph
     };
-    let decode = |given: &[(&str, usize)]| {
-        let dimensions = given.iter().map(|&(name, extent)| (name.to_owned(), extent)).collect();
+    let decode = |fixed_dimensions: &[(&str, usize)]| {
+        let dimensions =
+            fixed_dimensions.iter().map(|&(name, extent)| (name.to_owned(), extent)).collect();
         let options = ReadOptions { dimensions, ..ReadOptions::default() };
         Model::decode_with(&model(graph()), &options).and_then(|model| model.network())
     };
-    let elements = |given: &[(&str, usize)]| decode(given).unwrap().input.elements();
+    let elements =
+        |fixed_dimensions: &[(&str, usize)]| decode(fixed_dimensions).unwrap().input.elements();
     assert_eq!(
         (elements(&[("sequence", 4)]), elements(&[("sequence", 4), ("batch", 2)])),
         (12, 24)

@@ -97,7 +97,7 @@ fn long_lists_are_refused_with_short_messages() {
 }
 
 #[test]
-fn repetitions_have_a_limit() {
+fn expand_beyond_the_size_limit_is_refused() {
     let target = integers("target", &[1 << 13, 1 << 13]);
     let error = refused(&[1, 1], vec![node("Expand", &["x", "target"], "y", &[])], vec![target])
         .to_string();

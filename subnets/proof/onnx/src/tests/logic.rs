@@ -40,7 +40,7 @@ fn conditions_have_the_values_of_the_standard() {
             node(operator, &["a", "c"], "y", &[]),
         ]
     };
-    let chosen = |condition: Vec<NodeProto>, operands: [&str; 3]| {
+    let where_nodes = |condition: Vec<NodeProto>, operands: [&str; 3]| {
         [condition, vec![node("Where", &operands, "y", &[])]].concat()
     };
     let less = || node("Less", &["x", "zero"], "c", &[]);
@@ -59,7 +59,7 @@ fn conditions_have_the_values_of_the_standard() {
         (vec![less(), node("Xor", &["c", "mask"], "y", &[])], [0.0, 1.0, 0.0, 1.0]),
         // Each element has its own limit, and its own value in place of those below it.
         (
-            chosen(vec![node("Less", &["x", "four"], "c", &[])], ["c", "four", "x"]),
+            where_nodes(vec![node("Less", &["x", "four"], "c", &[])], ["c", "four", "x"]),
             [-1.0, 0.0, 1.0, 4.0],
         ),
         (
@@ -68,17 +68,17 @@ fn conditions_have_the_values_of_the_standard() {
         ),
         // A function of one tensor, a choice between two, and one between a tensor and a number.
         (
-            chosen(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]),
+            where_nodes(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]),
             [-2.0, -1.0, 1.0, 3.0],
         ),
-        (chosen(greater(), ["c", "h", "x"]), [6.0, 2.0, 1.0, 3.0]),
-        (chosen(greater(), ["c", "x", "h"]), [-1.0, -0.5, -1.0, -2.0]),
-        (chosen(greater(), ["c", "two", "x"]), [2.0, 2.0, 1.0, 3.0]),
-        (chosen(greater(), ["c", "h", "two"]), [6.0, 2.0, 2.0, 2.0]),
+        (where_nodes(greater(), ["c", "h", "x"]), [6.0, 2.0, 1.0, 3.0]),
+        (where_nodes(greater(), ["c", "x", "h"]), [-1.0, -0.5, -1.0, -2.0]),
+        (where_nodes(greater(), ["c", "two", "x"]), [2.0, 2.0, 1.0, 3.0]),
+        (where_nodes(greater(), ["c", "h", "two"]), [6.0, 2.0, 2.0, 2.0]),
         // A constant condition moves elements.
-        (chosen(vec![product()], ["mask", "x", "h"]), [-1.0, 2.0, -1.0, 3.0]),
-        (chosen(vec![], ["mask", "two", "x"]), [2.0, -0.5, 1.0, 2.0]),
-        (chosen(vec![], ["mask", "x", "two"]), [-1.0, 2.0, 2.0, 3.0]),
+        (where_nodes(vec![product()], ["mask", "x", "h"]), [-1.0, 2.0, -1.0, 3.0]),
+        (where_nodes(vec![], ["mask", "two", "x"]), [2.0, -0.5, 1.0, 2.0]),
+        (where_nodes(vec![], ["mask", "x", "two"]), [-1.0, 2.0, 2.0, 3.0]),
     ] {
         let names: Vec<String> = nodes.iter().map(|node| node.op_type.clone()).collect();
         let weights = vec![
@@ -125,7 +125,7 @@ fn where_operands_are_broadcast() {
 }
 
 #[test]
-fn conditions_are_exact_integers() {
+fn condition_tensors_are_exact_integers() {
     let nodes = vec![
         node("MatMul", &["x", "w"], "h", &[]),
         node("Greater", &["h", "x"], "c", &[]),

@@ -191,7 +191,7 @@ fn comparisons_of_integers_are_exact() {
 
 /// Returns the outputs of a graph whose input has integers, for the first of these rows; all of
 /// them are the sample.
-pub(super) fn chosen(
+pub(super) fn quantised_outputs(
     graph: GraphProto,
     high: i64,
     sample: &[Vec<i64>],
@@ -211,7 +211,7 @@ pub(super) fn chosen(
 /// The sample has small numbers only: larger ones must neither saturate nor be rounded before they
 /// choose a row.
 #[test]
-fn integers_that_are_computed_choose_their_row() {
+fn computed_integers_select_their_row() {
     let parts = |operator: &str| {
         let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
         split.output.push("b".to_owned());
@@ -242,12 +242,12 @@ fn integers_that_are_computed_choose_their_row() {
         (moved, 5003, 5000, [0, 4321], 4323),
         (sums, 10_001, 5000, [4999, 2350], 7349),
     ] {
-        let outputs = chosen(graph(nodes, rows), high, &sample, &row).unwrap();
+        let outputs = quantised_outputs(graph(nodes, rows), high, &sample, &row).unwrap();
         assert_eq!(outputs.len(), 1);
         assert!((outputs[0] - f64::from(chosen_row % 7)).abs() < 0.01, "{chosen_row}: {outputs:?}");
     }
     // Sums of more integers than a table has values would be rounded.
-    let refused = chosen(graph(parts("Add"), 10), 1 << 17, &sample, &[0, 1]);
+    let refused = quantised_outputs(graph(parts("Add"), 10), 1 << 17, &sample, &[0, 1]);
     assert!(matches!(refused, Err(QuantiseError::Rounded { .. })), "{refused:?}");
 }
 
@@ -264,7 +264,9 @@ fn sums_of_integers_are_compared_exactly() {
     ];
     let sample = [vec![0, 1, 1, 0], vec![1, 3, 2, 0]];
     for (row, expected) in [([9000, 8000, 8000, 9000], 1.0), ([9000, 8000, 8000, 9001], 0.0)] {
-        let outputs = chosen(small(&[1, 4], nodes.clone(), vec![]), 10_000, &sample, &row).unwrap();
+        let outputs =
+            quantised_outputs(small(&[1, 4], nodes.clone(), vec![]), 10_000, &sample, &row)
+                .unwrap();
         assert_eq!(outputs, [expected], "{row:?}");
     }
 }

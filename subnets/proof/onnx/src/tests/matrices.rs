@@ -31,11 +31,11 @@ pub(super) fn check_values(opset: i64, graph: &GraphProto, input: &[f32], expect
         network.run(input).unwrap().pop().unwrap().into_iter().map(f64::from).collect();
     let evaluation =
         model.evaluate(input).unwrap_or_else(|error| panic!("{name}: {error}")).outputs;
-    for (what, values) in [("network", network), ("evaluation", evaluation)] {
+    for (source, values) in [("network", network), ("evaluation", evaluation)] {
         let differs =
             |(value, expected): (&f64, &f64)| (value - expected).abs() > 1e-5 || value.is_nan();
         let is_equal = values.len() == expected.len() && !values.iter().zip(expected).any(differs);
-        assert!(is_equal, "{name}, {what}: {values:?}, expected {expected:?}");
+        assert!(is_equal, "{name}, {source}: {values:?}, expected {expected:?}");
     }
 }
 

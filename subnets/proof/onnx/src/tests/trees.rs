@@ -128,7 +128,10 @@ fn network_with_another_threshold_is_refused() {
     });
     bias.unwrap().iter_mut().for_each(|bias| *bias += 1);
     let error = compare(&model, &float, &network, &options, &rows).unwrap_err();
-    assert!(matches!(error, crate::CompareError::Difference { what: "integer", .. }), "{error}");
+    assert!(
+        matches!(error, crate::CompareError::Difference { representation: "integer", .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -192,7 +195,8 @@ fn computed_integers_are_compared_exactly() {
     let graph = small(&[1, 2], vec![split, node("Add", &["a", "b"], "i", &[]), trees], vec![]);
     for (row, leaf) in [([9000, 8000], 3.0), ([9000, 8001], 5.0), ([9001, 8001], 7.0)] {
         let outputs =
-            lookup::chosen(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row).unwrap();
+            lookup::quantised_outputs(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row)
+                .unwrap();
         assert_eq!(outputs, [leaf], "{row:?}");
     }
 }
@@ -200,7 +204,7 @@ fn computed_integers_are_compared_exactly() {
 /// Converters write trees as layers, too: conditions plus constants are the rows of leaves, or sums
 /// of conditions name the leaf whose path holds.
 #[test]
-fn trees_of_layers_choose_the_rows_of_their_leaves() {
+fn trees_of_layers_select_the_rows_of_their_leaves() {
     let by_index = vec![
         node("Greater", &["limits", "x"], "is_below", &[]),
         node("Not", &["is_below"], "condition", &[]),

@@ -182,7 +182,7 @@ fn likely_origins_are_found_with_few_verifications() {
 
 /// A verification by an external program may take minutes, so only the built-in backend is tried.
 #[test]
-fn external_verifiers_are_not_tried() {
+fn diagnosis_skips_external_verifiers() {
     let case = case_with(["external", "stark"]);
     let remembered = ProofHistory::default();
     let honest = case.claim(0, 1, 1, [b"honest"; 2]);

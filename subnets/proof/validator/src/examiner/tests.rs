@@ -82,7 +82,7 @@ impl Market {
         Self { temp_dir, catalogue, stop: Shutdown::new() }
     }
 
-    async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
+    async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<ScoreStore>) {
         let (interval, bundles) = (Duration::from_millis(1), Some(self.temp_dir.path().to_owned()));
         // On a busy machine, honest answers take long: none is overdue, which would bring in
         // another miner.
@@ -97,16 +97,22 @@ impl Market {
         self.examiner_with(settings).await
     }
 
-    async fn examiner_with(&self, settings: ExaminerSettings) -> (Arc<Examiner>, Arc<Book>) {
-        let book = Arc::new(Book::open(&self.temp_dir.path().join("scores")).await.unwrap());
+    async fn examiner_with(&self, settings: ExaminerSettings) -> (Arc<Examiner>, Arc<ScoreStore>) {
+        let score_store =
+            Arc::new(ScoreStore::open(&self.temp_dir.path().join("scores")).await.unwrap());
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let http = SignedClient::new(signer, config).unwrap();
         let clients = Clients { http, quic: Some(QuicClient::bind(&key("//Alice")).unwrap()) };
-        let examiner =
-            Examiner::load(&self.catalogue, clients, Arc::clone(&book), settings, system_clock())
-                .unwrap();
-        (Arc::new(examiner), book)
+        let examiner = Examiner::load(
+            &self.catalogue,
+            clients,
+            Arc::clone(&score_store),
+            settings,
+            system_clock(),
+        )
+        .unwrap();
+        (Arc::new(examiner), score_store)
     }
 
     async fn miner(&self, uri: &str, behaviour: Behaviour) -> (ProofMiner, Miner) {
@@ -151,12 +157,12 @@ const LONG: Duration = Duration::from_mins(1);
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_proofs_verify_and_are_kept_as_bundles() {
     let market = Market::new(&["stark", "groth16"]);
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
     for _ in 0..6 {
         assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
     }
-    assert_eq!(book.read(|board| board.tallies()[honest.hotkey()].verified), 6);
+    assert_eq!(score_store.read(|board| board.tallies()[honest.hotkey()].verified), 6);
     let path = market.temp_dir.path().join(format!("{}.json", honest.hotkey()));
     #[cfg(unix)]
     {
@@ -220,28 +226,28 @@ async fn measured_performance_survives_restarts_and_corruption() {
     let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
     let saved =
         || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
-    let (examiner, book) = market.examiner_with(settings.clone()).await;
-    run_until(examiner, vec![bob.clone()], || book.events() >= 10).await;
-    let (before, events) = (saved(), book.events());
+    let (examiner, score_store) = market.examiner_with(settings.clone()).await;
+    run_until(examiner, vec![bob.clone()], || score_store.events() >= 10).await;
+    let (before, events) = (saved(), score_store.events());
     let circuit = market.catalogue.circuits().next().unwrap().id().to_string();
     let times =
         before["miners"][bob.hotkey().to_string()]["times"][&circuit].as_array().unwrap().len();
     assert_eq!(u64::try_from(times).unwrap(), events);
-    drop(book);
+    drop(score_store);
 
     // Without benchmarks, nothing new is measured.
-    let (examiner, book) =
+    let (examiner, score_store) =
         market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
     let start = Instant::now();
     run_until(examiner, vec![bob.clone()], || start.elapsed() > Duration::from_millis(300)).await;
     let after = saved();
     assert_eq!((&before["miners"], &before["market"]), (&after["miners"], &after["market"]));
-    assert_eq!(book.events(), events);
-    drop(book);
+    assert_eq!(score_store.events(), events);
+    drop(score_store);
 
     std::fs::write(&path, "{").unwrap();
-    let (examiner, book) = market.examiner_with(settings).await;
-    run_until(examiner, vec![bob], || book.events() > events).await;
+    let (examiner, score_store) = market.examiner_with(settings).await;
+    run_until(examiner, vec![bob], || score_store.events() > events).await;
     assert!(saved()["miners"].is_object());
 }
 
@@ -260,7 +266,7 @@ async fn proof_of_another_circuit_is_recognised() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(Duration::from_secs(2)).await;
+    let (examiner, score_store) = market.examiner(Duration::from_secs(2)).await;
     let (slow, _) = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(5))).await;
     assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
     // Nobody else gets the port of a socket that does not listen.
@@ -281,7 +287,7 @@ async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     let short =
         axum_answer(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
     assert_eq!(examiner.examine(&short).await, Some(failed(Fault::Malformed)));
-    assert_eq!(book.events(), 5);
+    assert_eq!(score_store.events(), 5);
 }
 
 /// Starts a miner that sends the same response to every request.
@@ -301,7 +307,7 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofM
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelines_follow_the_list_of_miners() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
     let (charlie, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let (list, listed) = watch::channel(vec![bob.clone()]);
@@ -309,7 +315,8 @@ async fn pipelines_follow_the_list_of_miners() {
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
     let verified = |miner: &ProofMiner| {
-        book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
+        score_store
+            .read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
     };
     while verified(&bob) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -357,7 +364,7 @@ async fn silent_miners_never_stop_honest_ones() {
         Duration::from_mins(3),
         "no silent request times out during this test"
     );
-    let (examiner, book) = market.examiner_with(settings).await;
+    let (examiner, score_store) = market.examiner_with(settings).await;
     let mut miners = Vec::new();
     for number in 0..43 {
         miners.push(silent_miner(&market, &format!("//silent/{number}")).await);
@@ -373,7 +380,8 @@ async fn silent_miners_never_stop_honest_ones() {
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
     let verified = |miner: &ProofMiner| {
-        book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
+        score_store
+            .read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
     };
     let all_deliver = async {
         while honest.iter().any(|miner| verified(miner) < 20) {
@@ -384,7 +392,7 @@ async fn silent_miners_never_stop_honest_ones() {
     assert!(examiner.dispatcher.in_flight() >= 43);
     // The honest miners deliver meanwhile.
     let delivered = || honest.iter().map(verified).sum::<u64>();
-    let (before, events, after) = (delivered(), book.events(), delivered());
+    let (before, events, after) = (delivered(), score_store.events(), delivered());
     assert!(
         (before..=after).contains(&events),
         "every silent request is still in flight: {events} of {after}"
@@ -406,7 +414,7 @@ async fn silent_miners_never_stop_honest_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_flight_at_shutdown_are_recorded() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(1))).await.0;
     let (_list, listed) = watch::channel(vec![slow.clone()]);
     let stop = Shutdown::new();
@@ -417,13 +425,13 @@ async fn answers_in_flight_at_shutdown_are_recorded() {
     }
     stop.request();
     run.await.unwrap();
-    assert_eq!(book.read(|board| board.tallies()[slow.hotkey()].verified), 1);
+    assert_eq!(score_store.read(|board| board.tallies()[slow.hotkey()].verified), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn miners_are_queried_over_quic() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(Duration::from_secs(20)).await;
+    let (examiner, score_store) = market.examiner(Duration::from_secs(20)).await;
     let mut miners = Vec::new();
     for (uri, behaviour) in [("//Bob", Behaviour::Honest), ("//Charlie", Behaviour::WrongOutput)] {
         let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits: None };
@@ -446,7 +454,7 @@ async fn miners_are_queried_over_quic() {
     let unreachable =
         ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
     assert_eq!(examiner.examine(&unreachable).await, Some(failed(Fault::Unreachable)));
-    assert_eq!(book.events(), 6);
+    assert_eq!(score_store.events(), 6);
 }
 
 /// Returns a list of progress events and the callback that fills it.

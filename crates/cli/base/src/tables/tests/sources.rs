@@ -10,7 +10,7 @@ use super::samples;
 const ALIGNED: [(&str, &str); 5] = [
     ("demo/contest.rs", "prefix:12"),
     ("demo/contest.rs", "bar:30.cyan"),
-    ("wallet/wallet/written_key.rs", "what:8"),
+    ("wallet/wallet/written_key.rs", "kind:8"),
     ("wallet/stake/limit.rs", "decimals:0<DECIMALS$"),
     ("help/groups.rs", "name:NAME_WIDTH$"),
 ];
@@ -79,23 +79,23 @@ fn declarations() -> String {
 
 #[test]
 fn every_table_has_a_sample() {
-    let (mut used, mut facts) = (BTreeSet::new(), BTreeSet::new());
+    let (mut used, mut key_value_paths) = (BTreeSet::new(), BTreeSet::new());
     let sources = sources();
     for (path, source) in &sources {
         used.extend(
-            ["table", "plain", "matrix"]
+            ["table", "headerless_table", "matrix"]
                 .into_iter()
                 .flat_map(|function| arguments(source, function)),
         );
-        if !arguments(source, "facts").is_empty() {
-            facts.insert(path.as_str());
+        if !arguments(source, "key_values").is_empty() {
+            key_value_paths.insert(path.as_str());
         }
     }
     let samples = samples();
     let (paths, names): (BTreeSet<_>, BTreeSet<_>) =
         samples.iter().map(|sample| sample.name).partition(|name| name.contains('/'));
     assert_eq!(used, names);
-    assert_eq!(facts, paths);
+    assert_eq!(key_value_paths, paths);
     let declarations = declarations();
     let declared = declarations.lines().filter_map(|line| {
         let (name, _) = line.strip_prefix("pub static ")?.split_once(':')?;

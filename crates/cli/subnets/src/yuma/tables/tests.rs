@@ -44,7 +44,7 @@ fn every_step_is_explained() {
 }
 
 #[test]
-fn the_result_has_a_line_per_neuron() {
+fn result_table_has_a_row_per_neuron() {
     let text = result(&Epoch::compute(&pair()).unwrap().into_output());
     assert_eq!(
         line(&text, "Result", "2"),

@@ -39,7 +39,7 @@ fn interrupted_load_is_not_mixed_with_the_chain() {
 }
 
 #[test]
-fn a_chain_of_another_build_is_refused() {
+fn store_with_other_format_or_spec_version_is_refused() {
     for (key, found) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
@@ -68,7 +68,7 @@ fn partially_created_database_is_recreated() {
 }
 
 #[test]
-fn file_of_another_format_is_refused() {
+fn file_without_database_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE), b"no database").unwrap();
     assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());

@@ -92,7 +92,7 @@ fn cached_item_is_not_read_again() {
 }
 
 #[test]
-fn cache_of_another_state_is_not_used() {
+fn cached_values_of_another_state_are_not_used() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     state.advance(root, &[]);
@@ -123,19 +123,19 @@ fn root_with_missing_node_is_an_error() {
     let (state, root) = newest_state(&store);
     let _ = next(&state);
     assert_eq!(state.check_roots(), Ok(()));
-    let lacking = Head::of(Header::new(
+    let incomplete = Head::of(Header::new(
         1,
         H256::zero(),
         H256::repeat_byte(1),
         H256::zero(),
         Digest::default(),
     ));
-    let state = store.tip(&lacking).unwrap();
+    let state = store.tip(&incomplete).unwrap();
     // The trie in memory is of this state, or of another one.
     for root in [*state.state.root(), root] {
         store.values.write().unwrap().advance(H256::zero(), root, &[]);
-        let state = store.tip(&lacking).unwrap();
-        assert_eq!(next(&state).0, *lacking.header.state_root());
+        let state = store.tip(&incomplete).unwrap();
+        assert_eq!(next(&state).0, *incomplete.header.state_root());
         assert!(state.check_roots().unwrap_err().contains("is missing; hint: reset the chain"));
     }
 }
@@ -169,7 +169,7 @@ fn the_trie_of_a_discarded_state_leaves_memory() {
 }
 
 #[test]
-fn the_number_of_nodes_is_bounded() {
+fn number_of_cached_nodes_is_bounded() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, _) = newest_state(&store);
     let empty = Tree::new(sp_trie::empty_trie_root::<sp_trie::LayoutV1<BlakeTwo256>>());
@@ -217,7 +217,7 @@ fn total(values: &Values) -> usize {
 }
 
 #[test]
-fn memory_is_bounded() {
+fn memory_of_the_value_cache_is_bounded() {
     let mut values = Values::default();
     let large = vec![0; MAX_BYTES / 4];
     for number in 0..20_u8 {

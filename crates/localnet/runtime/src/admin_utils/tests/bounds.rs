@@ -55,7 +55,7 @@ fn settings_of_missing_subnets_are_refused() {
 }
 
 #[test]
-fn values_out_of_bounds_are_refused() {
+fn hyperparameters_out_of_bounds_are_refused() {
     let netuid = BABELBIT;
     let mult = |value: f64| Call::sudo_set_burn_increase_mult {
         netuid,
@@ -155,8 +155,8 @@ fn values_out_of_bounds_are_refused() {
         (alphas(2_000, 3_000), "LiquidAlphaDisabled"),
     ];
     with_owner_settings(|| {
-        for (what, expected) in cases {
-            assert_eq!(as_root(&what), expected, "{what:?}");
+        for (setter, expected) in cases {
+            assert_eq!(as_root(&setter), expected, "{setter:?}");
         }
         MinChildkeyTake::<Runtime>::put(PerU16::from_parts(5));
         assert_eq!((as_root(&take(4)), as_root(&take(5))), ("InvalidValue".into(), "ok".into()));
@@ -196,8 +196,8 @@ fn settings_reject_root_subnet_and_invalid_values() {
         (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
     ];
     with_owner_settings(|| {
-        for (what, expected) in cases {
-            assert_eq!(as_root(&what), expected, "{what:?}");
+        for (setter, expected) in cases {
+            assert_eq!(as_root(&setter), expected, "{setter:?}");
         }
         let issuance = Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) };
         assert_eq!(call(RuntimeOrigin::none(), &issuance), "Deprecated");

@@ -288,43 +288,43 @@ fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
 fn each_setting_changes_its_own_item() {
     let settings = settings();
     assert_eq!(settings.len(), 79);
-    for (what, _, item) in settings {
+    for (setter, _, item) in settings {
         with_owner_settings(|| {
             if item == "LiquidAlphaOn" {
                 LiquidAlphaOn::<Runtime>::insert(BABELBIT, false);
             }
             let before = stored();
-            assert_eq!(as_root(&what), "ok", "{what:?}");
+            assert_eq!(as_root(&setter), "ok", "{setter:?}");
             let changed: Vec<_> =
                 stored().into_iter().filter(|entry| !before.contains(entry)).collect();
             let [(key, value)] = &changed[..] else {
-                panic!("{what:?} changed {} entries", changed.len())
+                panic!("{setter:?} changed {} entries", changed.len())
             };
-            assert_eq!(key[16..32], twox_128(item.as_bytes()), "{what:?}");
-            assert!(what.encode().ends_with(value), "{what:?}");
+            assert_eq!(key[16..32], twox_128(item.as_bytes()), "{setter:?}");
+            assert!(setter.encode().ends_with(value), "{setter:?}");
         });
     }
 }
 
 #[test]
 fn only_owners_change_settings_of_their_subnet() {
-    for (what, by, item) in settings() {
+    for (setter, by, item) in settings() {
         with_owner_settings(|| {
-            assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
+            assert_eq!(call(RuntimeOrigin::signed(key(3)), &setter), "BadOrigin", "{setter:?}");
             if by == By::Root {
-                assert_eq!(as_owner(&what), "BadOrigin", "{what:?}");
+                assert_eq!(as_owner(&setter), "BadOrigin", "{setter:?}");
                 return;
             }
             AdminFreezeWindow::<Runtime>::put(20);
-            assert_eq!(as_owner(&what), "AdminActionProhibitedDuringWeightsWindow", "{what:?}");
-            assert_eq!(as_root(&what), "ok", "{what:?}");
+            assert_eq!(as_owner(&setter), "AdminActionProhibitedDuringWeightsWindow", "{setter:?}");
+            assert_eq!(as_root(&setter), "ok", "{setter:?}");
             AdminFreezeWindow::<Runtime>::put(0);
-            assert_eq!(as_owner(&what), "ok", "{what:?}");
+            assert_eq!(as_owner(&setter), "ok", "{setter:?}");
             let is_unlimited = ["OwnerCutEnabled", "OwnerCutAutoLockEnabled"].contains(&item);
             assert_eq!(
-                as_owner(&what),
+                as_owner(&setter),
                 if is_unlimited { "ok" } else { "TxRateLimitExceeded" },
-                "{what:?}"
+                "{setter:?}"
             );
         });
     }

@@ -121,7 +121,7 @@ fn unrevealable_fields_are_stored_as_failures() {
 }
 
 #[test]
-fn the_last_ten_texts_are_kept() {
+fn last_ten_revealed_commitments_are_kept() {
     chain(|| {
         let who = neuron();
         let earlier: Vec<_> = (0..9).map(|number| (vec![number], 1)).collect();

@@ -3,9 +3,12 @@
 use super::*;
 
 fn consent(account: &AccountId, delegate: &AccountId) {
-    assert_eq!(sends(account, add(delegate, ProxyType::Any, 0)), "ok");
+    assert_eq!(dispatch_result(account, add(delegate, ProxyType::Any, 0)), "ok");
     assert_eq!(
-        sends(account, Call::set_real_pays_fee { delegate: id(delegate), pays_fee: true }),
+        dispatch_result(
+            account,
+            Call::set_real_pays_fee { delegate: id(delegate), pays_fee: true }
+        ),
         "ok"
     );
 }
@@ -16,24 +19,24 @@ fn account_pays_proxied_fees_after_its_consent() {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let call = RuntimeCall::from(by_proxy(&alice, pay(&bob, 1)));
         let set = |pays_fee| Call::set_real_pays_fee { delegate: id(&bob), pays_fee };
-        assert_eq!(sends(&alice, set(true)), "NotProxy");
+        assert_eq!(dispatch_result(&alice, set(true)), "NotProxy");
         assert_eq!(fee_payer(&bob, &call), None);
         consent(&alice, &bob);
         assert_eq!(fee_payer(&bob, &call), Some(alice.clone()));
         // Only for calls of this delegate, and only if they are made for the account.
         assert_eq!(fee_payer(&key(1), &call), None);
         assert_eq!(fee_payer(&bob, &pay(&alice, 1)), None);
-        assert_eq!(sends(&alice, set(false)), "ok");
+        assert_eq!(dispatch_result(&alice, set(false)), "ok");
         assert_eq!(fee_payer(&bob, &call), None);
 
-        assert_eq!(sends(&alice, set(true)), "ok");
-        assert_eq!(sends(&alice, remove(&bob, ProxyType::Any, 0)), "ok");
+        assert_eq!(dispatch_result(&alice, set(true)), "ok");
+        assert_eq!(dispatch_result(&alice, remove(&bob, ProxyType::Any, 0)), "ok");
         assert_eq!(
             (fee_payer(&bob, &call), RealPaysFeeConsentV1::<Runtime>::iter().count()),
             (None, 0)
         );
         consent(&alice, &bob);
-        assert_eq!(sends(&alice, Call::remove_proxies {}), "ok");
+        assert_eq!(dispatch_result(&alice, Call::remove_proxies {}), "ok");
         assert_eq!(RealPaysFeeConsentV1::<Runtime>::iter().count(), 0);
     });
 }
@@ -46,11 +49,11 @@ fn consent_extends_to_one_nested_delegate() {
         let through_bob = |call: RuntimeCall| RuntimeCall::from(by_proxy(&bob, call));
         let batch = |calls| RuntimeCall::from(pallet_utility::Call::batch { calls });
         // Eve acts for Bob, who acts for Alice.
-        assert_eq!(sends(&alice, add(&bob, ProxyType::Any, 0)), "ok");
+        assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, 0)), "ok");
         consent(&bob, &eve);
         assert_eq!(fee_payer(&eve, &through_bob(inner())), Some(bob.clone()));
         assert_eq!(
-            sends(&alice, Call::set_real_pays_fee { delegate: id(&bob), pays_fee: true }),
+            dispatch_result(&alice, Call::set_real_pays_fee { delegate: id(&bob), pays_fee: true }),
             "ok"
         );
         assert_eq!(fee_payer(&eve, &through_bob(inner())), Some(alice.clone()));
@@ -69,7 +72,7 @@ fn consent_extends_to_one_nested_delegate() {
 }
 
 #[test]
-fn the_extension_charges_the_account_that_pays() {
+fn fee_extension_charges_the_paying_account() {
     use frame_support::dispatch::{GetDispatchInfo as _, PostDispatchInfo};
     use frame_support::pallet_prelude::TransactionSource;
     use sp_runtime::traits::{TransactionExtension as _, TxBaseImplication};
@@ -93,10 +96,13 @@ fn the_extension_charges_the_account_that_pays() {
                 source,
             )
         };
-        assert_eq!(sends(&bob, add(&delegate, ProxyType::Any, 0)), "ok");
+        assert_eq!(dispatch_result(&bob, add(&delegate, ProxyType::Any, 0)), "ok");
         assert!(validate().is_err());
         assert_eq!(
-            sends(&bob, Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true }),
+            dispatch_result(
+                &bob,
+                Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true }
+            ),
             "ok"
         );
 

@@ -101,7 +101,7 @@ fn a_call_that_the_type_forbids_changes_nothing() {
         let alice = account("Alice");
         for (number, kind) in (0_u32..).zip(ProxyType::ALL) {
             let delegate = key(number);
-            assert_eq!(sends(&alice, add(&delegate, kind, 0)), "ok", "{kind:?}");
+            assert_eq!(dispatch_result(&alice, add(&delegate, kind, 0)), "ok", "{kind:?}");
             let before = balance(&alice);
             let paid = executes(&delegate, &alice, pay(&account("Bob"), TAO));
             let pays =
@@ -118,7 +118,7 @@ fn a_call_that_the_type_forbids_changes_nothing() {
             let batches = [ProxyType::Any, ProxyType::NonCritical].contains(&kind);
             assert_eq!(paid, allowed(batches), "{kind:?}");
 
-            assert_eq!(sends(&alice, remove(&delegate, kind, 0)), "ok");
+            assert_eq!(dispatch_result(&alice, remove(&delegate, kind, 0)), "ok");
         }
     });
 }
@@ -191,7 +191,7 @@ fn every_call_of_the_real_chain_is_in_one_group() {
         ROOT_CLAIM,
         SUBNET_IDENTITY,
         SUBNET_START,
-        VALUE,
+        SPENDING,
         NEURONS,
         SUBNET_MANAGEMENT,
     ];

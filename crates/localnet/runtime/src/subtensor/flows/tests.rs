@@ -94,7 +94,7 @@ fn sold_root_dividends_are_a_negative_protocol_flow() {
 }
 
 #[test]
-fn flows_saturate() {
+fn subnet_flows_saturate() {
     chain(|| {
         SubnetTaoFlow::<Runtime>::insert(BABELBIT, 1_i64);
         Subtensor::record_tao_inflow(BABELBIT, TaoBalance(u64::MAX));

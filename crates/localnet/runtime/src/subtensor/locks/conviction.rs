@@ -23,7 +23,7 @@ pub(super) struct Rates {
 
 /// Kind of a lock, which determines how it changes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct LockKind {
     /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction equals the
     /// locked stake immediately.
     pub(super) of_owner: bool,
@@ -31,7 +31,7 @@ pub(super) struct Kind {
     pub(super) perpetual: bool,
 }
 
-impl Kind {
+impl LockKind {
     pub(super) const ALL: [Self; 4] = [
         Self { of_owner: false, perpetual: true },
         Self { of_owner: false, perpetual: false },
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn rolled(of_owner: bool, perpetual: bool, lock: LockState, rates: Rates) -> (f64, f64) {
-        let rolled = Kind { of_owner, perpetual }.rolled(lock, rates);
+        let rolled = LockKind { of_owner, perpetual }.rolled(lock, rates);
         assert_eq!(rolled.last_update, rates.now);
         (rolled.locked_mass.0 as f64, rolled.conviction.to_num())
     }
@@ -195,12 +195,12 @@ mod tests {
                 .into_iter()
                 .flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
         }) {
-            for kind in Kind::ALL {
+            for kind in LockKind::ALL {
                 let lock = kind.rolled(lock(mass, u64::MAX), Rates { now, unlock, maturity });
                 assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
             }
         }
-        let empty_lock = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
+        let empty_lock = LockKind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
         assert_eq!((empty_lock.locked_mass.0, empty_lock.conviction.to_num::<u64>()), (0, 0));
     }
 }

@@ -5,7 +5,7 @@ use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U64F64;
 
-use super::conviction::Kind;
+use super::conviction::LockKind;
 use crate::subtensor::types::LockState;
 use crate::subtensor::{
     AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event,
@@ -127,7 +127,7 @@ impl<T: Config> Pallet<T> {
                 continue;
             };
             let before = Self::kind_of_lock(&coldkey, netuid, &hotkey);
-            let after = Kind { of_owner: becomes_owner, ..before };
+            let after = LockKind { of_owner: becomes_owner, ..before };
             let moved = after.rolled(lock, Self::rates());
             Self::remove_lock(&coldkey, netuid, old);
             Self::subtract_from_total(netuid, old, before, lock);
@@ -143,7 +143,8 @@ impl<T: Config> Pallet<T> {
             return;
         }
         for perpetual in [true, false] {
-            let [of_owner, of_others] = [true, false].map(|of_owner| Kind { of_owner, perpetual });
+            let [of_owner, of_others] =
+                [true, false].map(|of_owner| LockKind { of_owner, perpetual });
             let before = Self::total_lock(netuid, &old, of_owner);
             let after = Self::total_lock(netuid, new, of_others);
             Self::store_total(netuid, &old, of_others, of_others.rolled(before, Self::rates()));
@@ -164,7 +165,7 @@ impl<T: Config> Pallet<T> {
             .iter()
             .any(|netuid| Self::locked(new, *netuid) > AlphaBalance::ZERO);
         ensure!(!has_lock, Error::<T>::ActiveLockExists);
-        let moved: Vec<(NetUid, AccountId32, LockState, Kind)> = Self::netuids_with_locks(old)
+        let moved: Vec<(NetUid, AccountId32, LockState, LockKind)> = Self::netuids_with_locks(old)
             .into_iter()
             .filter_map(|netuid| {
                 let (hotkey, lock) = Self::lock_of(old, netuid)?;

@@ -60,9 +60,10 @@ fn check_totals() {
     let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
     let total =
         |hotkey: &AccountId, kind| Subtensor::total_lock(BABELBIT, hotkey, kind).locked_mass.0;
-    let others =
-        |kind: Kind| [key(1), key(2), key(3)].iter().map(|hotkey| total(hotkey, kind)).sum::<u64>();
-    let totals: u64 = Kind::ALL
+    let others = |kind: LockKind| {
+        [key(1), key(2), key(3)].iter().map(|hotkey| total(hotkey, kind)).sum::<u64>()
+    };
+    let totals: u64 = LockKind::ALL
         .into_iter()
         .map(|kind| if kind.of_owner { total(&owner, kind) } else { others(kind) })
         .sum();
@@ -238,13 +239,13 @@ fn locks_follow_swapped_keys() {
         Subtensor::subtract_from_total(
             BABELBIT,
             &key(3),
-            Kind::ALL[1],
+            LockKind::ALL[1],
             Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
         );
         Subtensor::add_to_total(
             BABELBIT,
             &key(3),
-            Kind::ALL[0],
+            LockKind::ALL[0],
             Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
         );
         Subtensor::swap_coldkey_of_locks(&bob, &new).unwrap();

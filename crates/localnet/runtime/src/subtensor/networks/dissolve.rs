@@ -56,9 +56,9 @@ impl<T: Config> Pallet<T> {
     /// all its storage is removed.
     pub(super) fn remove_subnet(netuid: NetUid) {
         Self::share_out_pool(netuid);
-        let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys()
+        let destinations = AutoStakeDestinationColdkeys::<T>::iter_keys()
             .filter(|(_, key_netuid)| *key_netuid == netuid);
-        for (hotkey, _) in chosen.collect::<Vec<_>>() {
+        for (hotkey, _) in destinations.collect::<Vec<_>>() {
             for coldkey in AutoStakeDestinationColdkeys::<T>::take(&hotkey, netuid) {
                 AutoStakeDestination::<T>::remove(coldkey, netuid);
             }

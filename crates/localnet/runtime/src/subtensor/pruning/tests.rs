@@ -38,13 +38,13 @@ fn neuron_with_lowest_emission_is_pruned() {
         ("none if too few others and no immune neurons remain", &[(0, 1)], None),
         ("never the owner's neuron", &[], None),
     ];
-    for (what, neurons, expected) in cases {
+    for (case, neurons, expected) in cases {
         chain(|| {
             ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
             MinNonImmuneUids::<Runtime>::insert(BABELBIT, 1);
             fill(neurons);
             jump_to(100);
-            assert_eq!(Subtensor::neuron_to_prune(BABELBIT), expected, "{what}");
+            assert_eq!(Subtensor::neuron_to_prune(BABELBIT), expected, "{case}");
         });
     }
 }

@@ -242,7 +242,7 @@ fn partial_trade_stops_at_the_limit_price() {
 }
 
 #[test]
-fn a_limit_that_is_not_reached_changes_nothing() {
+fn price_limit_that_is_not_reached_does_not_change_the_trade() {
     market(|bob, hotkey| {
         send(&bob, add_limit(&hotkey, BABELBIT, TAO, 110_000_000, false)).unwrap();
         send(&bob, remove_limit(&hotkey, BABELBIT, TAO, 90_000_000, false)).unwrap();

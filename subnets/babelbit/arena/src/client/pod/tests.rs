@@ -122,12 +122,12 @@ async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
 #[tokio::test]
 async fn missing_pod_setting_is_reported() {
     let pod = Scripted::new().await;
-    for (key, id, said) in [
+    for (key, id, expected_message) in [
         (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),
         (Some("k"), None, "missing_endpoint_id_for_pod_route"),
     ] {
         let error = pod.miner(key, id, true).init(init(), MINUTE).await.unwrap_err();
-        assert_eq!(error.to_string(), said);
+        assert_eq!(error.to_string(), expected_message);
     }
     assert!(pod.paths().await.is_empty());
 }

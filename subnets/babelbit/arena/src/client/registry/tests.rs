@@ -181,7 +181,7 @@ async fn versioned_base_url_is_not_changed() {
 #[tokio::test]
 async fn response_without_miner_list_is_an_error() {
     let long = "x".repeat(400);
-    for (answer, attempts, said) in [
+    for (answer, attempts, expected_message) in [
         (text_response(500, &long), 3, format!("status=500 body={}", "x".repeat(300))),
         (text_response(429, "slow down"), 3, "status=429".into()),
         (text_response(403, "no"), 1, "status=403 body=no".into()),
@@ -197,7 +197,11 @@ async fn response_without_miner_list_is_an_error() {
             .listing()
             .await
             .unwrap_err();
-        assert!(error.to_string().ends_with(&said) || error.to_string().contains(&said), "{error}");
+        assert!(
+            error.to_string().ends_with(&expected_message)
+                || error.to_string().contains(&expected_message),
+            "{error}"
+        );
         assert_eq!(requests_to(&server, LIST).await.len(), attempts, "{error}");
         assert_eq!(virtual_clock.waits().len(), attempts - 1);
         assert!(error.to_string().len() < 500);

@@ -20,7 +20,7 @@ fn one(row: &Value) -> Row {
 
 /// Columns: row · hotkey · endpoint
 #[test]
-fn row_fields_have_aliases() {
+fn route_fields_have_aliases() {
     for (row, hotkey, endpoint) in [
         (
             json!({ "miner_hotkey": "a", "hotkey": "b", "endpoint_url": "http://x/1", "url": "http://x/2" }),
@@ -106,7 +106,7 @@ fn malformed_rows_are_counted_and_each_row_counts_once() {
 }
 
 #[test]
-fn number_of_rows_is_limited() {
+fn number_of_route_rows_is_limited() {
     let rows: Vec<_> =
         (0..MAX_ROWS + 10).map(|n| json!({ "hotkey": n.to_string(), "url": "http://x" })).collect();
     assert_eq!(read(&rows).rows.len(), MAX_ROWS);

@@ -17,7 +17,7 @@ use url::Url;
 use super::*;
 use crate::gateway::testing::{frame, frame_b64, init};
 use taonet_babelbit_runner::CallError;
-use taonet_validator::testing::{listen, nowhere};
+use taonet_validator::testing::{listen, unused_address};
 
 const SOON: Duration = Duration::from_millis(300);
 
@@ -113,7 +113,7 @@ fn arena_at(url: &Url, virtual_clock: &VirtualClock) -> Arena {
 /// Columns: fault · whether the request for the list of miners is retried
 #[tokio::test]
 async fn list_request_is_retried_after_temporary_faults() {
-    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
+    let fixture = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     for path in ["/auth/token", "/list_arena_miners"] {
         for (fault, passes) in [
             (Fault::Slow, true),
@@ -123,7 +123,7 @@ async fn list_request_is_retried_after_temporary_faults() {
             (Fault::Garbage("<html>"), path == "/list_arena_miners"),
             (Fault::Garbage(r#"{"miners": 7, "auth_token": 7}"#), false),
         ] {
-            let (gateway, url) = FaultyGateway::start(world.router.clone(), path).await;
+            let (gateway, url) = FaultyGateway::start(fixture.router.clone(), path).await;
             // If the gateway responds, its two token requests count as one attempt.
             gateway.fail(fault, 2);
             let virtual_clock = VirtualClock::default();
@@ -158,7 +158,7 @@ async fn list_request_is_retried_after_temporary_faults() {
 #[tokio::test]
 async fn unreachable_or_half_open_gateway_is_an_error() {
     let virtual_clock = VirtualClock::default();
-    let error = arena_at(&nowhere(), &virtual_clock)
+    let error = arena_at(&unused_address(), &virtual_clock)
         .miners(&registered(&[1]))
         .await
         .err()
@@ -189,8 +189,8 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
 /// Columns: fault · number of times · outcome of the frame
 #[tokio::test]
 async fn frame_is_retried_after_temporary_faults() {
-    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
-    let (gateway, url) = FaultyGateway::start(world.router.clone(), "/runsync").await;
+    let fixture = start_gateway_with_miners(Listing::Gateway, &[1]).await;
+    let (gateway, url) = FaultyGateway::start(fixture.router.clone(), "/runsync").await;
     let virtual_clock = VirtualClock::default();
     let miners = arena_at(&url, &virtual_clock).miners(&registered(&[1])).await.unwrap();
     let miner = &*miners[0].connection;
@@ -240,7 +240,7 @@ async fn frame_is_retried_after_temporary_faults() {
 /// The gateway restarts at the same address, and its tokens are lost.
 #[tokio::test]
 async fn restarted_gateway_is_used_with_a_new_token() {
-    let world = start_gateway_with_miners(Listing::Gateway, &[1]).await;
+    let fixture = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -249,7 +249,7 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     // A separate runtime, since dropping a runtime closes its connections.
     let first =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let router = world.router.clone();
+    let router = fixture.router.clone();
     first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });
     // Real time, since the gateway has to restart meanwhile.
     let mut settings = settings();
@@ -260,7 +260,7 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     first.shutdown_background();
 
     let directory = tempfile::tempdir().unwrap();
-    std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json"))
+    std::fs::copy(fixture.directory.path().join("arena.json"), directory.path().join("arena.json"))
         .unwrap();
     let config = crate::gateway::testing::config();
     let again =

@@ -91,14 +91,14 @@ async fn submission_that_cannot_be_saved_is_not_listed() {
 
 #[tokio::test]
 async fn malformed_or_newer_file_is_not_overwritten() {
-    for (text, said) in [
+    for (text, expected_message) in [
         ("{", "malformed submissions file"),
         (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();
         let error = Entries::open(folder.path()).await.err().unwrap().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected_message), "{error}");
         assert_eq!(std::fs::read_to_string(folder.path().join(FILE)).unwrap(), text);
     }
 }

@@ -37,7 +37,7 @@ fn token_request_with_changed_field_is_refused() {
     let (grants, alice, bob) = (grants(), key("//Alice"), key("//Bob"));
     let good = || request(&alice, at(0.0));
     let not_signed = "the signature does not match the request and the hotkey";
-    for (change, said) in [
+    for (change, expected_message) in [
         ((|r| r.hotkey = key("//Bob").hotkey().to_string()) as fn(&mut TokenRequest), not_signed),
         (|r| r.uid = Some(8), not_signed),
         (|r| r.miner_hotkey = Some("5N".into()), not_signed),
@@ -49,7 +49,7 @@ fn token_request_with_changed_field_is_refused() {
     ] {
         let mut request = good();
         change(&mut request);
-        assert_eq!(refusal_message(&grants, &request, at(0.0)), said);
+        assert_eq!(refusal_message(&grants, &request, at(0.0)), expected_message);
     }
     assert!(
         refusal_message(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0))

@@ -30,7 +30,7 @@ pub async fn check_text<'a>(
         probe.forgeries(&body(&["Good"], "")).await;
     }
     Ok(RulesReport {
-        timings: probe.watch.timings(settings),
+        timings: probe.times.timings(settings),
         rules: probe.findings.finish(&Rule::TEXT),
     })
 }
@@ -87,7 +87,7 @@ impl Probe<'_> {
         let start = Instant::now();
         let reply = self.wire.signed(body, limit).await;
         let elapsed = start.elapsed();
-        self.watch.add(Phase::Step, elapsed);
+        self.times.add(Phase::Step, elapsed);
         let is_first = !self.findings.has_passed(Rule::SignedRequest);
         let answer = match object(&reply) {
             Ok(answer) => answer,

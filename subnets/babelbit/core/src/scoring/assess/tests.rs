@@ -40,7 +40,7 @@ fn timing(reply: f64, end: f64, source: f64) -> Timing {
 fn recognised_reply<'a>(transcript: &'a Transcript, vector: &'a [f32], end: f64) -> Reply<'a> {
     Reply {
         timing: timing(2.0, end, 4.0),
-        evidence: Evidence::Heard { transcript, confidence: None },
+        evidence: Evidence::Transcribed { transcript, confidence: None },
         vector,
     }
 }
@@ -103,7 +103,7 @@ fn error_result_has_fixed_field_order() {
 #[test]
 fn silence_and_failures_are_errors() {
     let silent = transcript("", 1.0, "");
-    let hear = |transcript| Evidence::Heard { transcript, confidence: None };
+    let hear = |transcript| Evidence::Transcribed { transcript, confidence: None };
     for (case, evidence, seconds, error, gate) in [
         (
             "out_eos with no audio",

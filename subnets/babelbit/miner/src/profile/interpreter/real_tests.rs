@@ -9,7 +9,7 @@ use taonet_speech::{
 use super::*;
 
 /// A validator's measurements of a reply.
-struct Heard {
+struct ReplyMeasurements {
     text: String,
     words_per_second: f64,
     /// Seconds from the end of the source to the end of the reply.
@@ -19,7 +19,7 @@ struct Heard {
 }
 
 /// Plays `text` at 205 words per minute to the interpreter and transcribes its reply.
-fn interpret(text: &str, is_simultaneous: bool) -> Heard {
+fn interpret(text: &str, is_simultaneous: bool) -> ReplyMeasurements {
     let espeak = Arc::new(Espeak::find().unwrap());
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
@@ -48,13 +48,13 @@ fn interpret(text: &str, is_simultaneous: bool) -> Heard {
         }
         reply.extend(part.samples);
     }
-    let heard = recognizer
+    let reply = recognizer
         .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)))
         .unwrap();
-    let words = heard.transcript.words;
+    let words = reply.transcript.words;
     let span = words.last().unwrap().end - words.first().unwrap().start;
-    Heard {
-        text: heard.transcript.text,
+    ReplyMeasurements {
+        text: reply.transcript.text,
         words_per_second: words.len() as f64 / span,
         overshoot: completion - source.duration().get(),
         start: start / source.duration().get(),
@@ -88,21 +88,21 @@ const RAMBLING: [(&str, [&str; 4]); 4] = [
 #[test]
 fn rambling_is_interpreted_in_time() {
     for (text, expected) in RAMBLING {
-        let heard = interpret(text, false);
-        let matched = expected.iter().filter(|part| heard.text.contains(*part)).count();
-        assert!(matched >= 3, "{}", heard.text);
-        assert!(heard.overshoot < 3.3, "{}", heard.overshoot);
-        assert!((1.0..3.9).contains(&heard.words_per_second), "{}", heard.words_per_second);
+        let reply = interpret(text, false);
+        let matched = expected.iter().filter(|part| reply.text.contains(*part)).count();
+        assert!(matched >= 3, "{}", reply.text);
+        assert!(reply.overshoot < 3.3, "{}", reply.overshoot);
+        assert!((1.0..3.9).contains(&reply.words_per_second), "{}", reply.words_per_second);
     }
 }
 
 #[test]
 fn simultaneous_recognition_speaks_before_the_speaker_ends() {
     for (text, expected) in RAMBLING {
-        let heard = interpret(text, true);
-        let matched = expected.iter().filter(|part| heard.text.contains(*part)).count();
-        assert!(matched >= 2, "{}", heard.text);
-        assert!(heard.start < 0.5, "the reply starts after {:.2} of the source", heard.start);
-        assert!(heard.overshoot < 4.5, "{}", heard.overshoot);
+        let reply = interpret(text, true);
+        let matched = expected.iter().filter(|part| reply.text.contains(*part)).count();
+        assert!(matched >= 2, "{}", reply.text);
+        assert!(reply.start < 0.5, "the reply starts after {:.2} of the source", reply.start);
+        assert!(reply.overshoot < 4.5, "{}", reply.overshoot);
     }
 }

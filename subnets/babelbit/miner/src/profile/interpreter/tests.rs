@@ -102,9 +102,9 @@ fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
         .collect()
 }
 
-fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
+fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     let voicebox = Arc::<Voicebox>::default();
-    let script = Arc::new(Script(Mutex::new(Vec::from(heard).into_iter())));
+    let script = Arc::new(Script(Mutex::new(Vec::from(phrases).into_iter())));
     (
         Interpreter::new(
             script,
@@ -239,7 +239,7 @@ fn slow_voice_leaves_no_words_out() {
 }
 
 #[test]
-fn end_of_a_reply_is_fast_unless_the_reply_was() {
+fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
     // Speed of 6 further words in percent of the normal rate, at the end and before it.
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
         let mut session = interpreter(&[]).0.open_session(1, None);
@@ -261,9 +261,9 @@ fn end_of_a_reply_is_fast_unless_the_reply_was() {
 
 #[test]
 fn patient_profile_speaks_after_the_source_ends() {
-    let heard = ["um that's not cricket", "it was a piece of cake"];
-    let (interpreter_, voicebox) = interpreter(&heard);
-    let (other, _) = interpreter(&heard);
+    let phrases = ["um that's not cricket", "it was a piece of cake"];
+    let (interpreter_, voicebox) = interpreter(&phrases);
+    let (other, _) = interpreter(&phrases);
     let spoken = play(&other, &source(&[1500, 1500]));
     let replies = play(&Patient::new(interpreter_), &source(&[1500, 1500]));
     assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
@@ -274,8 +274,9 @@ fn patient_profile_speaks_after_the_source_ends() {
 
 #[test]
 fn the_same_source_gives_the_same_reply() {
-    let heard = ["well i think", "we should call it a day", "because it is raining cats and dogs"];
-    let replies = || play(&interpreter(&heard).0, &source(&[900, 1400, 1200]));
+    let phrases =
+        ["well i think", "we should call it a day", "because it is raining cats and dogs"];
+    let replies = || play(&interpreter(&phrases).0, &source(&[900, 1400, 1200]));
     assert_eq!(replies(), replies());
 }
 
@@ -284,8 +285,8 @@ fn long_speech_is_cut_between_words() {
     let (interpreter, voicebox) =
         interpreter(&["we walked to the market and bought a fish", "bought a fish"]);
     play(&interpreter, &source(&[3500]));
-    let said = texts(&voicebox).join(" ");
-    assert!(said.starts_with("we walked to the market"), "{said}");
+    let spoken_text = texts(&voicebox).join(" ");
+    assert!(spoken_text.starts_with("we walked to the market"), "{spoken_text}");
 }
 
 #[test]

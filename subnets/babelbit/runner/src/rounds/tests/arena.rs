@@ -18,16 +18,16 @@ pub(super) fn arena(connection: Arc<ScriptedMiner>) -> ListArenaMiners {
 
 #[tokio::test]
 async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
-    let mut world = World::new().await;
-    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
+    let mut fixture = Fixture::new().await;
+    fixture.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     // A miner that opens its sessions after the usual timeout.
     let slow = parrot_after(Duration::from_millis(300));
-    world.arena = Some(arena(Arc::clone(&slow)));
+    fixture.arena = Some(arena(Arc::clone(&slow)));
     let strict =
         PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
-    world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
-    let mut running = world.start().await;
-    world.block(100).await;
+    fixture.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     // All rounds are due simultaneously; main is first.
     assert_eq!(running.report().await.contest, ChallengeType::Main);
     assert_eq!(running.report().await.contest, ChallengeType::Solo);
@@ -35,27 +35,27 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     assert_eq!(short(&arena), (ChallengeType::Arena, Some(2), "played"));
     assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
     assert_eq!(slow.inits(), 4);
-    let status = world.status("challenge-0__arena").unwrap();
+    let status = fixture.status("challenge-0__arena").unwrap();
     assert_eq!(
         (&status["metadata"]["route_source"], &status["miner_count"]),
         (&json!("list_arena_miners"), &json!(2))
     );
     assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
-    assert!(world.status("challenge-0__main").is_some());
-    world.block(150).await;
+    assert!(fixture.status("challenge-0__main").is_some());
+    fixture.block(150).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "already_done"));
     running.stop().await;
 }
 
 #[tokio::test]
 async fn unreachable_arena_does_not_affect_the_main_round() {
-    let mut world = World::new().await;
-    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
+    let mut fixture = Fixture::new().await;
+    fixture.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
     let list: ListArenaMiners =
         Arc::new(|_| async { Err(ArenaUnavailable("the registry is down".into())) }.boxed());
-    world.arena = Some(list);
-    let mut running = world.start().await;
-    world.block(100).await;
+    fixture.arena = Some(list);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     let reports = [running.report().await, running.report().await, running.report().await];
     assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
     assert_eq!(

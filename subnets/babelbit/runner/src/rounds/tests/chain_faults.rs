@@ -6,7 +6,7 @@ use taonet_primitives::Uid;
 
 use super::arena::arena;
 use super::*;
-use taonet_validator::testing::{LocalChain, nowhere};
+use taonet_validator::testing::{LocalChain, unused_address};
 
 const FAULTS: [Fault; 7] = [
     Fault::Status(500),
@@ -21,17 +21,17 @@ const FAULTS: [Fault; 7] = [
 #[tokio::test]
 async fn failed_block_request_is_retried() {
     for fault in FAULTS {
-        let world = World::new().await;
-        world.gateway.fail("/v1/block/current", &[fault; 2]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.gateway.fail("/v1/block/current", &[fault; 2]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         let report = running.report().await;
         assert_eq!(
             (short(&report), report.attempt),
             ((ChallengeType::Main, Some(1), "played"), 1),
             "{fault:?}"
         );
-        assert_eq!(world.waits()[..2], [3, 3], "{fault:?}");
+        assert_eq!(fixture.waits()[..2], [3, 3], "{fault:?}");
         running.stop().await;
     }
 }
@@ -39,10 +39,10 @@ async fn failed_block_request_is_retried() {
 #[tokio::test]
 async fn gateway_without_long_polling_is_polled() {
     for fault in FAULTS.into_iter().filter(|fault| !matches!(fault, Fault::Silent)) {
-        let world = World::new().await;
-        world.gateway.fail("/v1/block/wait", &[fault; 3]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.gateway.fail("/v1/block/wait", &[fault; 3]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
         running.stop().await;
     }
@@ -51,23 +51,23 @@ async fn gateway_without_long_polling_is_polled() {
 /// The loop pauses between polls of a gateway that announces a block without advancing.
 #[tokio::test]
 async fn gateway_that_responds_early_is_not_polled_faster() {
-    let world = World::new().await;
-    world.gateway.fail("/v1/block/wait", &[Fault::Text(r#"{"block": 99}"#); 20]);
-    let running = world.start().await;
-    while world.gateway.asked("/v1/block/wait") < 20 {
+    let fixture = Fixture::new().await;
+    fixture.gateway.fail("/v1/block/wait", &[Fault::Text(r#"{"block": 99}"#); 20]);
+    let running = fixture.start().await;
+    while fixture.gateway.request_count("/v1/block/wait") < 20 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     running.stop().await;
-    assert!(world.waits().len() >= 18);
+    assert!(fixture.waits().len() >= 18);
 }
 
 #[tokio::test]
 async fn failed_metagraph_request_is_retried() {
     for fault in FAULTS {
-        let world = World::new().await;
-        world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         // More failures than the maximum number of attempts: waiting for the chain does not count
         // as an attempt.
         for _ in 0..5 {
@@ -77,7 +77,7 @@ async fn failed_metagraph_request_is_retried() {
                 ("no_chain", 1, true),
                 "{fault:?}"
             );
-            world.pass(30).await;
+            fixture.pass(30).await;
         }
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
         running.stop().await;
@@ -111,10 +111,10 @@ async fn malformed_neuron_is_skipped() {
             0,
         ),
     ] {
-        let world = World::new().await;
-        *world.snapshot.lock().unwrap() = snapshot.clone();
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        *fixture.snapshot.lock().unwrap() = snapshot.clone();
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         let report = running.report().await;
         assert_eq!((report.outcome, report.miners), (outcome, miners), "{snapshot}");
         running.stop().await;
@@ -129,24 +129,24 @@ fn null_axon() -> Value {
 /// Later blocks determine epochs again.
 #[tokio::test]
 async fn schedule_falls_back_to_time_without_blocks() {
-    let mut world = World::new().await;
-    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
-    world.arena = Some(arena(parrot()));
+    let mut fixture = Fixture::new().await;
+    fixture.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
+    fixture.arena = Some(arena(parrot()));
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
     let listed = |uid: u16| {
         let hotkey = key(&format!("//listed//{uid}")).hotkey();
         MinerEntry { uid: Uid(uid), hotkey, address: address.clone(), name: None }
     };
-    world.listed = Some(vec![listed(8), listed(9)]);
+    fixture.listed = Some(vec![listed(8), listed(9)]);
     // 100 blocks take 1200 s, which is 400 pauses of 3 s.
-    world.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
-    world.blocks.send_replace(101);
-    let mut running = world.start().await;
+    fixture.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
+    fixture.blocks.send_replace(101);
+    let mut running = fixture.start().await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, None, "played"));
     assert_eq!(short(&running.report().await), (ChallengeType::Solo, None, "played"));
-    world.block(150).await;
+    fixture.block(150).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "played"));
-    world.block(200).await;
+    fixture.block(200).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
     running.stop().await;
 }
@@ -155,22 +155,22 @@ async fn schedule_falls_back_to_time_without_blocks() {
 #[tokio::test]
 async fn chain_is_queried_directly_without_a_gateway() {
     let chain = LocalChain::start(1).await;
-    let mut world = World::new().await;
-    world.urls[1] = nowhere();
+    let mut fixture = Fixture::new().await;
+    fixture.urls[1] = unused_address();
     let client = Arc::clone(&chain.client);
-    world.connect_chain = Some(Arc::new(move || {
+    fixture.connect_chain = Some(Arc::new(move || {
         let client = Arc::clone(&client);
         async move { Ok(client as Arc<dyn Chain>) }.boxed()
     }));
-    let view = world.parts().await.0.chain;
+    let view = fixture.parts().await.0.chain;
     let head = chain.client.head().await.unwrap().number.get();
     assert!(view.block().await.unwrap() >= head);
     let neurons = view.neurons().await.unwrap();
     assert_eq!(neurons.uid_of(&chain.miners[0].hotkey()), Some(chain.uid(&chain.miners[0]).await));
     // The loop polls for blocks although no gateway announces new ones.
-    world.settings.schedule.tempo = 10;
-    world.settings.schedule.solo = false;
-    let mut running = world.start().await;
+    fixture.settings.schedule.tempo = 10;
+    fixture.settings.schedule.solo = false;
+    let mut running = fixture.start().await;
     let report = running.report().await;
     assert_eq!((report.contest, report.outcome), (ChallengeType::Main, "no_miners"));
     running.stop().await;
@@ -178,11 +178,11 @@ async fn chain_is_queried_directly_without_a_gateway() {
 
 #[tokio::test]
 async fn error_names_gateway_and_chain_if_both_fail() {
-    let mut world = World::new().await;
-    world.urls[1] = nowhere();
-    world.connect_chain =
+    let mut fixture = Fixture::new().await;
+    fixture.urls[1] = unused_address();
+    fixture.connect_chain =
         Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
-    let error = world.parts().await.0.chain.block().await.unwrap_err().to_string();
+    let error = fixture.parts().await.0.chain.block().await.unwrap_err().to_string();
     assert!(
         error.contains("gateway /v1/block/current failed")
             && error.contains("subnet 59 does not exist"),

@@ -1,7 +1,7 @@
 //! Engine faults: down, slow, overloaded, malformed, truncated, refusing; at startup and later.
 
 use super::*;
-use taonet_validator::testing::nowhere;
+use taonet_validator::testing::unused_address;
 
 /// All faults except a rejection of the hotkey.
 const TRANSIENT_FAULTS: [Fault; 6] = [
@@ -20,66 +20,69 @@ async fn loop_continues_after_refused_authentication() {
     for (path, status) in
         [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)]
     {
-        let world = World::new().await;
-        world.engine.fail(path, &[Fault::Status(status); 3]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.engine.fail(path, &[Fault::Status(status); 3]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{path} {status}");
         // The loop retries a rejected hotkey only after five minutes.
-        assert_eq!(world.waits()[..3], [300; 3], "{path} {status}");
-        assert_eq!(world.engine.asked(path), 4, "{path} {status}");
+        assert_eq!(fixture.waits()[..3], [300; 3], "{path} {status}");
+        assert_eq!(fixture.engine.request_count(path), 4, "{path} {status}");
         running.stop().await;
     }
-    let world = World::new().await;
-    world.engine.fail("/auth", &[Fault::Status(403); 100]);
-    world.blocks.send_replace(100);
-    let running = world.start().await;
-    while world.engine.asked("/auth") < 10 {
+    let fixture = Fixture::new().await;
+    fixture.engine.fail("/auth", &[Fault::Status(403); 100]);
+    fixture.blocks.send_replace(100);
+    let running = fixture.start().await;
+    while fixture.engine.request_count("/auth") < 10 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert_eq!((world.engine.asked("/source-audio/start"), world.miner.inits()), (0, 0));
-    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
+    assert_eq!(
+        (fixture.engine.request_count("/source-audio/start"), fixture.miner.inits()),
+        (0, 0)
+    );
+    assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn loop_continues_after_failing_engine_at_startup() {
     for fault in TRANSIENT_FAULTS {
-        let world = World::new().await;
+        let fixture = Fixture::new().await;
         // Fail all five attempts of the first authentication, and one of the second.
-        world.engine.fail("/auth", &[fault; 6]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        fixture.engine.fail("/auth", &[fault; 6]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
-        assert_eq!(world.waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
+        assert_eq!(fixture.waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
         running.stop().await;
     }
 }
 
 #[tokio::test]
 async fn loop_waits_for_unreachable_engine() {
-    let mut world = World::new().await;
-    let engine_url = std::mem::replace(&mut world.urls[0], nowhere());
-    let running = world.start().await;
-    while world.waits.lock().unwrap().iter().filter(|wait| **wait == 60).count() < 3 {
+    let mut fixture = Fixture::new().await;
+    let engine_url = std::mem::replace(&mut fixture.urls[0], unused_address());
+    let running = fixture.start().await;
+    while fixture.waits.lock().unwrap().iter().filter(|wait| **wait == 60).count() < 3 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     running.stop().await;
-    world.urls[0] = engine_url;
-    world.settings.schedule.on_startup = true;
-    let mut running = world.start().await;
+    fixture.urls[0] = engine_url;
+    fixture.settings.schedule.on_startup = true;
+    let mut running = fixture.start().await;
     assert_eq!(running.report().await.outcome, "played");
     running.stop().await;
 }
 
 #[tokio::test]
 async fn loop_waits_for_retry_after_of_the_engine() {
-    let world = World::new().await;
-    world.engine.fail("/auth", &[Fault::Wait(75)]);
-    let mut running = world.start().await;
-    world.block(100).await;
+    let fixture = Fixture::new().await;
+    fixture.engine.fail("/auth", &[Fault::Wait(75)]);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     assert_eq!(running.report().await.outcome, "played");
-    assert_eq!(world.waits()[0], 75);
+    assert_eq!(fixture.waits()[0], 75);
     running.stop().await;
 }
 
@@ -91,10 +94,10 @@ async fn round_without_challenge_is_retried() {
         Fault::Status(403),
         Fault::Text(r#"{"challenge_uid": 7}"#),
     ]) {
-        let world = World::new().await;
-        world.engine.fail("/source-audio/start", &[fault; 3]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.engine.fail("/source-audio/start", &[fault; 3]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         let report = running.report().await;
         assert_eq!(
             (short(&report), report.is_tried_again),
@@ -105,8 +108,8 @@ async fn round_without_challenge_is_retried() {
             report.error.as_deref().unwrap().contains("Failed to start source-audio session"),
             "{report:?}"
         );
-        assert_eq!((world.miner.inits(), world.score_files()), (0, 0), "{fault:?}");
-        world.pass(31).await;
+        assert_eq!((fixture.miner.inits(), fixture.score_files()), (0, 0), "{fault:?}");
+        fixture.pass(31).await;
         let report = running.report().await;
         assert_eq!((report.outcome, report.attempt), ("played", 2), "{fault:?}");
         running.stop().await;
@@ -117,10 +120,10 @@ async fn round_without_challenge_is_retried() {
 #[tokio::test]
 async fn partial_challenge_is_completed_later() {
     for fault in TRANSIENT_FAULTS.into_iter().chain([Fault::Wait(5)]) {
-        let world = World::new().await;
-        world.engine.fail("/source-audio/next", &[fault]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.engine.fail("/source-audio/next", &[fault]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         let report = running.report().await;
         assert_eq!(
             (report.outcome, report.challenge_uid.as_deref()),
@@ -132,12 +135,12 @@ async fn partial_challenge_is_completed_later() {
             "{report:?}"
         );
         // The files have one utterance of each of three miners, but the challenge is unfinished.
-        assert_eq!((world.miner.inits(), world.score_files()), (3, 6), "{fault:?}");
-        assert_eq!(world.status("challenge-0__main"), None);
-        world.pass(31).await;
+        assert_eq!((fixture.miner.inits(), fixture.score_files()), (3, 6), "{fault:?}");
+        assert_eq!(fixture.status("challenge-0__main"), None);
+        fixture.pass(31).await;
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
-        assert_eq!((world.miner.inits(), world.score_files()), (6, 6), "{fault:?}");
-        assert_eq!(world.status("challenge-0__main").unwrap()["miner_count"], 3);
+        assert_eq!((fixture.miner.inits(), fixture.score_files()), (6, 6), "{fault:?}");
+        assert_eq!(fixture.status("challenge-0__main").unwrap()["miner_count"], 3);
         running.stop().await;
     }
 }
@@ -146,15 +149,15 @@ async fn partial_challenge_is_completed_later() {
 /// reference.
 #[tokio::test]
 async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
-    let world = World::new().await;
-    world.engine.fail("/source-audio/next", &[Fault::Status(503); 100]);
-    let mut running = world.start().await;
-    world.block(100).await;
+    let fixture = Fixture::new().await;
+    fixture.engine.fail("/source-audio/next", &[Fault::Status(503); 100]);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     for attempt in 1..=3 {
         let report = running.report().await;
         assert_eq!((report.outcome, report.is_tried_again), ("partial", attempt < 3));
         if attempt < 3 {
-            world.pass(61).await;
+            fixture.pass(61).await;
         }
     }
     let solo = running.report().await;
@@ -167,16 +170,16 @@ async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
 
 #[tokio::test]
 async fn refused_token_is_renewed_within_a_session() {
-    let world = World::new().await;
-    world.engine.fail("/source-audio/next", &[Fault::Status(401)]);
-    world.engine.fail("/solo/start", &[Fault::Status(401)]);
-    let mut running = world.start().await;
-    world.block(100).await;
+    let fixture = Fixture::new().await;
+    fixture.engine.fail("/source-audio/next", &[Fault::Status(401)]);
+    fixture.engine.fail("/solo/start", &[Fault::Status(401)]);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     assert_eq!(
         [running.report().await.outcome, running.report().await.outcome],
         ["played", "played"]
     );
-    assert_eq!(world.engine.asked("/auth/verify"), 3);
+    assert_eq!(fixture.engine.request_count("/auth/verify"), 3);
     running.stop().await;
 }
 
@@ -185,12 +188,12 @@ async fn refused_token_is_renewed_within_a_session() {
 #[tokio::test]
 async fn loop_waits_after_refused_hotkey_within_a_session() {
     for (status, pause) in [(403, 300), (500, 60)] {
-        let world = World::new().await;
-        let mut running = world.start().await;
-        world.idle().await;
-        world.engine.fail("/source-audio/start", &[Fault::Status(401); 15]);
-        world.engine.fail("/auth", &[Fault::Status(status); 100]);
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        let mut running = fixture.start().await;
+        fixture.idle().await;
+        fixture.engine.fail("/source-audio/start", &[Fault::Status(401); 15]);
+        fixture.engine.fail("/auth", &[Fault::Status(status); 100]);
+        fixture.block(100).await;
         for _ in 0..5 {
             let report = running.report().await;
             assert_eq!(
@@ -198,10 +201,10 @@ async fn loop_waits_after_refused_hotkey_within_a_session() {
                 ("unauthorized", 1, true),
                 "{status}"
             );
-            world.pass(pause).await;
+            fixture.pass(pause).await;
         }
-        world.engine.faults.lock().unwrap().clear();
-        world.pass(pause).await;
+        fixture.engine.faults.lock().unwrap().clear();
+        fixture.pass(pause).await;
         while running.report().await.outcome != "played" {}
         running.stop().await;
     }
@@ -209,13 +212,13 @@ async fn loop_waits_after_refused_hotkey_within_a_session() {
 
 #[tokio::test]
 async fn failed_solo_round_is_retried_without_the_main_round() {
-    let world = World::new().await;
-    world.engine.fail("/solo/start", &[Fault::Status(500); 3]);
-    let mut running = world.start().await;
-    world.block(100).await;
+    let fixture = Fixture::new().await;
+    fixture.engine.fail("/solo/start", &[Fault::Status(500); 3]);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(1), "played"));
     assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "no_engine"));
-    world.pass(31).await;
+    fixture.pass(31).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "played"));
     running.stop().await;
 }

@@ -6,10 +6,10 @@ use super::*;
 
 #[tokio::test]
 async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
-    let mut world = World::new().await;
-    world.max_miners = 1;
-    let mut running = world.start().await;
-    world.block(100).await;
+    let mut fixture = Fixture::new().await;
+    fixture.max_miners = 1;
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     for _ in 0..2 {
         assert_eq!(running.report().await.miners, 1);
     }
@@ -18,30 +18,30 @@ async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
     let hotkey = key("//neuron//2").hotkey();
     for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
         let home =
-            world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
+            fixture.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
         assert!(home.join("run.json").exists(), "{}", home.display());
     }
 }
 
 #[tokio::test]
 async fn round_without_miners_is_retried_a_limited_number_of_times() {
-    let world = World::new().await;
-    *world.snapshot.lock().unwrap() =
+    let fixture = Fixture::new().await;
+    *fixture.snapshot.lock().unwrap() =
         json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
-    let mut running = world.start().await;
-    world.block(100).await;
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     for attempt in 1..=3 {
         let report = running.report().await;
         assert_eq!(
             (report.outcome, report.attempt, report.is_tried_again),
             ("no_miners", attempt, attempt < 3)
         );
-        world.pass(120).await;
+        fixture.pass(120).await;
     }
-    assert_eq!(world.engine.asked("/source-audio/start"), 0);
+    assert_eq!(fixture.engine.request_count("/source-audio/start"), 0);
     // The next epoch allows new attempts.
-    *world.snapshot.lock().unwrap() = neurons(1);
-    world.block(200).await;
+    *fixture.snapshot.lock().unwrap() = neurons(1);
+    fixture.block(200).await;
     let report = running.report().await;
     assert_eq!((short(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
     running.stop().await;
@@ -49,7 +49,7 @@ async fn round_without_miners_is_retried_a_limited_number_of_times() {
 
 #[tokio::test]
 async fn listed_miners_need_no_metagraph() {
-    let mut world = World::new().await;
+    let mut fixture = Fixture::new().await;
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
     let entry = MinerEntry {
         uid: Uid(9),
@@ -57,10 +57,10 @@ async fn listed_miners_need_no_metagraph() {
         address,
         name: Some("listed".into()),
     };
-    world.listed = Some(vec![entry]);
-    let mut running = world.start().await;
-    world.block(100).await;
+    fixture.listed = Some(vec![entry]);
+    let mut running = fixture.start().await;
+    fixture.block(100).await;
     assert_eq!(running.report().await.miners, 1);
-    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
+    assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
     running.stop().await;
 }

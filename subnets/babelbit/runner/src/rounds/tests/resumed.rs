@@ -7,7 +7,7 @@ use crate::run::MAX_RESUMES;
 use crate::testing::RecordedRequest;
 use crate::{Ledger, NewChallenge, UtteranceRow};
 
-impl World {
+impl Fixture {
     /// Opens the ledger for reading while a runner uses it.
     async fn ledger(&self) -> Ledger {
         Ledger::read(&self.directory.path().join("state")).await.unwrap()
@@ -41,7 +41,7 @@ impl World {
             RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
             RecordedRequest::Predict { .. } => false,
         };
-        while self.miner.asked().iter().filter(is_init).count() < 2 {
+        while self.miner.requests().iter().filter(is_init).count() < 2 {
             assert!(start.elapsed() < LONG);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -90,70 +90,70 @@ impl World {
 #[tokio::test]
 async fn resumed_round_keeps_its_miners() {
     for utterance_id in ["challenge-0:1", "challenge-1:0"] {
-        let mut world = World::new().await;
-        *world.snapshot.lock().unwrap() = neurons(5);
-        world.max_miners = 2;
-        world.interrupt_at(utterance_id).await;
+        let mut fixture = Fixture::new().await;
+        *fixture.snapshot.lock().unwrap() = neurons(5);
+        fixture.max_miners = 2;
+        fixture.interrupt_at(utterance_id).await;
         // From now on, the selection prefers the other miners.
-        world.shuffle = Arc::new(|_| {});
-        world.resume().await;
+        fixture.shuffle = Arc::new(|_| {});
+        fixture.resume().await;
         assert_eq!(
-            world.played("challenge-0", ChallengeType::Main).await,
+            fixture.played("challenge-0", ChallengeType::Main).await,
             [3, 4],
             "{utterance_id}"
         );
         assert_eq!(
-            world.played("challenge-1", ChallengeType::Solo).await,
+            fixture.played("challenge-1", ChallengeType::Solo).await,
             [3, 4],
             "{utterance_id}"
         );
-        assert_eq!(world.score_files(), 8, "{utterance_id}");
+        assert_eq!(fixture.score_files(), 8, "{utterance_id}");
     }
 }
 
 #[tokio::test]
 async fn departed_miner_is_replaced_in_a_resumed_round() {
-    let mut world = World::new().await;
-    *world.snapshot.lock().unwrap() = neurons(5);
-    world.max_miners = 2;
-    world.interrupt_at("challenge-0:1").await;
-    world.shuffle = Arc::new(|_| {});
-    *world.snapshot.lock().unwrap() = neurons(4);
-    world.resume().await;
+    let mut fixture = Fixture::new().await;
+    *fixture.snapshot.lock().unwrap() = neurons(5);
+    fixture.max_miners = 2;
+    fixture.interrupt_at("challenge-0:1").await;
+    fixture.shuffle = Arc::new(|_| {});
+    *fixture.snapshot.lock().unwrap() = neurons(4);
+    fixture.resume().await;
     // The ledger retains the results of the deregistered miner.
-    assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
-    assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
+    assert_eq!(fixture.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
+    assert_eq!(fixture.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
 }
 
 /// Failed resumes with a working engine, and with one that returns no challenge.
 #[tokio::test]
 async fn earlier_challenge_is_completed_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
-        let world = World::new().await;
-        world.insert_unfinished("older").await;
-        world.engine.fail("/source-audio/start", &vec![Fault::Status(500); faults]);
-        let mut running = world.start().await;
-        world.block(100).await;
+        let fixture = Fixture::new().await;
+        fixture.insert_unfinished("older").await;
+        fixture.engine.fail("/source-audio/start", &vec![Fault::Status(500); faults]);
+        let mut running = fixture.start().await;
+        fixture.block(100).await;
         let report = running.report().await;
         assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, current));
-        assert_eq!(world.status("older__main").unwrap()["miner_count"], 3);
-        assert_eq!(world.unfinished(u32::MAX).await, 0);
+        assert_eq!(fixture.status("older__main").unwrap()["miner_count"], 3);
+        assert_eq!(fixture.unfinished(u32::MAX).await, 0);
         running.stop().await;
     }
 }
 
 #[tokio::test]
 async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
-    let mut world = World::new().await;
-    world.settings.schedule.solo = false;
-    world.insert_unfinished("older").await;
+    let mut fixture = Fixture::new().await;
+    fixture.settings.schedule.solo = false;
+    fixture.insert_unfinished("older").await;
     // A directory cannot be created where a file exists.
-    let logs = world.directory.path().join("logs/s2s");
+    let logs = fixture.directory.path().join("logs/s2s");
     std::fs::create_dir_all(&logs).unwrap();
     std::fs::write(logs.join("older"), "").unwrap();
-    let mut running = world.start().await;
+    let mut running = fixture.start().await;
     for round in 1..=MAX_RESUMES + 2 {
-        world.block(100 * round).await;
+        fixture.block(100 * round).await;
         let report = running.report().await;
         let outcome = if round == 1 { "played" } else { "already_done" };
         assert_eq!(
@@ -162,11 +162,15 @@ async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
             "{report:?}"
         );
         assert_eq!(
-            (world.unfinished(round.min(MAX_RESUMES)).await, world.unfinished(u32::MAX).await),
+            (fixture.unfinished(round.min(MAX_RESUMES)).await, fixture.unfinished(u32::MAX).await),
             (0, 1),
             "{round}"
         );
     }
-    assert_eq!(world.unfinished(MAX_RESUMES + 1).await, 1, "resumed more than {MAX_RESUMES} times");
+    assert_eq!(
+        fixture.unfinished(MAX_RESUMES + 1).await,
+        1,
+        "resumed more than {MAX_RESUMES} times"
+    );
     running.stop().await;
 }

@@ -60,7 +60,7 @@ impl Script {
         self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));
     }
 
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub(super) fn request_count(&self, path: &str) -> usize {
         self.requested_paths.lock().unwrap().iter().filter(|requested| *requested == path).count()
     }
 

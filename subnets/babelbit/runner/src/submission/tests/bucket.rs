@@ -29,7 +29,7 @@ fn check(results: &Results, server: &S3Server, miners: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submissions_name_the_object_of_their_file() {
+async fn submissions_contain_the_object_key_of_their_file() {
     let results = Results::new(2).await;
     let bucket = S3Server::start().await;
     let (server, url) = accepting_server().await;
@@ -67,7 +67,7 @@ async fn failing_bucket_loses_no_submission() {
             body.len()
         ))
     };
-    for (what, fault) in [
+    for (case, fault) in [
         ("down", Fault::Down),
         ("500", refused("500 Internal Server Error")),
         ("503", refused("503 Slow Down")),
@@ -85,7 +85,7 @@ async fn failing_bucket_loses_no_submission() {
         let spoiled = async |more: usize| {
             let (start, before) = (Instant::now(), proxy.faults());
             while proxy.faults() < before + more {
-                assert!(start.elapsed() < Duration::from_mins(1), "{what}");
+                assert!(start.elapsed() < Duration::from_mins(1), "{case}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             proxy.set(Fault::None);
@@ -101,7 +101,7 @@ async fn failing_bucket_loses_no_submission() {
         assert_eq!(
             server.received_requests().await.unwrap().len(),
             16,
-            "{what}: each is submitted once"
+            "{case}: each is submitted once"
         );
     }
 }

@@ -9,22 +9,22 @@ use taonet_babelbit_scoring_api::server::ScoringApi;
 const MINERS: u16 = 6;
 const ENTRIES: i64 = 24;
 
-async fn wait_until(what: impl AsyncFn() -> bool) {
+async fn wait_until(condition: impl AsyncFn() -> bool) {
     let start = Instant::now();
-    while !what().await {
+    while !condition().await {
         assert!(start.elapsed() < Duration::from_mins(1), "timed out waiting for a condition");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
 /// Asserts that all files were delivered completely and once.
-async fn check(results: &Results, api: &ScoringApi, what: &str) {
-    assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{what}");
+async fn check(results: &Results, api: &ScoringApi, case: &str) {
+    assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{case}");
     let scores = api.store().scores("c", None).await.unwrap();
     assert_eq!(
         scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(),
         (0..MINERS).collect(),
-        "{what}"
+        "{case}"
     );
     let validator = key("//validator").hotkey();
     for number in 0..MINERS {
@@ -37,7 +37,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
         wait_until(async || files().len() == 1).await;
         assert!(
             std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number),
-            "{what}"
+            "{case}"
         );
     }
 }
@@ -69,7 +69,7 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scoring_api_down_at_startup_loses_no_submission() {
-    for (what, fault) in every_fault() {
+    for (case, fault) in every_fault() {
         let results = Results::new(MINERS).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
         let proxy = FaultyProxy::start(&url, fault.clone()).await;
@@ -80,15 +80,15 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         let mend = async {
             wait_until(async || proxy.faults() >= 4).await;
             if fault != Fault::Deaf {
-                assert_eq!(api.store().count().await.unwrap(), 0, "{what}");
+                assert_eq!(api.store().count().await.unwrap(), 0, "{case}");
             }
             proxy.set(Fault::None);
         };
         let (counts, ()) = tokio::join!(outbox.drain(), mend);
         let counts = counts.unwrap();
-        assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{what}");
-        check(&results, &api, what).await;
-        if what == "429" {
+        assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{case}");
+        check(&results, &api, case).await;
+        if case == "429" {
             assert!(
                 start.elapsed() >= Duration::from_secs(1),
                 "the scoring API requested a delay of a second"
@@ -99,7 +99,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scoring_api_failing_during_submission_loses_nothing() {
-    for (what, fault) in every_fault() {
+    for (case, fault) in every_fault() {
         let results = Results::new(MINERS / 2).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
         let proxy = FaultyProxy::start(&url, Fault::None).await;
@@ -113,7 +113,7 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
             proxy.set(Fault::None);
         };
         Results::delivered_through(outbox, &results, MINERS, spoil).await;
-        check(&results, &api, what).await;
+        check(&results, &api, case).await;
     }
 }
 
@@ -122,7 +122,7 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
 #[tokio::test]
 async fn drain_of_outbox_has_a_deadline() {
     let results = Results::new(1).await;
-    let api = taonet_validator::testing::nowhere();
+    let api = taonet_validator::testing::unused_address();
     let settings = OutboxSettings { patience: Duration::ZERO, ..results.settings(&api) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered, counts.refused), (4, 0, 0));

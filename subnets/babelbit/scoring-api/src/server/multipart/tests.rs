@@ -27,9 +27,9 @@ fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
 async fn read_both(body: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
     let mut form = form(body, piece);
     form.field("metadata").await?;
-    let metadata = form.whole("metadata", 1_000).await?;
+    let metadata = form.read_part("metadata", 1_000).await?;
     form.field("file").await?;
-    Ok((metadata, form.whole("file", 100_000).await?))
+    Ok((metadata, form.read_part("file", 100_000).await?))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -53,7 +53,7 @@ async fn scores(store: &Store) -> Vec<(u16, f64)> {
         .await
         .unwrap()
         .iter()
-        .map(|given| (given.miner_uid, given.score))
+        .map(|score| (score.miner_uid, score.score))
         .collect()
 }
 

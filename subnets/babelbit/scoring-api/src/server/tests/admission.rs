@@ -50,7 +50,7 @@ async fn readers_query_scores_and_cannot_submit() {
 #[tokio::test]
 async fn requests_get_retry_after_until_validators_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
-    let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
+    let gateway = GatewayClient::new(&unused_address(), None, Duration::from_secs(1)).unwrap();
     let api =
         api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
             .await;

@@ -102,14 +102,14 @@ async fn failing_connection_to_postgres_loses_no_submission() {
         sqlx::query(create).execute(&mut server).await.unwrap();
     }
     let through = async |database: &str, fault: ProxyFault| {
-        let (line, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
-        let (api, url) = api_with_short_timeout(folder.path(), &line.url(database)).await;
+        let (proxy, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
+        let (api, url) = api_with_short_timeout(folder.path(), &proxy.url(database)).await;
         submitted_through(&api, &url, async |results: &Results| {
-            line.set(fault);
+            proxy.set(fault);
             results.add(4..8).await;
             wait_for_failed_attempt(results).await;
             assert_database_error(&api).await;
-            line.set(ProxyFault::None);
+            proxy.set(ProxyFault::None);
         })
         .await;
     };
@@ -128,14 +128,14 @@ async fn failing_connection_to_postgres_at_startup_is_an_error() {
     for fault in
         [ProxyFault::Cut, ProxyFault::HalfOpen, ProxyFault::Deaf, ProxyFault::Slow(WAIT * 5)]
     {
-        let line = FaultyProxy::to(&postgres).await;
-        line.set(fault);
+        let proxy = FaultyProxy::to(&postgres).await;
+        proxy.set(fault);
         let start = Instant::now();
-        let error = Store::open_with(&line.url("postgres"), WAIT).await.unwrap_err().to_string();
+        let error = Store::open_with(&proxy.url("postgres"), WAIT).await.unwrap_err().to_string();
         assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
         assert!(start.elapsed() < FAILURE_DEADLINE, "{fault:?}: {:?}", start.elapsed());
-        line.set(ProxyFault::None);
-        Store::open_with(&line.url("postgres"), FAILURE_DEADLINE).await.unwrap();
+        proxy.set(ProxyFault::None);
+        Store::open_with(&proxy.url("postgres"), FAILURE_DEADLINE).await.unwrap();
     }
 }
 
@@ -184,10 +184,10 @@ async fn slow_statement_is_cancelled_in_the_database() {
 async fn half_open_connections_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let line = FaultyProxy::to(&postgres).await;
+    let proxy = FaultyProxy::to(&postgres).await;
     // Long enough for all connections to be in use before the first one times out.
     let wait = WAIT * 2;
-    let store = Store::open_with(&line.url("postgres"), wait).await.unwrap();
+    let store = Store::open_with(&proxy.url("postgres"), wait).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
     let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
@@ -207,12 +207,12 @@ async fn half_open_connections_are_replaced() {
             assert!(start.elapsed() < FAILURE_DEADLINE, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        line.set(ProxyFault::Deaf);
+        proxy.set(ProxyFault::Deaf);
     };
     tokio::join!(join_all((0..16).map(submit)), spoil);
     assert!(start.elapsed() < wait * 8, "{:?}", start.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    line.set(ProxyFault::None);
+    proxy.set(ProxyFault::None);
     let start = Instant::now();
     while api.store().count().await.is_err() {
         assert!(start.elapsed() < FAILURE_DEADLINE);
@@ -242,14 +242,14 @@ async fn health_check_responds_while_the_database_hangs() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    let line = FaultyProxy::to(&postgres).await;
-    let store = Store::open_with(&line.url("postgres"), Duration::from_mins(1)).await.unwrap();
+    let proxy = FaultyProxy::to(&postgres).await;
+    let store = Store::open_with(&proxy.url("postgres"), Duration::from_mins(1)).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let limits =
         ScoringLimits { request_timeout: Duration::from_secs(2), ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
-    line.set(ProxyFault::HalfOpen);
+    proxy.set(ProxyFault::HalfOpen);
     let start = Instant::now();
     assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());

@@ -97,7 +97,7 @@ async fn concurrent_uploads_store_one_artifact_on_postgres() {
 /// If the row cannot be written, the file is removed: a client that retries forever must not fill
 /// the disk.
 #[tokio::test(flavor = "multi_thread")]
-async fn file_without_row_is_deleted() {
+async fn upload_without_database_row_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open_with(&sqlite(folder.path()), Duration::from_secs(1)).await.unwrap();

@@ -128,7 +128,7 @@ fn images_are_converted_to_chat_parts() {
 }
 
 #[test]
-fn count_needs_no_max_tokens() {
+fn count_tokens_request_needs_no_max_tokens() {
     let without =
         json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).to_string();
     assert_eq!(parse_count(without.as_bytes()).unwrap().max_tokens, None);

@@ -86,7 +86,7 @@ pub(in crate::tests) fn recorded_requests(client: &str) -> Vec<RecordedRequest> 
     requests
 }
 
-/// The requests that arrive at a gateway with the API key of its shop.
+/// The requests that arrive at a gateway with the API key of its buyer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recorder(Arc<Mutex<Vec<RecordedRequest>>>);
 

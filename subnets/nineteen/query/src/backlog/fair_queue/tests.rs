@@ -93,7 +93,7 @@ fn new_request_replaces_one_of_an_overfull_queue() {
 }
 
 #[test]
-fn only_answers_change_the_average_duration() {
+fn only_answered_requests_change_the_average_duration() {
     let (mut queue, key) = (FairQueue::default(), Arc::from("a"));
     for _ in 0..2 {
         queue.start(&task("x"), &key, KeyWeight::default(), true, 0.0);

@@ -37,8 +37,8 @@ fn malformed_keys_with_polynomials_are_rejected() {
         ("a table of 8 rows", |file| file.log_rows[8] = MIN_LOG_ROWS - 1),
         ("a table of 2^23 rows", |file| file.log_rows[4] = MAX_LOG_ROWS + 1),
     ];
-    for (what, change) in changes {
-        assert!(!is_valid(change), "{what}");
+    for (case, change) in changes {
+        assert!(!is_valid(change), "{case}");
     }
 }
 
@@ -91,8 +91,8 @@ fn malformed_keys_of_hidden_proofs_are_rejected() {
             ("8 tables", |file| file.log_rows.truncate(8)),
             ("no products in tiles", |file| file.log_rows[1] = 0),
         ];
-        for (what, change) in changes {
-            assert!(!is_valid(key, change), "{what}");
+        for (case, change) in changes {
+            assert!(!is_valid(key, change), "{case}");
         }
     }
     let changes: [(&str, Change); 3] = [
@@ -100,8 +100,8 @@ fn malformed_keys_of_hidden_proofs_are_rejected() {
         ("operands without polynomials", |file| file.log_rows[8] = 7),
         ("gaps without polynomials", |file| file.gaps = vec![1]),
     ];
-    for (what, change) in changes {
-        assert!(!is_valid(&without, change), "{what}");
+    for (case, change) in changes {
+        assert!(!is_valid(&without, change), "{case}");
     }
     assert!(!is_valid(&with_polynomials, |file| file.log_rows[6] = 0));
 }
@@ -125,7 +125,7 @@ fn malformed_keys_of_hidden_inputs_are_rejected() {
         ("more inputs than rows", |file| file.inputs = (1 << file.log_rows[INPUTS_INDEX]) + 1),
         ("as many outputs as rows", |file| file.outputs = 1 << file.log_rows[0]),
     ];
-    for (what, change) in changes {
-        assert!(!is_valid(change), "{what}");
+    for (case, change) in changes {
+        assert!(!is_valid(change), "{case}");
     }
 }

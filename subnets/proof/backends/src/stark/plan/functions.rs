@@ -153,9 +153,9 @@ impl Functions {
     pub(super) fn input(&mut self, range: Range) -> Result<u32, BackendError> {
         let values = range.high.abs_diff(range.low).saturating_add(1);
         if values > self.limit {
-            let what = "values of a hidden input (hint: narrow --input-low and --input-high, or \
+            let quantity = "values of a hidden input (hint: narrow --input-low and --input-high, or \
                         do not hide the inputs)";
-            return Err(BackendError::Size { what, actual: values, limit: self.limit });
+            return Err(BackendError::Size { quantity, actual: values, limit: self.limit });
         }
         Ok(self.add(Function::Input, range)?.0)
     }
@@ -186,8 +186,8 @@ impl Functions {
         let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
         if entries > self.limit {
-            let what = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
-            return Err(BackendError::Size { what, actual: entries, limit: self.limit });
+            let quantity = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
+            return Err(BackendError::Size { quantity, actual: entries, limit: self.limit });
         }
         Ok(())
     }

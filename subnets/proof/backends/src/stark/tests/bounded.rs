@@ -276,7 +276,7 @@ fn entry_of_another_clamp_or_divisor_is_rejected() {
 /// A table adds the bias of the sum that it reads. The value for the sum with another bias, or
 /// without one, is rejected.
 #[test]
-fn entry_of_another_bias_is_rejected() {
+fn table_entry_of_another_bias_is_rejected() {
     let mut network = matrices(SIZES, Some(rescale(2, Clamp::Signed(4))));
     let operation = Operation::Dense { weights: vec![1; 2], bias: vec![-7, -9] };
     network.layers.extend([

@@ -32,7 +32,7 @@ pub(super) fn condition(input: u32, arguments: Range, holds: fn(i64) -> bool) ->
 /// Creates a network like those of TopK, of three elements: outputs the largest one and its
 /// position. The conditions say of a difference whether the second element of a pair comes after
 /// the first one or before it, and of a rank whether its element is chosen.
-fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> bool) -> Network {
+fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, selected: fn(i64) -> bool) -> Network {
     let differences = Range { low: -255, high: 255 };
     let layers = vec![
         // All pairs, and which of both elements comes first.
@@ -44,7 +44,7 @@ fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, chosen: fn(i64) -> b
         // Rank of each element: the number of elements before it.
         moved(&[4, 5], &[3, 4, 0, 5, 1, 2], 0),
         dense(6, &[1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1], 3),
-        condition(7, Range { low: 0, high: 2 }, chosen),
+        condition(7, Range { low: 0, high: 2 }, selected),
         product(8, 0, None),
         dense(9, &[1; 3], 1),
         dense(8, &[0, 1, 2], 1),

@@ -443,7 +443,7 @@ fn products_at_other_challenges_are_refused<S: Scheme>() {
     let (first, second) = (forger.coefficient(6), forger.coefficient(7));
     // Neighbours in a row: the second has the lower power.
     assert_eq!(second, first + 1);
-    let chosen = [Challenge::from_u32(5), Challenge::from_u32(11)];
+    let challenges = [Challenge::from_u32(5), Challenge::from_u32(11)];
     let mut outputs = forger.statement.outputs.clone();
     outputs[6] += 1;
     outputs[7] -= 5;
@@ -457,7 +457,7 @@ fn products_at_other_challenges_are_refused<S: Scheme>() {
         assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
     };
     assert_eq!(
-        forger.forge_staged(&outputs, wrong, Some(chosen), balanced),
+        forger.forge_staged(&outputs, wrong, Some(challenges), balanced),
         Err(VerifyError::Invalid)
     );
     assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));

@@ -126,7 +126,7 @@ pub(crate) fn angles() -> TestModel {
 }
 
 /// Positions that are inputs choose and replace elements.
-pub(crate) fn chosen() -> TestModel {
+pub(crate) fn computed_indices() -> TestModel {
     let graph = Graph::default()
         .integers("depth", &[1], &[4])
         .floats("values", &[2], &[0.0, 1.0])

@@ -7,7 +7,7 @@ use taonet_proof_onnx as onnx;
 use taonet_testing::is_exhaustive;
 
 use super::blocks::{choices, extrema, positions, tokens, transformer};
-use super::further::{angles, chosen, products, windows};
+use super::further::{angles, computed_indices, products, windows};
 use super::remaining::{folded, groups, layout, logic, recurrent, reductions, steps, upsampled};
 use super::{TestModel, attention, check_proofs, check_proofs_of, functions, heads, transposed};
 use crate::onnxruntime::{Question, python, run_onnx};
@@ -58,7 +58,7 @@ fn classical() -> [TestModel; 13] {
 
 /// Transformers, and operators that choose elements.
 fn selections() -> [TestModel; 7] {
-    [transformer(), choices(), positions(), tokens(), chosen(), products(), windows()]
+    [transformer(), choices(), positions(), tokens(), computed_indices(), products(), windows()]
 }
 
 /// Models with the operators of no other model.

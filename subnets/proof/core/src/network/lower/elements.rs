@@ -61,8 +61,8 @@ pub(super) fn matrix_product(
 
 /// Returns the interval of sums of `count` products; `None` if a sum could overflow.
 fn products(a: &PlacedTensor, b: &PlacedTensor, count: usize) -> Option<Range> {
-    let [one, other] = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
-    let sums = one?.union(&other?).times(i64::try_from(count).ok()?)?;
+    let [at_low, at_high] = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
+    let sums = at_low?.union(&at_high?).times(i64::try_from(count).ok()?)?;
     (sums.magnitude() <= MAX_SUM).then_some(sums)
 }
 

@@ -274,7 +274,7 @@ async fn half_open_connections_are_replaced() {
 /// At the limit, each new connection closes another one, so that the number of connections stays
 /// constant.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_bounded() {
+async fn new_connection_at_the_limit_closes_another() {
     let miner = start_within(1, None, Behaviour::Honest, Some(LIMITS));
     let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|from| endpoint(from, false)).collect();
@@ -390,7 +390,7 @@ async fn incomplete_messages_time_out_and_the_connection_remains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_need_a_handshake() {
+async fn request_before_the_handshake_is_refused() {
     let miner = start(1, None);
     let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let connection = endpoint(2, false).connect(to, "localhost").unwrap().await.unwrap();

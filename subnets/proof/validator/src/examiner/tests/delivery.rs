@@ -11,7 +11,7 @@ use crate::DeliveryError;
 async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
     let patience = Duration::from_millis(300);
-    let (examiner, book) =
+    let (examiner, score_store) =
         market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(10))).await.0;
     let (silent, quick) =
@@ -33,7 +33,7 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     // On a busy machine, the answer of the honest miner may be overdue, too.
     assert_eq!(overdue[..2], [*slow.hotkey(), *silent.hotkey()]);
     // The slow miner's proof arrives after the user's request has completed, and still counts.
-    while book
+    while score_store
         .read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0))
     {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -59,7 +59,7 @@ async fn circuit_for_users_only_is_not_benchmarked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let market = Market::sliced();
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let (model, _) = market.catalogue.models().next().unwrap();
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
     let mut miners = Vec::new();
@@ -105,7 +105,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     assert!(
         matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve)
     );
-    assert_eq!(book.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
+    assert_eq!(score_store.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ fn dim_digits() -> (Market, Vec<i64>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn saturating_inputs_of_a_user_reach_no_miner() {
     let (market, bright) = dim_digits();
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, store) = market.examiner(LONG).await;
     examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let (observed, report) = steps();
@@ -167,7 +167,7 @@ async fn saturating_inputs_of_a_user_reach_no_miner() {
     let expected = "values are beyond the range of the model's sample and saturate: Relu '";
     assert!(error.to_string().starts_with(expected), "{error}");
     assert!(observed.lock().unwrap().is_empty());
-    assert_eq!(book.events(), 0);
+    assert_eq!(store.events(), 0);
     examiner.check(&circuit, &bright).unwrap();
     assert!(matches!(
         examiner.check_provable(&circuit, &bright),
@@ -182,7 +182,7 @@ async fn saturating_inputs_of_a_user_reach_no_miner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_inputs_of_benchmarks_do_not_saturate() {
     let (market, _) = dim_digits();
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, store) = market.examiner(LONG).await;
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
     let examined = &examiner.circuits[0];
     for _ in 0..20 {
@@ -194,5 +194,5 @@ async fn random_inputs_of_benchmarks_do_not_saturate() {
         let outcome = examiner.examine(&honest).await;
         assert!(matches!(outcome, Some(Outcome::Verified { .. })), "{outcome:?}");
     }
-    assert_eq!(book.events(), 3);
+    assert_eq!(store.events(), 3);
 }

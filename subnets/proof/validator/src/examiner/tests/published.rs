@@ -91,7 +91,7 @@ async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_server_proves_circuits_and_slices() {
     let market = Market::sliced();
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let bob = Published::start(&market, "//Bob", None).await;
     examiner.follow_list(std::slice::from_ref(&bob.entry)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
@@ -102,7 +102,7 @@ async fn the_published_server_proves_circuits_and_slices() {
     bundle.verify().unwrap();
     assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
     assert!(bundle.proofs().iter().all(|proof| proof.miner == *bob.entry.hotkey()));
-    assert_eq!(book.read(|board| board.tallies()[bob.entry.hotkey()].verified), 4);
+    assert_eq!(score_store.read(|board| board.tallies()[bob.entry.hotkey()].verified), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,9 +138,9 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
 /// Another process with the validator's hotkey connects, and the published server closes the older
 /// connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn replaced_connections_are_opened_again() {
+async fn connection_closed_by_a_newer_one_is_reopened() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG).await;
     let bob = Published::start(&market, "//Bob", None).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     let first = bob.connection().await;
@@ -152,5 +152,5 @@ async fn replaced_connections_are_opened_again() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     assert_ne!(bob.connection().await, second);
-    assert_eq!(book.events(), 2, "the closed connection was not counted as a failure");
+    assert_eq!(score_store.events(), 2, "the closed connection was not counted as a failure");
 }

@@ -160,7 +160,7 @@ fn endless_repetition_does_not_make_a_reply_much_longer_than_its_source() {
 /// Columns: number of words spoken · backlog in seconds · maximum speed · speed of 6 further words
 /// in percent of the normal rate, after a reply of 5 s
 #[test]
-fn speed_is_high_unless_the_voice_allows_none() {
+fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
     for (spoken_words, ahead, fastest, expected) in [
         (8, 0.0, 1.4, 125),
         (8, FULL_SPEED_BACKLOG_S / 3.0, 1.4, 130),
@@ -181,7 +181,7 @@ fn speed_is_high_unless_the_voice_allows_none() {
 
 /// Validators measure the speaking rate of the samples, without the time between them.
 #[test]
-fn pause_up_to_the_time_between_two_passes_is_sent() {
+fn pause_of_live_reply_is_limited_to_the_maximum() {
     let (stages, voicebox) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(Passes(vec!["we can leave now, and"; 6])));
     let mut session = stages.open_session(1, None);

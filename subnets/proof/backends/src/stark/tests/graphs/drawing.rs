@@ -207,11 +207,11 @@ impl RandomGraph {
             18 => self.other_function(x, dims),
             // Of a single column, there is nothing to choose.
             19 if columns > 1 => {
-                let chosen = self.extent(columns);
-                let count = self.integers(&[chosen.cast_signed() as i64]);
+                let k = self.extent(columns);
+                let count = self.integers(&[k.cast_signed() as i64]);
                 let largest = self.generator.random_range(0..=1);
                 let attributes = [Attribute::Int("axis", -1), Attribute::Int("largest", largest)];
-                (self.with("TopK", &[x, &count], &attributes), [rows, chosen])
+                (self.with("TopK", &[x, &count], &attributes), [rows, k])
             }
             _ => self.repeated(x, dims),
         }

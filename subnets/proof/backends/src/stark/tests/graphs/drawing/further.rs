@@ -29,7 +29,7 @@ impl RandomGraph {
             1 => self.machine(x, dims),
             2 => self.conditions(x, dims),
             3 => self.reduced(x, dims),
-            4 => self.chosen(x, dims),
+            4 => self.gather_or_replace(x, dims),
             5 => self.relocated(x, dims),
             _ => self.normalised(x, dims),
         }
@@ -150,7 +150,7 @@ impl RandomGraph {
     }
 
     /// Appends elements that computed positions choose or replace.
-    fn chosen(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+    fn gather_or_replace(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
         let last_axis = Attribute::Int("axis", -1);
         let operator = self.one_of(&["ArgMax", "ArgMin"]);
         match self.extent(3) {

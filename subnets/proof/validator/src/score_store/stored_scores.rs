@@ -3,9 +3,9 @@ use std::time::SystemTime;
 
 use taonet_proof_core::scoring::Scoreboard;
 
-use super::{BookError, load};
+use super::{ScoreStoreError, load};
 
-/// The scores in a book's directory, read while a validator may have the book open.
+/// The scores in a store's directory, read while a validator may have the store open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredScores {
     /// Scores after the last event.
@@ -21,16 +21,16 @@ impl StoredScores {
     ///
     /// # Errors
     /// When the directory has no scores, or a file cannot be read or is corrupt.
-    pub fn read(directory: &Path) -> Result<Self, BookError> {
+    pub fn read(directory: &Path) -> Result<Self, ScoreStoreError> {
         // The journal first: a snapshot that is written in the meantime covers all events of the
         // journal.
         let path = directory.join("scores.journal");
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
-            _ => BookError::File { path: path.clone(), source: error },
+            std::io::ErrorKind::NotFound => ScoreStoreError::Missing(directory.to_owned()),
+            _ => ScoreStoreError::File { path: path.clone(), source: error },
         })?;
-        let modified = metadata.modified().map_err(BookError::file(&path))?;
-        let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
+        let modified = metadata.modified().map_err(ScoreStoreError::file(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(ScoreStoreError::file(&path))?;
         let (board, _, events) = load(directory, &text)?;
         Ok(Self { board, events, written: modified })
     }

@@ -60,7 +60,7 @@ pub(crate) struct Span {
 /// Purchases, results of periods, and the intervals lost by restorations of the database. Clones
 /// share them.
 #[derive(Clone, Default)]
-pub(crate) struct Books(Arc<Mutex<State>>);
+pub(crate) struct MarketRecords(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -70,7 +70,7 @@ struct State {
     rewinds: Vec<Span>,
 }
 
-impl Books {
+impl MarketRecords {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,11 +189,11 @@ mod tests {
 
     #[test]
     fn restored_database_may_close_its_periods_again() {
-        let books = Books::default();
-        assert_eq!(books.observe(&[row(1, 4.0, Some(1.0))]), [""; 0]);
-        books.rewind(Duration::from_secs(5), Duration::from_secs(9));
-        assert_eq!(books.observe(&[row(1, 5.0, Some(1.0))]), [""; 0]);
+        let market_records = MarketRecords::default();
+        assert_eq!(market_records.observe(&[row(1, 4.0, Some(1.0))]), [""; 0]);
+        market_records.rewind(Duration::from_secs(5), Duration::from_secs(9));
+        assert_eq!(market_records.observe(&[row(1, 5.0, Some(1.0))]), [""; 0]);
         let forgotten = Span { from: Duration::from_secs(5), until: Duration::from_secs(9) };
-        assert_eq!(books.rewinds(), [forgotten]);
+        assert_eq!(market_records.rewinds(), [forgotten]);
     }
 }

@@ -14,9 +14,9 @@ use crate::boundary::split_mix;
 use crate::chain::{BLOCK_TIME, SimulatedChain};
 use crate::endpoint::{Node, futures_now};
 use crate::network::{Link, TICK};
-use crate::nineteen::books::Books;
+use crate::nineteen::market_records::MarketRecords;
 use crate::process::Process;
-use crate::schedule::{self, EPOCH_TIME, Fault, Kind, Targets};
+use crate::schedule::{self, EPOCH_TIME, Fault, FaultKind, Targets};
 use crate::service_fault::ServiceFaults;
 use crate::{babelbit, disk, invariants, nineteen, record, services};
 
@@ -93,7 +93,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) seed: u64,
     pub(crate) root: &'a Path,
     pub(crate) node: &'a Node,
-    pub(crate) books: &'a Books,
+    pub(crate) market_records: &'a MarketRecords,
     links: &'a [Link],
     services: &'a BTreeMap<usize, ServiceFaults>,
     random: &'a AtomicU64,
@@ -120,13 +120,13 @@ impl Parts<'_> {
 }
 
 /// The state of a simulation.
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) subnet: Subnet,
     pub(crate) seed: u64,
     pub(crate) chain: SimulatedChain,
     pub(crate) processes: Vec<Process>,
     /// Purchases and results of periods of Nineteen; empty for Babelbit.
-    pub(crate) books: Books,
+    pub(crate) market_records: MarketRecords,
     pub(crate) now: Duration,
     pub(crate) root: PathBuf,
     /// Processes and databases that were replaced by backups.
@@ -139,8 +139,8 @@ pub(crate) struct World {
     random: AtomicU64,
 }
 
-impl World {
-    /// Creates a world whose files are below `root`.
+impl Simulation {
+    /// Creates a simulation whose files are in `root`.
     pub(crate) fn new(seed: u64, root: &Path) -> anyhow::Result<Self> {
         let (subnet, random) = (Subnet::of_seed(seed), AtomicU64::new(seed));
         // A quarter of the seeds has unencrypted weights, a quarter hash commits, the others
@@ -154,7 +154,7 @@ impl World {
         let links = routes.map(|(client, server)| Link::new(*client, *server, split_mix(&random)));
         let links = links.collect::<std::io::Result<Vec<_>>>()?;
         let chain = SimulatedChain::new(&subnet.neurons(&links), commit_reveal);
-        let (node, books) = (Node::new(chain.clone()), Books::default());
+        let (node, market_records) = (Node::new(chain.clone()), MarketRecords::default());
         let services = subnet.targets().services.iter();
         let services: BTreeMap<_, _> =
             services.map(|index| (*index, ServiceFaults::default())).collect();
@@ -162,7 +162,7 @@ impl World {
             seed,
             root,
             node: &node,
-            books: &books,
+            market_records: &market_records,
             links: &links,
             services: &services,
             random: &random,
@@ -176,7 +176,7 @@ impl World {
             seed,
             chain,
             processes,
-            books,
+            market_records,
             now: Duration::ZERO,
             root: root.to_owned(),
             restored: BTreeSet::new(),
@@ -195,7 +195,7 @@ impl World {
         // Begins and ends of faults, in the order of their times.
         let mut changes: Vec<(Duration, bool, &Fault)> = faults
             .iter()
-            .flat_map(|fault| [(fault.at, true, fault), (fault.at + fault.length, false, fault)])
+            .flat_map(|fault| [(fault.at, true, fault), (fault.at + fault.duration, false, fault)])
             .collect();
         changes.sort_by_key(|(at, ..)| *at);
         let mut changes = changes.into_iter().peekable();
@@ -232,7 +232,7 @@ impl World {
         }
         for link in &mut self.links {
             let port = self.processes.get(link.server).and_then(|process| process.port);
-            link.pump(self.now, port);
+            link.forward(self.now, port);
         }
         for index in 0..self.processes.len() {
             let has_ended =
@@ -250,9 +250,9 @@ impl World {
 
     fn begin(&mut self, fault: &Fault) {
         record::note(&fault.describe(self.subnet));
-        let until = fault.at + fault.length;
+        let until = fault.at + fault.duration;
         match fault.kind {
-            Kind::Kill(index, change) => {
+            FaultKind::Kill(index, change) => {
                 let Some(process) = self.processes.get_mut(index) else { return };
                 if change > 0 {
                     return process.crash_in(Some(change));
@@ -260,26 +260,26 @@ impl World {
                 process.kill(until.max(self.now + RESTART));
                 self.reset_links(index);
             }
-            Kind::Pause(index) => self.with(index, |process| process.pause(until)),
-            Kind::Cut(index) => {
+            FaultKind::Pause(index) => self.with(index, |process| process.pause(until)),
+            FaultKind::Cut(index) => {
                 if let Some(link) = self.links.get_mut(index) {
                     link.cut_until = link.cut_until.max(until);
                 }
             }
-            Kind::Clock(index, seconds) => {
+            FaultKind::Clock(index, seconds) => {
                 self.with(index, |process| process.clock_offset += seconds);
             }
-            Kind::Disk(index, fault) => {
+            FaultKind::Disk(index, fault) => {
                 self.with(index, |process| process.set_disk_fault(Some(fault)));
             }
-            Kind::Node(fault) => self.node.add(fault),
-            Kind::Fork(blocks, is_lost) => {
+            FaultKind::Node(fault) => self.node.add(fault),
+            FaultKind::Fork(blocks, is_lost) => {
                 self.chain.revert(blocks, is_lost);
                 self.node.announce();
             }
-            Kind::LosePool => self.chain.lose_pool(),
-            Kind::Restore(index) => self.restore(index),
-            Kind::Service(index, fault) => {
+            FaultKind::LosePool => self.chain.lose_pool(),
+            FaultKind::Restore(index) => self.restore(index),
+            FaultKind::Service(index, fault) => {
                 if let Some(service) = self.services.get(&index) {
                     service.add(fault);
                 }
@@ -289,13 +289,13 @@ impl World {
 
     fn end(&mut self, fault: &Fault) {
         match fault.kind {
-            Kind::Kill(index, _) => self.with(index, |process| process.crash_in(None)),
-            Kind::Clock(index, seconds) => {
+            FaultKind::Kill(index, _) => self.with(index, |process| process.crash_in(None)),
+            FaultKind::Clock(index, seconds) => {
                 self.with(index, |process| process.clock_offset -= seconds);
             }
-            Kind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
-            Kind::Node(fault) => self.node.remove(fault),
-            Kind::Service(index, fault) => {
+            FaultKind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
+            FaultKind::Node(fault) => self.node.remove(fault),
+            FaultKind::Service(index, fault) => {
                 if let Some(service) = self.services.get(&index) {
                     service.remove(fault);
                 }
@@ -347,7 +347,7 @@ impl World {
             record::fail(&format!("cannot restore a backup: {error}"));
         }
         if index >= self.processes.len() {
-            self.books.rewind(times.get(number).copied().unwrap_or_default(), self.now);
+            self.market_records.rewind(times.get(number).copied().unwrap_or_default(), self.now);
         }
         self.restored.insert(index);
         self.reset_links(index);

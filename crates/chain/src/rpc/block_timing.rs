@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// Timeouts and pauses as fractions of the time between two blocks.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct BlockTiming {
     block_time_ms: AtomicU64,
 }
 
@@ -12,11 +12,11 @@ const FASTEST: Duration = Duration::from_secs(1);
 /// The minimum block time assumed for pauses, also before a failed node is tried again.
 const FASTEST_PAUSE: Duration = Duration::from_millis(250);
 
-impl Pace {
+impl BlockTiming {
     pub(crate) fn new(block_time: Duration) -> Self {
-        let pace = Self { block_time_ms: AtomicU64::new(0) };
-        pace.set(block_time);
-        pace
+        let timing = Self { block_time_ms: AtomicU64::new(0) };
+        timing.set(block_time);
+        timing
     }
 
     pub(crate) fn set(&self, block_time: Duration) {

@@ -7,7 +7,7 @@ use taonet_babelbit_core::contest_scores::ContestScores;
 use super::Babelbit;
 
 impl Babelbit {
-    pub(super) fn show(&mut self, scores: &ContestScores) {
+    pub(super) fn record_score_metrics(&mut self, scores: &ContestScores) {
         let combined = scores.combined(self.settings.arena_share);
         let uids: BTreeSet<_> = combined.iter().map(|(uid, _)| *uid).collect();
         for (uid, score) in combined {

@@ -24,9 +24,9 @@ const SNAPSHOT_INTERVAL: u64 = 4096;
 /// therefore neither loses an applied event nor applies one twice: events that the snapshot already
 /// covers are skipped.
 #[derive(Debug)]
-pub struct Book {
+pub struct ScoreStore {
     inner: Mutex<Inner>,
-    /// File lock, held as long as the book is open.
+    /// File lock, held as long as the store is open.
     _lock: File,
 }
 
@@ -60,8 +60,8 @@ struct Entry<T> {
 /// Why scores cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum BookError {
-    /// Another process has the book open.
+pub enum ScoreStoreError {
+    /// Another process has the store open.
     #[error("another validator is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// A file cannot be read or written.
@@ -88,7 +88,7 @@ pub enum BookError {
     },
 }
 
-impl BookError {
+impl ScoreStoreError {
     /// Returns a function that adds the path of a file to an I/O error.
     fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File { path: path.to_owned(), source }
@@ -99,20 +99,20 @@ impl BookError {
     }
 }
 
-impl Book {
-    /// Opens the book in a directory, which is created if missing.
+impl ScoreStore {
+    /// Opens the store in a directory, which is created if missing.
     ///
     /// # Errors
-    /// When another process has the book open, or a file cannot be read, is corrupt or cannot be
+    /// When another process has the store open, or a file cannot be read, is corrupt or cannot be
     /// written.
-    pub async fn open(directory: &Path) -> Result<Self, BookError> {
-        tokio::fs::create_dir_all(directory).await.map_err(BookError::file(directory))?;
+    pub async fn open(directory: &Path) -> Result<Self, ScoreStoreError> {
+        tokio::fs::create_dir_all(directory).await.map_err(ScoreStoreError::file(directory))?;
         let lock = directory.join("scores.lock");
-        let lock = lock_file(&lock).await.map_err(BookError::file(&lock))?;
-        let lock = lock.ok_or_else(|| BookError::Locked(directory.to_owned()))?;
+        let lock = lock_file(&lock).await.map_err(ScoreStoreError::file(&lock))?;
+        let lock = lock.ok_or_else(|| ScoreStoreError::Locked(directory.to_owned()))?;
         let owned = directory.to_owned();
         let inner = spawn_blocking(move || Inner::open(owned)).await;
-        let inner = inner.map_err(|stopped| BookError::file(directory)(stopped.into()))??;
+        let inner = inner.map_err(|stopped| ScoreStoreError::file(directory)(stopped.into()))??;
         Ok(Self { inner: Mutex::new(inner), _lock: lock })
     }
 
@@ -121,7 +121,7 @@ impl Book {
     /// # Errors
     /// When the journal cannot be written, in which case the event is not applied, or a snapshot
     /// cannot be written.
-    pub fn record(&self, event: Event) -> Result<(), BookError> {
+    pub fn record(&self, event: Event) -> Result<(), ScoreStoreError> {
         self.inner().record(event)
     }
 
@@ -142,17 +142,17 @@ impl Book {
 
 impl Inner {
     /// Reads the snapshot, and replays the journal. Blocks on disk I/O.
-    fn open(directory: PathBuf) -> Result<Self, BookError> {
+    fn open(directory: PathBuf) -> Result<Self, ScoreStoreError> {
         let path = directory.join("scores.journal");
         let mut journal = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(&path)
-            .map_err(BookError::file(&path))?;
+            .map_err(ScoreStoreError::file(&path))?;
         let mut text = String::new();
-        journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
-        journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
+        journal.seek(SeekFrom::Start(0)).map_err(ScoreStoreError::file(&path))?;
+        journal.read_to_string(&mut text).map_err(ScoreStoreError::file(&path))?;
         let (board, covered, number) = load(&directory, &text)?;
         let mut inner = Self { directory, board, number, covered, journal };
         if !text.is_empty() {
@@ -162,17 +162,17 @@ impl Inner {
         Ok(inner)
     }
 
-    fn record(&mut self, event: Event) -> Result<(), BookError> {
+    fn record(&mut self, event: Event) -> Result<(), ScoreStoreError> {
         let path = self.directory.join("scores.journal");
         let entry = Entry { number: self.number + 1, event };
         let mut line = serde_json::to_vec(&entry)
-            .map_err(|error| BookError::damaged(&path, error.to_string()))?;
+            .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         line.push(b'\n');
-        let end = self.journal.metadata().map_err(BookError::file(&path))?.len();
+        let end = self.journal.metadata().map_err(ScoreStoreError::file(&path))?.len();
         if let Err(source) = self.journal.write_all(&line) {
             // A partial line would make the next one unreadable.
             let _ = self.journal.set_len(end);
-            return Err(BookError::File { path, source });
+            return Err(ScoreStoreError::File { path, source });
         }
         self.number = entry.number;
         self.board.apply(&entry.event);
@@ -183,34 +183,36 @@ impl Inner {
     }
 
     /// Writes a snapshot, then empties the journal.
-    fn checkpoint(&mut self) -> Result<(), BookError> {
+    fn checkpoint(&mut self) -> Result<(), ScoreStoreError> {
         let path = self.directory.join("scores.json");
         let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
         let text = serde_json::to_vec(&snapshot)
-            .map_err(|error| BookError::damaged(&path, error.to_string()))?;
+            .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         atomic_write(&path, &text, Access::Everyone)?;
         self.covered = self.number;
-        self.journal.set_len(0).map_err(BookError::file(&self.directory.join("scores.journal")))
+        self.journal
+            .set_len(0)
+            .map_err(ScoreStoreError::file(&self.directory.join("scores.journal")))
     }
 }
 
 /// Reads the snapshot in a directory and applies the events of the journal. Returns the scores, and
 /// the numbers of the last events of snapshot and journal.
-fn load(directory: &Path, journal: &str) -> Result<(Scoreboard, u64, u64), BookError> {
+fn load(directory: &Path, journal: &str) -> Result<(Scoreboard, u64, u64), ScoreStoreError> {
     let Snapshot { number: covered, mut board, .. } =
         read_snapshot(&directory.join("scores.json"))?;
     let number = replay(&mut board, covered, journal)
-        .map_err(|reason| BookError::damaged(&directory.join("scores.journal"), reason))?;
+        .map_err(|reason| ScoreStoreError::damaged(&directory.join("scores.journal"), reason))?;
     Ok((board, covered, number))
 }
 
-fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
+fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, ScoreStoreError> {
     match std::fs::read(path) {
         Ok(text) => {
             let snapshot: Snapshot<Scoreboard> = serde_json::from_slice(&text)
-                .map_err(|error| BookError::damaged(path, error.to_string()))?;
+                .map_err(|error| ScoreStoreError::damaged(path, error.to_string()))?;
             if snapshot.version > VERSION {
-                return Err(BookError::damaged(
+                return Err(ScoreStoreError::damaged(
                     path,
                     format!("version {} is unsupported", snapshot.version),
                 ));
@@ -220,7 +222,7 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(Snapshot { version: VERSION, number: 0, board: Scoreboard::default() })
         }
-        Err(source) => Err(BookError::File { path: path.to_owned(), source }),
+        Err(source) => Err(ScoreStoreError::File { path: path.to_owned(), source }),
     }
 }
 
@@ -262,14 +264,14 @@ mod tests {
         }
     }
 
-    /// Checks that the book has the scores of exactly these events. The conversion to decimal text
+    /// Checks that the store has the scores of exactly these events. The conversion to decimal text
     /// may round a score once more.
     #[track_caller]
-    fn assert_scores_of(book: &Book, events: u64) {
+    fn assert_scores_of(score_store: &ScoreStore, events: u64) {
         let mut board = Scoreboard::default();
         (1..=events).for_each(|number| board.apply(&event(number)));
-        assert_eq!(book.events(), events);
-        book.read(|stored| {
+        assert_eq!(score_store.events(), events);
+        score_store.read(|stored| {
             assert_eq!(stored.tallies(), board.tallies());
             for miner in board.tallies().keys() {
                 for profile in [Profile::Seed, Profile::DeliveredWork(WorkRules::default())] {
@@ -281,16 +283,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stored_scores_are_read_while_the_book_is_open() {
+    async fn stored_scores_are_read_while_the_store_is_open() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(StoredScores::read(folder.path()), Err(BookError::Missing(_))));
-        let book = Book::open(folder.path()).await.unwrap();
+        assert!(matches!(StoredScores::read(folder.path()), Err(ScoreStoreError::Missing(_))));
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
         for number in 1..=SNAPSHOT_INTERVAL + 3 {
-            book.record(event(number)).unwrap();
+            score_store.record(event(number)).unwrap();
             if number % 1_000 == 0 || number >= SNAPSHOT_INTERVAL - 1 {
                 let stored = StoredScores::read(folder.path()).unwrap();
                 assert_eq!(stored.events, number);
-                book.read(|board| assert_eq!(stored.board.tallies(), board.tallies()));
+                score_store.read(|board| assert_eq!(stored.board.tallies(), board.tallies()));
             }
         }
     }
@@ -298,9 +300,9 @@ mod tests {
     #[tokio::test]
     async fn scores_survive_truncation_of_the_journal_anywhere() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).await.unwrap();
-        (1..=20).for_each(|number| book.record(event(number)).unwrap());
-        drop(book);
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
+        (1..=20).for_each(|number| score_store.record(event(number)).unwrap());
+        drop(score_store);
         let journal = folder.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
         for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
@@ -309,8 +311,8 @@ mod tests {
             let complete_lines = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
-                let book = Book::open(folder.path()).await.unwrap();
-                assert_scores_of(&book, complete_lines);
+                let score_store = ScoreStore::open(folder.path()).await.unwrap();
+                assert_scores_of(&score_store, complete_lines);
             }
         }
     }
@@ -318,38 +320,38 @@ mod tests {
     #[tokio::test]
     async fn kill_between_snapshot_and_journal_counts_no_event_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).await.unwrap();
-        (1..=5).for_each(|number| book.record(event(number)).unwrap());
-        drop(book);
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
+        (1..=5).for_each(|number| score_store.record(event(number)).unwrap());
+        drop(score_store);
         let journal = folder.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
-        // Opening the book writes a snapshot of all five events.
-        drop(Book::open(folder.path()).await.unwrap());
+        // Opening the store writes a snapshot of all five events.
+        drop(ScoreStore::open(folder.path()).await.unwrap());
         std::fs::write(&journal, &text).unwrap();
-        let book = Book::open(folder.path()).await.unwrap();
-        assert_scores_of(&book, 5);
-        (6..=7).for_each(|number| book.record(event(number)).unwrap());
-        assert_scores_of(&book, 7);
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
+        assert_scores_of(&score_store, 5);
+        (6..=7).for_each(|number| score_store.record(event(number)).unwrap());
+        assert_scores_of(&score_store, 7);
     }
 
     #[tokio::test]
     async fn snapshots_replace_long_journals() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).await.unwrap();
-        (1..=SNAPSHOT_INTERVAL + 3).for_each(|number| book.record(event(number)).unwrap());
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
+        (1..=SNAPSHOT_INTERVAL + 3).for_each(|number| score_store.record(event(number)).unwrap());
         let lines =
             std::fs::read_to_string(folder.path().join("scores.journal")).unwrap().lines().count();
         assert_eq!(lines, 3);
-        drop(book);
-        assert_eq!(Book::open(folder.path()).await.unwrap().events(), SNAPSHOT_INTERVAL + 3);
+        drop(score_store);
+        assert_eq!(ScoreStore::open(folder.path()).await.unwrap().events(), SNAPSHOT_INTERVAL + 3);
     }
 
     #[tokio::test]
-    async fn damaged_and_foreign_books_are_refused() {
+    async fn damaged_and_foreign_score_stores_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(folder.path()).await.unwrap();
-        assert!(matches!(Book::open(folder.path()).await, Err(BookError::Locked(_))));
-        drop(book);
+        let score_store = ScoreStore::open(folder.path()).await.unwrap();
+        assert!(matches!(ScoreStore::open(folder.path()).await, Err(ScoreStoreError::Locked(_))));
+        drop(score_store);
         for (file, text) in [
             ("scores.json", "{}"),
             (
@@ -360,7 +362,10 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(file), text).unwrap();
             assert!(
-                matches!(Book::open(folder.path()).await, Err(BookError::Damaged { .. })),
+                matches!(
+                    ScoreStore::open(folder.path()).await,
+                    Err(ScoreStoreError::Damaged { .. })
+                ),
                 "{text}"
             );
             std::fs::remove_file(folder.path().join(file)).unwrap();

@@ -19,7 +19,7 @@ const MAX_HEAVY_REQUESTS: usize = 8;
 
 /// Per-connection backpressure: bytes and requests in flight.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Backpressure {
     state: Mutex<State>,
     bounds: Bounds,
     heavy: Semaphore,
@@ -38,11 +38,11 @@ struct Bounds {
 struct State {
     /// Whether backpressure is enabled: only for WebSockets, since over HTTP the next request
     /// follows the response.
-    paced: bool,
+    is_enabled: bool,
     requests: usize,
     subscriptions: usize,
     /// The bytes of the requests in flight.
-    asked: usize,
+    request_bytes: usize,
     /// The bytes of unsent responses.
     bytes: usize,
     reader: Option<Waker>,
@@ -50,13 +50,13 @@ struct State {
 
 impl State {
     fn may_read(&self, bounds: Bounds) -> bool {
-        !self.paced
+        !self.is_enabled
             || (self.requests < bounds.requests
-                && self.asked.saturating_add(self.bytes) <= bounds.bytes)
+                && self.request_bytes.saturating_add(self.bytes) <= bounds.bytes)
     }
 }
 
-impl Pace {
+impl Backpressure {
     /// Creates the backpressure state of a new connection with limits on requests in flight and on
     /// held bytes.
     pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
@@ -72,7 +72,7 @@ impl Pace {
 
     /// Enables backpressure when the connection becomes a WebSocket.
     pub(super) fn start(&self) {
-        self.lock().paced = true;
+        self.lock().is_enabled = true;
     }
 
     /// Reports an open WebSocket as evictable if nothing is in flight.
@@ -83,7 +83,7 @@ impl Pace {
     /// Reports whether the connection is idle. The caller holds the lock, so that the last change
     /// is reported last.
     fn settled(&self, state: &State) {
-        let Some(progress) = self.progress.as_ref().filter(|_| state.paced) else { return };
+        let Some(progress) = self.progress.as_ref().filter(|_| state.is_enabled) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
             progress.upgraded_idle();
         } else {
@@ -93,7 +93,7 @@ impl Pace {
     }
 
     fn is_paced(&self) -> bool {
-        self.lock().paced
+        self.lock().is_enabled
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,11 +117,11 @@ impl Pace {
     pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
         let mut state = self.lock();
         state.requests += 1;
-        state.asked = state.asked.saturating_add(bytes);
+        state.request_bytes = state.request_bytes.saturating_add(bytes);
         if state.requests == 1 {
             self.settled(&state);
         }
-        InFlightGuard { pace: self.clone(), bytes }
+        InFlightGuard { backpressure: self.clone(), bytes }
     }
 
     /// Counts a subscription until the guard is dropped.
@@ -137,7 +137,7 @@ impl Pace {
     /// Counts a response or notification of this size as unsent.
     pub(super) fn answered(&self, bytes: usize) {
         let mut state = self.lock();
-        if state.paced {
+        if state.is_enabled {
             state.bytes = state.bytes.saturating_add(bytes);
         }
     }
@@ -150,7 +150,7 @@ impl Pace {
     /// Marks the client as disconnected, and wakes all tasks that wait for it.
     fn close(&self) {
         self.change(|state| {
-            state.paced = false;
+            state.is_enabled = false;
             state.bytes = 0;
         });
     }
@@ -183,24 +183,24 @@ impl Pace {
 
 /// A guard that counts a request in flight.
 pub(super) struct InFlightGuard {
-    pace: Arc<Pace>,
+    backpressure: Arc<Backpressure>,
     bytes: usize,
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.pace.change(|state| {
+        self.backpressure.change(|state| {
             state.requests = state.requests.saturating_sub(1);
-            state.asked = state.asked.saturating_sub(self.bytes);
+            state.request_bytes = state.request_bytes.saturating_sub(self.bytes);
             if state.requests == 0 {
-                self.pace.settled(state);
+                self.backpressure.settled(state);
             }
         });
     }
 }
 
 /// A guard that counts an open subscription.
-pub(super) struct SubscriptionSlot(Arc<Pace>);
+pub(super) struct SubscriptionSlot(Arc<Backpressure>);
 
 impl Drop for SubscriptionSlot {
     fn drop(&mut self) {
@@ -213,9 +213,9 @@ impl Drop for SubscriptionSlot {
 }
 
 /// A connection's byte stream with backpressure.
-pub(super) struct Paced<T> {
+pub(super) struct BackpressuredStream<T> {
     stream: T,
-    pace: Arc<Pace>,
+    backpressure: Arc<Backpressure>,
     has_read: bool,
     /// The connection slot, released when the connection ends.
     slot: Option<ConnectionSlot>,
@@ -232,9 +232,9 @@ fn evicted(slot: &ConnectionSlot) -> Evicted {
     Box::pin(async move { progress.evicted().await })
 }
 
-impl<T> Paced<T> {
-    pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false, slot: None, evicted: None }
+impl<T> BackpressuredStream<T> {
+    pub(super) fn new(stream: T, backpressure: Arc<Backpressure>) -> Self {
+        Self { stream, backpressure, has_read: false, slot: None, evicted: None }
     }
 
     /// Attaches a connection slot, which is released when the connection ends.
@@ -256,27 +256,27 @@ impl<T> Paced<T> {
         }
         // A completed future must not be polled again.
         *evicted = Box::pin(std::future::ready(()));
-        self.pace.close();
+        self.backpressure.close();
         Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     fn record_write(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
-            Poll::Ready(Ok(bytes)) => self.pace.took(*bytes),
-            Poll::Ready(Err(_)) => self.pace.close(),
+            Poll::Ready(Ok(bytes)) => self.backpressure.took(*bytes),
+            Poll::Ready(Err(_)) => self.backpressure.close(),
             Poll::Pending => {}
         }
         poll
     }
 }
 
-impl<T> Drop for Paced<T> {
+impl<T> Drop for BackpressuredStream<T> {
     fn drop(&mut self) {
-        self.pace.close();
+        self.backpressure.close();
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for BackpressuredStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -284,18 +284,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
     ) -> Poll<io::Result<()>> {
         self.check_slot(context, false)?;
         // Requests from the last read are counted only when their tasks run: let them run first.
-        if std::mem::take(&mut self.has_read) && self.pace.is_paced() {
+        if std::mem::take(&mut self.has_read) && self.backpressure.is_paced() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        ready!(self.pace.poll_may_read(context));
+        ready!(self.backpressure.poll_may_read(context));
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.has_read = read.is_ready();
         read
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for BackpressuredStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -340,22 +340,22 @@ mod tests {
 
     /// Creates a connection limited to two requests and ten bytes, and returns it with the client's
     /// end.
-    async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
+    async fn connection() -> (Arc<Backpressure>, BackpressuredStream<DuplexStream>, DuplexStream) {
         let (mut client, server) = duplex(64);
-        let pace = Pace::new(2, 10, None);
+        let backpressure = Backpressure::new(2, 10, None);
         client.write_all(b"request").await.unwrap();
-        (pace.clone(), Paced::new(server, pace), client)
+        (backpressure.clone(), BackpressuredStream::new(server, backpressure), client)
     }
 
-    async fn reads(server: &mut Paced<DuplexStream>) -> bool {
+    async fn reads(server: &mut BackpressuredStream<DuplexStream>) -> bool {
         timeout(Duration::ZERO, server.read_u8()).await.is_ok()
     }
 
     #[tokio::test]
     async fn reading_pauses_at_maximum_requests_in_flight() {
-        let (pace, mut server, _client) = connection().await;
-        pace.start();
-        let (first, _second) = (pace.request(1), pace.request(1));
+        let (backpressure, mut server, _client) = connection().await;
+        backpressure.start();
+        let (first, _second) = (backpressure.request(1), backpressure.request(1));
         assert!(!reads(&mut server).await);
         let waiting = tokio::spawn(async move { server.read_u8().await.unwrap() });
         drop(first);
@@ -364,25 +364,25 @@ mod tests {
 
     #[tokio::test]
     async fn reading_pauses_while_a_large_request_is_in_flight() {
-        let (pace, mut server, _client) = connection().await;
-        pace.start();
-        let large = pace.request(11);
+        let (backpressure, mut server, _client) = connection().await;
+        backpressure.start();
+        let large = backpressure.request(11);
         assert!(!reads(&mut server).await);
-        pace.heavy(async {}).await;
+        backpressure.heavy(async {}).await;
         drop(large);
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
 
     #[tokio::test]
     async fn reading_and_heavy_requests_pause_while_responses_are_unsent() {
-        let (pace, mut server, mut client) = connection().await;
-        pace.start();
-        pace.answered(11);
+        let (backpressure, mut server, mut client) = connection().await;
+        backpressure.start();
+        backpressure.answered(11);
         assert!(!reads(&mut server).await);
-        assert!(timeout(Duration::ZERO, pace.heavy(async {})).await.is_err());
+        assert!(timeout(Duration::ZERO, backpressure.heavy(async {})).await.is_err());
         let waiting = tokio::spawn({
-            let pace = pace.clone();
-            async move { pace.heavy(async {}).await }
+            let backpressure = backpressure.clone();
+            async move { backpressure.heavy(async {}).await }
         });
         tokio::task::yield_now().await;
         server.write_all(b"answer").await.unwrap();
@@ -393,20 +393,20 @@ mod tests {
 
     #[tokio::test]
     async fn disconnected_client_does_not_block_heavy_requests() {
-        let (pace, mut server, client) = connection().await;
-        pace.start();
-        pace.answered(11);
+        let (backpressure, mut server, client) = connection().await;
+        backpressure.start();
+        backpressure.answered(11);
         drop(client);
         assert!(server.write_all(b"answer").await.is_err());
-        timeout(Duration::from_secs(5), pace.heavy(async {})).await.unwrap();
+        timeout(Duration::from_secs(5), backpressure.heavy(async {})).await.unwrap();
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
 
     #[tokio::test]
     async fn only_websockets_are_paced() {
-        let (pace, mut server, _client) = connection().await;
-        pace.answered(11);
-        let _both = (pace.request(1), pace.request(1));
+        let (backpressure, mut server, _client) = connection().await;
+        backpressure.answered(11);
+        let _both = (backpressure.request(1), backpressure.request(1));
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
 }
