@@ -127,9 +127,9 @@ mod tests {
             let path = format!("{path} {}", subcommand.get_name());
             // The subcommands of `tao babelbit` are visited under `bb`.
             if path == "tao babelbit" {
-                visit(subcommand, &path)
+                visit(subcommand, &path);
             } else {
-                walk(subcommand, &path, visit)
+                walk(subcommand, &path, visit);
             }
         }
     }

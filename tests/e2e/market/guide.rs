@@ -207,11 +207,8 @@ fn every_command_of_the_guide_runs() {
     network.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
     let port = format!("--port {}", miner.url().rsplit(':').next().unwrap());
     let netuid = format!("--netuid {BABELBIT}");
-    let published = [
-        ("--netuid 19", netuid.as_str()),
-        ("203.0.113.7", EXTERNAL_IP),
-        ("--port 4001", port.as_str()),
-    ];
+    let published =
+        [("--netuid 19", &*netuid), ("203.0.113.7", EXTERNAL_IP), ("--port 4001", &*port)];
     for line in guide.take("tao serve-axon") {
         let mut serve = command(&network, &line, &published);
         serve

@@ -273,7 +273,7 @@ impl<T: Config> Pallet<T> {
         match kind {
             LockKind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
             LockKind { of_owner: true, perpetual: false } => {
-                DecayingOwnerLock::<T>::set(netuid, total)
+                DecayingOwnerLock::<T>::set(netuid, total);
             }
             LockKind { of_owner: false, perpetual: true } => {
                 HotkeyLock::<T>::set(netuid, hotkey, total);

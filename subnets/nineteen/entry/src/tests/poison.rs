@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_nineteen_core::task::Endpoint;
 
-use super::market::{document, shop_before_backend, text, word};
+use super::market::{document, start_gateway_with_backend, text, word};
 
 /// Number of times that each prompt is sent: more than the failures that open a circuit breaker.
 const ROUNDS: u32 = 6;
@@ -31,10 +31,10 @@ async fn backend(Json(request): Json<Value>) -> Response {
 #[tokio::test]
 async fn poison_prompts_close_the_market_for_nobody() {
     let backend = Router::new().route("/v1/chat/completions", post(backend));
-    let shop = shop_before_backend(Endpoint::Chat, backend).await;
+    let gateway = start_gateway_with_backend(Endpoint::Chat, backend).await;
     let buy = async |content: &str, streams: bool| {
         let messages = json!([{"role": "user", "content": content}]);
-        shop.buy(&json!({"messages": messages, "stream": streams})).await
+        gateway.buy(&json!({"messages": messages, "stream": streams})).await
     };
     for round in 0..ROUNDS {
         for (content, status) in [("status", 502), ("event", 502), ("empty", 200)] {
@@ -47,5 +47,5 @@ async fn poison_prompts_close_the_market_for_nobody() {
         assert_eq!(answer["choices"][0]["message"]["content"], "word ", "{answer}");
     }
     // Only the words were charged.
-    assert_eq!(shop.charged().await, i64::from(ROUNDS));
+    assert_eq!(gateway.charged().await, i64::from(ROUNDS));
 }
