@@ -25,6 +25,8 @@ use crate::settings;
 
 /// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
 pub const HUB_PREFIX: &str = "hub:";
+/// Value of `--model` of `tao nineteen miner` for the painter, which draws images without a model.
+pub const PAINTER: &str = "painter";
 /// Name of the recogniser that ships with the product.
 const EMBEDDED_RECOGNIZER: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.

@@ -66,8 +66,6 @@ use serde_json::Value;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::input;
 
-pub use miner::PAINTER;
-
 /// The commands of `tao nineteen`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,7 @@ use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_models::chat_model;
+use taonet_cli_models::{chat_model, engines::PAINTER};
 use taonet_http::Readiness;
 use taonet_kit::ChainSync;
 use taonet_lm::EngineSettings;
@@ -28,8 +28,6 @@ use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy, RegistrationTable};
 use url::Url;
 
-/// Value of `--model` for the painter, which draws images without a model.
-pub const PAINTER: &str = "painter";
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
 

@@ -489,13 +489,12 @@ fn verify_options(
     roles: &[Role],
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let (is_miner, painter) =
-        (roles.contains(&Role::NineteenMiner), Path::new(taonet_cli_nineteen::PAINTER));
+    let (is_miner, painter) = (roles.contains(&Role::NineteenMiner), Path::new(engines::PAINTER));
     let is_painter = |source: &Path| is_miner && source == painter && !source.exists();
     if model_option.is_some_and(is_painter) {
         findings.push(Finding::skipped(
             Check::Models,
-            taonet_cli_nineteen::PAINTER,
+            engines::PAINTER,
             "draws images without a model",
         ));
     }

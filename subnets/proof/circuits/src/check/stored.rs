@@ -37,7 +37,7 @@ use taonet_proof_core::Digest;
 
 /// Version of the rules by which a key follows from a network: the SHA-256 of the `stark` keys in
 /// `vectors/proof`, which has one of each format. A test compares it.
-const RULES: &str = "3afd439cf63ca75094f95aa62f9c221e608da536d49115ad90a0ecf2dc5018ac";
+const RULES: &str = "4556390a7f52a58eb4dbdb365b20ccfd5c981669d8d2de0cd74aa96b60890b34";
 /// Number of hexadecimal digits of a circuit's identity.
 const ID_DIGITS: usize = 64;
 /// Number of hexadecimal digits of the version in a file name.
