@@ -29,7 +29,7 @@ async fn backend(Json(request): Json<Value>) -> Response {
 }
 
 #[tokio::test]
-async fn poison_prompts_close_the_market_for_nobody() {
+async fn poison_prompts_do_not_affect_other_buyers() {
     let backend = Router::new().route("/v1/chat/completions", post(backend));
     let gateway = start_gateway_with_backend(Endpoint::Chat, backend).await;
     let buy = async |content: &str, streams: bool| {
