@@ -1,7 +1,7 @@
 //! The simultaneous policy AlignAtt: words of unfinished speech are ready once the decoder attends
 //! to audio that is not at its end.
 //!
-//! Unlike local agreement, which compares two transcripts, a word is ready after one pass.
+//! Unlike local agreement, which compares two transcripts, a probable word is ready after one pass.
 //! Committed words are forced as the decoder's prefix; each pass decodes the words after them anew,
 //! with more audio than the pass before.
 
@@ -18,8 +18,10 @@ use crate::vocabulary::trim;
 use crate::words::{TimedWord, merge_punctuation};
 use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
 
-/// Amount of new audio between two passes, in samples: 0.8 s.
-const STEP: usize = 4 * SAMPLE_RATE / 5;
+/// Amount of new audio between two passes, in samples: 0.4 s.
+const STEP: usize = 2 * SAMPLE_RATE / 5;
+/// Length of the silence that ends a phrase, in samples: 0.8 s.
+const PAUSE: usize = 4 * SAMPLE_RATE / 5;
 /// Length of the audio in a pass above which its beginning is dropped, in samples: 16 s.
 const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 /// Length of the audio that remains after dropping its beginning, in samples: 8 s.
@@ -38,7 +40,7 @@ const MAX_FORCED: usize = CONTEXT / 3;
 const DETECTION: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
 /// guesses an English sentence.
-const TRANSLATION: usize = 4 * STEP;
+const TRANSLATION: usize = 16 * SAMPLE_RATE / 5;
 /// Difference between the probabilities of the two best languages from which a detected language
 /// counts as clear.
 const CLEAR_MARGIN: f32 = 0.5;
@@ -50,8 +52,13 @@ const MAX_THRESHOLD: usize = 200;
 /// base made 7 errors with it, and 6 in windows of 30 s, which take more than twice the time
 /// (docs/benchmarks.md).
 const PADDING: f64 = 4.0;
-/// Amplitude at or below which a step is silent.
+/// Amplitude at or below which a sample is silent.
 const SILENCE: f32 = 0.002;
+/// Probability of a transcribed word below which it waits for a pass that agrees on it.
+const MIN_PROBABILITY: f64 = 0.5;
+/// Time from the end of a word to the end of the audio from which an improbable word waits no
+/// longer, in seconds.
+const MAX_WAIT: f64 = 1.2;
 
 /// Options of [`AlignAtt`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -177,6 +184,8 @@ struct State {
     forced: Vec<TimedWord>,
     /// Words of the last pass after the final ones, which the next pass revises.
     tentative: Vec<TimedWord>,
+    /// Number of the first tentative words that are ready.
+    ready: usize,
     /// Final words that are not committed.
     uncommitted: Vec<Word>,
     /// Tokens of the final words before the buffered audio.
@@ -186,7 +195,7 @@ struct State {
     /// Time before which no further word that is not final starts, in seconds: the end of the last
     /// final word, or of a pause.
     last_end: f64,
-    /// Time before which no word after the tentative ones starts, in seconds.
+    /// Time before which no word after the ready ones starts, in seconds.
     until: f64,
 }
 
@@ -225,16 +234,13 @@ impl Speech {
         if state.new < STEP && !is_end {
             return Ok(());
         }
-        let fresh =
-            state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
-        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
-        if !is_silent {
+        if !state.is_silent(state.new) {
             state.speech += state.new;
         }
+        // All words before a pause are complete.
+        let is_pause = is_end || state.is_silent(PAUSE.max(state.new));
         state.new = 0;
         let has_speech = state.speech > 0;
-        // A silent step is a pause: all words before it are complete.
-        let is_pause = is_end || is_silent;
         let options = self.options();
         let needed = match options.task {
             SpeechTask::Translate => TRANSLATION,
@@ -296,7 +302,11 @@ impl Speech {
             self.language.update(language, language_margin, self.state.speech);
         }
         merge_punctuation(&mut words, options.punctuation());
-        self.state.revise(words, until);
+        let last = self.state.revise(words, until);
+        // Of a translation, even the right words are improbable.
+        if !is_pause && options.task == SpeechTask::Transcribe {
+            self.state.hold_improbable(&last);
+        }
         Ok(())
     }
 }
@@ -304,7 +314,7 @@ impl Speech {
 impl State {
     /// Returns the words that are not committed.
     fn words(&self) -> Vec<Word> {
-        let tentative = self.tentative.iter().filter_map(spoken_word);
+        let tentative = self.tentative.iter().take(self.ready).filter_map(spoken_word);
         self.uncommitted.iter().cloned().chain(tentative).collect()
     }
 
@@ -331,6 +341,7 @@ impl State {
             self.last_end = word.end;
             self.forced.push(word);
         }
+        self.ready = self.ready.saturating_sub(count);
     }
 
     /// Forgets the final words after this many tokens, so that they are not forced again.
@@ -342,26 +353,49 @@ impl State {
         });
     }
 
-    /// Replaces the tentative words by those of another pass. All times of the arguments are from
-    /// the start of the audio.
-    fn revise(&mut self, words: Vec<TimedWord>, until: f64) {
+    /// Replaces the tentative words by those of another pass, all of which are ready, and returns
+    /// the replaced ones. All times of the arguments are from the start of the audio.
+    fn revise(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<TimedWord> {
         let shift = seconds(self.dropped);
         let mut last_end = self.last_end;
-        self.tentative = words;
+        let last = std::mem::replace(&mut self.tentative, words);
         self.tentative.retain(|word| !word.tokens.is_empty());
+        self.ready = self.tentative.len();
         for word in &mut self.tentative {
             word.start = (word.start + shift).max(last_end);
             word.end = (word.end + shift).max(word.start);
             last_end = word.end;
         }
         self.until = (until + shift).max(last_end);
+        last
+    }
+
+    /// Keeps tentative words from being ready, from the first one on that is improbable, recent, and
+    /// not among those of the `last` pass at its place.
+    fn hold_improbable(&mut self, last: &[TimedWord]) {
+        let recent = seconds(self.dropped + self.samples.len()) - MAX_WAIT;
+        let is_improbable = |(index, word): (usize, &TimedWord)| {
+            word.probability < MIN_PROBABILITY
+                && word.end > recent
+                && !last.get(index).is_some_and(|other| is_same_word(word, other))
+        };
+        if let Some(first) = self.tentative.iter().enumerate().position(is_improbable) {
+            self.ready = first;
+            self.until = self.tentative.get(first).map_or(self.until, |word| word.start);
+        }
+    }
+
+    /// Returns whether this many of the last samples are silent.
+    fn is_silent(&self, count: usize) -> bool {
+        let from = self.samples.len().saturating_sub(count);
+        self.samples.iter().skip(from).all(|sample| sample.abs() <= SILENCE)
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
     /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         self.settle();
-        let surplus = self.samples.len().saturating_sub(STEP);
+        let surplus = self.samples.len().saturating_sub(PAUSE);
         self.drop_first(surplus);
         self.forced.clear();
         self.context.clear();
@@ -412,6 +446,15 @@ fn seconds(samples: usize) -> f64 {
 /// Returns the tokens of all words.
 fn tokens(words: &[TimedWord]) -> Vec<u32> {
     words.iter().flat_map(|word| &word.tokens).copied().collect()
+}
+
+/// Returns whether two words have the same letters and digits; case and punctuation often change
+/// with more audio.
+fn is_same_word(one: &TimedWord, other: &TimedWord) -> bool {
+    let letters = |word: &TimedWord| -> String {
+        word.text.chars().filter(|letter| letter.is_alphanumeric()).collect()
+    };
+    letters(one).to_lowercase() == letters(other).to_lowercase()
 }
 
 /// Returns a word without white space around it; `None` for a punctuation mark.

@@ -38,8 +38,8 @@ const FEW_WORDS: usize = 8;
 /// Encoder positions per second.
 const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
 /// Distance between the last token and the end of the audio, in encoder positions, above which the
-/// end of the text does not mean that nothing else was said: 1.6 s, the longest pause that need not
-/// contain a silent step of 0.8 s.
+/// end of the text does not mean that nothing else was said: 1.6 s, longer than the pauses that end
+/// no phrase.
 const MAX_UNATTENDED: usize = 8 * POSITIONS / 5;
 
 /// Final text of unfinished speech, and how to continue it.
@@ -99,6 +99,8 @@ struct Decoded {
     is_past_end: bool,
     /// Attention of all tokens, from the prompt to the accepted ones.
     attention: Attention,
+    /// Probabilities of the prefix's tokens, which are 1, of the accepted ones and the next one.
+    probabilities: Vec<f32>,
 }
 
 /// What becomes of the most probable next token.
@@ -201,6 +203,7 @@ impl Recording {
         let mut attention = Attention::new(heads.len(), positions);
         let (mut latest, mut limit, mut is_past_end) = (0, 0, false);
         let (mut no_speech, mut log_probability) = (0.0, 0.0);
+        let mut probabilities = vec![1.0; prefix.tokens.len()];
         let width = model.decoder.width();
         let next = loop {
             let first = slots.len();
@@ -256,6 +259,7 @@ impl Recording {
                 is_past_end = tokens.len() - forced == prefix.tentative.len();
             }
             log_probability += probability;
+            probabilities.push(probability.exp() as f32);
             let decision =
                 decide(next == special.end_of_text, position, latest, positions, threshold);
             tokens.push(next);
@@ -278,7 +282,8 @@ impl Recording {
         if is_silent(&self.options, &attempt) {
             return Ok(None);
         }
-        Ok(Some(Decoded { tokens: attempt.tokens, next, latest, is_past_end, attention }))
+        let tokens = attempt.tokens;
+        Ok(Some(Decoded { tokens, next, latest, is_past_end, attention, probabilities }))
     }
 
     /// Returns the probability that there is no speech, given the decoder state at the start of the
@@ -315,7 +320,7 @@ impl Recording {
     /// before which no further word starts, and the number of the prefix's tokens before a
     /// repetition without end.
     fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64, usize) {
-        let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
+        let Decoded { mut tokens, next, latest, is_past_end, attention, probabilities } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
         let rows = prefix.tokens.len() + tokens.len() + 1;
@@ -329,7 +334,7 @@ impl Recording {
         let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new).collect();
         // Without the last word, which contains the next token: it is complete only if that token
         // begins another word.
-        let mut timed = time_words(words, &Alignment { path, probabilities: Vec::new() });
+        let mut timed = time_words(words, &Alignment { path, probabilities });
         let count = timed.len();
         let begin = timed.first().map_or(0.0, |word| word.end);
         timed.drain(..1.min(count));

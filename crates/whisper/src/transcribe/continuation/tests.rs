@@ -59,6 +59,7 @@ fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> Decoded {
         latest: accepted.last().map_or(0, |&(_, position)| position),
         is_past_end: false,
         attention,
+        probabilities: vec![1.0; prefix.tokens.len() + attended.len()],
     }
 }
 
@@ -205,6 +206,18 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
         let is_heard = until >= 3.5 - 1e-9;
         assert_eq!(is_heard, !is_past_end, "{until}");
     }
+}
+
+#[test]
+fn words_have_the_mean_probability_of_their_tokens() {
+    let recording = recording(lenient(), &[]);
+    let prefix = Prefix { tokens: vec![WORD + 20], ..Prefix::default() };
+    let attended = [(WORD, 50), (LETTER, 60), (WORD + 1, 110), (END_OF_TEXT, 150)];
+    let probabilities = vec![1.0, 0.5, 0.25, 0.75, 0.125];
+    let decoded = Decoded { probabilities, ..decoded(&prefix, &attended) };
+    let (words, ..) = recording.complete_words(decoded, &prefix);
+    let actual: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.probability)).collect();
+    assert_eq!(actual, [(" aaA", 0.375), (" ba", 0.75)]);
 }
 
 #[test]
