@@ -103,6 +103,8 @@ fn figures_of_speech_become_literal() {
         ("let us bite the bullet", "let us accept it"),
         ("she was pulling his leg", "she was joking with him"),
         ("i take his stories with a pinch of salt", "i take his stories with some doubt"),
+        ("he works his socks off in training", "he works very hard in training"),
+        ("i do not want to count my chickens before a hash", "i do not want to be too hopeful"),
     ]);
 }
 
