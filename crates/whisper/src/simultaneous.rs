@@ -324,8 +324,9 @@ impl State {
         self.uncommitted.drain(..final_count);
         let Some(last) = (count - final_count).checked_sub(1) else { return };
         // A punctuation mark before a committed word is not a word, but part of the text.
-        let words = (1..).zip(&self.tentative).filter(|(_, word)| spoken_word(word).is_some());
-        let length = words.map(|(length, _)| length).nth(last).unwrap_or(self.tentative.len());
+        let ready = self.tentative.iter().take(self.ready);
+        let words = (1..).zip(ready).filter(|(_, word)| spoken_word(word).is_some());
+        let length = words.map(|(length, _)| length).nth(last).unwrap_or(self.ready);
         self.force(length);
     }
 

@@ -121,7 +121,7 @@ fn held_words_are_not_forced_but_tentative_and_ready_at_a_pause() {
     revised[0].probability = 0.9;
     let last = state.revise(revised, 1.2);
     state.hold_improbable(&last);
-    state.commit(1);
+    state.commit(2);
     assert_eq!((text(&state), tokens(&state.forced)), (String::new(), vec![0]));
     assert_eq!(tokens(&state.tentative), [1, 2]);
     state.reset();
