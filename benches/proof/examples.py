@@ -18,7 +18,7 @@ from example_models.graph import TYPES
 # The largest difference of an output, as a part of the largest one.
 BOUND = 0.01
 # Rows that determine the scales are every second one.
-SAMPLE_ROWS = 16
+SAMPLE_ROWS = 64
 MINER = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"
 WIDTHS = {"model": "<28", "state": "<12", "difference": ">11", "others": ">9", "compile": ">10", "prove": ">9"}
 COLUMNS = "".join(f"{name:{width}}" for name, width in {**WIDTHS, "verify": ">9", "proof": ">9"}.items())
