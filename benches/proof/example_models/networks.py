@@ -225,7 +225,7 @@ def _(graph):
 
 # Two streams with different functions and pools, whose products at three depths are the outputs: distributions, offsets
 # and scales. Images of 16×16 in place of 64×64.
-@example("fr_age", opset=9, bits=12)
+@example("fr_age", opset=9, bits=9)
 def _(graph):
     image, streams = graph.input([1, 3, 16, 16]), []
     for function, pool in [("Relu", "AveragePool"), ("Tanh", "MaxPool")]:
