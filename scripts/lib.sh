@@ -12,6 +12,24 @@ die() {
     exit 1
 }
 
+# Prints the comment at the head of a script, which describes it.
+#   print_help SCRIPT
+print_help() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$1"
+}
+
+# Prints the help of a script and exits, if an argument asks for it.
+#   help_if_requested SCRIPT [ARGUMENT...]
+help_if_requested() {
+    local script="$1"
+    shift
+    case " $* " in *" -h "* | *" --help "*)
+        print_help "$script"
+        exit 0
+        ;;
+    esac
+}
+
 # Whether a terminal is available for a password prompt.
 has_terminal() {
     [ -t 0 ] && [ -t 2 ]

@@ -15,7 +15,7 @@ use taonet_http::parse_value;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::sampling::is_reproducible;
 use taonet_nineteen_store::Sample;
-use taonet_service::unix_time;
+use taonet_service::unix_millis;
 use tokio::time::{Instant, timeout};
 
 use self::expected::ExpectedAnswer;
@@ -269,7 +269,6 @@ impl Attempt {
             return None;
         }
         let answer = self.received.take_json()?;
-        let created = unix_time((self.inner.clock)()).as_millis();
         Some(Sample {
             job_id: uuid::Uuid::new_v4().simple().to_string(),
             period: self.slot.period_miners.period,
@@ -282,7 +281,7 @@ impl Attempt {
             answer,
             work,
             response_time: Some(self.timing.waiting.as_secs_f64()),
-            created_ms: i64::try_from(created).unwrap_or(i64::MAX),
+            created_ms: unix_millis((self.inner.clock)()),
         })
     }
 }
