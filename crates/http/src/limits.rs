@@ -44,7 +44,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
             make_room(&mut admitted, now, self.limit.window);
         }
         let times = admitted.entry(key).or_default();
-        while times.front().is_some_and(|time| age(*time, now) >= self.limit.window) {
+        while times.front().is_some_and(|time| has_left(*time, now, self.limit.window)) {
             times.pop_front();
         }
         if times.len() >= self.limit.requests as usize {
@@ -60,8 +60,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
-        // The times are in order.
-        let expired = times.partition_point(|time| age(*time, now) >= self.limit.window);
+        // The times are in order, unless the clock was set back.
+        let expired = times.partition_point(|time| has_left(*time, now, self.limit.window));
         let used_slots = u32::try_from(times.len() - expired).unwrap_or(u32::MAX);
         let newest = times.back().map_or(self.limit.window, |time| age(*time, now));
         (self.limit.requests.saturating_sub(used_slots), self.limit.window.saturating_sub(newest))
@@ -84,13 +84,22 @@ fn age(time: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(time).unwrap_or_default()
 }
 
+/// Returns whether a request at `time` no longer counts. One that is more than a window ahead is
+/// from before the clock was set back: it would count until the clock has reached it.
+fn has_left(time: SystemTime, now: SystemTime, window: Duration) -> bool {
+    match now.duration_since(time) {
+        Ok(age) => age >= window,
+        Err(ahead) => ahead.duration() > window,
+    }
+}
+
 /// Evicts callers that were idle for a window, or else the caller that was idle longest.
 fn make_room<K: Hash + Eq + Copy>(
     admitted: &mut HashMap<K, VecDeque<SystemTime>>,
     now: SystemTime,
     window: Duration,
 ) {
-    admitted.retain(|_, times| times.back().is_some_and(|time| age(*time, now) < window));
+    admitted.retain(|_, times| times.back().is_some_and(|time| !has_left(*time, now, window)));
     if admitted.len() >= MAX_KEYS
         && let Some(quietest) =
             admitted.iter().min_by_key(|(_, times)| times.back().copied()).map(|(key, _)| *key)
@@ -133,6 +142,16 @@ mod tests {
             Err(Duration::from_mins(1)),
             "a clock set back admits nothing more"
         );
+    }
+
+    #[test]
+    fn requests_before_the_clock_was_set_back_by_a_day_do_not_count() {
+        let window = SlidingWindow::new(RateLimit { requests: 1, window: Duration::from_mins(1) });
+        assert_eq!(window.admit('a', at(86_400)), Ok(()));
+        assert_eq!(window.admit('a', at(86_340)), Err(Duration::from_mins(1)), "a minute ahead");
+        assert_eq!(window.left('a', at(100)).0, 1);
+        assert_eq!(window.admit('a', at(100)), Ok(()));
+        assert_eq!(window.admit('a', at(159)), Err(Duration::from_secs(1)));
     }
 
     #[test]

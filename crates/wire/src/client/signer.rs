@@ -1,6 +1,6 @@
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
@@ -8,6 +8,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::{CryptoType, Keypair};
 use uuid::Uuid;
 
+use crate::clock::nanoseconds;
 use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
 
 /// Why signing a request failed.
@@ -35,12 +36,24 @@ pub enum SigningError {
 ///
 /// Create one signer per key and process, and clone it: clones share the last nonce, whereas two
 /// signers of one key could use the same nonce.
+///
+/// If the clock is set back so far that receivers would refuse the next nonce as one of the future,
+/// the nonces restart at the clock's time, and requests have a new process UUID: receivers with the
+/// Bittensor SDK accept nonces of any future time, and then no lower ones of the same process.
 #[derive(Clone)]
 pub struct Signer {
     identity: Arc<Identity>,
     scheme: Arc<dyn Scheme>,
     clock: Arc<dyn Clock>,
-    last_nonce: Arc<AtomicU64>,
+    nonces: Arc<Mutex<Nonces>>,
+}
+
+/// The nonces of a signer and its clones.
+#[derive(Debug, Clone, Copy, Default)]
+struct Nonces {
+    last: u64,
+    /// Number of times that the clock was set back so far that the nonces restarted.
+    restarts: u64,
 }
 
 impl Signer {
@@ -61,7 +74,7 @@ impl Signer {
             identity: Arc::new(identity),
             scheme: Arc::new(scheme),
             clock,
-            last_nonce: Arc::default(),
+            nonces: Arc::default(),
         }
     }
 
@@ -97,20 +110,32 @@ impl Signer {
         timeout: Duration,
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
-        let nonce = self.next_nonce();
-        self.scheme
-            .sign(&self.identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
+        let Nonces { last: nonce, restarts } = self.next_nonce();
+        let identity = self.identity_after(restarts);
+        self.scheme.sign(&identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
     }
 
-    fn next_nonce(&self) -> u64 {
+    fn next_nonce(&self) -> Nonces {
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, so that a thread that waits for it does not take the clock for one
+        // that was set back.
         let now = self.clock.now_ns();
-        let last = self
-            .last_nonce
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| {
-                Some(now.max(last.saturating_add(1)))
-            })
-            .unwrap_or_default();
-        now.max(last.saturating_add(1))
+        let ahead = nanoseconds(self.scheme.window().future);
+        if nonces.last > now.saturating_add(ahead) {
+            *nonces = Nonces { last: now, restarts: nonces.restarts.saturating_add(1) };
+        } else {
+            nonces.last = now.max(nonces.last.saturating_add(1));
+        }
+        *nonces
+    }
+
+    /// Returns the identity with the process UUID that it has after a number of restarts.
+    fn identity_after(&self, restarts: u64) -> Cow<'_, Identity> {
+        if restarts == 0 {
+            return Cow::Borrowed(self.identity.as_ref());
+        }
+        let uuid = Uuid::from_u128(self.identity.uuid.as_u128() ^ u128::from(restarts));
+        Cow::Owned(Identity { uuid, ..(*self.identity).clone() })
     }
 }
 

@@ -240,6 +240,35 @@ fn nonces_increase_while_the_clock_stands_still() {
     assert!(!format!("{signer:?}").contains("33a6f3093f158a71"), "no secret in sight");
 }
 
+#[test]
+fn nonces_restart_after_the_clock_was_far_ahead() {
+    const DAY: u64 = 86_400_000_000_000;
+    // The clock is a day ahead.
+    let clock = Arc::new(ManualClock::at(2 * DAY));
+    let signer =
+        Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
+    let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let sent = |signer: &Signer| {
+        let headers = signer.headers(&peer, &Method::POST, "/", "X", Duration::ZERO, b"").unwrap();
+        let [nonce, process] = ["nonce", "uuid"]
+            .map(|name| headers[format!("bt_header_dendrite_{name}")].to_str().unwrap().to_owned());
+        (nonce.parse::<u64>().unwrap(), process)
+    };
+    let (nonce, ahead) = sent(&signer);
+    assert_eq!(nonce, 2 * DAY);
+    clock.set(DAY);
+    let (nonce, right) = sent(&signer.clone());
+    assert_eq!(nonce, DAY, "receivers refuse nonces of the next day");
+    assert_ne!(right, ahead, "the nonces of a process increase");
+    assert_eq!(sent(&signer), (DAY + 1, right.clone()));
+    // Receivers accept nonces that are up to 3 s ahead.
+    clock.set(DAY + 1 - 3_000_000_000);
+    assert_eq!(sent(&signer), (DAY + 2, right.clone()));
+    let (nonce, further) = sent(&signer);
+    assert_eq!(nonce, DAY + 1 - 3_000_000_000);
+    assert!(further != right && further != ahead);
+}
+
 #[tokio::test]
 async fn host_names_resolve_to_permitted_addresses_only() {
     let port = listen(responding_router(|| axum::Json(json!({})).into_response())).await.port();

@@ -78,6 +78,13 @@ impl RateLease {
     }
 }
 
+/// Returns the first and the last second whose requests, or their tokens, count. Later ones are
+/// those of a process whose clock was wrong: they would count until this clock has reached them.
+pub(crate) const fn counted_seconds(now_ms: i64) -> (i64, i64) {
+    let second = now_ms.div_euclid(1_000);
+    (second.saturating_sub(WINDOW), second.saturating_add(WINDOW))
+}
+
 /// Returns the time until the requests of one second, or their tokens, have left the window.
 pub(crate) fn leaves(second: i64, now_ms: i64) -> Duration {
     let end = second.saturating_add(WINDOW + 1).saturating_mul(1_000);
@@ -139,11 +146,15 @@ impl Store {
                 .execute(&mut transaction)
                 .await?;
         }
-        statement("DELETE FROM rate WHERE key_id = $1 AND (second < $2 OR requests = 0)")
-            .bind(key)
-            .bind(now_ms.div_euclid(1_000).saturating_sub(WINDOW))
-            .execute(&mut transaction)
-            .await?;
+        let (first, last) = counted_seconds(now_ms);
+        statement(
+            "DELETE FROM rate WHERE key_id = $1 AND (second < $2 OR second > $3 OR requests = 0)",
+        )
+        .bind(key)
+        .bind(first)
+        .bind(last)
+        .execute(&mut transaction)
+        .await?;
         let row = statement(
             "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS used, MIN(second) AS oldest, MAX(second) AS newest
              FROM rate WHERE key_id = $1",

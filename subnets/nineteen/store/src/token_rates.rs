@@ -14,7 +14,7 @@ use std::time::Duration;
 use taonet_database::statement;
 
 use crate::keys::lock;
-use crate::rates::{WINDOW, leaves};
+use crate::rates::{WINDOW, counted_seconds, leaves};
 use crate::{Store, StoreError};
 
 /// Usage of an API key's limit of tokens after a request.
@@ -50,8 +50,9 @@ impl TokenWindow {
     /// Reserves tokens, unless they would exceed the limit.
     fn reserve(&mut self, limit: u64, tokens: u64, now_ms: i64) -> TokenUsage {
         let second = now_ms.div_euclid(1_000);
+        let (first, last) = counted_seconds(now_ms);
         self.0.retain(|recorded_second, tokens| {
-            *recorded_second >= second.saturating_sub(WINDOW) && *tokens > 0
+            (first..=last).contains(recorded_second) && *tokens > 0
         });
         let used_tokens = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
         let is_admitted = used_tokens.saturating_add(tokens) <= limit;
@@ -114,9 +115,11 @@ impl Store {
         }
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction, key).await?;
-        statement("DELETE FROM token_rate WHERE key_id = $1 AND second < $2")
+        let (first, last) = counted_seconds(now_ms);
+        statement("DELETE FROM token_rate WHERE key_id = $1 AND (second < $2 OR second > $3)")
             .bind(key)
-            .bind(now_ms.div_euclid(1_000).saturating_sub(WINDOW))
+            .bind(first)
+            .bind(last)
             .execute(&mut transaction)
             .await?;
         let rows = statement("SELECT second, tokens FROM token_rate WHERE key_id = $1").bind(key);
@@ -194,6 +197,14 @@ mod tests {
         assert_eq!(reserve(10, 21_000), (true, 0, 0, 61_000));
         assert_eq!(reserve(60, 70_999), (false, 0, 1, 11_001));
         assert_eq!(reserve(60, 71_000), (true, 0, 0, 61_000));
+    }
+
+    #[test]
+    fn tokens_of_a_clock_that_was_a_day_ahead_do_not_count() {
+        let mut window = TokenWindow::default();
+        assert!(window.reserve(100, 100, 86_400_000).is_admitted);
+        assert!(!window.reserve(100, 1, 86_340_000).is_admitted, "a minute ahead");
+        assert_eq!(window.reserve(100, 40, 5_000).left, 60);
     }
 
     #[test]

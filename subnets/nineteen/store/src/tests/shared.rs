@@ -147,6 +147,14 @@ pub(super) async fn rate_window_slides(home: Home) {
     assert!(!admit(&key, 60_999).await.0, "the first request is still in the window");
     assert_eq!(admit(&key, 61_000).await, (true, 0, 20_000, 61_000));
     assert!(!admit(&key, 10_000).await.0, "a clock that was set back admits no further requests");
+    // Another process's clock is a day ahead.
+    assert_eq!(admit(&key, 86_600_000).await, (true, 1, 0, 61_000));
+    assert_eq!(admit(&key, 86_600_000).await, (true, 0, 61_000, 61_000));
+    assert_eq!(
+        admit(&key, 200_000).await,
+        (true, 1, 0, 61_000),
+        "requests of the next day do not count"
+    );
 }
 
 pub(super) async fn busy_keys_reserve_admissions(home: Home) {

@@ -89,6 +89,22 @@ async fn handshake_opens_a_usable_session() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
+#[tokio::test]
+async fn wrong_clock_of_the_validator_has_no_lasting_effect() {
+    let [clock, own] = [(); 2].map(|()| Arc::new(ManualClock::at(NOW)));
+    let client = client(Trust::Signed, &own);
+    let session = client.handshake(&peer("//Bob", miner("//Bob", &clock).await)).await.unwrap();
+    let mut statuses = Vec::new();
+    for ahead in [Duration::ZERO, Duration::from_hours(24), Duration::ZERO] {
+        clock.advance(Duration::from_secs(1));
+        own.set(clock.now_ns());
+        own.advance(ahead);
+        let answer = client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await;
+        statuses.push(answer.unwrap().status);
+    }
+    assert_eq!(statuses, [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::OK]);
+}
+
 /// The handshake rejects keys that the miner's hotkey did not sign: the exchange uses plain HTTP.
 #[tokio::test]
 async fn unsigned_key_of_miner_is_rejected() {
