@@ -44,7 +44,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
             make_room(&mut admitted, now, self.limit.window);
         }
         let times = admitted.entry(key).or_default();
-        while times.front().is_some_and(|time| has_left(*time, now, self.limit.window)) {
+        while times.front().is_some_and(|time| has_expired(*time, now, self.limit.window)) {
             times.pop_front();
         }
         if times.len() >= self.limit.requests as usize {
@@ -61,7 +61,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
         // The times are in order, unless the clock was set back.
-        let expired = times.partition_point(|time| has_left(*time, now, self.limit.window));
+        let expired = times.partition_point(|time| has_expired(*time, now, self.limit.window));
         let used_slots = u32::try_from(times.len() - expired).unwrap_or(u32::MAX);
         let newest = times.back().map_or(self.limit.window, |time| age(*time, now));
         (self.limit.requests.saturating_sub(used_slots), self.limit.window.saturating_sub(newest))
@@ -86,7 +86,7 @@ fn age(time: SystemTime, now: SystemTime) -> Duration {
 
 /// Returns whether a request at `time` no longer counts. One that is more than a window ahead is
 /// from before the clock was set back: it would count until the clock has reached it.
-fn has_left(time: SystemTime, now: SystemTime, window: Duration) -> bool {
+fn has_expired(time: SystemTime, now: SystemTime, window: Duration) -> bool {
     match now.duration_since(time) {
         Ok(age) => age >= window,
         Err(ahead) => ahead.duration() > window,
@@ -99,7 +99,7 @@ fn make_room<K: Hash + Eq + Copy>(
     now: SystemTime,
     window: Duration,
 ) {
-    admitted.retain(|_, times| times.back().is_some_and(|time| !has_left(*time, now, window)));
+    admitted.retain(|_, times| times.back().is_some_and(|time| !has_expired(*time, now, window)));
     if admitted.len() >= MAX_KEYS
         && let Some(quietest) =
             admitted.iter().min_by_key(|(_, times)| times.back().copied()).map(|(key, _)| *key)
