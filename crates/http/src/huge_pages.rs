@@ -1,8 +1,11 @@
-/// Disables huge pages of memory in this process, for a service with many connections. Has an
-/// effect on Linux only.
+/// Disables huge pages of memory in this process, for a service without a model. Has an effect on
+/// Linux only.
 ///
-/// The buffers of a connection are larger than what they usually contain. Their unused parts take
-/// no memory, except in huge pages, which the allocator mimalloc requests for all of its memory.
+/// The allocator mimalloc requests huge pages for all of its memory. The buffers of a connection
+/// are larger than what they usually contain, and in a huge page their unused parts take memory
+/// too. Also, the allocator returns free memory to the system, and hours later the system can
+/// replace a sparsely used range by a huge page (`khugepaged`): resident memory grows then, without
+/// any allocation.
 pub fn disable_huge_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {

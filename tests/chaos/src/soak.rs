@@ -143,7 +143,8 @@ fn usage(process: &Process) -> anyhow::Result<Option<Usage>> {
     let (Some(resident_kib), Some(anonymous_kib), Some(file_kib)) = memory else { return Ok(None) };
     // The system hides the files of processes that protect their memory, except from root.
     let descriptors = fs::read_dir(format!("/proc/{id}/fd")).ok().map(Iterator::count);
-    Ok(Some(Usage { resident_kib, anonymous_kib, file_kib, descriptors }))
+    let has_huge_pages = status.contains("\nTHP_enabled:\t1\n");
+    Ok(Some(Usage { resident_kib, anonymous_kib, file_kib, descriptors, has_huge_pages }))
 }
 
 impl SoakReport {
@@ -181,10 +182,10 @@ impl SoakReport {
         }
         writeln!(
             text,
-            "\n| Daemon | Memory after the warm-up | At the end | Growth | Anonymous | Files | Descriptors, 1st half \
-             | 2nd half | |"
+            "\n| Daemon | Memory after the warm-up | At the end | Growth | Anonymous | Files | Huge pages \
+             | Descriptors, 1st half | 2nd half | |"
         )?;
-        writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(text, "|---|---|---|---|---|---|---|---|---|---|")?;
         for row in &self.processes {
             let ProcessTrend { name, first_mib, last_mib, growth_percent, .. } = row;
             let [anonymous, anonymous_later] = row.anonymous_mib;
@@ -193,11 +194,12 @@ impl SoakReport {
                 .descriptors
                 .map_or(["?".to_owned(), "?".to_owned()], |two| two.map(|count| count.to_string()));
             let verdict = mark(row.has_passed);
+            let huge_pages = if row.has_huge_pages { "yes" } else { "no" };
             writeln!(
                 text,
                 "| {name} | {first_mib:.1} MiB | {last_mib:.1} MiB | {growth_percent:+.1} % \
-                 | {anonymous:.1} to {anonymous_later:.1} MiB | {file:.1} to {file_later:.1} MiB | {first} | {second} \
-                 | {verdict} |"
+                 | {anonymous:.1} to {anonymous_later:.1} MiB | {file:.1} to {file_later:.1} MiB | {huge_pages} \
+                 | {first} | {second} | {verdict} |"
             )?;
         }
         writeln!(

@@ -25,6 +25,8 @@ pub(crate) struct Usage {
     pub(crate) file_kib: u64,
     /// Open files and connections; `None` if the system hides them.
     pub(crate) descriptors: Option<usize>,
+    /// Whether the process may have huge pages.
+    pub(crate) has_huge_pages: bool,
 }
 
 /// Memory and descriptors of a daemon.
@@ -43,6 +45,9 @@ pub struct ProcessTrend {
     pub anonymous_mib: [f64; 2],
     /// Resident pages of mapped files after the warm-up and at the end, in MiB: not judged.
     pub file_mib: [f64; 2],
+    /// Whether the process may have huge pages, into which the system can merge sparsely used
+    /// memory: not judged, but it tells such growth from a leak.
+    pub has_huge_pages: bool,
     /// Most descriptors in the first and in the second half; `None` if the system hides them.
     pub descriptors: Option<[usize; 2]>,
     /// Whether memory and descriptors meet the requirements.
@@ -67,6 +72,7 @@ impl ProcessTrend {
             growth_percent,
             anonymous_mib: ends(usages, |usage| usage.anonymous_kib),
             file_mib: ends(usages, |usage| usage.file_kib),
+            has_huge_pages: usages.iter().any(|usage| usage.has_huge_pages),
             descriptors,
             has_passed,
         }
@@ -174,6 +180,7 @@ mod tests {
             anonymous_kib: mib * 768,
             file_kib: mib * 256,
             descriptors: Some(*open),
+            has_huge_pages: false,
         };
         let usages: Vec<_> = mib.iter().zip(descriptors).map(usage).collect();
         ProcessTrend::of("signer A", &usages, true)

@@ -16,6 +16,7 @@ use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_http::disable_huge_pages;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -91,6 +92,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
     let members = args.members(&config)?;
     let results = args.qualifying.then(|| args.results(&config, &keypair)).transpose()?;
     let gateway_config = args.config(&config, keypair);
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ArenaGateway::describe_metrics();

@@ -12,6 +12,7 @@ use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
 use taonet_cli_base::exit::Classified;
+use taonet_http::disable_huge_pages;
 use taonet_primitives::Hotkey;
 use taonet_speech::Espeak;
 
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         ..config
     };
     let engine = Engine::new(config)?;
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         Engine::describe_metrics();

@@ -26,7 +26,7 @@ use taonet_cli_base::exit::Classified;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_models::engines;
 use taonet_cli_models::voice::{Speech, VoiceName};
-use taonet_http::name_service;
+use taonet_http::{disable_huge_pages, name_service};
 use taonet_speech::Recognizer;
 
 use crate::contest::Contest;
@@ -90,8 +90,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
                         .phrase_model
                         .is_some());
             args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
-            if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent)
-            {
+            if args.voice.is_some() && !has_engine(profile) {
                 return Err(Classified::usage(format!(
                     "--voice has no effect with --profile {profile}\nhint: omit it, or use another profile"
                 )));
@@ -110,6 +109,11 @@ const fn may_shorten(args: &MinerArgs, profile: ProfileName) -> bool {
 /// Whether a profile interprets. Other profiles recognise no speech.
 const fn is_interpreter(profile: ProfileName) -> bool {
     matches!(profile, ProfileName::Interpreter | ProfileName::Patient)
+}
+
+/// Whether a profile recognises or synthesises speech.
+const fn has_engine(profile: ProfileName) -> bool {
+    !matches!(profile, ProfileName::Parrot | ProfileName::Silent)
 }
 
 /// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all
@@ -242,6 +246,10 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         miner_id: Some(format!("taonet {name}")),
         ..MinerConfig::default()
     };
+    // Models compute faster with huge pages.
+    if !has_engine(name) {
+        disable_huge_pages();
+    }
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;

@@ -16,6 +16,7 @@ use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_http::disable_huge_pages;
 use taonet_objects::ObjectStorage;
 use taonet_primitives::{Hotkey, without_bom};
 use taonet_service::Shutdown;
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     let database = args.database.clone().or(set);
     let database =
         database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ScoringApi::describe_metrics();

@@ -13,6 +13,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::memory;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_http::disable_huge_pages;
 use taonet_service::Shutdown;
 use taonet_validator::operator_http::OperatorLimits;
 use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         .into_signing_policy(),
         audit: AuditLog::open(&path).with_context(|| audit_log_failed(&path))?,
     });
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Signer::describe_metrics();

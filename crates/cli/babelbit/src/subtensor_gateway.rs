@@ -16,7 +16,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::memory;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
-use taonet_http::Readiness;
+use taonet_http::{Readiness, disable_huge_pages};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_service::Shutdown;
 use taonet_settings::Network;
@@ -62,6 +62,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     let network = args.network.network_with_fallback(fallback(&config))?;
     let state = args.state();
     let gateway = Gateway::new(GatewaySettings::new(config.netuid, hotkey));
+    disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Gateway::describe_metrics();

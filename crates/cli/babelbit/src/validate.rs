@@ -20,6 +20,7 @@ use taonet_cli_base::preflight;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::WEIGHT_VECTOR;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_http::disable_huge_pages;
 use taonet_service::Shutdown;
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
@@ -97,6 +98,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         max_skipped_epochs: config.services.max_skipped_epochs,
     };
     context.print_notice(&format!("hotkey {hotkey}"));
+    disable_huge_pages();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
