@@ -9,7 +9,8 @@
 //! without the program. The backends `stark-hide` and `stark-hide-inputs` are `stark` with keys of
 //! `tao proof compile --hide` and `--hide-inputs`. The circuit of facts-lm, a language model, has 64
 //! tokens; "answer" is the time of choosing the tokens of an answer, which are the inputs of the
-//! proof.
+//! proof. Products of two matrices are measured if their cases are named: 64x48x32/stark is that of
+//! 64×48 and 48×32 inputs, and 64x48x32-weights/stark has the second matrix in the key.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -23,7 +24,7 @@ use taonet_proof_backends::external::External;
 use taonet_proof_backends::{Backend, Capabilities, Statement};
 use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel};
 use taonet_proof_core::metadata::NETWORK;
-use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::network::{FORMAT, Input, Layer, Matrices, Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 use taonet_proof_lm::{FACTS_LM_TEXTS, LmOptions, TextBundle, compile};
@@ -133,6 +134,9 @@ fn network(name: &str) -> (Network, Vec<i64>) {
     if name == "residual" {
         let inputs = (0..3072).map(|index| index * 7919 % 256).collect();
         return (residual(), inputs);
+    }
+    if let Some(product) = product(name) {
+        return product;
     }
     let model = ShippedModel::ALL.into_iter().find(|model| model.name() == name).unwrap();
     let (calibration, test) = model.sample().unwrap().split();
@@ -266,6 +270,34 @@ fn residual() -> Network {
         input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
         layers: builder.layers,
     }
+}
+
+/// Builds a product of matrices of these sizes. The outputs are its sums.
+fn product(name: &str) -> Option<(Network, Vec<i64>)> {
+    let sizes = name.strip_suffix("-weights");
+    let has_weights = sizes.is_some();
+    let sizes = sizes.unwrap_or(name).split('x').map(|size| size.parse().ok());
+    let [rows, inner, columns] = sizes.collect::<Option<Vec<usize>>>()?[..] else { return None };
+    let mut builder = Builder { layers: Vec::new(), state: 61 };
+    let shape = if has_weights {
+        let window = Window { kernel: [1; 2], stride: [1; 2], padding: [0; 4] };
+        let (weights, bias) = (builder.weights(inner * columns), vec![0; columns]);
+        builder.push(&[0], Operation::Convolution { window, groups: 1, weights, bias }, None);
+        Shape::new(inner, 1, rows).unwrap()
+    } else {
+        let matrices = [(0, rows, inner), (rows * inner, inner, columns)];
+        let matrices = matrices.map(|(start, height, width)| {
+            let shape = Shape::new(1, height, width).unwrap();
+            let indices = (start as u32..).take(shape.elements()).collect();
+            builder.push(&[0], Operation::Move { shape, indices, constant: 0 }, None)
+        });
+        let sizes = Matrices { count: 1, rows, inner, columns };
+        builder.push(&matrices, Operation::MatrixProduct(sizes), None);
+        Shape::new(1, rows + columns, inner).unwrap()
+    };
+    let inputs = (0..).map(|index: i64| index * 7919 % 127 - 63).take(shape.elements()).collect();
+    let input = Input { shape, range: Range { low: -63, high: 63 }, scale: 0 };
+    Some((Network { format: FORMAT, input, layers: builder.layers }, inputs))
 }
 
 struct Builder {

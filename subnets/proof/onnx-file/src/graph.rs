@@ -89,6 +89,16 @@ impl GraphWriter {
         self.node_of(MACHINE_LEARNING, operator, inputs, attributes)
     }
 
+    /// Adds an output to the last node, such as the scores of a classifier after its label, and
+    /// returns its name.
+    pub fn further_output(&mut self) -> String {
+        let name = self.name();
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output.push(name.clone());
+        }
+        name
+    }
+
     fn node_of(
         &mut self,
         domain: &str,

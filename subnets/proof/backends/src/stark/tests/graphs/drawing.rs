@@ -1,6 +1,7 @@
 //! Random graphs of nodes of all kinds.
 
 mod further;
+mod learned;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -10,8 +11,37 @@ use crate::testing;
 
 /// The first of the kinds that [`RandomGraph::further`] appends.
 const FURTHER: usize = 21;
+/// The first of the kinds that [`RandomGraph::learned`] appends.
+const LEARNED: usize = FURTHER + further::NODES;
 /// Number of kinds of nodes that [`RandomGraph::step`] can append.
-pub(super) const NODES: usize = FURTHER + further::NODES;
+pub(super) const NODES: usize = LEARNED + learned::NODES;
+
+/// Functions of one operand that are defined for all numbers.
+const FUNCTIONS: [&str; 23] = [
+    "Abs",
+    "Asinh",
+    "Atan",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Mish",
+    "Neg",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+];
 
 /// A graph whose nodes are drawn one by one.
 struct RandomGraph {
@@ -19,6 +49,10 @@ struct RandomGraph {
     graph: GraphWriter,
     /// Name and last two dimensions of each tensor, which has three.
     tensors: Vec<(String, [usize; 2])>,
+}
+
+fn signed(number: usize) -> i64 {
+    number.cast_signed() as i64
 }
 
 /// Returns the file of a graph of random nodes of these kinds, after the conversion of its integer
@@ -93,31 +127,11 @@ impl RandomGraph {
                 (self.node("MatMul", &[x, &weights]), [rows, outputs])
             }
             1 => {
-                let operators = [
-                    "Abs",
-                    "Celu",
-                    "Cos",
-                    "Elu",
-                    "Erf",
-                    "Gelu",
-                    "HardSigmoid",
-                    "HardSwish",
-                    "LeakyRelu",
-                    "Mish",
-                    "Neg",
-                    "Relu",
-                    "Selu",
-                    "Sigmoid",
-                    "Sin",
-                    "Softplus",
-                    "Softsign",
-                    "Tanh",
-                ];
-                let operator = self.one_of(&operators);
+                let operator = self.one_of(&FUNCTIONS);
                 (self.node(operator, &[x]), dims)
             }
             2 => {
-                let operator = self.one_of(&["Add", "Sub", "Mul", "Max", "Min"]);
+                let operator = self.one_of(&["Add", "Sub", "Sum", "Mean", "Mul", "Max", "Min"]);
                 let other = self.like(dims);
                 (self.node(operator, &[x, &other]), dims)
             }
@@ -139,7 +153,7 @@ impl RandomGraph {
             6 => {
                 let operators = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"];
                 let (operator, axis) = (self.one_of(&operators), self.extent(2));
-                let axes = self.integers(&[axis.cast_signed() as i64]);
+                let axes = self.integers(&[signed(axis)]);
                 let reduced = if axis == 1 { [1, columns] } else { [rows, 1] };
                 (self.node(operator, &[x, &axes]), reduced)
             }
@@ -154,7 +168,8 @@ impl RandomGraph {
                 (self.node("MatMul", &[x, &turned]), [rows, rows])
             }
             10..FURTHER => self.several(kind, x, dims),
-            _ => self.further(kind - FURTHER, x, dims),
+            FURTHER..LEARNED => self.further(kind - FURTHER, x, dims),
+            _ => self.learned(kind - LEARNED, x, dims),
         }
     }
 
@@ -208,7 +223,7 @@ impl RandomGraph {
             // Of a single column, there is nothing to choose.
             19 if columns > 1 => {
                 let k = self.extent(columns);
-                let count = self.integers(&[k.cast_signed() as i64]);
+                let count = self.integers(&[signed(k)]);
                 let largest = self.generator.random_range(0..=1);
                 let attributes = [Attribute::Int("axis", -1), Attribute::Int("largest", largest)];
                 (self.with("TopK", &[x, &count], &attributes), [rows, k])
@@ -221,8 +236,7 @@ impl RandomGraph {
     fn window(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
         let outputs = self.extent(3);
         let kernel = [Attribute::Ints("kernel_shape", &[2]), Attribute::Ints("pads", &[0, 1])];
-        let [channels, width, filters] =
-            [rows, columns, outputs].map(|extent| extent.cast_signed() as i64);
+        let [channels, width, filters] = [rows, columns, outputs].map(signed);
         match self.extent(4) {
             1 => {
                 let weights = self.weights(&[outputs, rows, 2]);
@@ -262,12 +276,15 @@ impl RandomGraph {
                 self.node(operator, &[&positive])
             }
             _ => {
-                let operator = self.one_of(&["Pow", "Max", "Greater"]);
+                let operator = self.one_of(&["Pow", "Max", "Mod", "Greater"]);
                 let two = self.number(2.0);
-                let result = self.node(operator, &[x, &two]);
                 match operator {
-                    "Greater" => self.with("Cast", &[&result], &[Attribute::Int("to", 1)]),
-                    _ => result,
+                    "Mod" => self.with(operator, &[x, &two], &[Attribute::Int("fmod", 1)]),
+                    "Greater" => {
+                        let result = self.node(operator, &[x, &two]);
+                        self.with("Cast", &[&result], &[Attribute::Int("to", 1)])
+                    }
+                    _ => self.node(operator, &[x, &two]),
                 }
             }
         };
@@ -290,8 +307,8 @@ impl RandomGraph {
         let last_axis = [Attribute::Int("axis", -1)];
         match self.extent(4) {
             1 => {
-                let [first, end, axis] = [columns / 2, columns, 2]
-                    .map(|number| self.integers(&[number.cast_signed() as i64]));
+                let [first, end, axis] =
+                    [columns / 2, columns, 2].map(|number| self.integers(&[signed(number)]));
                 (self.node("Slice", &[x, &first, &end, &axis]), [rows, columns - columns / 2])
             }
             2 => {
@@ -304,9 +321,8 @@ impl RandomGraph {
                 (self.node("Pad", &[x, &pads, &zero]), [rows + 1, columns + 1])
             }
             _ => {
-                let columns_of: Vec<i64> = (0..3)
-                    .map(|_| self.generator.random_range(0..columns).cast_signed() as i64)
-                    .collect();
+                let columns_of: Vec<i64> =
+                    (0..3).map(|_| signed(self.generator.random_range(0..columns))).collect();
                 let order = self.integers(&columns_of);
                 (self.with("Gather", &[x, &order], &last_axis), [rows, 3])
             }
@@ -321,9 +337,9 @@ impl RandomGraph {
         let steps = self.with("Transpose", &[x], &steps_first);
         let weights = self.weights(&[1, gates * hidden, columns]);
         let state_weights = self.weights(&[1, gates * hidden, hidden]);
-        let size = [Attribute::Int("hidden_size", hidden.cast_signed() as i64)];
+        let size = [Attribute::Int("hidden_size", signed(hidden))];
         let states = self.with(operator, &[&steps, &weights, &state_weights], &size);
-        let dims = self.integers(&[1, -1, hidden.cast_signed() as i64]);
+        let dims = self.integers(&[1, -1, signed(hidden)]);
         (self.node("Reshape", &[&states, &dims]), [rows, hidden])
     }
 }

@@ -1,20 +1,14 @@
-//! Nodes for machine learning, conditions, and further reductions, choices, moves and norms.
+//! Conditions, and further reductions, choices, products, moves and norms.
 
 use rand::Rng as _;
 use taonet_proof_onnx::Attribute;
 
-use super::RandomGraph;
+use super::{RandomGraph, signed};
 
 /// Number of kinds of nodes that [`RandomGraph::further`] can append.
 pub(super) const NODES: usize = 7;
 
-/// Comparisons of the branches of trees.
-const BRANCHES: [&str; 4] = ["BRANCH_GT", "BRANCH_GTE", "BRANCH_LEQ", "BRANCH_LT"];
 const COMPARISONS: [&str; 5] = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"];
-
-fn signed(number: usize) -> i64 {
-    number.cast_signed() as i64
-}
 
 impl RandomGraph {
     /// Appends nodes of a kind, which read a tensor with these last two dimensions.
@@ -25,94 +19,14 @@ impl RandomGraph {
         dims: [usize; 2],
     ) -> (String, [usize; 2]) {
         match kind {
-            0 => self.tree(x, dims),
-            1 => self.machine(x, dims),
-            2 => self.conditions(x, dims),
-            3 => self.reduced(x, dims),
-            4 => self.gather_or_replace(x, dims),
+            0 => self.conditions(x, dims),
+            1 => self.reduced(x, dims),
+            2 => self.gather_or_replace(x, dims),
+            3 => self.at_position(x, dims),
+            4 => self.summed_products(x, dims),
             5 => self.relocated(x, dims),
             _ => self.normalised(x, dims),
         }
-    }
-
-    /// Returns a random number of at most 1 in magnitude.
-    fn eighth(&mut self) -> f32 {
-        f32::from(self.generator.random_range(-8..=8_i8)) / 8.0
-    }
-
-    fn eighths(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.eighth()).collect()
-    }
-
-    /// Puts all elements into one row, as operators for machine learning read them.
-    fn row(&mut self, x: &str) -> String {
-        let dims = self.integers(&[1, -1]);
-        self.node("Reshape", &[x, &dims])
-    }
-
-    /// Gives the outputs of an operator for machine learning three dimensions.
-    fn in_three_dimensions(&mut self, outputs: &str, count: usize) -> (String, [usize; 2]) {
-        let dims = self.integers(&[1, 1, -1]);
-        (self.node("Reshape", &[outputs, &dims]), [1, count])
-    }
-
-    /// Appends a tree of two branches and three leaves.
-    fn tree(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
-        let row = self.row(x);
-        let targets = self.extent(2);
-        let mut feature = || signed(self.generator.random_range(0..rows * columns));
-        let features = [feature(), feature(), 0, 0, 0];
-        let modes = [self.one_of(&BRANCHES), self.one_of(&BRANCHES), "LEAF", "LEAF", "LEAF"];
-        let limits = [self.eighth(), self.eighth(), 0.0, 0.0, 0.0];
-        let weights = self.eighths(3);
-        let leaf_targets = [0, signed(targets - 1), 0];
-        let attributes = [
-            Attribute::Int("n_targets", signed(targets)),
-            Attribute::Ints("nodes_treeids", &[0; 5]),
-            Attribute::Ints("nodes_nodeids", &[0, 1, 2, 3, 4]),
-            Attribute::Ints("nodes_featureids", &features),
-            Attribute::Texts("nodes_modes", &modes),
-            Attribute::Floats("nodes_values", &limits),
-            Attribute::Ints("nodes_truenodeids", &[1, 3, 0, 0, 0]),
-            Attribute::Ints("nodes_falsenodeids", &[2, 4, 0, 0, 0]),
-            Attribute::Ints("target_treeids", &[0; 3]),
-            Attribute::Ints("target_nodeids", &[2, 3, 4]),
-            Attribute::Ints("target_ids", &leaf_targets),
-            Attribute::Floats("target_weights", &weights),
-        ];
-        let sums = self.graph.learned_node("TreeEnsembleRegressor", &[&row], &attributes);
-        self.in_three_dimensions(&sums, targets)
-    }
-
-    /// Appends a support vector machine, or a linear model.
-    fn machine(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
-        let (row, features) = (self.row(x), rows * columns);
-        if self.extent(4) == 1 {
-            let targets = self.extent(3);
-            let (coefficients, intercepts) =
-                (self.eighths(targets * features), self.eighths(targets));
-            let attributes = [
-                Attribute::Int("targets", signed(targets)),
-                Attribute::Floats("coefficients", &coefficients),
-                Attribute::Floats("intercepts", &intercepts),
-            ];
-            let sums = self.graph.learned_node("LinearRegressor", &[&row], &attributes);
-            return self.in_three_dimensions(&sums, targets);
-        }
-        let kernel = self.one_of(&["LINEAR", "POLY", "RBF", "SIGMOID"]);
-        let count = self.extent(3);
-        let (vectors, coefficients, offset) =
-            (self.eighths(count * features), self.eighths(count), [self.eighth()]);
-        let attributes = [
-            Attribute::Text("kernel_type", kernel),
-            Attribute::Floats("kernel_params", &[0.25, 0.5, 2.0]),
-            Attribute::Int("n_supports", signed(count)),
-            Attribute::Floats("support_vectors", &vectors),
-            Attribute::Floats("coefficients", &coefficients),
-            Attribute::Floats("rho", &offset),
-        ];
-        let sum = self.graph.learned_node("SVMRegressor", &[&row], &attributes);
-        self.in_three_dimensions(&sum, 1)
     }
 
     /// Appends a choice by a condition that two comparisons decide.
@@ -174,20 +88,41 @@ impl RandomGraph {
         }
     }
 
+    /// Appends a choice of the row at a computed position, or a replacement of this row.
+    fn at_position(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+        let (last, dims) = (self.integers(&[-1]), self.integers(&[rows, columns].map(signed)));
+        let sums = self.node("ReduceSum", &[x, &last]);
+        let keeps_none = [Attribute::Int("axis", 1), Attribute::Int("keepdims", 0)];
+        let position = self.with("ArgMax", &[&sums], &keeps_none);
+        let matrix = self.node("Reshape", &[x, &dims]);
+        let operator = self.one_of(&["Gather", "GatherND", "ScatterND"]);
+        let (result, rows) = if operator == "ScatterND" {
+            let update = self.weights(&[1, columns]);
+            (self.node(operator, &[&matrix, &position, &update]), rows)
+        } else {
+            (self.node(operator, &[&matrix, &position]), 1)
+        };
+        let dims = self.integers(&[1, rows, columns].map(signed));
+        (self.node("Reshape", &[&result, &dims]), [rows, columns])
+    }
+
+    /// Appends products with weights or with another tensor, whose axes are in another order.
+    fn summed_products(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+        let (other, equation, dims) = if self.extent(2) == 1 {
+            let outputs = self.extent(3);
+            (self.weights(&[columns, outputs]), "bij,jk->bki", [outputs, rows])
+        } else {
+            (self.like([rows, columns]), "bij,bkj->bik", [rows, rows])
+        };
+        let equation = [Attribute::Text("equation", equation)];
+        (self.with("Einsum", &[x, &other], &equation), dims)
+    }
+
     /// Appends further nodes that only move elements.
     fn relocated(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
-        match self.extent(4) {
+        match self.extent(5) {
             // Larger tensors would grow to thousands of elements.
-            1 if rows * columns <= 16 => {
-                let repeats = self.integers(&[1, 4, 1]);
-                let tiled = self.node("Tile", &[x, &repeats]);
-                let dims = self.integers(&[1, signed(4 * rows), 1, signed(columns)]);
-                let channels = self.node("Reshape", &[&tiled, &dims]);
-                let blocks =
-                    self.with("DepthToSpace", &[&channels], &[Attribute::Int("blocksize", 2)]);
-                let dims = self.integers(&[1, signed(2 * rows), -1]);
-                (self.node("Reshape", &[&blocks, &dims]), [2 * rows, 2 * columns])
-            }
+            1 if rows * columns <= 16 => self.blocks(x, [rows, columns]),
             2 => {
                 let last = self.integers(&[-1]);
                 let largest = self.node("ReduceMax", &[x, &last]);
@@ -203,11 +138,34 @@ impl RandomGraph {
                 ];
                 (self.with("Resize", &[x, "", &scales], &attributes), [rows, 2 * columns])
             }
+            4 if columns > 1 => {
+                let first = self.extent(columns - 1);
+                let parts = self.integers(&[signed(first), signed(columns - first)]);
+                let last_axis = [Attribute::Int("axis", -1)];
+                let part = self.with("Split", &[x, &parts], &last_axis);
+                let other = self.graph.further_output();
+                (self.with("Concat", &[&other, &part], &last_axis), [rows, columns])
+            }
             _ => {
                 let upper = Attribute::Int("upper", self.generator.random_range(0..=1));
                 (self.with("Trilu", &[x], &[upper]), [rows, columns])
             }
         }
+    }
+
+    /// Appends a move of repeated channels to rows and columns, or back.
+    fn blocks(&mut self, x: &str, [rows, columns]: [usize; 2]) -> (String, [usize; 2]) {
+        let (operator, repeats, dims, moved) = if self.extent(2) == 1 {
+            ("DepthToSpace", [1, 4, 1], [1, 4 * rows, 1, columns], [2 * rows, 2 * columns])
+        } else {
+            ("SpaceToDepth", [1, 2, 2], [1, 1, 2 * rows, 2 * columns], [4 * rows, columns])
+        };
+        let (repeats, dims) = (self.integers(&repeats), self.integers(&dims.map(signed)));
+        let tiled = self.node("Tile", &[x, &repeats]);
+        let plane = self.node("Reshape", &[&tiled, &dims]);
+        let blocks = self.with(operator, &[&plane], &[Attribute::Int("blocksize", 2)]);
+        let dims = self.integers(&[1, moved[0], moved[1]].map(signed));
+        (self.node("Reshape", &[&blocks, &dims]), moved)
     }
 
     /// Appends a norm of groups or of a batch, or a function with parameters.
