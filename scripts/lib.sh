@@ -179,7 +179,7 @@ peers_dir() {
     printf '%s\n' "${TAONET_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/taonet/peers}"
 }
 
-# Runs pip for the interpreter of a virtual environment without pip. pip is installed once, in an environment of its own,
+# Runs pip for the interpreter of a virtual environment without pip. It is installed once, in an environment of its own,
 # since that takes seconds.
 #   pip_for PYTHON ARGUMENT...
 pip_for() {
