@@ -107,6 +107,11 @@ require_rust() {
         die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
+# Prints the version in Cargo.toml.
+workspace_version() {
+    sed -n 's/^version = "\(.*\)"$/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml" | head -n 1
+}
+
 # Builds a tool of this version from crates.io into the cache directory, unless it is there.
 #   require_cargo_tool NAME VERSION
 require_cargo_tool() {
@@ -172,4 +177,15 @@ models_dir() {
 # The directory of the Python peers for tests: TAONET_PEERS_DIR, or the cache directory.
 peers_dir() {
     printf '%s\n' "${TAONET_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/taonet/peers}"
+}
+
+# Runs pip for the interpreter of a virtual environment without pip. It is installed once, in an environment of its own,
+# since that takes seconds.
+#   pip_for PYTHON ARGUMENT...
+pip_for() {
+    local python="$1" environment
+    environment="$(peers_dir)/pip"
+    shift
+    "$environment/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$environment"
+    "$environment/bin/python" -m pip --python "$python" "$@"
 }

@@ -1,11 +1,6 @@
 # The target of a release, and the tools that it needs. Source it after lib.sh.
 # shellcheck shell=bash
 
-# Prints the version in Cargo.toml.
-workspace_version() {
-    sed -n 's/^version = "\(.*\)"$/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml" | head -n 1
-}
-
 # Prints the target of this machine.
 this_target() {
     case "$(uname -s)-$(uname -m)" in

@@ -144,9 +144,11 @@ fn assert_contains(document: &Value, recorded: &Value, path: &str) {
 }
 
 /// `data/demo.json` was recorded with commit 3eb017e5, before Babelbit's crate was split:
-/// transcripts, scores, weights and incentives are still the same, except for the replies of the
-/// interpreter and of the profile `patient`, which end 0.05 to 0.5 s earlier: the interpreter speaks
-/// faster when it falls behind. A second run gives the same document, except for measured times.
+/// transcripts, scores, weights and incentives are still the same, except for those of the
+/// interpreter and the end times of the profile `patient`. They were recorded again, since their
+/// replies end 0.05 to 0.5 s earlier: the interpreter speaks faster when it falls behind, and its
+/// faster replies are transcribed and scored differently. A second run gives the same document,
+/// except for measured times.
 #[test]
 fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
     let recorded: Value =

@@ -107,6 +107,18 @@ fn stdout(output: &Output) -> String {
 }
 
 #[test]
+fn wheel_is_installed_with_pip() {
+    let Some(environment) = Environment::find() else { return };
+    let code = "import importlib.metadata, taonet
+package = importlib.metadata.distribution('taonet')
+print(package.read_text('INSTALLER').strip(), package.version, taonet.__version__)";
+    let mut python = program(environment.0.join("bin/python"));
+    let installed = stdout(&python.args(["-c", code]).output().unwrap());
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(installed, format!("pip {version} {version}\n"));
+}
+
+#[test]
 fn examples_run_without_other_packages() {
     let Some(environment) = Environment::find() else { return };
     assert!(

@@ -1,5 +1,7 @@
 //! `tao subnets new` through the binary: the generated package resolves outside the repository and,
-//! in `./test --all`, passes its own test.
+//! in `./test --all`, passes its own test. Its code is that of `examples/summing-subnet`, as a unit
+//! test of the command checks; that package is part of the workspace, which compiles it and runs
+//! the same test each time.
 
 #[cfg(unix)]
 mod python;
@@ -50,6 +52,15 @@ fn generated_package_resolves_outside_the_repository() {
     for name in ["demo", "taonet-kit", "taonet-chain", "taonet-validator", "tokio"] {
         assert!(tree.lines().any(|line| line.starts_with(&format!("{name} v"))), "{name}: {tree}");
     }
+    // What `cargo build --release` and `cargo test` compile.
+    let output = cargo(&package, "metadata").args(["--no-deps", "--format-version", "1"]).output();
+    let metadata = document(&output.unwrap());
+    let targets = metadata["packages"][0]["targets"].as_array().unwrap().iter();
+    let mut targets: Vec<_> =
+        targets.map(|target| (target["kind"][0].as_str(), target["name"].as_str())).collect();
+    targets.sort_unstable();
+    let names = [("bin", "demo"), ("lib", "demo"), ("test", "three_epochs")];
+    assert_eq!(targets, names.map(|(kind, name)| (Some(kind), Some(name))));
     if !is_exhaustive() {
         return;
     }

@@ -274,6 +274,61 @@ mod tests {
         assert_eq!((tally.answers(), tally.main_fault()), (2, Some(Fault::ReplayedProof)));
     }
 
+    /// Outcome of a miner's answer in a round of the recorded period: miner 2 is slow and has large
+    /// proofs, miner 3 misses every sixth answer, and miner 4 proves nothing.
+    fn recorded_outcome(miner: u8, round: u64) -> Outcome {
+        let verified =
+            |millis, bytes| Outcome::Verified { time: Duration::from_millis(millis), bytes };
+        match miner {
+            3 if round % 6 == 5 => Outcome::Failed(Fault::Timeout),
+            1 | 3 => verified(400 + 10 * (round % 7), 128),
+            2 => verified(900 + 25 * (round % 5), 300_000),
+            _ => Outcome::Failed(Fault::WrongOutput),
+        }
+    }
+
+    /// The expected values are those of the formulas in the pages of both profiles, computed by
+    /// another program.
+    #[test]
+    fn scores_and_weights_of_a_period_are_as_recorded() {
+        let (mut board, miners) = (Scoreboard::default(), [1, 2, 3, 4]);
+        for round in 0..120 {
+            for miner in miners {
+                board.apply(&Event {
+                    kind: format!("diabetes:{}", round % 2),
+                    at: NOW + Duration::from_mins(2 * round),
+                    miners: 4,
+                    ..event(miner, recorded_outcome(miner, round))
+                });
+            }
+        }
+        let prices = [("diabetes:0", Some(0.41)), ("diabetes:1", Some(0.41))];
+        assert_eq!(board.prices().collect::<Vec<_>>(), prices);
+        let (hotkeys, end) =
+            (miners.map(|miner| Hotkey::from_bytes([miner; 32])), NOW + Duration::from_hours(5));
+        for (profile, scores, weights) in [
+            (
+                Profile::Seed,
+                [0.243_770_842_847, 0.214_981_513_621, 0.092_719_886_275, 0.0],
+                [0.442_036_468_843, 0.389_831_975_135, 0.168_131_556_021, 0.0],
+            ),
+            (
+                Profile::DeliveredWork(WorkRules::default()),
+                [15.201_443_173_992, 15.344_632_297_182, 7.470_602_268_959, 0.0],
+                [0.415_045_628_904, 0.420_135_142_202, 0.164_819_228_894, 0.0],
+            ),
+        ] {
+            let actual = hotkeys.map(|hotkey| board.score(&profile, &hotkey, end)).to_vec();
+            for (actual, expected) in
+                [(actual, scores), (board.weights(&profile, &hotkeys, end), weights)]
+            {
+                for (actual, expected) in actual.iter().zip(expected) {
+                    assert!((actual - expected).abs() < 1e-11, "{profile:?}: {actual} {expected}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn boards_and_events_round_trip_as_json() {
         let mut board = Scoreboard::default();
