@@ -130,8 +130,8 @@ impl Program {
         Peer::find("chutes").map(|peer| Self { peer, home: home.to_owned() })
     }
 
-    /// Prepares a command: `chutes` and `pip` are the peer's, and `docker` is a script that records
-    /// its arguments.
+    /// Prepares a command: `chutes` and `python` are the peer's, and `docker` is a script that
+    /// records its arguments.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let first = [repository("tests/e2e/peers/bin"), self.peer.programs()];
         command.env("PATH", search_path(first));

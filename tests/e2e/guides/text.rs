@@ -214,8 +214,13 @@ impl Walkthrough {
             );
         } else if line.contains("chutes run ") {
             self.running = Some(chutes.serve());
+        } else if let Some(package) = line.strip_prefix("pip install -U ") {
+            // Installed, in an environment without pip.
+            let check =
+                format!("python -c 'import importlib.metadata as m; m.version(\"{package}\")'");
+            chutes.run_successfully(&check, "", None);
         } else {
-            chutes.run_successfully(&line.replace("pip install -U ", "pip show "), "y\n", None);
+            chutes.run_successfully(line, "y\n", None);
         }
     }
 
