@@ -158,7 +158,7 @@ impl CallResponseStream {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(CallError::ConnectionLost(error.into()))));
+                    return Poll::Ready(Some(Err(CallError::ConnectionLost(error))));
                 }
                 // Trailers are discarded.
                 Poll::Ready(Some(Ok(frame))) => {

@@ -62,10 +62,10 @@ impl ResponseBody {
     pub(super) fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>>> {
         match self {
             Self::Driven(body) => body.poll_frame(context),
-            Self::Relayed(body) => Pin::new(body).poll_frame(context),
+            Self::Relayed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }
     }
 
