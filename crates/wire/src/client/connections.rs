@@ -156,26 +156,33 @@ impl DrivenBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>>> {
-        let chunk = match &mut self.chunked {
-            Some(chunked) => chunked.poll_next(context),
-            None => Poll::Ready(None),
-        };
-        if let Poll::Ready(Some(chunk)) = chunk {
-            if chunk.is_err() {
-                self.lent = None;
+        if let Some(chunked) = &mut self.chunked {
+            match chunked.poll_next(context) {
+                Poll::Ready(Some(chunk)) => {
+                    if chunk.is_err() {
+                        self.lent = None;
+                    }
+                    return Poll::Ready(Some(chunk.map(Frame::data).map_err(Into::into)));
+                }
+                Poll::Pending if !chunked.is_write_blocked() => return Poll::Pending,
+                Poll::Pending => {
+                    self.drive(context);
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => {}
             }
-            return Poll::Ready(Some(chunk.map(Frame::data).map_err(Into::into)));
         }
-        // The connection reads ahead one frame, and may still have to write the request.
-        if let Some((connection, _)) = &mut self.lent {
-            drive(&mut connection.driver, context);
-        }
-        if chunk.is_pending() {
-            return Poll::Pending;
-        }
+        // The connection reads ahead one frame.
+        self.drive(context);
         match &mut self.incoming {
             Some(incoming) => Pin::new(incoming).poll_frame(context).map_err(Into::into),
             None => Poll::Ready(None),
+        }
+    }
+
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if let Some((connection, _)) = &mut self.lent {
+            drive(&mut connection.driver, context);
         }
     }
 

@@ -42,6 +42,8 @@ struct State {
     /// Bytes that were read, but not used.
     unread: BytesMut,
     access: Access,
+    /// Whether hyper has more to write than the peer accepts now.
+    is_write_blocked: bool,
 }
 
 /// What hyper may read.
@@ -59,7 +61,7 @@ enum Access {
 impl ResponseStream {
     pub(super) fn new(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
         let (unread, access) = (BytesMut::new(), Access::All);
-        Self(Arc::new(Mutex::new(State { stream, unread, access })))
+        Self(Arc::new(Mutex::new(State { stream, unread, access, is_write_blocked: false })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,6 +107,16 @@ fn head_length(bytes: &[u8]) -> Option<usize> {
 }
 
 impl State {
+    /// Writes for hyper.
+    fn poll_write<T>(
+        &mut self,
+        write: impl FnOnce(Pin<&mut MaybeHttpsStream<TokioIo<TcpStream>>>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream));
+        self.is_write_blocked = written.is_pending();
+        written
+    }
+
     /// Reads for hyper.
     fn poll_read(
         &mut self,
@@ -156,11 +168,11 @@ impl Write for ResponseStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.state().stream).poll_write(context, bytes)
+        self.state().poll_write(|stream| stream.poll_write(context, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.state().stream).poll_flush(context)
+        self.state().poll_write(|stream| stream.poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -176,7 +188,7 @@ impl Write for ResponseStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.state().stream).poll_write_vectored(context, slices)
+        self.state().poll_write(|stream| stream.poll_write_vectored(context, slices))
     }
 }
 
@@ -188,6 +200,11 @@ pub(super) struct ChunkedBody {
 }
 
 impl ChunkedBody {
+    /// Returns whether hyper has more to write than the peer accepts now: it must be polled for it.
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.stream.state().is_write_blocked
+    }
+
     /// Reads the data of the chunks that have arrived; `None` at the end of the body. Each chunk
     /// counts for the cooperative scheduling of the task.
     pub(super) fn poll_next(
@@ -195,7 +212,7 @@ impl ChunkedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Bytes>>> {
         let mut state = self.stream.state();
-        let State { stream, unread, access } = &mut *state;
+        let State { stream, unread, access, .. } = &mut *state;
         let mut body = Vec::new();
         while !self.decoder.has_ended() && body.is_empty() {
             let chunks = if unread.is_empty() {
