@@ -92,7 +92,8 @@ pub struct CallResponse {
     pub body: Bytes,
 }
 
-/// A streaming response: a stream of its body's chunks.
+/// A streaming response: a stream of its body's chunks. HTTP chunks that have arrived together are
+/// joined.
 ///
 /// The call's deadline covers the complete stream: when the deadline passes, the stream yields
 /// [`CallError::Timeout`] and ends, after at most 15 chunks that have already arrived. If the
