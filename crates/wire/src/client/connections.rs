@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::response_stream::{ChunkedBody, ResponseStream};
-use super::transport::{IDLE, Resolver};
+use super::transport::{BodyFrame, IDLE, Resolver};
 
 /// Opens connections, plain or with TLS.
 pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
@@ -152,10 +152,7 @@ pub(super) struct DrivenBody {
 }
 
 impl DrivenBody {
-    pub(super) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         if let Some(chunked) = &mut self.chunked {
             match chunked.poll_next(context) {
                 Poll::Ready(Some(chunk)) => {

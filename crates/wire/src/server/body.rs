@@ -54,7 +54,8 @@ impl HttpBody for Streamed {
         let frame = Pin::new(body).poll_frame(cx);
         self.frames = self.frames.wrapping_add(1);
         let frame = if frame.is_pending() && self.deadline.as_mut().poll(cx).is_ready()
-            || self.frames % FRAMES_PER_CHECK == 0 && Instant::now() >= self.deadline.deadline()
+            || self.frames.is_multiple_of(FRAMES_PER_CHECK)
+                && Instant::now() >= self.deadline.deadline()
         {
             Some(Err(axum::Error::new(TooLong)))
         } else {
