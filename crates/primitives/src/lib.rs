@@ -31,6 +31,7 @@
 mod account;
 mod amount;
 mod backoff;
+mod base58;
 mod block;
 mod byte_order_mark;
 mod causes;

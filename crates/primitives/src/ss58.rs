@@ -4,6 +4,8 @@ use std::str::FromStr;
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::base58;
+
 /// Why a text does not parse as an SS58 address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -149,7 +151,7 @@ impl FromStr for Ss58 {
         if text.len() > 64 {
             return Err(Ss58Error::Length(text.len()));
         }
-        let bytes = bs58::decode(text).into_vec().map_err(|_| Ss58Error::Base58)?;
+        let bytes = base58::decode(text).ok_or(Ss58Error::Base58)?;
         let wrong_length = Ss58Error::Length(bytes.len());
         let (payload, sum) = match bytes.len() {
             35 | 36 => bytes.split_last_chunk::<2>().ok_or_else(|| wrong_length.clone())?,
@@ -170,7 +172,7 @@ impl fmt::Display for Ss58 {
         bytes.extend_from_slice(&self.key);
         let sum = checksum(&bytes);
         bytes.extend_from_slice(&sum);
-        f.write_str(&bs58::encode(bytes).into_string())
+        f.write_str(&base58::encode(&bytes))
     }
 }
 

@@ -109,7 +109,7 @@ pub use password::{
     stored_password_name,
 };
 pub use polkadot_js::{PolkadotJs, PolkadotJsError};
-pub use public_key::{PublicKey, PublicKeyError};
+pub use public_key::{DecodedPublicKey, PublicKey, PublicKeyError};
 pub use signature::{Signature, SignatureError, verify, verify_wrapped};
 pub use stored_key::StoredKey;
 pub use wallet_error::WalletError;

@@ -66,23 +66,15 @@ impl PublicKey {
     /// No signature is valid for keys with which anyone can sign: the all-zero sr25519 key, and
     /// ed25519 keys or nonces of small order.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
-        match self.crypto_type {
-            CryptoType::Sr25519 => {
-                let Some(key) = sr25519_key(&self.key) else { return false };
-                let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else {
-                    return false;
-                };
-                key.verify_simple(CONTEXT, message, &signature).is_ok()
-            }
-            CryptoType::Ed25519 => {
-                let Ok(key) = VerifyingKey::from_bytes(&self.key) else { return false };
-                key.verify_strict(
-                    message,
-                    &ed25519_dalek::Signature::from_bytes(signature.as_bytes()),
-                )
-                .is_ok()
-            }
-        }
+        self.decode().is_some_and(|key| key.verify(message, signature))
+    }
+
+    /// Decodes the key, for several verifications; `None` if no signature is valid for it.
+    pub fn decode(&self) -> Option<DecodedPublicKey> {
+        Some(DecodedPublicKey(match self.crypto_type {
+            CryptoType::Sr25519 => Point::Sr25519(sr25519_key(&self.key)?),
+            CryptoType::Ed25519 => Point::Ed25519(VerifyingKey::from_bytes(&self.key).ok()?),
+        }))
     }
 
     /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser
@@ -92,6 +84,30 @@ impl PublicKey {
     pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
         self.verify(message, signature)
             || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
+    }
+}
+
+/// A public key as a point of its curve. To decode it takes a tenth of the time of a verification.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodedPublicKey(Point);
+
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    Sr25519(schnorrkel::PublicKey),
+    Ed25519(VerifyingKey),
+}
+
+impl DecodedPublicKey {
+    /// Whether the key signed exactly `message`, as [`PublicKey::verify`].
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        match &self.0 {
+            Point::Sr25519(key) => schnorrkel::Signature::from_bytes(signature.as_bytes())
+                .is_ok_and(|signature| key.verify_simple(CONTEXT, message, &signature).is_ok()),
+            Point::Ed25519(key) => {
+                let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
+                key.verify_strict(message, &signature).is_ok()
+            }
+        }
     }
 }
 

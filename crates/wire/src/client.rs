@@ -1,10 +1,12 @@
 //! The client half: signs requests, sends them within a deadline and classifies the outcome.
 
 mod call;
+mod chunk_decoder;
 mod connections;
 mod error;
 mod fanout;
 mod response_memory;
+mod response_stream;
 mod return_code;
 mod signer;
 mod transport;

@@ -92,7 +92,8 @@ pub struct CallResponse {
     pub body: Bytes,
 }
 
-/// A streaming response: a stream of its body's chunks.
+/// A streaming response: a stream of its body's chunks. HTTP chunks that have arrived together are
+/// joined.
 ///
 /// The call's deadline covers the complete stream: when the deadline passes, the stream yields
 /// [`CallError::Timeout`] and ends, after at most 15 chunks that have already arrived. If the
@@ -158,7 +159,7 @@ impl CallResponseStream {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(CallError::ConnectionLost(error.into()))));
+                    return Poll::Ready(Some(Err(CallError::ConnectionLost(error))));
                 }
                 // Trailers are discarded.
                 Poll::Ready(Some(Ok(frame))) => {

@@ -2,7 +2,7 @@
 //!
 //! A connection of hyper is a future that reads and writes. In a task of its own, it would relay
 //! one chunk of a response at a time, with two switches between the tasks for each. Here, the
-//! reader of the response polls it.
+//! reader of the response polls it, and reads bodies in chunks itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
@@ -18,20 +18,19 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::transport::{IDLE, Resolver};
+use super::response_stream::{ChunkedBody, ResponseStream};
+use super::transport::{BodyFrame, IDLE, Resolver};
 
 /// Opens connections, plain or with TLS.
 pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// Future that reads and writes a connection.
-type Driver = http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Full<Bytes>>;
+type Driver = http1::Connection<ResponseStream, Full<Bytes>>;
 
 /// What determines whether two requests can use the same connection.
 type Host = (Scheme, Authority);
@@ -74,8 +73,10 @@ impl Connections {
             };
             match connection.send(request).await {
                 Ok(response) => {
+                    let chunked = connection.stream.chunked_body(&response);
                     return Ok(response.map(|incoming| DrivenBody {
                         incoming: Some(incoming),
+                        chunked,
                         lent: Some((connection, host)),
                         idle: Arc::clone(&self.idle),
                     }));
@@ -91,10 +92,11 @@ impl Connections {
 
     async fn open(&self, target: &Uri) -> Result<DrivenConnection, ConnectionError> {
         let stream = self.connector.clone().oneshot(target.clone()).await;
-        let (sender, driver) = http1::handshake(stream.map_err(ConnectionError::Open)?)
+        let stream = ResponseStream::new(stream.map_err(ConnectionError::Open)?);
+        let (sender, driver) = http1::handshake(stream.clone())
             .await
             .map_err(|error| ConnectionError::Open(error.into()))?;
-        Ok(DrivenConnection { sender, driver: Some(driver) })
+        Ok(DrivenConnection { sender, driver: Some(driver), stream })
     }
 }
 
@@ -104,6 +106,7 @@ struct DrivenConnection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once the connection is closed.
     driver: Option<Driver>,
+    stream: ResponseStream,
 }
 
 impl DrivenConnection {
@@ -111,7 +114,8 @@ impl DrivenConnection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Box<TrySendError<Request<Full<Bytes>>>>> {
-        let Self { sender, driver } = self;
+        let Self { sender, driver, stream } = self;
+        stream.begin_response();
         let mut response = pin!(sender.try_send_request(request));
         std::future::poll_fn(|context| {
             drive(driver, context);
@@ -140,23 +144,42 @@ fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
 pub(super) struct DrivenBody {
     /// `None` only while it is dropped.
     incoming: Option<Incoming>,
-    /// The connection and its host; `None` only while the body is dropped.
+    /// The body, if it is in chunks; `incoming` is then empty.
+    chunked: Option<ChunkedBody>,
+    /// The connection and its host; `None` after an error, and while the body is dropped.
     lent: Option<(Box<DrivenConnection>, Host)>,
     idle: Arc<IdleConnections>,
 }
 
 impl DrivenBody {
-    pub(super) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
+        if let Some(chunked) = &mut self.chunked {
+            match chunked.poll_next(context) {
+                Poll::Ready(Some(chunk)) => {
+                    if chunk.is_err() {
+                        self.lent = None;
+                    }
+                    return Poll::Ready(Some(chunk.map(Frame::data).map_err(Into::into)));
+                }
+                Poll::Pending if !chunked.is_write_blocked() => return Poll::Pending,
+                Poll::Pending => {
+                    self.drive(context);
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => {}
+            }
+        }
         // The connection reads ahead one frame.
+        self.drive(context);
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_frame(context).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn drive(&mut self, context: &mut Context<'_>) {
         if let Some((connection, _)) = &mut self.lent {
             drive(&mut connection.driver, context);
-        }
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(context),
-            None => Poll::Ready(None),
         }
     }
 
@@ -167,10 +190,14 @@ impl DrivenBody {
 
 impl Drop for DrivenBody {
     fn drop(&mut self) {
+        // Reads the end of the response, if it has arrived.
+        let mut context = Context::from_waker(Waker::noop());
+        if let Some(chunked) = &mut self.chunked {
+            let _ = chunked.poll_next(&mut context);
+        }
         drop(self.incoming.take());
         let Some((mut connection, host)) = self.lent.take() else { return };
-        // Reads the end of the response, if it has arrived.
-        drive(&mut connection.driver, &mut Context::from_waker(Waker::noop()));
+        drive(&mut connection.driver, &mut context);
         if connection.is_idle() {
             self.idle.keep(host, connection);
         }

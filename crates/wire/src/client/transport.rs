@@ -27,6 +27,9 @@ use super::connections::{ConnectionError, Connections, Connector, DrivenBody};
 /// A streamed request body.
 pub(super) type StreamedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
+/// Next frame of a response's body.
+pub(super) type BodyFrame = Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>;
+
 /// The idle timeout of a pooled connection: shorter than that of our servers (10 s) and of uvicorn
 /// (5 s), with which many neurons serve, so that no request is sent on a connection that the server
 /// is closing.
@@ -59,13 +62,10 @@ pub(super) enum ResponseBody {
 }
 
 impl ResponseBody {
-    pub(super) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<BodyFrame>> {
         match self {
             Self::Driven(body) => body.poll_frame(context),
-            Self::Relayed(body) => Pin::new(body).poll_frame(context),
+            Self::Relayed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }
     }
 

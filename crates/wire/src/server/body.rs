@@ -14,6 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::Permit;
 
+/// Number of frames after which the clock is read although none was awaited.
+const FRAMES_PER_CHECK: u32 = 16;
+
 /// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other
 /// response is complete already.
 pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Response) -> Response {
@@ -22,13 +25,15 @@ pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Resp
     }
     response.map(|body| {
         let deadline = Box::pin(tokio::time::sleep_until(until));
-        Body::new(Streamed { body: Some(body), deadline, permit })
+        Body::new(Streamed { body: Some(body), deadline, frames: 0, permit })
     })
 }
 
 struct Streamed {
     body: Option<Body>,
     deadline: Pin<Box<Sleep>>,
+    /// Number of frames so far.
+    frames: u32,
     permit: Option<Permit>,
 }
 
@@ -47,8 +52,10 @@ impl HttpBody for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
+        self.frames = self.frames.wrapping_add(1);
         let frame = if frame.is_pending() && self.deadline.as_mut().poll(cx).is_ready()
-            || Instant::now() >= self.deadline.deadline()
+            || self.frames.is_multiple_of(FRAMES_PER_CHECK)
+                && Instant::now() >= self.deadline.deadline()
         {
             Some(Err(axum::Error::new(TooLong)))
         } else {

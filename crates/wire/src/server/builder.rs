@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use taonet_http::BodyLimits;
 use taonet_primitives::Hotkey;
@@ -97,6 +97,7 @@ impl SignedLayerBuilder {
             limits: self.limits,
             policy: self.policy,
             replay,
+            senders: Mutex::default(),
             rate: self.load.rate.map(RateLimiter::new),
             gate: self.load.concurrency.map(Gate::new),
         }))

@@ -1,5 +1,6 @@
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -7,12 +8,15 @@ use http::HeaderMap;
 use http::request::Parts;
 use taonet_http::{BodyBuffer, BodyLimits};
 use taonet_primitives::Hotkey;
-use taonet_wallet::PublicKey;
+use taonet_wallet::{DecodedPublicKey, PublicKey};
 
 use super::load::{Gate, Permit, RateLimiter};
 use super::{Limits, Policy, Registration};
 use crate::clock::nanoseconds;
 use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, Window};
+
+/// Maximum number of senders whose decoded keys are kept.
+const MAX_SENDERS: usize = 256;
 
 /// The checks of a [`SignedLayer`](super::SignedLayer) as separate steps, for servers that are not
 /// tower services, such as those in Python.
@@ -30,6 +34,8 @@ pub struct Verifier {
     pub(super) bodies: BodyLimits,
     pub(super) policy: Policy,
     pub(super) replay: ReplayGuard,
+    /// Decoded keys of admitted senders.
+    pub(super) senders: Mutex<HashMap<PublicKey, DecodedPublicKey>>,
     pub(super) rate: Option<RateLimiter>,
     pub(super) gate: Option<Arc<Gate>>,
 }
@@ -147,12 +153,25 @@ impl Verifier {
     ) -> Result<Registration, Refusal> {
         let message = self.scheme.message(head, claim, body)?;
         let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
-        if !sender.verify(&message, &claim.signature) {
+        let known = self.senders().get(&sender).copied();
+        let key = known.or_else(|| sender.decode()).ok_or(Refusal::WrongSignature)?;
+        if !key.verify(&message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
         let registration = self.policy.check(&claim.sender)?;
+        if known.is_none() {
+            let mut senders = self.senders();
+            if senders.len() >= MAX_SENDERS {
+                senders.clear();
+            }
+            senders.insert(sender, key);
+        }
         self.replay.peek(claim)?;
         Ok(registration)
+    }
+
+    fn senders(&self) -> MutexGuard<'_, HashMap<PublicKey, DecodedPublicKey>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {

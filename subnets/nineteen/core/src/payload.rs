@@ -65,7 +65,7 @@ impl TextPayload {
             // In completions, `logprobs` is a number.
             TextInput::Prompt(prompt) => ("prompt", Value::String(prompt), Value::from(1)),
         };
-        let mut map = Map::new();
+        let mut map = Map::with_capacity(9 + extra_fields.len());
         map.insert(name.to_owned(), input);
         map.insert("temperature".to_owned(), temperature.into());
         map.insert("seed".to_owned(), seed.into());

@@ -307,14 +307,17 @@ impl Task {
     /// Returns whether a buyer's `model` names the task: by its name, optionally with underscores,
     /// without the prefix `chat-` or without the suffix for the route, or by the name of its model.
     pub fn is_named(&self, model: &str) -> bool {
-        let (own, name) = (self.task.as_str(), model.replace('_', "-"));
-        let suffix = self.endpoint.path().replace('/', "-");
+        let (own, path) = (self.task.as_str(), self.endpoint.path());
+        let is_name = |name: &str| is_dashed(name, model, b'_');
+        let without_suffix = own
+            .split_at_checked(own.len().saturating_sub(path.len()))
+            .filter(|(_, suffix)| is_dashed(suffix, path, b'/'));
         let is_model = |options: &Map<String, Value>| {
             options.get("model").and_then(Value::as_str) == Some(model)
         };
-        own == name
-            || own.strip_prefix("chat-") == Some(name.as_str())
-            || own.strip_suffix(&suffix) == Some(name.as_str())
+        is_name(own)
+            || own.strip_prefix("chat-").is_some_and(is_name)
+            || without_suffix.is_some_and(|(name, _)| is_name(name))
             || is_model(&self.orchestrator_server_config.load_model_config)
             || self.model_info.as_ref().is_some_and(is_model)
     }
@@ -337,6 +340,11 @@ impl Task {
             image_tokens: self.image_tokens,
         }
     }
+}
+
+/// Returns whether a name is a text with dashes in place of `separator`.
+fn is_dashed(name: &str, text: &str, separator: u8) -> bool {
+    name.bytes().eq(text.bytes().map(|byte| if byte == separator { b'-' } else { byte }))
 }
 
 #[cfg(test)]

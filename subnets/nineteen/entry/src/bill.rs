@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::Offset;
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_query::Chunk;
 use taonet_nineteen_store::{ApiKey, HoldRefusal, Store, Usage};
@@ -73,7 +75,7 @@ impl Bill {
         (model, tariff): (String, Tariff),
         (input_tokens, most_output): (u64, u64),
     ) -> Result<Self, GatewayError> {
-        let request_id = uuid::Uuid::new_v4().simple().to_string();
+        let request_id = random_id();
         let needed = tariff.cost(input_tokens, most_output);
         let (now_ms, day) = today(clock);
         match store.hold(key, &request_id, needed, &day, now_ms).await? {
@@ -313,7 +315,12 @@ pub(crate) fn now_ms(clock: &Clock) -> i64 {
 /// Returns the Unix time in milliseconds and the date in UTC.
 pub(crate) fn today(clock: &Clock) -> (i64, String) {
     let millis = now_ms(clock);
-    let day =
-        jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
+    let day = Timestamp::from_millisecond(millis)
+        .map(|time| Offset::UTC.to_datetime(time).date().to_string());
     (millis, day.unwrap_or_default())
+}
+
+/// Returns a random UUID as 32 hex digits. Unlike `Uuid::new_v4`, needs no system call.
+pub(crate) fn random_id() -> String {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid().simple().to_string()
 }

@@ -1,6 +1,7 @@
 //! Delivery of a miner's answer to a buyer, who pays for the delivered part.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -8,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use taonet_nineteen_query::Chunk;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::GatewayError;
 use crate::answer::End;
@@ -18,7 +19,8 @@ use crate::replies::{NextChunk, Replies};
 /// Size in bytes at which buffered events are sent without waiting for further events.
 const FLUSH_BYTES: usize = 16 * 1024;
 /// Time after a write within which further events belong to a burst, and share a write if possible.
-/// Models that write tokens one by one are slower.
+/// Models that write tokens one by one are slower. Also the maximum time for which the end of a
+/// burst waits for its charge.
 const BURST_WINDOW: Duration = Duration::from_millis(10);
 
 /// Turns of the runtime without a further event after which a burst has ended. In each, the runtime
@@ -47,6 +49,7 @@ pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> R
         events,
         replies: Some(replies),
         bill: Some(bill),
+        charge: None,
         ends,
         ready,
         last: None,
@@ -64,8 +67,10 @@ struct Delivery<E> {
     events: E,
     /// Answers; `None` after their end or the first error, so that the miners stop.
     replies: Option<Replies>,
-    /// `None` once it is settled.
+    /// `None` once its charge has begun.
     bill: Option<Bill>,
+    /// Charge in progress.
+    charge: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// How the choices end.
     ends: Vec<End>,
     /// Events to send.
@@ -103,17 +108,37 @@ impl<E: Events> Delivery<E> {
             };
             self.take(next);
         }
+        // Boxed: the future of a delivery is kept as long as the stream is open.
+        if self.last.is_some() && Box::pin(self.is_charged(is_burst)).await {
+            self.ready.extend(self.last.take().unwrap_or_default());
+        }
         if self.ready.is_empty() {
-            let last = self.last.take()?;
-            // Charge before sending the last events.
-            if let Some(bill) = self.bill.take() {
-                // Boxed: the future of a delivery is kept as long as the stream is open.
-                Box::pin(bill.settle()).await;
-            }
-            self.ready = last.concat();
+            return None;
         }
         self.sent = Some(Instant::now());
         Some(std::mem::take(&mut self.ready))
+    }
+
+    /// Charges the answer before its last events are sent; returns whether it is charged. The end
+    /// of a burst waits briefly for the charge, to share a write with the last events; other events
+    /// are sent without waiting.
+    async fn is_charged(&mut self, is_burst: bool) -> bool {
+        let has_events = !self.ready.is_empty();
+        if has_events && !is_burst {
+            return false;
+        }
+        if let Some(bill) = self.bill.take() {
+            self.charge = Some(Box::pin(bill.settle()));
+        }
+        if let Some(charge) = &mut self.charge {
+            if !has_events {
+                charge.await;
+            } else if timeout(BURST_WINDOW, charge).await.is_err() {
+                return false;
+            }
+            self.charge = None;
+        }
+        true
     }
 
     fn take(&mut self, next: Option<(usize, NextChunk)>) {
@@ -274,7 +299,8 @@ mod tests {
             .unwrap();
         let (ends, ready) = (ends_of(&replies), ready.to_owned());
         let (replies, bill) = (Some(replies), Some(bill));
-        (Delivery { events: Plain, replies, bill, ends, ready, last: None, sent: None }, folder)
+        let (events, charge, last, sent) = (Plain, None, None, None);
+        (Delivery { events, replies, bill, charge, ends, ready, last, sent }, folder)
     }
 
     /// The buyer may be slow to read the events before the error.
@@ -317,5 +343,17 @@ mod tests {
             std::future::pending::<()>().await;
         });
         assert_eq!(delivery.next().await.as_deref(), Some("abc"));
+    }
+
+    #[tokio::test]
+    async fn only_the_end_of_a_burst_waits_for_its_charge() {
+        let (_sender, replies) = fed(1);
+        let (mut delivery, _folder) = delivery(replies, "events").await;
+        assert!(!delivery.is_charged(false).await && delivery.bill.is_some());
+        delivery.bill = None;
+        delivery.charge = Some(Box::pin(std::future::ready(())));
+        assert!(delivery.is_charged(true).await && delivery.charge.is_none());
+        delivery.charge = Some(Box::pin(std::future::pending()));
+        assert!(!delivery.is_charged(true).await && delivery.charge.is_some());
     }
 }

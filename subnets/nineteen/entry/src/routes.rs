@@ -23,7 +23,7 @@ use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 use tokio::sync::Semaphore;
 
-use crate::bill::now_ms;
+use crate::bill::{now_ms, random_id};
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
@@ -376,7 +376,7 @@ async fn finish(request: Request, next: Next) -> Response {
         request.headers().get(NAME).filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len())).cloned();
     let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;
-    let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());
+    let id = own.or_else(|| HeaderValue::try_from(random_id()).ok());
     let mut response = if is_message {
         messages::translate_error(response, id.as_ref())
     } else {

@@ -112,6 +112,9 @@ impl Attempt {
         ready: &mut VecDeque<Chunk>,
     ) -> Result<(), AttemptError> {
         let Some(reading) = stream.as_mut() else { return Ok(()) };
+        if let Some(fault) = self.received.take_fault() {
+            return Err(fault);
+        }
         // If the buyer disconnects from here on, the attempt still counts as answered.
         self.outcome.set(self.answered());
         let between = reading.between;

@@ -2,7 +2,6 @@
 
 mod frame;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -99,23 +98,37 @@ impl<'de> Deserialize<'de> for TextLogprobs {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLogprobs, A::Error> {
-                let mut lengths = [None, None];
-                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                    let index =
-                        ["content", "token_logprobs"].iter().position(|field| *field == name);
-                    match index.and_then(|index| lengths.get_mut(index)) {
-                        None => _ = map.next_value::<IgnoredAny>()?,
-                        Some(Some(_)) => return Err(A::Error::custom("duplicate field")),
-                        Some(length) => *length = Some(map.next_value::<Option<Length>>()?),
+                let (mut content, mut token_logprobs) = (None, None);
+                while let Some(name) = map.next_key()? {
+                    let length = match name {
+                        LogprobsField::Content => &mut content,
+                        LogprobsField::TokenLogprobs => &mut token_logprobs,
+                        LogprobsField::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if length.replace(map.next_value::<Option<Length>>()?).is_some() {
+                        return Err(A::Error::custom("duplicate field"));
                     }
                 }
-                let lengths = lengths.into_iter().flatten().flatten();
+                let lengths = [content, token_logprobs].into_iter().flatten().flatten();
                 Ok(TextLogprobs(lengths.map(|Length(length)| length).max().unwrap_or(0)))
             }
         }
 
         deserializer.deserialize_map(Fields)
     }
+}
+
+/// Name of a field of log-probabilities.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum LogprobsField {
+    Content,
+    TokenLogprobs,
+    #[serde(other)]
+    Other,
 }
 
 /// Number of elements of an array.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use taonet_wire::{CallError, CallResponseStream};
+use taonet_wire::CallResponseStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::failure::AttemptError;
@@ -38,21 +38,18 @@ impl ResponseReader {
         reported_timeout: Duration,
         waited: &mut Duration,
     ) -> Result<Option<Bytes>, AttemptError> {
-        // Most chunks arrive with others: they are read without a look at the clock.
-        let arrived = std::future::poll_fn(|context| {
-            Poll::Ready(match self.answer.poll_next_unpin(context) {
-                Poll::Ready(chunk) => Some(chunk),
-                Poll::Pending => None,
-            })
-        });
-        if let Some(chunk) = arrived.await {
-            return Ok(chunk.transpose()?);
-        }
         let remaining = self.total.saturating_sub(*waited);
-        let start = Instant::now();
-        let end = start + timeout.min(remaining);
-        let chunk = std::future::poll_fn(|context| self.poll_until(end, context)).await;
-        *waited += start.elapsed();
+        // Most chunks arrive with others: they are read without a look at the clock.
+        let mut start = None;
+        let chunk = std::future::poll_fn(|context| {
+            if let Poll::Ready(chunk) = self.answer.poll_next_unpin(context) {
+                return Poll::Ready(Ok(chunk));
+            }
+            let start = *start.get_or_insert_with(Instant::now);
+            self.poll_timer(start + timeout.min(remaining), context).map(Err)
+        })
+        .await;
+        *waited += start.map(|start| start.elapsed()).unwrap_or_default();
         match chunk {
             Ok(chunk) => Ok(chunk.transpose()?),
             Err(()) if remaining <= timeout => Err(AttemptError::TooLong(self.total)),
@@ -60,23 +57,16 @@ impl ResponseReader {
         }
     }
 
-    /// Polls the next bytes; ready with an error at the time `end`. The timer is set to a later
-    /// time only when it expires, because that takes as long as parsing a chunk.
-    fn poll_until(
-        &mut self,
-        end: Instant,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Result<Bytes, CallError>>, ()>> {
-        if let Poll::Ready(chunk) = self.answer.poll_next_unpin(context) {
-            return Poll::Ready(Ok(chunk));
-        }
+    /// Polls the timer; ready at the time `end`. The timer is set to a later time only when it
+    /// expires, because that takes as long as parsing a chunk.
+    fn poll_timer(&mut self, end: Instant, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if timer.deadline() > end {
             timer.as_mut().reset(end);
         }
         while timer.as_mut().poll(context).is_ready() {
             if timer.deadline() >= end {
-                return Poll::Ready(Err(()));
+                return Poll::Ready(());
             }
             timer.as_mut().reset(end);
         }

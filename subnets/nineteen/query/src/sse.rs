@@ -47,6 +47,8 @@ pub(crate) struct Events {
     keeps_logprobs: bool,
     /// JSON of all events, separated by commas, if they are recorded.
     recorded: Option<String>,
+    /// Whether `[DONE]` has arrived. Further events are ignored.
+    is_done: bool,
 }
 
 impl Events {
@@ -58,18 +60,24 @@ impl Events {
             texts: TextChunks::default(),
             keeps_logprobs,
             recorded: keeps_events.then(String::new),
+            is_done: false,
         }
     }
 
-    /// Parses the next bytes, or the end of the stream, and appends completed events.
+    /// Parses the next bytes, or the end of the stream, and appends completed events. After an
+    /// error, `events` has those before it.
     pub(crate) fn push(
         &mut self,
         bytes: Option<&[u8]>,
         events: &mut impl Extend<Event>,
     ) -> Result<(), StreamFault> {
-        let Self { stream, texts, keeps_logprobs, recorded } = self;
+        let Self { stream, texts, keeps_logprobs, recorded, is_done } = self;
         let take = |event: ServerEvent<'_>| {
-            events.extend([parse(&event, texts, *keeps_logprobs, recorded.as_mut())?]);
+            if !*is_done {
+                let event = parse(&event, texts, *keeps_logprobs, recorded.as_mut())?;
+                *is_done = event == Event::Done;
+                events.extend([event]);
+            }
             Ok(())
         };
         match bytes {
@@ -170,6 +178,13 @@ mod tests {
             Err(StreamFault::Event(EventTooLong))
         );
         assert_eq!(parse_pieces(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let stream: &[u8] = b"data: {}\n\ndata: [DONE]\n\ndata: {\"a\":1}\n\ndata: garbage\n\n";
+        let expected = Ok(vec![Event::Object(json!({})), Event::Done]);
+        assert_eq!(parse_pieces(&[stream]), expected);
     }
 
     /// The events recorded for a sample are those that the checker can parse: other events are

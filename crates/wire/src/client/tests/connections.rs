@@ -152,6 +152,22 @@ async fn connection_is_kept_after_each_form_of_response() {
             5\r\nfirst\r\n0\r\nx: y\r\n\r\n",
             "first",
         ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n\
+            2;x=y\r\nfi\r\n03\r\nrst\r\n0\r\n\r\n",
+            "first",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: x, chunked\r\n\r\n\
+            5\r\nfirst\r\n0\r\n\r\n",
+            "first",
+        ),
+        (
+            "HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n\
+            5\r\nfirst\r\n0\r\n\r\n",
+            "first",
+        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", ""),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ""),
         ("HTTP/1.1 204 No Content\r\n\r\n", ""),
     ] {
@@ -161,6 +177,53 @@ async fn connection_is_kept_after_each_form_of_response() {
         }
         assert_eq!(server.accepted(), 1, "{response}");
     }
+}
+
+#[tokio::test]
+async fn chunks_that_have_arrived_are_joined() {
+    let response = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+        2\r\nfi\r\n3\r\nrst\r\n0\r\n\r\n";
+    let (client, server) = (client(), RawServer::start(response, usize::MAX).await);
+    server.read_first(&client).await;
+    server.read_first(&client).await;
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn response_in_small_packets_is_read() {
+    let peer = serving(move |mut stream| async move {
+        stream.set_nodelay(true).unwrap();
+        while read_request(&mut stream).await {
+            for byte in COMPLETE.as_bytes() {
+                stream.write_all(std::slice::from_ref(byte)).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    let client = client();
+    for _ in 0..3 {
+        assert_eq!(client.call(&peer, &predict()).await.unwrap().body, "first");
+    }
+}
+
+/// The head of the response and its chunks are separate packets.
+#[tokio::test]
+async fn chunks_are_read_until_the_end_of_the_connection() {
+    let peer = serving(move |mut stream| async move {
+        assert!(read_request(&mut stream).await);
+        let (head, chunk) = ENDLESS.split_at(ENDLESS.find("5\r\n").unwrap());
+        for packet in [head, chunk] {
+            stream.write_all(packet.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut answer = client().stream(&peer, &predict()).await.unwrap();
+    assert_eq!(answer.next().await.unwrap().unwrap(), "first");
+    let error = answer.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
+    assert!(answer.next().await.is_none());
 }
 
 #[tokio::test]
@@ -175,6 +238,10 @@ async fn connection_is_closed_after_its_last_response() {
         // The bytes after the response are not the next one.
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst\
         HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n\
+        HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged",
+        // The next chunk is malformed.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\nx\r\n0\r\n\r\n",
     ] {
         let (client, mut server) = (client(), RawServer::start(response, usize::MAX).await);
         for expected in 1..3 {

@@ -29,6 +29,8 @@ pub(super) struct ReceivedAnswer {
     /// Last chunk with a finish reason before any content: the answer may have no text.
     finish_chunk: Option<Chunk>,
     call_numbers: CallNumbers,
+    /// Error in the stream after chunks that are ready.
+    fault: Option<AttemptError>,
     /// JSON array of the answer, if it is sampled and was not streamed.
     body_json: Option<String>,
 }
@@ -46,24 +48,49 @@ impl ReceivedAnswer {
             has_chunk: false,
             finish_chunk: None,
             call_numbers: CallNumbers::default(),
+            fault: None,
             body_json: None,
         }
     }
 
     /// Processes the next bytes of the stream, or its end; returns whether the answer is complete.
+    /// If chunks precede an error, they are delivered before [`Self::take_fault`] returns it: how
+    /// many chunks arrive together makes no difference.
     pub(super) fn push(
+        &mut self,
+        bytes: Option<&[u8]>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<bool, AttemptError> {
+        let earlier = ready.len();
+        let done = self.push_events(bytes, ready);
+        if ready.len() == earlier {
+            return done;
+        }
+        done.or_else(|fault| {
+            self.fault = Some(fault);
+            Ok(false)
+        })
+    }
+
+    /// Takes the error that follows the chunks of the latest [`Self::push`].
+    pub(super) fn take_fault(&mut self) -> Option<AttemptError> {
+        self.fault.take()
+    }
+
+    fn push_events(
         &mut self,
         bytes: Option<&[u8]>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
         // The buffer is put back, so that its memory is allocated only once per answer.
         let mut events = std::mem::take(&mut self.pending_events);
-        self.parser.push(bytes, &mut events)?;
+        let parsed = self.parser.push(bytes, &mut events);
         let mut done = bytes.is_none();
         for event in events.drain(..) {
             done |= self.push_event(event, ready)?;
         }
         self.pending_events = events;
+        parsed?;
         Ok(done)
     }
 

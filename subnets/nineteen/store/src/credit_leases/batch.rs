@@ -14,13 +14,14 @@ use super::{Hold, PendingCharge};
 use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
 
-/// Row counts of the prepared `INSERT` statements, in descending order.
-const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+/// Row counts of the prepared `INSERT` statements, in descending order: any number of rows up to 64
+/// needs at most three of them. Each takes longer than a few rows.
+const SIZES: [usize; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 
 /// `INSERT` statements of a table, one for each of [`SIZES`].
 struct Inserts {
     columns: usize,
-    statements: [&'static str; 6],
+    statements: [&'static str; SIZES.len()],
 }
 
 static LEASES: LazyLock<Inserts> = LazyLock::new(|| {
