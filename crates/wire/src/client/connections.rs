@@ -126,7 +126,7 @@ impl DrivenConnection {
 
     /// Whether another request can be sent.
     fn is_idle(&self) -> bool {
-        self.driver.is_some() && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready() && self.stream.is_read()
     }
 }
 

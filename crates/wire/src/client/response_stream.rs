@@ -68,6 +68,12 @@ impl ResponseStream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns whether all bytes of the latest response are read.
+    pub(super) fn is_read(&self) -> bool {
+        let state = self.state();
+        state.access == Access::All && state.unread.is_empty()
+    }
+
     /// Prepares for the next response.
     pub(super) fn begin_response(&self) {
         let mut state = self.state();
@@ -99,11 +105,15 @@ fn is_chunked(response: &Response<Incoming>) -> bool {
 }
 
 /// Returns the length of the head with which `bytes` begin, if it is that of a successful response
-/// and complete, as most are.
+/// and complete, as most are. hyper also takes a line feed alone for the end of a line, so that it
+/// could find an earlier end of the head: such heads are left to hyper.
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut ends = bytes.windows(HEAD_END.len());
     let start = ends.position(|end| end == HEAD_END).filter(|_| bytes.starts_with(SUCCESS))?;
-    Some(start + HEAD_END.len())
+    let (head, _) = bytes.split_at_checked(start + HEAD_END.len())?;
+    head.split_inclusive(|byte| *byte == b'\n')
+        .all(|line| line.ends_with(b"\r\n"))
+        .then_some(head.len())
 }
 
 impl State {

@@ -1,7 +1,6 @@
 //! Delivery of a miner's answer to a buyer, who pays for the delivered part.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -9,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use taonet_nineteen_query::Chunk;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::GatewayError;
@@ -69,8 +69,8 @@ struct Delivery<E> {
     replies: Option<Replies>,
     /// `None` once its charge has begun.
     bill: Option<Bill>,
-    /// Charge in progress.
-    charge: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Charge in progress: a task, since this future is not polled while the buyer does not read.
+    charge: Option<JoinHandle<()>>,
     /// How the choices end.
     ends: Vec<End>,
     /// Events to send.
@@ -128,11 +128,12 @@ impl<E: Events> Delivery<E> {
             return false;
         }
         if let Some(bill) = self.bill.take() {
-            self.charge = Some(Box::pin(bill.settle()));
+            self.charge = Some(tokio::spawn(bill.settle()));
         }
         if let Some(charge) = &mut self.charge {
             if !has_events {
-                charge.await;
+                // After a panic, the dropped bill is charged in a task of its own.
+                let _ = charge.await;
             } else if timeout(BURST_WINDOW, charge).await.is_err() {
                 return false;
             }
@@ -351,9 +352,20 @@ mod tests {
         let (mut delivery, _folder) = delivery(replies, "events").await;
         assert!(!delivery.is_charged(false).await && delivery.bill.is_some());
         delivery.bill = None;
-        delivery.charge = Some(Box::pin(std::future::ready(())));
+        delivery.charge = Some(tokio::spawn(std::future::ready(())));
         assert!(delivery.is_charged(true).await && delivery.charge.is_none());
-        delivery.charge = Some(Box::pin(std::future::pending()));
+        delivery.charge = Some(tokio::spawn(std::future::pending()));
         assert!(!delivery.is_charged(true).await && delivery.charge.is_some());
+    }
+
+    #[tokio::test]
+    async fn answer_is_charged_while_the_buyer_does_not_read() {
+        let (_sender, replies) = fed(1);
+        let (mut delivery, _folder) = delivery(replies, "events").await;
+        assert_eq!(delivery.is_charged(true).now_or_never(), None);
+        let charge = delivery.charge.as_ref().unwrap();
+        while !charge.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }

@@ -167,6 +167,12 @@ async fn connection_is_kept_after_each_form_of_response() {
             5\r\nfirst\r\n0\r\n\r\n",
             "first",
         ),
+        // The lines of the head end with line feeds alone.
+        (
+            "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n\
+            5\r\nfirst\r\n0\r\n\r\n",
+            "first",
+        ),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", ""),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ""),
         ("HTTP/1.1 204 No Content\r\n\r\n", ""),
@@ -187,6 +193,22 @@ async fn chunks_that_have_arrived_are_joined() {
     server.read_first(&client).await;
     server.read_first(&client).await;
     assert_eq!(server.accepted(), 1);
+}
+
+/// The head, whose lines end with line feeds alone, is followed by what could be taken for its end,
+/// and by more chunks than are joined.
+#[tokio::test]
+async fn connection_with_unread_chunks_is_closed() {
+    let chunks = "1\r\na\r\n".repeat(129);
+    let response = format!("HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n0\r\n\r\n{chunks}");
+    let (client, mut server) = (client(), RawServer::start(response.leak(), usize::MAX).await);
+    for expected in 1..3 {
+        let mut answer = client.stream(&server.peer, &predict()).await.unwrap();
+        assert!(answer.next().await.is_none());
+        drop(answer);
+        server.closed.recv().await.unwrap();
+        assert_eq!(server.accepted(), expected);
+    }
 }
 
 #[tokio::test]
