@@ -41,11 +41,14 @@ fn invalid_models_inputs_and_circuits_are_refused() {
         assert!(error.contains("is larger than") || error.contains("bytes, more than"), "{error}");
     }
     assert!(!elsewhere.exists());
-    let network = circuit.join("network.bin");
-    let mut bytes = std::fs::read(&network).unwrap();
-    bytes[20] ^= 1;
-    std::fs::write(&network, bytes).unwrap();
-    assert!(refusal(&proof(&["inspect", text(&circuit)]), 1).contains("SHA-256"));
+    for file in ["layers.json", "network.bin"] {
+        let original = std::fs::read(circuit.join(file)).unwrap();
+        let mut bytes = original.clone();
+        bytes[20] ^= 1;
+        std::fs::write(circuit.join(file), bytes).unwrap();
+        assert!(refusal(&proof(&["inspect", text(&circuit)]), 1).contains("SHA-256"), "{file}");
+        std::fs::write(circuit.join(file), original).unwrap();
+    }
     refusal(&proof(&["inspect", text(folder.path())]), 1);
 }
 

@@ -248,8 +248,20 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
 }
 
 fn read_sample(path: &Path) -> anyhow::Result<Sample> {
-    serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
-        .with_context(|| format!("{} is not a sample of inputs", path.display()))
+    let not_a_sample = || format!("{} is not a sample of inputs", path.display());
+    let sample: Sample = serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
+        .with_context(not_a_sample)?;
+    let rows = sample.inputs.len();
+    for (field, values) in [("labels", sample.labels.len()), ("targets", sample.targets.len())] {
+        anyhow::ensure!(
+            values == 0 || values == rows,
+            "{}: \"{field}\" has {}, but \"inputs\" has {}",
+            not_a_sample(),
+            counted(values, "value"),
+            counted(rows, "row")
+        );
+    }
+    Ok(sample)
 }
 
 fn compile_lm(
@@ -361,10 +373,11 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// Checks the key files against their hashes, decodes the verification key, and compares a proving
+/// Checks the other files against their hashes, decodes the verification key, and compares a proving
 /// key with it and with the network. The keys of the backend `external` are not decoded, since only
 /// the external program can do that.
 fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
+    directory.input_check()?;
     let keys = directory.keys()?;
     if directory.metadata().backend == external::ID {
         return Ok(());
@@ -386,6 +399,22 @@ mod tests {
         assert_eq!(max_error("0.25"), Ok(0.25));
         for text in ["", "0", "-1", "nan", "inf", "x"] {
             assert!(max_error(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_row_of_a_sample_has_its_label_and_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sample.json");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_sample(&path)
+        };
+        assert!(read(r#"{"inputs": [[1], [2]], "labels": [0, 1], "targets": [0.5, 1]}"#).is_ok());
+        for field in ["labels", "targets"] {
+            let error = read(&format!(r#"{{"inputs": [[1], [2]], "{field}": [0]}}"#)).unwrap_err();
+            let expected = format!("\"{field}\" has 1 value, but \"inputs\" has 2 rows");
+            assert!(error.to_string().ends_with(&expected), "{error}");
         }
     }
 

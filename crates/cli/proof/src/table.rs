@@ -135,7 +135,9 @@ fn tensor_part(part: &TensorPart) -> String {
 
 /// Formats quantisation errors, one line per measure.
 fn quantisation(report: &QuantisationReport) -> String {
-    let others = report.calibration_samples.map(|count| format!(", calibrated on {count} others"));
+    let others = report
+        .calibration_samples
+        .map(|count| format!(", calibrated on {}", counted(count, "other")));
     let mut lines = vec![format!(
         "errors on {}{}: mean {:.5}, largest {:.5}",
         counted(report.samples, "sample"),

@@ -197,6 +197,11 @@ impl FloatNetwork {
         self.names.resize(self.nodes.len(), shortened(name));
     }
 
+    /// Returns the name of a node, or its index if it has none.
+    pub(crate) fn node_name(&self, node: usize) -> String {
+        self.names.get(node).cloned().unwrap_or_else(|| format!("node {node}"))
+    }
+
     /// Returns the number of nodes that read each tensor.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len() + 1];

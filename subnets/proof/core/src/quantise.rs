@@ -93,21 +93,21 @@ pub enum QuantiseError {
     #[error(transparent)]
     Float(#[from] FloatError),
     /// A node's weights or activations are too large for the supported scales.
-    #[error("node {node}: unsupported magnitude {magnitude}")]
+    #[error("{node}: unsupported magnitude {magnitude}")]
     Magnitude {
-        /// Index of the node.
-        node: usize,
+        /// The node, such as `Sqrt 'root'`.
+        node: String,
         /// The largest magnitude of the weights or activations.
         magnitude: f32,
     },
     /// A function has no value for an argument that its input can have.
     #[error(
-        "node {node}: the function is undefined for {argument}, which its input can have; hint: restrict its input, such as \
+        "{node}: the function is undefined for {argument}, which its input can have; hint: restrict its input, such as \
          with a Relu, Clip or Abs before a Sqrt, add a small number, or limit the inputs to the rows of an embedding"
     )]
     Undefined {
-        /// Index of the node.
-        node: usize,
+        /// The node, such as `Sqrt 'root'`.
+        node: String,
         /// The argument.
         argument: f64,
     },
@@ -119,12 +119,12 @@ pub enum QuantiseError {
     Tables(u64),
     /// Integers that choose rows of a table are rounded or saturated before.
     #[error(
-        "node {node}: the integers that choose rows of a table would be rounded; hint: compute them from the input by \
+        "{node}: the integers that choose rows of a table would be rounded; hint: compute them from the input by \
          operations on fewer than 2^18 integers"
     )]
     Rounded {
-        /// Index of the node.
-        node: usize,
+        /// The node, such as `Sqrt 'root'`.
+        node: String,
     },
     /// The maximum error of an output is not a positive number.
     #[error("unsupported maximum error {0}, expected a positive number")]

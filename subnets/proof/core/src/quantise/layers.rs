@@ -199,7 +199,7 @@ impl<'a> Quantiser<'a> {
             FloatOperation::ChannelAffine { factors, offsets } => {
                 let (operation, range) =
                     channel_affine(factors, offsets, first).ok_or(QuantiseError::Magnitude {
-                        node: index,
+                        node: self.network.node_name(index),
                         magnitude: self.magnitude(index + 1),
                     })?;
                 self.exact(&inputs, operation, range, target)
@@ -302,7 +302,10 @@ impl<'a> Quantiser<'a> {
             if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
         let sums = input.scale + scale;
         if scale.abs() > MAX_SCALE || sums.abs() > MAX_SCALE {
-            return Err(QuantiseError::Magnitude { node, magnitude: largest });
+            return Err(QuantiseError::Magnitude {
+                node: self.network.node_name(node),
+                magnitude: largest,
+            });
         }
         let weights = weights
             .iter()
@@ -407,7 +410,7 @@ impl<'a> Quantiser<'a> {
         let shift = sums - scale;
         if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
             let (node, magnitude) = (tensor.saturating_sub(1), self.magnitude(tensor));
-            return Err(QuantiseError::Magnitude { node, magnitude });
+            return Err(QuantiseError::Magnitude { node: self.network.node_name(node), magnitude });
         }
         let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         Ok((Rescale { shift: shift as u8, clamp }, scale))
@@ -437,7 +440,8 @@ impl<'a> Quantiser<'a> {
         });
         let factors = factors.collect::<Option<Vec<i32>>>();
         let magnitude = self.magnitude(index + 1);
-        let factors = factors.ok_or(QuantiseError::Magnitude { node: index, magnitude })?;
+        let factors = factors
+            .ok_or(QuantiseError::Magnitude { node: self.network.node_name(index), magnitude })?;
         self.linear(inputs, Operation::Sum { factors }, scale, target)
     }
 

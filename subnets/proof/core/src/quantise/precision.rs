@@ -184,7 +184,7 @@ impl Losses {
             (tensor - 1, loss * power(-i32::from(extra)))
         });
         let (node, error) = losses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        let name = network.names.get(node).cloned().unwrap_or_else(|| format!("node {node}"));
+        let name = network.node_name(node);
         (error > 0.0).then(|| NodeError { node: name, error: rounded(error) })
     }
 

@@ -135,7 +135,7 @@ impl Quantiser<'_> {
     ) -> Result<(), QuantiseError> {
         let input = self.argument(index, input, function)?;
         if function.looks_up_exactly() && !input.is_exact {
-            return Err(QuantiseError::Rounded { node: index });
+            return Err(QuantiseError::Rounded { node: self.network.node_name(index) });
         }
         // The values of the last layer cost nothing more if they are finer.
         let bits = if self.is_output(index + 1) {
@@ -165,7 +165,7 @@ impl Quantiser<'_> {
             if value.is_finite() {
                 Ok(value)
             } else {
-                Err(QuantiseError::Undefined { node: index, argument })
+                Err(QuantiseError::Undefined { node: self.network.node_name(index), argument })
             }
         });
         let values = values.collect::<Result<Vec<f64>, _>>()?;
@@ -186,7 +186,7 @@ impl Quantiser<'_> {
             values.into_iter().map(|value| quantised_value(value) as i32).collect();
         if scale < -MAX_SCALE {
             return Err(QuantiseError::Magnitude {
-                node: index,
+                node: self.network.node_name(index),
                 magnitude: self.magnitude(index + 1),
             });
         }
@@ -242,7 +242,7 @@ impl Quantiser<'_> {
         }
         if function.looks_up() {
             return Err(QuantiseError::Magnitude {
-                node: index,
+                node: self.network.node_name(index),
                 magnitude: input.range.magnitude() as f32,
             });
         }
@@ -282,7 +282,10 @@ impl Quantiser<'_> {
         let is_exact = inputs.iter().all(|tensor| tensor.is_exact) && constant.fract().abs() <= 0.0;
         let constant = (constant * power(scale)).round();
         if constant.abs() > f64::from(i32::MAX) {
-            return Err(QuantiseError::Magnitude { node: index, magnitude: constant as f32 });
+            return Err(QuantiseError::Magnitude {
+                node: self.network.node_name(index),
+                magnitude: constant as f32,
+            });
         }
         let constant = constant as i64;
         let range =
@@ -346,7 +349,7 @@ impl Quantiser<'_> {
             }
             _ => {
                 return Err(QuantiseError::Magnitude {
-                    node: index,
+                    node: self.network.node_name(index),
                     magnitude: power(-tensor.scale) as f32,
                 });
             }
