@@ -373,9 +373,9 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// Checks the other files against their hashes, decodes the verification key, and compares a proving
-/// key with it and with the network. The keys of the backend `external` are not decoded, since only
-/// the external program can do that.
+/// Checks the files that are not read when a directory is opened against their hashes, decodes the
+/// verification key, and compares a proving key with it and with the network. The keys of the
+/// backend `external` are not decoded, since only the external program can do that.
 fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
     directory.input_check()?;
     let keys = directory.keys()?;

@@ -16,7 +16,7 @@ pub(super) struct ChunkDecoder {
     skipped: usize,
 }
 
-/// What the next byte belongs to.
+/// The part of a body that the decoder expects next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum State {
     /// The first digit of a chunk's size.

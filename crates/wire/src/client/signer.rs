@@ -52,7 +52,7 @@ pub struct Signer {
 #[derive(Debug, Clone, Copy, Default)]
 struct Nonces {
     last: u64,
-    /// Number of times that the clock was set back so far that the nonces restarted.
+    /// Number of restarts, each after the clock was set back by more than the window of nonces.
     restarts: u64,
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::Permit;
 
-/// Number of frames after which the clock is read although none was awaited.
+/// Number of frames after which the deadline is compared with the clock, although all were ready.
 const FRAMES_PER_CHECK: u32 = 16;
 
 /// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other
@@ -32,7 +32,7 @@ pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Resp
 struct Streamed {
     body: Option<Body>,
     deadline: Pin<Box<Sleep>>,
-    /// Number of frames so far.
+    /// Number of polls for a frame, wrapping.
     frames: u32,
     permit: Option<Permit>,
 }

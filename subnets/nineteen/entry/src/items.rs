@@ -6,6 +6,8 @@ use std::mem::discriminant;
 use serde_json::Value;
 use taonet_nineteen_query::Chunk;
 
+use crate::bill::random_id;
+
 /// Maximum number of tool calls in an answer; later ones are dropped.
 pub(crate) const MAX_CALLS: usize = 128;
 /// Names of the field of a chunk with reasoning; inference servers differ.
@@ -158,7 +160,7 @@ impl Items {
         }
         let UnnamedToolCall { number, mut id, arguments } = call;
         if id.is_empty() {
-            id = format!("{}{}", self.id_prefix, uuid::Uuid::new_v4().simple());
+            id = format!("{}{}", self.id_prefix, random_id());
         }
         Some(self.begin(
             Item::Call { number, id, name: name.to_owned(), arguments: String::new() },

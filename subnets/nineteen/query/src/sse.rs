@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_the_end() {
+    fn events_after_the_end_marker_are_ignored() {
         let stream: &[u8] = b"data: {}\n\ndata: [DONE]\n\ndata: {\"a\":1}\n\ndata: garbage\n\n";
         let expected = Ok(vec![Event::Object(json!({})), Event::Done]);
         assert_eq!(parse_pieces(&[stream]), expected);
