@@ -17,11 +17,11 @@ const CONTEXT_WORDS: usize = 4;
 /// timed.
 const PIECE: usize = 10_000;
 /// Required training rate, in words per second.
-const FLOOR: f64 = 1e6;
+const MIN_WORDS_PER_SECOND: f64 = 1e6;
 /// Maximum of the 99th percentile of a prediction's time.
-const LIMIT: Duration = Duration::from_millis(1);
+const MAX_PREDICTION_TIME: Duration = Duration::from_millis(1);
 /// Maximum peak memory, in MB.
-const CEILING: u64 = 2_000;
+const MAX_MEMORY_MB: u64 = 2_000;
 
 /// Generates utterances whose word frequencies resemble those of a language: few words are
 /// frequent.
@@ -79,12 +79,21 @@ fn main() -> anyhow::Result<()> {
     println!(
         "training: {words:.0} words, {:.2} million words/s (at least {:.0})",
         rate / 1e6,
-        FLOOR / 1e6
+        MIN_WORDS_PER_SECOND / 1e6
     );
-    println!("peak memory: {memory} MB (at most {CEILING} MB); {} contexts", model.contexts());
-    println!("prediction: p99 {p99:?} (at most {LIMIT:?})");
-    ensure!(rate >= FLOOR, "training: {rate:.0} words/s, fewer than {FLOOR}");
-    ensure!(memory <= CEILING, "peak memory: {memory} MB, more than {CEILING} MB");
-    ensure!(p99 <= LIMIT, "prediction: p99 {p99:?}, more than {LIMIT:?}");
+    println!(
+        "peak memory: {memory} MB (at most {MAX_MEMORY_MB} MB); {} contexts",
+        model.contexts()
+    );
+    println!("prediction: p99 {p99:?} (at most {MAX_PREDICTION_TIME:?})");
+    ensure!(
+        rate >= MIN_WORDS_PER_SECOND,
+        "training: {rate:.0} words/s, fewer than {MIN_WORDS_PER_SECOND}"
+    );
+    ensure!(memory <= MAX_MEMORY_MB, "peak memory: {memory} MB, more than {MAX_MEMORY_MB} MB");
+    ensure!(
+        p99 <= MAX_PREDICTION_TIME,
+        "prediction: p99 {p99:?}, more than {MAX_PREDICTION_TIME:?}"
+    );
     Ok(())
 }

@@ -29,9 +29,9 @@ const PERIODS: usize = 144;
 const REWARDS: usize = 100;
 const ROUNDS: usize = 5;
 /// Maximum time for all weights, in seconds.
-const CEILING: f64 = 1.0;
+const MAX_SECONDS: f64 = 1.0;
 /// Required verification rate of one core, in requests per second.
-const FLOOR: f64 = 10_000.0;
+const MIN_VERIFICATIONS_PER_SECOND: f64 = 10_000.0;
 
 fn hotkey(uid: u16) -> Hotkey {
     let mut key = [7; 32];
@@ -97,11 +97,11 @@ fn scoring() -> f64 {
     }
     println!(
         "weights of {MINERS} miners x {TASKS} tasks, {} rewards and {} periods: {:.0} ms (best of {ROUNDS} rounds), \
-         {:.2} of the ceiling of {CEILING} s",
+         {:.2} of the ceiling of {MAX_SECONDS} s",
         input.rewards.len(),
         input.periods.len(),
         best * 1e3,
-        best / CEILING
+        best / MAX_SECONDS
     );
     best
 }
@@ -120,15 +120,20 @@ fn transport() -> f64 {
         rate(|| verify(&validator, &message, &signature) && key.open(token.as_bytes()).is_ok());
     println!("Fernet tokens of 2 KB opened a second on one core: {opened:.0}");
     println!("signatures verified a second on one core: {verified:.0}");
-    println!("both: {both:.0}, {:.1} x the floor of {FLOOR}", both / FLOOR);
+    println!(
+        "both: {both:.0}, {:.1} x the floor of {MIN_VERIFICATIONS_PER_SECOND}",
+        both / MIN_VERIFICATIONS_PER_SECOND
+    );
     both
 }
 
 fn main() -> ExitCode {
     let (time, rate) = (scoring(), transport());
-    if time < CEILING && rate > FLOOR {
+    if time < MAX_SECONDS && rate > MIN_VERIFICATIONS_PER_SECOND {
         return ExitCode::SUCCESS;
     }
-    println!("missed: {time:.2} s of {CEILING} s, {rate:.0} of {FLOOR} requests per second");
+    println!(
+        "missed: {time:.2} s of {MAX_SECONDS} s, {rate:.0} of {MIN_VERIFICATIONS_PER_SECOND} requests per second"
+    );
     ExitCode::FAILURE
 }

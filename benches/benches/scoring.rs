@@ -20,7 +20,7 @@ const WORDS: usize = 40;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
 /// The required rate per core, in replies per second.
-const FLOOR: f64 = 20_000.0;
+const MIN_REPLIES_PER_SECOND: f64 = 20_000.0;
 
 fn unit(vector: &mut [f32]) {
     let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
@@ -104,7 +104,7 @@ fn main() {
         best = best.max((batches * MINERS) as f64 / start.elapsed().as_secs_f64());
     }
     println!(
-        "scored replies a second on one core: {best:.0} (best of {ROUNDS} rounds), {:.1} x the floor of {FLOOR}",
-        best / FLOOR
+        "scored replies a second on one core: {best:.0} (best of {ROUNDS} rounds), {:.1} x the floor of {MIN_REPLIES_PER_SECOND}",
+        best / MIN_REPLIES_PER_SECOND
     );
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// The end of a chunked body.
 const END: &[u8] = b"\r\n0\r\n\r\n";
 /// Timeout of a response.
-const LONGEST: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server and its API key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -127,8 +127,11 @@ async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
                     (connect(&target).await, Vec::with_capacity(64 * 1024));
                 let (mut done, mut failed) = (0_u32, 0_u32);
                 while Instant::now() < end {
-                    let answered =
-                        timeout(LONGEST, exchange(&mut stream, &request_bytes, &mut buffer)).await;
+                    let answered = timeout(
+                        RESPONSE_TIMEOUT,
+                        exchange(&mut stream, &request_bytes, &mut buffer),
+                    )
+                    .await;
                     if answered.ok().flatten().is_none() {
                         failed += 1;
                         stream = connect(&target).await;
@@ -174,10 +177,11 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
                 Some(reused) => reused,
                 None => (connect(&target).await, Vec::with_capacity(64 * 1024)),
             };
-            let first = timeout(LONGEST, exchange(&mut stream, &request_bytes, &mut buffer))
-                .await
-                .ok()
-                .flatten();
+            let first =
+                timeout(RESPONSE_TIMEOUT, exchange(&mut stream, &request_bytes, &mut buffer))
+                    .await
+                    .ok()
+                    .flatten();
             if first.is_some() {
                 idle.lock().await.push((stream, buffer));
             }
@@ -207,7 +211,7 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpS
     for _ in 0..streams {
         let mut stream = connect(target).await;
         stream.write_all(&request_bytes).await.unwrap();
-        let read = timeout(LONGEST, stream.read(&mut buffer)).await;
+        let read = timeout(RESPONSE_TIMEOUT, stream.read(&mut buffer)).await;
         assert!(
             buffer.starts_with(b"HTTP/1.1 200"),
             "{}",
@@ -220,7 +224,7 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpS
     let mut alive = 0;
     for stream in &mut open {
         alive += usize::from(
-            timeout(LONGEST, stream.read(&mut buffer))
+            timeout(RESPONSE_TIMEOUT, stream.read(&mut buffer))
                 .await
                 .is_ok_and(|read| read.is_ok_and(|read| read > 0)),
         );

@@ -39,7 +39,7 @@ pub(crate) const SLOW: &str = "Take your time.";
 /// Number of tokens per answer.
 const TOKENS: usize = 64;
 /// Pause between two tokens of a slow answer.
-const PAUSE: Duration = Duration::from_secs(5);
+const TOKEN_DELAY: Duration = Duration::from_secs(5);
 /// Limits that no measurement reaches.
 const LIMITS: usize = 20_000;
 const CAPACITY: f64 = 1e15;
@@ -50,7 +50,7 @@ const LENGTH_MS: i64 = 3_600_000;
 /// Capacity of the queue of samples to store, as in `tao nineteen validator`.
 const SAMPLES_AHEAD: usize = 256;
 /// Time that a checker takes per answer.
-const CHECK: Duration = Duration::from_secs(1);
+const CHECK_DURATION: Duration = Duration::from_secs(1);
 
 /// Runs a server until standard input is closed. `start` returns the server's address.
 fn run(start: impl Future<Output = Target>) {
@@ -135,11 +135,11 @@ fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-/// Returns an endless stream with one token per [`PAUSE`].
+/// Returns an endless stream with one token per [`TOKEN_DELAY`].
 fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     let token = events().swap_remove(1);
     futures::stream::repeat(token).then(|token| async move {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(TOKEN_DELAY).await;
         Ok(token)
     })
 }
@@ -183,7 +183,7 @@ pub(crate) fn gateway(miner: u16) {
         market.open(PeriodMiners::new(opened.unwrap(), vec![task_miners]));
         let (samples, receiver) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
         record(&store, &market, receiver);
-        let slow = Some(PAUSE * 4);
+        let slow = Some(TOKEN_DELAY * 4);
         let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
         let clocks = (system_clock(), monotonic_clock());
         let querier = Querier::new(client, market, deadlines, LIMITS, clocks, samples);
@@ -204,7 +204,7 @@ fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
     let (store, market) = (store.clone(), market.clone());
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(CHECK).await;
+            tokio::time::sleep(CHECK_DURATION).await;
             let period_miners = market.period_miners().unwrap();
             let task_miners = &period_miners.tasks()[0];
             let Some(sample) = store.next_sample(&task_miners.task.task).await.unwrap() else {

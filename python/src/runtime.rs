@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::errors::Failure;
 
 /// Interval at which a waiting call looks for signals, such as that of Ctrl-C.
-const SIGNALS: Duration = Duration::from_millis(100);
+const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Worker threads: they only wait for the network, since expensive work is done on the callers'
 /// threads.
 const WORKERS: usize = 2;
@@ -52,9 +52,9 @@ pub(crate) fn block_on<T: Send>(
     let runtime = runtime()?;
     let mut future = pin!(future);
     loop {
-        if let Ok(output) =
-            py.detach(|| runtime.block_on(async { timeout(SIGNALS, &mut future).await }))
-        {
+        if let Ok(output) = py.detach(|| {
+            runtime.block_on(async { timeout(SIGNAL_CHECK_INTERVAL, &mut future).await })
+        }) {
             return Ok(output);
         }
         py.check_signals()?;

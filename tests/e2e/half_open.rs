@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::axon::get;
 use crate::support::{Daemon, assert_described, bb_path, is_exhaustive, repository};
-use attack::{P99, Served, connect};
+use attack::{MAX_P99, Served, connect};
 use daemons::{DAEMONS, address, streaming_axon};
 
 /// Raises this process's limit on open files.
@@ -144,14 +144,14 @@ fn every_daemon_responds_despite_half_open_connections() {
             // One function serves the metrics of every command: `./test` attacks them where they
             // are all that a daemon serves.
             if is_exhaustive() || !is_metrics || started.served.len() == 1 {
-                served.holds_within(P99, name);
+                served.holds_within(MAX_P99, name);
             }
             if is_metrics {
                 assert_described(&get(&served.address.to_string(), "/metrics"), name);
             }
         }
         if let Some(address) = started.quic {
-            quic::holds_within(P99, address);
+            quic::holds_within(MAX_P99, address);
         }
     }
 }

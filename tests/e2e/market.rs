@@ -37,7 +37,7 @@ const UNSTORED: f64 = 0.25;
 /// Maximum number of requests in flight when the validator is killed.
 const IN_FLIGHT: f64 = 4.0;
 /// Timeout for operations that take a few seconds on an idle machine.
-const LONG: Duration = Duration::from_mins(2);
+const LONG_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A chain with two miners, a database, and a queue.
 struct Network {
@@ -141,7 +141,7 @@ impl Network {
             if before.replace(now) == Some(now) {
                 return now;
             }
-            assert!(start.elapsed() < LONG, "requests go on: {now:?}");
+            assert!(start.elapsed() < LONG_TIMEOUT, "requests go on: {now:?}");
             // Longer than the interval at which counters are stored.
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -228,7 +228,7 @@ impl Worker {
             response.is_ok_and(|response| response.status() == 200)
         };
         while !ready().await {
-            assert!(start.elapsed() < LONG, "a query worker does not start");
+            assert!(start.elapsed() < LONG_TIMEOUT, "a query worker does not start");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -303,7 +303,7 @@ async fn assert_charged_once(store: &Store, id: &str, all: &[StreamResult]) {
             .map_or(0, |(_, amount)| amount)
     };
     while held_credits().await > 0 {
-        assert!(start.elapsed() < LONG, "credits stay held");
+        assert!(start.elapsed() < LONG_TIMEOUT, "credits stay held");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let usage = store.usage(Some(id)).await.unwrap();
@@ -324,7 +324,7 @@ async fn wait_until_counted(store: &Store, all: &[StreamResult]) {
         if total >= complete {
             break;
         }
-        assert!(start.elapsed() < LONG, "{total} of {complete} requests are counted");
+        assert!(start.elapsed() < LONG_TIMEOUT, "{total} of {complete} requests are counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let budget = &store.budgets(PeriodId(1), None).await.unwrap()[0];
@@ -368,7 +368,7 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         let mut all = Vec::new();
         let started = Instant::now();
         while all.iter().filter(|result: &&StreamResult| result.is_complete).count() < 6 {
-            assert!(started.elapsed() < LONG, "the market does not open: {all:?}");
+            assert!(started.elapsed() < LONG_TIMEOUT, "the market does not open: {all:?}");
             all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -394,8 +394,12 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
         drop(workers.remove(0));
         let mut results = Vec::new();
         for request in running {
-            results
-                .push(tokio::time::timeout(LONG, request).await.expect("a request hangs").unwrap());
+            results.push(
+                tokio::time::timeout(LONG_TIMEOUT, request)
+                    .await
+                    .expect("a request hangs")
+                    .unwrap(),
+            );
         }
         let broken: Vec<_> = results.iter().filter(|result| !result.is_complete).collect();
         for result in &broken {
@@ -452,7 +456,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let started = Instant::now();
     let mut validator = Some(Running(start()));
     while newest() == 0 {
-        assert!(started.elapsed() < LONG, "the market does not open");
+        assert!(started.elapsed() < LONG_TIMEOUT, "the market does not open");
         std::thread::sleep(Duration::from_millis(50));
     }
     let startup = u64::try_from(started.elapsed().as_millis()).unwrap();
@@ -485,7 +489,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let validator = Running(start());
     let (after, started) = (newest(), Instant::now());
     while newest() < after.max(PERIODS) + 2 {
-        assert!(started.elapsed() < LONG, "the periods do not go on");
+        assert!(started.elapsed() < LONG_TIMEOUT, "the periods do not go on");
         std::thread::sleep(Duration::from_millis(100));
     }
     // From the next period on, nothing is sent: all requests have ended.
@@ -502,7 +506,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         budgets.iter().all(|budget| budget.planned == 0)
     };
     while !is_quiet() {
-        assert!(started.elapsed() < LONG, "the task file is not read again");
+        assert!(started.elapsed() < LONG_TIMEOUT, "the task file is not read again");
         std::thread::sleep(Duration::from_millis(100));
     }
     let (received_now, counted_now) = network.settled(&store);

@@ -36,11 +36,11 @@ pub(crate) use blocks::Header;
 pub use raw::RawState;
 
 /// Timeout for connecting and fetching the metadata: two block times of the main network.
-const CONNECTING: Duration = Duration::from_secs(24);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(24);
 /// Metadata version to request: the first one that describes the runtime APIs.
 const METADATA_VERSION: u32 = 15;
 /// Number of recent blocks in the cache.
-const REMEMBERED_BLOCKS: usize = 256;
+const CACHED_BLOCKS: usize = 256;
 
 /// A client of a Subtensor chain. Clones share its connections and caches.
 ///
@@ -80,7 +80,7 @@ impl Cache {
         if self.named.back() != Some(&block) {
             self.named.push_back(block);
         }
-        if self.named.len() > REMEMBERED_BLOCKS {
+        if self.named.len() > CACHED_BLOCKS {
             self.named.pop_front();
         }
     }
@@ -103,15 +103,17 @@ impl Client {
     /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a
     /// timeout of 24 seconds; [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(|_| {
-            let source =
-                TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
+        timeout(CONNECT_TIMEOUT, Self::connected(network)).await.unwrap_or_else(|_| {
+            let source = TransportError::TimedOut {
+                method: "connecting".to_owned(),
+                after: CONNECT_TIMEOUT,
+            };
             Err(ChainError::Unreachable { endpoint: network.to_string(), source })
         })
     }
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, BlockTiming::new(part(CONNECTING, 2)));
+        let rpc = Rpc::new(network, BlockTiming::new(part(CONNECT_TIMEOUT, 2)));
         // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
@@ -220,7 +222,7 @@ impl Inner {
         };
         let mut cache = self.cache();
         cache.versions.push_back((block, runtime.spec_version));
-        if cache.versions.len() > REMEMBERED_BLOCKS {
+        if cache.versions.len() > CACHED_BLOCKS {
             cache.versions.pop_front();
         }
         Ok(runtime)
@@ -263,7 +265,8 @@ impl Inner {
         tracing::info!(version = version.spec_version, "fetching the runtime metadata");
         let method = "Metadata_metadata_at_version";
         let params = json!([method, hex_text(&METADATA_VERSION.to_le_bytes()), block]);
-        let response: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;
+        let response: HexBytes =
+            self.rpc.request_within("state_call", params, CONNECT_TIMEOUT).await?;
         let metadata: Option<Vec<u8>> = Decode::decode(&mut response.0.as_slice())
             .map_err(|error| ChainError::decode(method, error))?;
         let metadata = metadata.ok_or_else(|| ChainError::NotInRuntime {

@@ -20,7 +20,7 @@ use render::{Position, render};
 mod render;
 
 /// Interval of redrawing while no data changes, so that times such as "5 s ago" stay correct.
-const REFRESH: Duration = Duration::from_secs(1);
+const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 /// Number of rows that Page Up and Page Down scroll.
 const PAGE: usize = 10;
 
@@ -82,7 +82,7 @@ impl Top {
     ) -> io::Result<()> {
         let mut events = pin!(EventStream::new());
         let mut revision = self.changes.subscribe();
-        let mut ticks = interval(REFRESH);
+        let mut ticks = interval(REDRAW_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             terminal.draw(|frame| self.draw(frame, now_unix()))?;

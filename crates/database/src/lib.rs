@@ -81,9 +81,9 @@ const SQLITE_READERS: u32 = 3;
 /// Default maximum number of connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Timeout for obtaining a connection, and for SQLite's lock.
-const WAIT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of schema migrations.
-const MIGRATION: Duration = Duration::from_mins(1);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(1);
 /// Settings of a PostgreSQL session, in seconds except for the count: the server notices within a
 /// minute that a client's machine or network has vanished, and releases the client's locks. By
 /// default, this takes more than two hours.
@@ -124,7 +124,7 @@ pub struct PoolOptions {
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { connections: POSTGRES_CONNECTIONS, acquire_timeout: WAIT }
+        Self { connections: POSTGRES_CONNECTIONS, acquire_timeout: ACQUIRE_TIMEOUT }
     }
 }
 
@@ -195,7 +195,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`] when the file is unusable, locked, or has a different schema.
     pub async fn sqlite(file: &Path, migrations: &Migrator) -> Result<Self, DatabaseError> {
-        Self::sqlite_within(file, migrations, WAIT).await
+        Self::sqlite_within(file, migrations, ACQUIRE_TIMEOUT).await
     }
 
     /// Opens a SQLite file with another timeout for connections and for SQLite's lock, and migrates
@@ -218,7 +218,7 @@ impl Database {
             .busy_timeout(limits.acquire_timeout)
             .disable_statement_logging();
         let writer = sqlite_pool(1, limits.acquire_timeout).connect_with(options.clone()).await?;
-        within(MIGRATION, async { Ok(migrations.run(&writer).await?) }).await?;
+        within(MIGRATION_TIMEOUT, async { Ok(migrations.run(&writer).await?) }).await?;
         // All connections are opened now, so that memory does not grow with the first burst of
         // requests. One after the other, and not by `min_connections`: of two connections that
         // switch a new file to WAL mode, one fails.
@@ -242,7 +242,7 @@ impl Database {
         file: &Path,
         migrations: &Migrator,
     ) -> Result<Self, DatabaseError> {
-        let limits = Limits::new(WAIT);
+        let limits = Limits::new(ACQUIRE_TIMEOUT);
         let options = SqliteConnectOptions::new()
             .filename(file)
             .read_only(true)
@@ -280,7 +280,7 @@ impl Database {
         let limits = Limits::new(acquire_timeout);
         // A migration of all rows may exceed the statement timeout.
         let unlimited = connect(&options, acquire_timeout).await?;
-        within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
+        within(MIGRATION_TIMEOUT, async { Ok(migrations.run(&unlimited).await?) }).await?;
         let pool =
             postgres_pool(connections, acquire_timeout).connect_lazy_with(options.options([
                 ("statement_timeout", limits.statement.as_millis()),
@@ -297,7 +297,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`] when the URL is invalid, or the database does not respond.
     pub async fn postgres_read_only(url: &str) -> Result<Self, DatabaseError> {
-        let limits = Limits::new(WAIT);
+        let limits = Limits::new(ACQUIRE_TIMEOUT);
         let options = postgres_options(url)?.options([
             ("default_transaction_read_only", "on"),
             ("default_transaction_isolation", "repeatable read"),

@@ -17,7 +17,7 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 /// Maximum number of characters of a response body to include in errors.
 const MAX_CHARS: usize = 300;
 /// Connect timeout, the same as in the reference implementation.
-const CONNECTING: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a JSON call failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ impl JsonClient {
         authorization: Option<HeaderValue>,
         max_body: usize,
     ) -> Result<Self, reqwest::Error> {
-        let http = builder().connect_timeout(CONNECTING).build()?;
+        let http = builder().connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 

@@ -18,9 +18,9 @@ use tokio::io::AsyncReadExt as _;
 use crate::{S3Addressing, S3Settings};
 
 /// Part size of multipart uploads in bytes, used for larger files; services require at least 5 MiB.
-const PART: usize = 8 << 20;
-/// Timeout of one request; an upload request carries at most [`PART`] bytes.
-const REQUEST: Duration = Duration::from_mins(2);
+const PART_BYTES: usize = 8 << 20;
+/// Timeout of one request; an upload request carries at most [`PART_BYTES`] bytes.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ impl ObjectStorage {
     /// # Errors
     /// [`StorageError`] when settings are missing or contradictory.
     pub fn open(settings: &S3Settings) -> Result<Self, StorageError> {
-        Self::open_with(settings, client_options(REQUEST))
+        Self::open_with(settings, client_options(REQUEST_TIMEOUT))
     }
 
     /// Opens the configured bucket with custom HTTP client options, without sending a request.
@@ -176,7 +176,7 @@ impl ObjectStorage {
         let key = Key::from(key);
         let first =
             read_part(&mut file).await.map_err(|source| StorageError::file(path, source))?;
-        if first.len() < PART {
+        if first.len() < PART_BYTES {
             self.store.put(&key, first.into()).await.map_err(|source| self.failed(source))?;
             return Ok(());
         }
@@ -321,7 +321,7 @@ fn endpoint_of(
 
 async fn read_part(file: &mut File) -> std::io::Result<Bytes> {
     let mut part = Vec::new();
-    file.take(PART as u64).read_to_end(&mut part).await?;
+    file.take(PART_BYTES as u64).read_to_end(&mut part).await?;
     Ok(part.into())
 }
 

@@ -11,7 +11,7 @@ use taonet_primitives::is_public;
 use tokio::net::UdpSocket;
 
 /// The lease of a port mapping: unless the process renews the mapping, it expires after this time.
-const LEASE: Duration = Duration::from_hours(1);
+const LEASE_DURATION: Duration = Duration::from_hours(1);
 /// The description of the port mapping, as shown by the router.
 const DESCRIPTION: &str = "taonet";
 
@@ -120,8 +120,12 @@ impl HomeRouter {
             ip => ip,
         };
         let local = SocketAddr::new(ip, local.port());
-        let mut mapping =
-            PortMapping { gateway: self.gateway, local, external_port, lease: Some(LEASE) };
+        let mut mapping = PortMapping {
+            gateway: self.gateway,
+            local,
+            external_port,
+            lease: Some(LEASE_DURATION),
+        };
         mapping.renew().await?;
         Ok(mapping)
     }

@@ -20,7 +20,7 @@ use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
 /// Maximum size of `latest.json`, `SHA256SUMS` and its signature, in bytes.
 const MAX_DOCUMENT: u64 = 64 << 10;
 /// Timeout for a connection attempt.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Suffix of the partial download beside the program.
 const PARTIAL: &str = ".update";
 
@@ -105,7 +105,8 @@ impl Updater {
         current: Version,
         program: PathBuf,
     ) -> Result<Self, UpdateError> {
-        let client = builder().connect_timeout(CONNECTING).build().map_err(UpdateError::Client)?;
+        let client =
+            builder().connect_timeout(CONNECT_TIMEOUT).build().map_err(UpdateError::Client)?;
         Ok(Self { source, client, key, current, program, limits: Limits::default() })
     }
 

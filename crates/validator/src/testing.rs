@@ -36,7 +36,7 @@ pub const NETUID: NetUid = NetUid(59);
 /// exceed them.
 const BLOCK_TIME: Duration = Duration::from_secs(1);
 /// Pause before a block is produced ahead of time for a call.
-const PAUSE: Duration = Duration::from_millis(50);
+const BLOCK_DELAY: Duration = Duration::from_millis(50);
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 
 pub fn key(uri: &str) -> Keypair {
@@ -74,7 +74,7 @@ impl LocalChain {
         let outcome = loop {
             tokio::select! {
                 outcome = &mut sent => break outcome.unwrap(),
-                () = tokio::time::sleep(PAUSE) => drop(self.node.mine(1).await.unwrap()),
+                () = tokio::time::sleep(BLOCK_DELAY) => drop(self.node.mine(1).await.unwrap()),
             }
         };
         assert!(outcome.is_success(), "{}: {outcome:?}", call.name());

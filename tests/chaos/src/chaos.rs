@@ -15,11 +15,11 @@ use crate::tools::{Unavailable, available};
 
 /// Share of epochs with exactly one submission that each validator needs.
 const REQUIRED: f64 = 0.99;
-/// How many times its normal duration a run may take, and [`SETTLING`] more, since the chain stands
-/// still while its node is down or paused.
+/// How many times its normal duration a run may take, and [`RECOVERY_TIME`] more, since the chain
+/// stands still while its node is down or paused.
 const PATIENCE: u32 = 3;
 /// Time for the chain's node to come back after a fault, on a busy machine.
-const SETTLING: Duration = Duration::from_mins(1);
+const RECOVERY_TIME: Duration = Duration::from_mins(1);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let alive = network.last_seen() + 2;
     let ended = Instant::now();
     while network.last_seen() < alive
-        && ended.elapsed() < SETTLING
+        && ended.elapsed() < RECOVERY_TIME
         && network.wait(options.speed.block_time)?
     {}
     // After a shutdown, the last epoch is incomplete.
@@ -179,7 +179,7 @@ fn inject(
     end: u32,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let ChainSpeed { block_time, epoch_blocks } = options.speed;
-    let patience = block_time * epoch_blocks * options.epochs * PATIENCE + SETTLING;
+    let patience = block_time * epoch_blocks * options.epochs * PATIENCE + RECOVERY_TIME;
     let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();

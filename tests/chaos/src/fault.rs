@@ -26,11 +26,11 @@ const CONNECTIONS: usize = 200;
 /// Source of these connections, so that they do not count for the daemons' own address.
 const ATTACKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 /// Time for one of these connections.
-const CONNECTING: Duration = Duration::from_secs(1);
+const CONNECTION_TIME: Duration = Duration::from_secs(1);
 /// Time for a gateway to open or refuse its ledger, on a busy machine.
-const STARTING: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two checks whether it has.
-const CHECKING: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Size of a page of SQLite.
 const PAGE: usize = 4_096;
 /// The database of a weight ledger, and all of its files.
@@ -242,9 +242,12 @@ impl Fault {
     fn replace_ledger(&self, network: &mut Network, before: u32) -> anyhow::Result<String> {
         let ledger = self.ledger(network)?;
         let start = Instant::now();
-        while start.elapsed() < STARTING {
+        while start.elapsed() < START_TIMEOUT {
             let process = network.process(&self.target)?;
-            if process.exits() != before || process.is_listening() || !network.wait(CHECKING)? {
+            if process.exits() != before
+                || process.is_listening()
+                || !network.wait(CHECK_INTERVAL)?
+            {
                 break;
             }
         }
@@ -303,7 +306,7 @@ async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
     for head in heads.into_iter().cycle().take(CONNECTIONS) {
         let socket = TcpSocket::new_v4()?;
         socket.bind(ATTACKER)?;
-        let Ok(Ok(mut connection)) = timeout(CONNECTING, socket.connect(address)).await else {
+        let Ok(Ok(mut connection)) = timeout(CONNECTION_TIME, socket.connect(address)).await else {
             break;
         };
         if connection.write_all(head.as_bytes()).await.is_ok() {

@@ -15,7 +15,7 @@ use crate::network::{NETUID, Network};
 use crate::plan::SCORING;
 
 /// Pause between two requests of a kind.
-const PAUSE: Duration = Duration::from_millis(50);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 /// Requests on a connection, before it is closed and a new one opened.
 const PER_CONNECTION: u32 = 100;
 /// Timeout of a request.
@@ -124,7 +124,7 @@ async fn repeat(request: &Request, results: &Mutex<Results>, stop: &Shutdown) {
                 }
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(REQUEST_INTERVAL).await;
     }
 }
 

@@ -28,9 +28,9 @@ const COLDKEY: &str = "//Alice";
 /// Stake of each validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Time for the chain's start, and for one call by the setup.
-const SETUP: Duration = Duration::from_mins(1);
+const SETUP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often processes are checked.
-const CHECKING: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The speed of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Network {
             for process in &mut self.processes {
                 process.supervise().with_context(|| format!("cannot start {}", process.name()))?;
             }
-            sleep(CHECKING.min(duration.saturating_sub(start.elapsed())));
+            sleep(CHECK_INTERVAL.min(duration.saturating_sub(start.elapsed())));
         }
         Ok(!self.shutdown.is_requested())
     }
@@ -165,7 +165,7 @@ impl Network {
     /// Waits until each validator has submitted weights; returns the newest block.
     pub(crate) fn wait_for_weights(&mut self) -> anyhow::Result<u32> {
         // The runners play their challenge in the first epoch; the weights follow in the next one.
-        let patience = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP;
+        let patience = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP_TIMEOUT;
         let start = Instant::now();
         let (mut next, mut submissions) = (self.last_seen(), Vec::new());
         loop {
@@ -260,10 +260,10 @@ fn connect(runtime: &Runtime, url: &str) -> anyhow::Result<Client> {
     loop {
         match runtime.block_on(Client::connect(&network)) {
             Ok(chain) => return Ok(chain),
-            Err(error) if start.elapsed() > SETUP => {
+            Err(error) if start.elapsed() > SETUP_TIMEOUT => {
                 return Err(error).context("the development chain did not start");
             }
-            Err(_) => sleep(CHECKING),
+            Err(_) => sleep(CHECK_INTERVAL),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::load::Results;
 /// Highest growth of resident memory, in percent.
 const GROWTH: f64 = 5.0;
 /// Number of samples whose median is a value at the beginning or the end.
-const AROUND: usize = 3;
+const MEDIAN_SAMPLES: usize = 3;
 /// Connections that may be open by chance when a sample is taken.
 const DESCRIPTORS: usize = 4;
 /// Highest ratio of the median latencies of both halves, and the difference that counts as none.
@@ -82,7 +82,7 @@ impl ProcessTrend {
 /// Returns the medians of the first and of the last three samples, in MiB.
 fn ends(usages: &[Usage], kib: impl Fn(&Usage) -> u64) -> [f64; 2] {
     let values: Vec<f64> = usages.iter().map(|usage| kib(usage) as f64 / 1024.0).collect();
-    [median(values.iter().take(AROUND)), median(values.iter().rev().take(AROUND))]
+    [median(values.iter().take(MEDIAN_SAMPLES)), median(values.iter().rev().take(MEDIAN_SAMPLES))]
 }
 
 /// The latencies of a sample's requests.

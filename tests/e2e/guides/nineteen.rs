@@ -20,7 +20,7 @@ const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough, with the installation of OpenAI's client.
 const MAX_COMMANDS: usize = 12;
 /// Timeout for operations that take a few seconds on an idle machine.
-pub(super) const LONG: Duration = Duration::from_mins(3);
+pub(super) const LONG_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A walkthrough in progress: a chain, a miner, a validator, and perhaps their model.
 pub(super) struct Walkthrough {
@@ -182,7 +182,7 @@ impl Walkthrough {
         };
         while runtime.block_on(is_served()) != Some(true) {
             let log = self.services.last().map(Daemon::log).unwrap_or_default();
-            assert!(start.elapsed() < LONG, "the market does not open: {log}");
+            assert!(start.elapsed() < LONG_TIMEOUT, "the market does not open: {log}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }

@@ -37,7 +37,7 @@ const REQUESTS: usize = 200;
 /// in a row.
 const ROUNDS: usize = 15;
 /// Maximum 99th percentile of the response time.
-pub(crate) const P99: Duration = Duration::from_millis(50);
+pub(crate) const MAX_P99: Duration = Duration::from_millis(50);
 /// Maximum response time: long enough for slow machines, shorter than the wait for a connection
 /// slot.
 const NEVER: Duration = Duration::from_secs(5);

@@ -31,10 +31,10 @@ const HALVES: [(&str, &[u8]); 2] =
 const CLIENTS: usize = 10;
 /// Maximum time of a new client from its first packet to its first answer, both handshakes
 /// included. QUIC sends a lost first packet again after one, three and seven seconds.
-const FIRST: Duration = Duration::from_secs(9);
+const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// The miner of //Bob answers a client within `most`, and new clients within [`FIRST`], despite
-/// thousands of half-open connections.
+/// The miner of //Bob answers a client within `most`, and new clients within
+/// [`FIRST_CONNECTION_TIMEOUT`], despite thousands of half-open connections.
 #[track_caller]
 pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -51,7 +51,7 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
                 let start = Instant::now();
                 ask(&client().await, address).await;
                 assert!(
-                    start.elapsed() < FIRST,
+                    start.elapsed() < FIRST_CONNECTION_TIMEOUT,
                     "a new client waited {:?} while others sent {case}",
                     start.elapsed()
                 );

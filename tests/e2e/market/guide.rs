@@ -74,7 +74,7 @@ fn wait_for_sales(network: &Network, url: &str, key: &str) {
     let start = Instant::now();
     while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete
     {
-        assert!(start.elapsed() < LONG, "the market does not open");
+        assert!(start.elapsed() < LONG_TIMEOUT, "the market does not open");
         // The key's limit is 120 requests per minute.
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -122,7 +122,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
                 return (period, explained);
             }
         }
-        assert!(start.elapsed() < LONG, "no closed period has weights");
+        assert!(start.elapsed() < LONG_TIMEOUT, "no closed period has weights");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

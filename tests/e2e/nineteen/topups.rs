@@ -19,7 +19,7 @@ const RAO_PER_CREDIT: u64 = 1_000;
 /// Number of times that a validator is killed during the transfers.
 const KILLS: u32 = 20;
 /// Timeout for operations that take a few seconds on an idle machine.
-const LONG: Duration = Duration::from_mins(2);
+const LONG_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Returns the amount of a transfer, which is not a multiple of the price.
 fn amount(number: u64) -> u64 {
@@ -126,7 +126,10 @@ impl Sale {
             if recorded == deposits {
                 return;
             }
-            assert!(start.elapsed() < LONG, "only {recorded} of {deposits} transfers are recorded");
+            assert!(
+                start.elapsed() < LONG_TIMEOUT,
+                "only {recorded} of {deposits} transfers are recorded"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -137,7 +140,7 @@ impl Sale {
         let (start, client) = (Instant::now(), self.client());
         let finalized = self.runtime.block_on(client.finalized_head()).unwrap();
         while self.runtime.block_on(store.topups()).unwrap().unwrap().block < finalized.number {
-            assert!(start.elapsed() < LONG, "block {finalized} is not recorded");
+            assert!(start.elapsed() < LONG_TIMEOUT, "block {finalized} is not recorded");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

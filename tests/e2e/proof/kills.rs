@@ -22,7 +22,7 @@ use crate::kill::random_seed;
 use crate::support::{Daemon, kill_count};
 
 /// Time without open requests after which all requests of a killed validator count as ended.
-const QUIET: Duration = Duration::from_millis(250);
+const SETTLE_TIME: Duration = Duration::from_millis(250);
 
 /// A request on the wire.
 #[derive(Debug)]
@@ -99,10 +99,10 @@ impl WireLog {
             .collect()
     }
 
-    /// Waits until no request has been open for [`QUIET`].
+    /// Waits until no request has been open for [`SETTLE_TIME`].
     fn settle(&self) {
         let mut quiet_since = Instant::now();
-        while quiet_since.elapsed() < QUIET {
+        while quiet_since.elapsed() < SETTLE_TIME {
             if self.open.load(Ordering::SeqCst) > 0 {
                 quiet_since = Instant::now();
             }

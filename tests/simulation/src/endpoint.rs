@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::chain::{BLOCK_TIME, SimulatedChain};
 
 /// The client's timeout of a read: two block times.
-const READ: Duration = Duration::from_secs(24);
+const READ_TIMEOUT: Duration = Duration::from_secs(24);
 
 /// A fault of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,10 +151,10 @@ impl Endpoint {
             std::future::pending::<()>().await;
         }
         if self.node.has(NodeFault::Unreachable) {
-            sleep(READ).await;
+            sleep(READ_TIMEOUT).await;
             return Err(unreachable());
         }
-        timeout(READ, sleep(self.node.delay())).await.map_err(|_| unreachable())
+        timeout(READ_TIMEOUT, sleep(self.node.delay())).await.map_err(|_| unreachable())
     }
 
     /// The block that a reference means to this node.

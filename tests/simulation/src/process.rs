@@ -19,11 +19,11 @@ use crate::network::TICK;
 use crate::{boundary, record, turns};
 
 /// Time since boot at the start of a simulation.
-const BOOT: Duration = Duration::from_hours(1_000);
+const BOOT_TIME: Duration = Duration::from_hours(1_000);
 /// Time since the Unix epoch at the start of a simulation.
 pub(crate) const EPOCH: Duration = Duration::from_hours(500_000);
 /// Pause before the supervisor starts a process again that has exited.
-const RESTART: Duration = Duration::from_secs(5);
+const RESTART_DELAY: Duration = Duration::from_secs(5);
 
 /// The main task of a process.
 pub(crate) type Main = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
@@ -130,14 +130,14 @@ impl Process {
         turns::run_others();
         self.disk = disk::leave();
         if died {
-            self.end(until + RESTART);
+            self.end(until + RESTART_DELAY);
             return true;
         }
         if running.main.is_finished() {
             let ended = running.local.block_on(&running.runtime, &mut running.main);
             let ended = self.without_root(&format!("{ended:?}"));
             record::note(&format!("{} exits: {ended}", self.name));
-            self.kill(until + RESTART);
+            self.kill(until + RESTART_DELAY);
             return true;
         }
         false
@@ -308,7 +308,7 @@ fn set_clocks(time: Duration, clock_offset: i64) {
     let shift = Duration::from_secs(clock_offset.unsigned_abs());
     let wall =
         if clock_offset < 0 { (EPOCH + time).saturating_sub(shift) } else { EPOCH + time + shift };
-    boundary::set_clocks(BOOT + time, wall);
+    boundary::set_clocks(BOOT_TIME + time, wall);
 }
 
 fn before_park() {

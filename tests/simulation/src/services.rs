@@ -48,7 +48,7 @@ const SAMPLES: usize = 9_600;
 /// one epoch of the chain.
 pub(crate) const VALIDATOR_TEMPO: u32 = TEMPO / 3;
 /// Pause between attempts to connect to the chain.
-const PAUSE: Duration = Duration::from_secs(5);
+const CONNECT_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Returns the validator's key.
 pub(crate) fn validator_key() -> Keypair {
@@ -93,7 +93,7 @@ pub(crate) async fn gateway(incarnation: Incarnation, node: Node) -> anyhow::Res
             };
             match Submitter::new(open, Arc::clone(&endpoint) as _, key.clone()).await {
                 Ok(submitter) => break submitter,
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(_) => tokio::time::sleep(CONNECT_RETRY_DELAY).await,
             }
         };
         gateway.connect(endpoint, submitter);

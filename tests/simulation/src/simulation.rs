@@ -24,9 +24,9 @@ use crate::{babelbit, disk, invariants, nineteen, record, services};
 const QUIET_EPOCHS: u32 = 3;
 /// Maximum time until the outbox is empty, after these epochs: refused submissions are repeated
 /// every hour.
-const BACKLOG: Duration = Duration::from_mins(75);
+const MAX_BACKLOG_AGE: Duration = Duration::from_mins(75);
 /// Pause before the supervisor starts a killed process again.
-const RESTART: Duration = Duration::from_secs(5);
+const RESTART_DELAY: Duration = Duration::from_secs(5);
 /// One in so many seeds simulates Nineteen, which takes several times as long as Babelbit.
 const NINETEEN: u64 = 8;
 
@@ -215,7 +215,7 @@ impl Simulation {
         if self.subnet != Subnet::Babelbit {
             return false;
         }
-        let is_late = self.now >= end + BACKLOG;
+        let is_late = self.now >= end + MAX_BACKLOG_AGE;
         if is_late || !self.now.saturating_sub(end).as_secs().is_multiple_of(EPOCH_TIME.as_secs()) {
             return !is_late;
         }
@@ -257,7 +257,7 @@ impl Simulation {
                 if change > 0 {
                     return process.crash_in(Some(change));
                 }
-                process.kill(until.max(self.now + RESTART));
+                process.kill(until.max(self.now + RESTART_DELAY));
                 self.reset_links(index);
             }
             FaultKind::Pause(index) => self.with(index, |process| process.pause(until)),
@@ -337,7 +337,7 @@ impl Simulation {
             return;
         }
         let number = (split_mix(&self.random) % count) as usize;
-        let (path, again) = (self.backup(index, number), self.now + RESTART);
+        let (path, again) = (self.backup(index, number), self.now + RESTART_DELAY);
         record::note(&format!("backup {number} of {count}"));
         let restored = match self.processes.get_mut(index) {
             Some(process) => process.restore(&path, again),

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::blocks::is_unknown_block;
 use super::state::ChangeSet;
-use super::{CONNECTING, Client, HexBytes, RuntimeVersion, hex_text};
+use super::{CONNECT_TIMEOUT, Client, HexBytes, RuntimeVersion, hex_text};
 use crate::{At, Block, ChainError};
 
 /// The undecoded state after one block, for tools that copy state. Each read has a timeout of 24
@@ -102,7 +102,7 @@ impl RawState {
         method: &str,
         params: Json,
     ) -> Result<T, ChainError> {
-        match self.client.inner.rpc.request_within(method, params, CONNECTING).await {
+        match self.client.inner.rpc.request_within(method, params, CONNECT_TIMEOUT).await {
             Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
                 Err(ChainError::NoSuchBlock(At::Hash(self.block.hash)))
             }

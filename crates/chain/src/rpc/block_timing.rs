@@ -8,9 +8,9 @@ pub(crate) struct BlockTiming {
 }
 
 /// The minimum block time assumed for timeouts: a busy machine cannot keep shorter ones.
-const FASTEST: Duration = Duration::from_secs(1);
+const MIN_BLOCK_TIME: Duration = Duration::from_secs(1);
 /// The minimum block time assumed for pauses, also before a failed node is tried again.
-const FASTEST_PAUSE: Duration = Duration::from_millis(250);
+const MIN_BLOCK_TIME_OF_PAUSES: Duration = Duration::from_millis(250);
 
 impl BlockTiming {
     pub(crate) fn new(block_time: Duration) -> Self {
@@ -28,7 +28,7 @@ impl BlockTiming {
         Duration::from_millis(self.block_time_ms.load(Ordering::Relaxed))
     }
 
-    /// Returns the block time assumed for timeouts: at least [`FASTEST`].
+    /// Returns the block time assumed for timeouts: at least [`MIN_BLOCK_TIME`].
     pub(crate) fn unit(&self) -> Duration {
         time_for_blocks(self.block_time(), 1)
     }
@@ -48,12 +48,12 @@ impl BlockTiming {
 
     /// Returns the pause between two rounds of attempts.
     pub(crate) fn pause(&self) -> Duration {
-        part(self.block_time().max(FASTEST_PAUSE), 16)
+        part(self.block_time().max(MIN_BLOCK_TIME_OF_PAUSES), 16)
     }
 
     /// Returns the duration for which a failed node is skipped.
     pub(crate) fn skip_duration(&self) -> Duration {
-        self.block_time().max(FASTEST_PAUSE).saturating_mul(4)
+        self.block_time().max(MIN_BLOCK_TIME_OF_PAUSES).saturating_mul(4)
     }
 }
 
@@ -61,7 +61,7 @@ impl BlockTiming {
 /// second for each block, because a busy machine is slower than a fast development chain.
 #[must_use]
 pub fn time_for_blocks(block_time: Duration, blocks: u32) -> Duration {
-    block_time.max(FASTEST).saturating_mul(blocks)
+    block_time.max(MIN_BLOCK_TIME).saturating_mul(blocks)
 }
 
 /// Returns one of `parts` equal parts of a duration.

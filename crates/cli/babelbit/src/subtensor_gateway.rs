@@ -30,7 +30,7 @@ use crate::settings;
 /// The reference's fallback node of the main network.
 const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
 /// Pause between attempts to connect to the chain.
-const PAUSE: Duration = Duration::from_secs(5);
+const CONNECT_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Serve chain access to the validator's daemons: blocks, neurons, weights
 #[derive(Debug, Args)]
@@ -138,7 +138,7 @@ impl GatewayArgs {
                 Ok(None) => return Err(not_development(network)),
                 Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CONNECT_RETRY_DELAY).await;
         }
     }
 

@@ -14,7 +14,7 @@ use taonet_localnet_runtime::drand::{last_round_key, pulse_extrinsic};
 /// Hash that identifies quicknet, whose key is fixed in clients.
 const QUICKNET: &str = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971";
 /// Interval between requests; quicknet publishes a pulse every 3 s.
-const PAUSE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of pulses that are submitted together; the pool accepts the next 50.
@@ -48,7 +48,7 @@ pub(crate) async fn relay(node: &NodeHandle, url: Option<&str>) -> Infallible {
             }
             _ => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -29,7 +29,7 @@ use taonet_wire::{Limits, Policy, RegistrationTable};
 use url::Url;
 
 /// Refresh interval of the stakes.
-const REFRESH: Duration = Duration::from_mins(5);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Run a miner in front of an OpenAI-compatible server, or with a local model
 #[derive(Debug, Args)]
@@ -197,7 +197,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             let sync = ChainSync::new(chain, args.netuid, validators);
-            sync.start(REFRESH, &shutdown).await.map_err(failed)?;
+            sync.start(REFRESH_INTERVAL, &shutdown).await.map_err(failed)?;
         } else {
             preflight::spawn_network_clock_check(&shutdown);
         }

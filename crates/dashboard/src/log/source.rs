@@ -12,7 +12,7 @@ use crate::changes::Changes;
 /// Maximum number of events in memory.
 pub(super) const MAX_ENTRIES: usize = 10_000;
 /// Interval between two reads of the files.
-const POLL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Latest events of all files.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,7 +51,7 @@ impl Source {
                 *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
                 changes.report();
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }

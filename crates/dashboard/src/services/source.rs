@@ -13,7 +13,7 @@ use crate::changes::Changes;
 use crate::format::now_unix;
 
 /// Interval between two reads of the services.
-const POLL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum size of a response in bytes.
@@ -135,7 +135,7 @@ impl Source {
         loop {
             self.read(changes).await;
             // A service that was added is read at once.
-            let _ = timeout(POLL, self.added.notified()).await;
+            let _ = timeout(POLL_INTERVAL, self.added.notified()).await;
         }
     }
 

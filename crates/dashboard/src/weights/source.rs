@@ -10,7 +10,7 @@ use crate::changes::Changes;
 /// Maximum number of submissions to read from the ledger.
 const MAX_RECORDS: u32 = 50;
 /// Interval between two reads of the ledger.
-const POLL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Latest known state of the weight ledger.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,7 +41,7 @@ impl Source {
         let mut reader = None;
         loop {
             self.read(directory, &mut reader, changes).await;
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{ServeLimits, serve};
 /// Longer than the first probes take.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Timeout for what takes milliseconds on an idle machine.
-const LONG: Duration = Duration::from_secs(20);
+const LONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn request(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes()
@@ -84,8 +84,9 @@ async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
-    let _ =
-        timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the connection stays open");
+    let _ = timeout(LONG_TIMEOUT, stream.read_to_end(&mut answer))
+        .await
+        .expect("the connection stays open");
     String::from_utf8(answer).unwrap()
 }
 
@@ -134,7 +135,7 @@ async fn half_closed_client_gets_a_large_response() {
     stream.shutdown().await.unwrap();
     sleep(PAUSE).await;
     let mut answer = Vec::new();
-    timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    timeout(LONG_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
     assert!(answer.len() > 16 << 20, "{}", answer.len());
 }
 
@@ -146,7 +147,7 @@ async fn request_of_a_closed_client_is_cancelled() {
     stream.write_all(&request("/endless", "")).await.unwrap();
     sleep(PAUSE).await;
     drop(stream);
-    timeout(LONG, ended.notified()).await.expect("the request is cancelled");
+    timeout(LONG_TIMEOUT, ended.notified()).await.expect("the request is cancelled");
 }
 
 /// A client that closes its sending side first, and disconnects later.
@@ -159,7 +160,7 @@ async fn request_is_cancelled_when_a_half_closed_client_disconnects() {
     stream.shutdown().await.unwrap();
     assert!(timeout(PAUSE, ended.notified()).await.is_err(), "the client still waits");
     drop(stream);
-    timeout(LONG, ended.notified()).await.expect("the request is cancelled");
+    timeout(LONG_TIMEOUT, ended.notified()).await.expect("the request is cancelled");
 }
 
 #[tokio::test]

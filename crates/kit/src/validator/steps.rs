@@ -16,7 +16,7 @@ use crate::request_hash::RequestHash;
 use crate::scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
 
 /// Minimum pause between two steps, also after an error.
-const PAUSE: Duration = Duration::from_secs(1);
+const MIN_STEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Result of a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ impl<C: Challenge> Steps<C> {
                 tokio::time::sleep(pause).await;
                 let start = Instant::now();
                 self.step_and_log().await;
-                self.settings.interval.saturating_sub(start.elapsed()).max(PAUSE)
+                self.settings.interval.saturating_sub(start.elapsed()).max(MIN_STEP_PAUSE)
             };
             pause = tokio::select! {
                 () = shutdown.requested() => return,

@@ -52,7 +52,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// The capacity of the command queue.
 pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause before a retry when block production fails.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
 const MAX_TIME: u64 = 253_402_207_200_000;
@@ -206,7 +206,7 @@ impl Author {
                     let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
                     if let Err(error) = self.make(blocks) {
                         tracing::error!(%error, "block production failed");
-                        due_at = Instant::now() + RETRY;
+                        due_at = Instant::now() + RETRY_DELAY;
                     }
                     due_at = self.next_due(due_at);
                 }

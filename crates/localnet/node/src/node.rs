@@ -34,7 +34,7 @@ pub(crate) use control::Control;
 /// into them.
 const STACK: usize = 64 << 20;
 /// The timeout of a node's shutdown; client connections that are still open are then dropped.
-const DRAIN: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The configuration of a node. Start from [`NodeConfig::new`] and change fields as needed.
 #[derive(Debug, Clone)]
@@ -469,7 +469,7 @@ impl NodeHandle {
             // Resolves when the sender is dropped with the chain; nothing is ever sent.
             let _ = closed.await;
         };
-        if timeout(DRAIN, drain).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, drain).await.is_err() {
             tracing::warn!("node stopped while clients were connected");
         }
     }

@@ -31,9 +31,9 @@ pub(crate) use watch::Watcher;
 /// The maximum nesting depth of calls, the same as in the runtime.
 pub(crate) const DEPTH: u32 = 256;
 /// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
-const BAN: Duration = Duration::from_mins(30);
+const BAN_DURATION: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics in memory.
-const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+const MAX_BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Maximum number of repeated validations of an extrinsic while the head advances; the next
 /// validation blocks the head.
 const MAX_REVALIDATIONS: usize = 3;
@@ -95,7 +95,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(tip: Head, limits: PoolLimits) -> Self {
         let inner =
-            Inner { tip, graph: Graph::default(), bans: LruCache::new(BANS), closed: false };
+            Inner { tip, graph: Graph::default(), bans: LruCache::new(MAX_BANS), closed: false };
         Self { inner: Mutex::new(inner), limits }
     }
 
@@ -161,7 +161,7 @@ impl Pool {
         if inner.closed {
             return Err(SubmitError::Stopping);
         }
-        if inner.bans.get(&hash).is_some_and(|since| since.elapsed() < BAN) {
+        if inner.bans.get(&hash).is_some_and(|since| since.elapsed() < BAN_DURATION) {
             return Err(SubmitError::Banned);
         }
         if inner.graph.contains(&hash) { Err(SubmitError::Known(hash)) } else { Ok(()) }

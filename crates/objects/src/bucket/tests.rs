@@ -18,14 +18,15 @@ async fn files_are_uploaded_and_removed() {
     by_name.set_host(Some("localhost")).unwrap();
     for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)]
     {
-        let mut options = client_options(REQUEST);
+        let mut options = client_options(REQUEST_TIMEOUT);
         if addressing == S3Addressing::Virtual {
             // Not every machine resolves subdomains of localhost; with the server as a proxy, none
             // has to.
             options = options.with_proxy_url(server.url.as_str());
         }
         let storage = ObjectStorage::open_with(&settings(url, addressing), options).unwrap();
-        for (name, size) in [("empty", 0), ("small", 100), ("exact", PART), ("large", 2 * PART + 7)]
+        for (name, size) in
+            [("empty", 0), ("small", 100), ("exact", PART_BYTES), ("large", 2 * PART_BYTES + 7)]
         {
             let content: Vec<u8> = (0..size).map(|index| (index * 31) as u8).collect();
             let key = format!("logs/{name}.json");

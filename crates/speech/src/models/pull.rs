@@ -36,7 +36,7 @@ pub enum PullEvent<'a> {
 }
 
 /// The idle timeout: a download without data for this long fails.
-const SILENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl ModelStore {
     /// Ensures that the first directory has a model, verified: copies missing files from the other
@@ -62,7 +62,8 @@ impl ModelStore {
         };
         let dir = self.directory()?.join(spec.name);
         tokio::fs::create_dir_all(&dir).await.map_err(ModelError::io(&dir))?;
-        let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE).build();
+        let client =
+            Client::builder().connect_timeout(IDLE_TIMEOUT).read_timeout(IDLE_TIMEOUT).build();
         let client =
             client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {

@@ -15,7 +15,7 @@ use crate::{Pcm, Wav};
 /// The timeout for one text. espeak-ng synthesises a sentence in about 10 ms.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The polling interval for the exit of the process after its output is closed.
-const POLL: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Package managers by program name, each with the command that installs espeak-ng.
 const INSTALLERS: [(&str, &str); 6] = [
     ("/usr/bin/apt-get", "sudo apt-get install espeak-ng"),
@@ -122,7 +122,7 @@ fn exchange(
         match child.try_wait()? {
             Some(status) => break status,
             None if Instant::now() >= deadline => return Err(LATE),
-            None => thread::sleep(POLL),
+            None => thread::sleep(POLL_INTERVAL),
         }
     };
     if status.success() {

@@ -11,7 +11,7 @@ use taonet_http::{JsonCallError, JsonClient};
 /// Maximum size of a response in bytes.
 const MAX_BODY: usize = 1 << 20;
 /// Timeout of a request to set weights, as in the reference.
-const WEIGHTS: Duration = Duration::from_mins(5);
+const WEIGHTS_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Client of a signer.
 #[derive(Debug, Clone)]
@@ -42,6 +42,6 @@ impl SignerClient {
         if let (Some(block), Some(fields)) = (state_block, body.as_object_mut()) {
             fields.insert("state_block".into(), json!(block));
         }
-        weights_answer(self.http.post("/set_weights", &body, WEIGHTS).await)
+        weights_answer(self.http.post("/set_weights", &body, WEIGHTS_TIMEOUT).await)
     }
 }

@@ -13,9 +13,9 @@ use taonet_http::{JsonCallError, JsonClient, fields};
 const MAX_BODY: usize = 8 << 20;
 /// Timeout of a request to set weights: longer than the gateway's own timeout, shorter than that of
 /// the signer's callers.
-const WEIGHTS: Duration = Duration::from_secs(270);
+const WEIGHTS_TIMEOUT: Duration = Duration::from_secs(270);
 /// Margin over the gateway's own timeout when waiting for a block.
-const GRACE: Duration = Duration::from_secs(5);
+const BLOCK_WAIT_MARGIN: Duration = Duration::from_secs(5);
 
 /// Why a call to the gateway failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,9 @@ impl GatewayClient {
         timeout: Duration,
     ) -> Result<Option<BlockNumber>, GatewayError> {
         let body = json!({ "timeout_s": timeout.as_secs_f64() });
-        match self.call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(GRACE)).await
+        match self
+            .call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(BLOCK_WAIT_MARGIN))
+            .await
         {
             Ok(response) => Ok(Some(BlockNumber::new(response.block))),
             Err(GatewayError { source: JsonCallError::Status { status, .. }, .. })
@@ -99,7 +101,7 @@ impl GatewayClient {
         request: &WeightsRequest,
     ) -> Result<WeightsAnswer, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
-        weights_answer(self.http.post(PATH, request, WEIGHTS).await)
+        weights_answer(self.http.post(PATH, request, WEIGHTS_TIMEOUT).await)
             .map_err(|source| GatewayError { path: PATH, source })
     }
 

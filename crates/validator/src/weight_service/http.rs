@@ -11,7 +11,7 @@ use crate::signer::SignerClient;
 use crate::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Timeout for reading the newest block.
-const READING: Duration = Duration::from_secs(15);
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pauses between attempts when neither signer nor gateway responds.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
@@ -37,7 +37,7 @@ pub struct HttpWeights {
 
 impl HttpWeights {
     pub(super) async fn current_block(&self) -> Result<BlockNumber, GatewayError> {
-        self.gateway.current_block(READING).await
+        self.gateway.current_block(READ_TIMEOUT).await
     }
 
     pub(super) async fn wait_for_block(

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::response_stream::{ChunkedBody, ResponseStream};
-use super::transport::{BodyFrame, IDLE, Resolver};
+use super::transport::{BodyFrame, IDLE_TIMEOUT, Resolver};
 
 /// Opens connections, plain or with TLS.
 pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
@@ -234,7 +234,7 @@ impl IdleConnections {
     fn take(&self, host: &Host) -> Option<Box<DrivenConnection>> {
         let mut state = self.state();
         let newest = state.hosts.get_mut(host)?.pop_back()?;
-        (newest.since.elapsed() < IDLE).then_some(newest.connection)
+        (newest.since.elapsed() < IDLE_TIMEOUT).then_some(newest.connection)
     }
 
     /// Keeps a connection, unless there are enough to its host.
@@ -268,9 +268,9 @@ impl IdleConnections {
 /// Closes idle connections when they are too old, as long as there are any.
 async fn sweep(idle: Weak<IdleConnections>) {
     loop {
-        tokio::time::sleep(IDLE / 2).await;
+        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
         let Some(idle) = idle.upgrade() else { return };
-        if !idle.close_older(IDLE) {
+        if !idle.close_older(IDLE_TIMEOUT) {
             return;
         }
     }

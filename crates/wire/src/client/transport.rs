@@ -33,7 +33,7 @@ pub(super) type BodyFrame = Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>;
 /// The idle timeout of a pooled connection: shorter than that of our servers (10 s) and of uvicorn
 /// (5 s), with which many neurons serve, so that no request is sent on a connection that the server
 /// is closing.
-pub(super) const IDLE: Duration = Duration::from_secs(4);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// HTTP client with plain and TLS connections, pooled per host, without redirects or proxies.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Transport {
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let uploads = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(idle_per_host)
             .build(connector.clone());
         Ok(Self { connections: Connections::new(connector, idle_per_host), uploads })

@@ -158,7 +158,7 @@ async fn killed_validator_has_the_averages_of_one_that_was_not_killed() {
 }
 
 /// Time that the miner takes for an answer.
-const THINKING: Duration = Duration::from_millis(600);
+const RESPONSE_DELAY: Duration = Duration::from_millis(600);
 
 /// Starts a miner that takes its time, and returns the number of its requests.
 async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<AtomicU64> {
@@ -170,7 +170,7 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
     let miner = Miner::new(chain.miners[0].clone(), settings).serve(move |request: Sum, _: Caller| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
-            tokio::time::sleep(THINKING).await;
+            tokio::time::sleep(RESPONSE_DELAY).await;
             Ok::<_, SynapseError>(Sum { sum: Some(request.a + request.b), ..request })
         }
     });

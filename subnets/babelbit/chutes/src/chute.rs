@@ -23,10 +23,10 @@ const MAX_RESPONSE_BYTES: usize = 64 << 10;
 const MAX_RESPONSE_FACTOR: usize = 6;
 /// Maximum number of characters of a chute's error.
 const MAX_ERROR_CHARS: usize = 300;
-/// Pauses before retries. [`SLACK`] limits their sum.
+/// Pauses before retries. [`RETRY_BUDGET`] limits their sum.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::MAX);
 /// Total time budget for the pauses between the attempts of a call.
-const SLACK: Duration = Duration::from_secs(5);
+const RETRY_BUDGET: Duration = Duration::from_secs(5);
 /// Maximum length of a slug, which is a label of a domain name.
 const MAX_SLUG: usize = 63;
 
@@ -163,7 +163,8 @@ impl ChuteClient {
         let body = serde_json::to_string(request)
             .map_err(|error| ChuteError::Fault(Fault::Payload(error)))?;
         let each = self.timeout.min(step);
-        let limit = each.saturating_mul(self.retries.saturating_add(1)).saturating_add(SLACK);
+        let limit =
+            each.saturating_mul(self.retries.saturating_add(1)).saturating_add(RETRY_BUDGET);
         timeout(limit, self.attempts(&body, each)).await.unwrap_or(Err(ChuteError::Late(limit)))
     }
 

@@ -30,7 +30,7 @@ const MAX_CHALLENGES: u32 = 200;
 /// Number of latest challenges to reread on every change, in any state.
 const ALWAYS_READ: usize = 2;
 /// Poll interval for changes of the ledger.
-const POLL: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of waveform envelopes in memory, of 3.2 KB each.
 const MAX_PEAKS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Maximum number of recordings read concurrently.
@@ -88,7 +88,7 @@ impl Source {
     /// Updates the index until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         let mut follower = Follower::default();
-        while shutdown.sleep(POLL).await {
+        while shutdown.sleep(POLL_INTERVAL).await {
             if self.poll_ledger(&mut follower).await {
                 changes.report();
             }

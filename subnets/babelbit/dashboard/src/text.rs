@@ -20,7 +20,7 @@ use taonet_service::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Interval at which the directory is checked for new results.
-const POLL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The pages of the text contest, as a section of the dashboard. Each request looks for new and
 /// changed result files.
@@ -50,7 +50,7 @@ impl TextSection {
     pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         let modified =
             || std::fs::metadata(&self.scores).and_then(|metadata| metadata.modified()).ok();
-        let mut timer = interval(POLL);
+        let mut timer = interval(POLL_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = modified();
         loop {

@@ -22,9 +22,9 @@ const MAX_CHALLENGES: usize = 20;
 /// theirs.
 const ALWAYS_READ: usize = 3;
 /// Maximum interval between two reads.
-const POLL: Duration = Duration::from_secs(30);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Minimum interval between two reads.
-const PAUSE: Duration = Duration::from_secs(2);
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Scores of all validators at the last read.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +81,7 @@ impl Validators {
                 () = shutdown.requested() => return,
             }
             let submitted = async {
-                sleep(PAUSE).await;
+                sleep(MIN_POLL_INTERVAL).await;
                 while source.index().outbox.delivered == index.outbox.delivered {
                     if reports.changed().await.is_err() {
                         return;
@@ -90,7 +90,7 @@ impl Validators {
             };
             tokio::select! {
                 () = submitted => {}
-                () = sleep(POLL) => {}
+                () = sleep(MAX_POLL_INTERVAL) => {}
                 () = shutdown.requested() => return,
             }
         }

@@ -49,7 +49,7 @@ const FILE: &str = "runner.sqlite";
 /// Name of the lock file in the state directory.
 const LOCK: &str = "runner.lock";
 /// Interval between two heartbeats of a runner's daemon.
-const HEARTBEAT: Duration = Duration::from_mins(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_mins(1);
 /// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -203,7 +203,7 @@ impl Ledger {
             if let Some(Err(error)) = marked {
                 tracing::debug!(%error, "cannot set the time of the lock file");
             }
-            if !shutdown.sleep(HEARTBEAT).await {
+            if !shutdown.sleep(HEARTBEAT_INTERVAL).await {
                 return;
             }
         }

@@ -22,7 +22,7 @@ const HUB_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a request for a chute.
 const CHUTES_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lifetime of a cached response about a model.
-const CACHED: Duration = Duration::from_mins(5);
+const CACHE_LIFETIME: Duration = Duration::from_mins(5);
 /// Maximum number of models in the cache.
 const MAX_CACHED: usize = 4_096;
 /// Number of miners that are checked at a time.
@@ -190,7 +190,7 @@ impl CommittedMiners {
     /// Whether access to a model is gated; an unknown model is not.
     async fn is_gated(&self, model: &str) -> bool {
         let cached = self.gated.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
-        if let Some((_, is_gated)) = cached.filter(|(since, _)| since.elapsed() < CACHED) {
+        if let Some((_, is_gated)) = cached.filter(|(since, _)| since.elapsed() < CACHE_LIFETIME) {
             return is_gated;
         }
         let call = self.hub.public_model(model);

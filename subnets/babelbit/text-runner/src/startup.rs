@@ -14,7 +14,7 @@ use taonet_service::{MonotonicClock, Sleeper, monotonic_clock, sleeper};
 use super::{TextConnection, TextMiner, TextMiners};
 
 /// Timeout of one health check.
-const PING: Duration = Duration::from_secs(30);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two health checks, and between two attempts at a first prediction.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Statuses that end the attempts at a first prediction.
@@ -64,7 +64,7 @@ impl Startup {
             if remaining.is_zero() {
                 return false;
             }
-            let check = miner.is_healthy(PING.min(remaining));
+            let check = miner.is_healthy(HEALTH_TIMEOUT.min(remaining));
             if tokio::time::timeout(remaining, check).await == Ok(true) {
                 return true;
             }

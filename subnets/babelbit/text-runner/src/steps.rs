@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::ReadError;
 
 /// Pause between two reads of the newest block's height.
-const POLL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Time without a new block after which the chain counts as stalled: 50 blocks of the public chain.
-const STALL: Duration = Duration::from_mins(10);
+const STALL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Function that reads the height of the chain's newest block.
 pub type ReadHeight = Arc<dyn Fn() -> BoxFuture<'static, Result<u32, ReadError>> + Send + Sync>;
@@ -67,7 +67,7 @@ impl std::fmt::Debug for BlockSteps {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the chain {chain} is stalled: it has produced no block after {height} for {} minutes, and words are revealed at \
-     blocks; hint: check its nodes, or unset BB_STEP_BLOCK_MODULO", STALL.as_secs() / 60
+     blocks; hint: check its nodes, or unset BB_STEP_BLOCK_MODULO", STALL_TIMEOUT.as_secs() / 60
 )]
 pub struct Stalled {
     /// Name of the chain.
@@ -122,7 +122,7 @@ impl<'a> StepClock<'a> {
             if is_due {
                 return Ok(());
             }
-            (self.steps.sleeper)(POLL).await;
+            (self.steps.sleeper)(POLL_INTERVAL).await;
         }
     }
 
@@ -130,7 +130,7 @@ impl<'a> StepClock<'a> {
     fn observe(&mut self, height: u32) -> Result<(), Stalled> {
         match self.newest {
             Some((newest, since)) if height <= newest => {
-                if since.elapsed() >= STALL {
+                if since.elapsed() >= STALL_TIMEOUT {
                     return Err(Stalled { chain: self.steps.chain.clone(), height: newest });
                 }
             }
@@ -228,7 +228,7 @@ mod tests {
         let (steps, _) = steps(5, &[Some(11), None, Some(11), Some(15)]);
         let mut clock = StepClock::new(&steps);
         clock.observe(11).unwrap();
-        tokio::time::sleep(STALL).await;
+        tokio::time::sleep(STALL_TIMEOUT).await;
         clock.next().await.unwrap_err();
         clock.next().await.unwrap();
         clock.next().await.unwrap();

@@ -26,18 +26,18 @@ use crate::services::JobTiming;
 /// Name of the stream.
 const STREAM: &str = "BABELBIT_STT";
 /// Prefix of all subjects.
-const SUBJECTS: &str = "babelbit.stt";
+const SUBJECT_PREFIX: &str = "babelbit.stt";
 /// Prefix of the names of consumers; a recogniser's group follows.
 const CONSUMERS: &str = "stt-";
 /// Group of the jobs of recognisers without a consumer: no worker has run with these recognisers
 /// for [`CONSUMER_EXPIRY`].
 const NO_WORKER: &str = "none";
 /// Timeout of the connection setup, and of each request.
-const WAIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of pings, which detect a half-open connection.
-const PING: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Maximum time that a pull request waits for messages.
-const PULL: Duration = Duration::from_secs(2);
+const PULL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum age of a message; a runner that still needs an expired job publishes it again.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// Maximum size of the stream: about 100 000 jobs.
@@ -72,14 +72,16 @@ impl Queue {
         url: &str,
         recognizer: &EngineIdentity,
     ) -> Result<Self, QueueError> {
-        let options =
-            ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
+        let options = ConnectOptions::new()
+            .name("taonet")
+            .connection_timeout(REQUEST_TIMEOUT)
+            .ping_interval(PING_INTERVAL);
         let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let context = async_nats::jetstream::new(client);
         let config = StreamConfig {
             name: STREAM.to_owned(),
             description: Some("Babelbit's pending transcriptions".to_owned()),
-            subjects: vec![format!("{SUBJECTS}.>")],
+            subjects: vec![format!("{SUBJECT_PREFIX}.>")],
             retention: RetentionPolicy::WorkQueue,
             storage: StorageType::File,
             max_messages_per_subject: 1,
@@ -97,7 +99,7 @@ impl Queue {
 
     /// Publishes a job; returns false if the job is already pending.
     pub(crate) async fn publish(&self, id: &JobId, job: &Job) -> Result<bool, QueueError> {
-        let subject = format!("{SUBJECTS}.{}.{id}", self.group);
+        let subject = format!("{SUBJECT_PREFIX}.{}.{id}", self.group);
         let publication = within(self.context.publish(subject, job.payload().into()))
             .await?
             .map_err(QueueError::jetstream)?;
@@ -116,7 +118,7 @@ impl Queue {
         let name = format!("{CONSUMERS}{}", self.group);
         let config = ConsumerConfig {
             durable_name: Some(name.clone()),
-            filter_subject: format!("{SUBJECTS}.{}.*", self.group),
+            filter_subject: format!("{SUBJECT_PREFIX}.{}.*", self.group),
             ack_wait: timing.redeliver_after,
             max_ack_pending: MAX_IN_FLIGHT,
             inactive_threshold: CONSUMER_EXPIRY,
@@ -154,7 +156,7 @@ impl Queue {
 
     /// Queries the age of this recogniser's oldest job; 0 without jobs.
     async fn oldest(&self) -> Result<Duration, QueueError> {
-        let subjects = format!("{SUBJECTS}.{}.*", self.group);
+        let subjects = format!("{SUBJECT_PREFIX}.{}.*", self.group);
         match within(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
             Ok(message) => {
                 Ok(SystemTime::now().duration_since(message.time.into()).unwrap_or_default())
@@ -175,9 +177,10 @@ impl Consumer {
         within(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
     }
 
-    /// Requests up to `most` jobs; the deliveries end after [`PULL`] at the latest.
+    /// Requests up to `most` jobs; the deliveries end after [`PULL_TIMEOUT`] at the latest.
     pub(crate) async fn pull(&self, most: usize) -> Result<Deliveries, QueueError> {
-        let batch = within(self.0.batch().max_messages(most).expires(PULL).messages()).await?;
+        let batch =
+            within(self.0.batch().max_messages(most).expires(PULL_TIMEOUT).messages()).await?;
         Ok(Deliveries(batch.map_err(QueueError::jetstream)?))
     }
 }
@@ -231,5 +234,7 @@ impl Delivery {
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
-    tokio::time::timeout(WAIT, work).await.map_err(|_| QueueError::NoAnswer(WAIT))
+    tokio::time::timeout(REQUEST_TIMEOUT, work)
+        .await
+        .map_err(|_| QueueError::NoAnswer(REQUEST_TIMEOUT))
 }

@@ -34,7 +34,7 @@ const FAILURE_RETENTION: Duration = Duration::from_hours(1);
 /// Age after which unused results and audio are deleted.
 const RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Interval of the deletion of unused results and audio.
-const PURGE: Duration = Duration::from_hours(1);
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Loads the recogniser with which the runner transcribes if no worker does.
 pub type LoadRecognizer =
@@ -184,7 +184,7 @@ impl Client {
                 },
                 Some(event) = tasks.next(), if !tasks.is_empty() => self.note(event)?,
                 _ = polls.tick(), if !self.pending.is_empty() => {
-                    if purged.is_none_or(|purged| purged.elapsed() > PURGE) {
+                    if purged.is_none_or(|purged| purged.elapsed() > PURGE_INTERVAL) {
                         purged = Some(Instant::now());
                         tasks.push(Box::pin(async {
                             if let Err(error) = purge(&services, &store).await {

@@ -18,7 +18,7 @@ use crate::services::Services;
 use crate::store::Store;
 
 /// Pause between two attempts to reach the services.
-const RECONNECT: Duration = Duration::from_secs(1);
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of checks of the queue and updates of its metrics.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share
@@ -107,7 +107,7 @@ impl Worker {
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "cannot reach the worker's services, reconnecting");
-                stop.sleep(RECONNECT).await;
+                stop.sleep(RECONNECT_INTERVAL).await;
             }
         }
         tasks.close();

@@ -26,9 +26,9 @@ use crate::synthetic::Drafts;
 use crate::{MarketFile, measures};
 
 /// Default delay before the next attempt to open a period.
-const PAUSE: Duration = Duration::from_secs(20);
+const OPEN_RETRY_DELAY: Duration = Duration::from_secs(20);
 /// Default interval at which miners that have offered no capacity are asked again.
-const RETRY: Duration = Duration::from_mins(3);
+const CAPACITY_RETRY_INTERVAL: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
@@ -63,8 +63,8 @@ impl Default for ControlSettings {
         Self {
             refresh: Duration::from_mins(30),
             addresses: AddressPolicy::default(),
-            retry: RETRY,
-            pause: PAUSE,
+            retry: CAPACITY_RETRY_INTERVAL,
+            pause: OPEN_RETRY_DELAY,
             seed: None,
             drafts: Drafts::default(),
         }

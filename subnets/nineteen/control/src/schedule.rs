@@ -22,7 +22,7 @@ use crate::{measures, synthetic};
 /// apply to organic requests.
 const MAX_IN_FLIGHT: usize = 100;
 /// Grace period for requests in flight at the period's end.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// A source of random numbers that tests can seed.
 pub(crate) type Random = Arc<Mutex<StdRng>>;
@@ -92,7 +92,7 @@ pub(crate) async fn send_all(
     }
     sleep_until(end).await;
     let all_ended = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+    if tokio::time::timeout(GRACE_PERIOD, all_ended).await.is_err() {
         tracing::debug!("requests still in flight after the period's end");
     }
 }

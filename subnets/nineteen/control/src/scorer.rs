@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{MarketFile, References, measures};
 
 /// Poll interval while no answer is queued.
-const IDLE: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Checks stored answers one after the other.
 pub struct Scorer {
@@ -50,7 +50,7 @@ impl Scorer {
                     failures = 0;
                     Duration::ZERO
                 }
-                Ok(false) => IDLE,
+                Ok(false) => POLL_INTERVAL,
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     tracing::warn!(

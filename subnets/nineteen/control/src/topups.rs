@@ -40,9 +40,9 @@ const TRANSFERS: usize = 256;
 const MAX_CONCURRENT_READS: usize = 4;
 /// Interval at which the chain is read if no block is announced: the block time of the main
 /// network.
-const POLL: Duration = Duration::from_secs(12);
+const POLL_INTERVAL: Duration = Duration::from_secs(12);
 /// Pauses after failures that an operator must resolve.
-const BACKOFF: Backoff = Backoff::new(POLL, Duration::from_mins(10));
+const BACKOFF: Backoff = Backoff::new(POLL_INTERVAL, Duration::from_mins(10));
 
 /// Why transfers cannot be credited.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +189,7 @@ impl Failures {
             if std::mem::take(self).kind.is_some() {
                 tracing::info!("transfers are credited again");
             }
-            return POLL;
+            return POLL_INTERVAL;
         };
         self.is_permanent = error.is_permanent();
         if self.kind.replace(error.kind()) != Some(error.kind()) {
@@ -202,7 +202,7 @@ impl Failures {
         }
         if !self.is_permanent {
             self.count = 0;
-            return POLL;
+            return POLL_INTERVAL;
         }
         let pause = BACKOFF.delay(self.count);
         self.count = self.count.saturating_add(1);

@@ -17,7 +17,7 @@ use crate::market::{Market, PastPeriods, PastSpend};
 use crate::tasks::{StatusDocument, TaskState};
 
 /// Interval between two reads.
-const POLL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout of a request to the gateway.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum size of the gateway's status in bytes.
@@ -61,7 +61,7 @@ impl Source {
 
     /// Reads both sources until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        poll(POLL, shutdown, || self.read(changes)).await;
+        poll(POLL_INTERVAL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads both sources once, and reports a change.

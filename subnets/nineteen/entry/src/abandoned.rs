@@ -11,7 +11,7 @@ use crate::webhook::BACKOFF;
 
 /// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as
 /// that of a killed process: a miner's answer takes at most 15 minutes.
-const ABANDONED: Duration = Duration::from_mins(30);
+const ABANDONED_AFTER: Duration = Duration::from_mins(30);
 /// Interval between two searches for abandoned requests.
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -71,7 +71,7 @@ impl Gateway {
     /// many choices, or to a buyer who reads slowly.
     async fn release_abandoned(&self) -> Result<(), StoreError> {
         let now_ms = now_ms(&self.0.clock);
-        let age_ms = millis(ABANDONED);
+        let age_ms = millis(ABANDONED_AFTER);
         let released =
             self.0.store.release_abandoned(now_ms.saturating_sub(age_ms), now_ms).await?;
         warn_of(released);

@@ -23,7 +23,7 @@ use crate::rates::TokenReservation;
 /// background.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
-const CHARGE: Duration = Duration::from_mins(10);
+const CHARGE_TIMEOUT: Duration = Duration::from_mins(10);
 /// Pauses between the attempts to charge a request.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
 
@@ -289,7 +289,7 @@ async fn charge(
     let (start, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, now_ms(&clock)).await {
-        if start.elapsed() > CHARGE {
+        if start.elapsed() > CHARGE_TIMEOUT {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 request_id,

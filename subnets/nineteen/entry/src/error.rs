@@ -10,7 +10,7 @@ use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
 /// Time after which buyers are told to retry when all attempts were rate-limited, as without a
 /// miner.
-const LIMITED: Duration = Duration::from_secs(5);
+const RATE_LIMIT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why the gateway rejects a request. The response has OpenAI's error format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -301,7 +301,7 @@ impl IntoResponse for GatewayError {
                 Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
-            Self::NoCapacity(_) => Some(LIMITED.as_secs()),
+            Self::NoCapacity(_) => Some(RATE_LIMIT_RETRY_AFTER.as_secs()),
             _ => None,
         };
         if let Some(seconds) = retry {
@@ -320,7 +320,7 @@ impl From<QueryError> for GatewayError {
             QueryError::UnknownTask(task)
             | QueryError::NoContender(task)
             | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
-            QueryError::Limited(_) => Self::Busy { retry: LIMITED },
+            QueryError::Limited(_) => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
             QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
@@ -343,7 +343,7 @@ impl From<BodyRefusal> for GatewayError {
                 message: format!("the request body exceeds {} MiB", limit >> 20),
             },
             BodyRefusal::Timeout { limit } => Self::Timeout(limit),
-            BodyRefusal::Busy => Self::Busy { retry: LIMITED },
+            BodyRefusal::Busy => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
             _ => Self::Incomplete,
         }
     }

@@ -8,7 +8,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 /// Timeout for connecting to the backend.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a call to the backend failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ impl Backend {
     /// be built.
     pub fn new(base: &Url, token: Option<&Zeroizing<String>>) -> Result<Self, BackendError> {
         let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()

@@ -36,7 +36,7 @@ use crate::{Payload, Request, measures};
 
 /// Interval at which queued requests poll for a slot that no other request has released, such as
 /// that of a miner whose pause has ended.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of
 /// an open circuit breaker, after which miners often fail again.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -206,7 +206,7 @@ impl Inner {
         let mut pending = self.enqueue(request, tried)?;
         self.dispatch();
         loop {
-            let poll = (Instant::now() + POLL).min(until);
+            let poll = (Instant::now() + POLL_INTERVAL).min(until);
             tokio::select! {
                 biased;
                 // Without a slot, a request of another key has replaced this one.
@@ -320,7 +320,7 @@ impl Inner {
     fn dispatch_if_due(self: &Arc<Self>) {
         let now = (self.now() * 1e3) as u64;
         let polled = self.backlog.polled.load(Ordering::Relaxed);
-        if now >= polled + POLL.as_millis() as u64 / 2 {
+        if now >= polled + POLL_INTERVAL.as_millis() as u64 / 2 {
             self.backlog.polled.store(now, Ordering::Relaxed);
             self.dispatch();
         }

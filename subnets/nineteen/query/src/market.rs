@@ -11,7 +11,7 @@ use crate::membership::MAX_HEARTBEAT_AGE;
 use crate::{Divisions, PeriodMiners, TaskMiner};
 
 /// Interval between checks of the latest division's age.
-const CHECK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Handle to the miners of the open period. They are replaced atomically when the next period
 /// opens. Clones share state.
@@ -90,7 +90,7 @@ impl Market {
     /// use this one's share; never returns.
     pub(crate) async fn watch_division(&self) {
         loop {
-            sleep(CHECK).await;
+            sleep(CHECK_INTERVAL).await;
             let divided = self.read().divided;
             if divided.is_some_and(|divided| divided.elapsed() >= MAX_HEARTBEAT_AGE) {
                 self.unsettle();

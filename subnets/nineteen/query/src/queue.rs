@@ -45,14 +45,14 @@ pub use remote::{RemoteAnswer, Workers};
 pub use worker::Worker;
 
 /// Timeout of a connection attempt, and of each request to JetStream.
-const WAIT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between pings, which detect half-open connections.
-const PING: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between a worker's heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after a worker's last progress acknowledgement after which JetStream redelivers the job to
 /// another worker.
-const REDELIVER: Duration = Duration::from_secs(3);
+const REDELIVERY_DELAY: Duration = Duration::from_secs(3);
 /// Maximum number of deliveries of a job, so that a request that crashes its worker is not retried
 /// forever.
 const DELIVERIES: i64 = 3;
@@ -102,8 +102,10 @@ impl Queue {
     /// # Errors
     /// [`QueueError`] when NATS is unreachable or has no JetStream, or when the database fails.
     pub async fn connect(url: &str, store: &Store) -> Result<Self, QueueError> {
-        let options =
-            ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
+        let options = ConnectOptions::new()
+            .name("taonet")
+            .connection_timeout(REQUEST_TIMEOUT)
+            .ping_interval(PING_INTERVAL);
         let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let name = format!("NINETEEN_{}", store.market_id().await?);
         let queue = Self { context: async_nats::jetstream::new(client.clone()), client, name };
@@ -137,7 +139,7 @@ impl Queue {
     async fn consumer(&self) -> Result<PullConsumer, QueueError> {
         let config = ConsumerConfig {
             durable_name: Some("workers".to_owned()),
-            ack_wait: REDELIVER,
+            ack_wait: REDELIVERY_DELAY,
             max_deliver: DELIVERIES,
             max_ack_pending: MAX_JOBS,
             ..ConsumerConfig::default()
@@ -198,7 +200,9 @@ impl Order {
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
-    tokio::time::timeout(WAIT, work).await.map_err(|_| QueueError::NoAnswer(WAIT))
+    tokio::time::timeout(REQUEST_TIMEOUT, work)
+        .await
+        .map_err(|_| QueueError::NoAnswer(REQUEST_TIMEOUT))
 }
 
 #[cfg(test)]

@@ -20,13 +20,13 @@ use crate::membership::Membership;
 use crate::{Division, Divisions, Market, PeriodMiners, TaskMiner};
 
 /// Interval between writes of the counters.
-const FLUSH: Duration = Duration::from_millis(250);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(250);
 /// Interval between reads of the other processes' counters.
 const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between searches for miners that the validator has admitted since the period opened.
 const LATE_MINERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
-const QUALITY: Duration = Duration::from_hours(24);
+const MAX_REWARD_AGE: Duration = Duration::from_hours(24);
 
 /// What a process does with the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Recorder {
         // The first update is due now.
         let mut read = Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
-            shutdown.sleep(FLUSH).await;
+            shutdown.sleep(FLUSH_INTERVAL).await;
             let mut result = self.flush().await;
             if result.is_ok() && self.store.is_shared() && read.elapsed() >= COUNTERS_INTERVAL {
                 if let Some(membership) = &mut membership {
@@ -202,7 +202,7 @@ impl Recorder {
             if let Err(error) = done {
                 tracing::error!(error = &error as &dyn Error, "failed to read the open period");
             }
-            if !shutdown.sleep(FLUSH).await {
+            if !shutdown.sleep(FLUSH_INTERVAL).await {
                 return;
             }
         }
@@ -228,7 +228,7 @@ impl Recorder {
         let budgets = self.store.budgets(period.id, Some(&self.process)).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let sessions = sessions(self.store.nodes().await?);
-        let now = unix_time(clock()).saturating_sub(QUALITY);
+        let now = unix_time(clock()).saturating_sub(MAX_REWARD_AGE);
         let qualities =
             self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
         self.market.open(PeriodMiners::of(period.id, &config, &rows, &sessions, &budgets));

@@ -7,11 +7,11 @@ use taonet_database::{Database, DatabaseError, DatabaseLock, statement};
 use crate::{Store, StoreError};
 
 /// Maximum time until the lock of a killed process is released.
-const RELEASE: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between attempts to acquire the lock.
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Interval between checks that the lock is still held.
-const CHECK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Exclusive lock on a database, held by the process that runs its scoring periods. It is released
 /// when the process exits.
@@ -52,7 +52,7 @@ impl ControlLock {
     /// an error only when another process has acquired the lock meanwhile.
     pub async fn hold(mut self) -> StoreError {
         loop {
-            tokio::time::sleep(CHECK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let Err(error) = self.lock.check().await else { continue };
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -62,7 +62,7 @@ impl ControlLock {
                 match acquire(&self.database).await {
                     Ok(lock) => break lock,
                     Err(error @ StoreError::Controlled) => return error,
-                    Err(_) => tokio::time::sleep(CHECK).await,
+                    Err(_) => tokio::time::sleep(CHECK_INTERVAL).await,
                 }
             };
         }
@@ -75,10 +75,10 @@ async fn acquire(database: &Database) -> Result<DatabaseLock, StoreError> {
             if let Some(lock) = database.lock().await? {
                 return Ok::<_, DatabaseError>(lock);
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     };
-    match tokio::time::timeout(RELEASE, attempts).await {
+    match tokio::time::timeout(RELEASE_TIMEOUT, attempts).await {
         Ok(lock) => Ok(lock?),
         Err(_) => Err(StoreError::Controlled),
     }

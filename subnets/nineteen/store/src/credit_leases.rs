@@ -37,11 +37,11 @@ mod teams;
 use plan::{Plan, SettledKey};
 
 /// Time after which an unused reserve is returned.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which a hold reads the budgets again, although the lease has enough credits.
 const BUDGET_MAX_AGE: Duration = Duration::from_secs(1);
 /// Interval at which the lease of a key with long requests is marked as alive.
-const RENEWAL: Duration = Duration::from_mins(1);
+const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Leases, holds and pending charges of this process.
 #[derive(Debug)]
@@ -169,8 +169,11 @@ impl Lease {
     }
 
     fn is_due(&self) -> bool {
-        let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE;
-        !self.is_known || self.is_over_budget || is_idle || self.written.elapsed() >= RENEWAL
+        let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE_TIMEOUT;
+        !self.is_known
+            || self.is_over_budget
+            || is_idle
+            || self.written.elapsed() >= RENEWAL_INTERVAL
     }
 
     /// Returns the Unix time in milliseconds.
@@ -486,7 +489,7 @@ impl Drop for Writer {
 /// Returns unused reserves, and marks the other leases as alive, as long as there are any.
 async fn sweep(leases: Weak<CreditLeases>, database: Database) {
     loop {
-        tokio::time::sleep(IDLE).await;
+        tokio::time::sleep(IDLE_TIMEOUT).await;
         let Some(leases) = leases.upgrade() else { return };
         {
             let mut state = leases.state();

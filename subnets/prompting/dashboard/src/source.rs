@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use crate::steps::Steps;
 
 /// Interval between two reads.
-const POLL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of latest steps to show.
 const MAX_STEPS: usize = 100;
 
@@ -35,7 +35,7 @@ impl Source {
 
     /// Reads the log until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        poll(POLL, shutdown, || self.read(changes)).await;
+        poll(POLL_INTERVAL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads the log once, and reports a change.

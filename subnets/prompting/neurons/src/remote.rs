@@ -23,7 +23,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
 const ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Maximum length of the suffix of a file.
 const MAX_SUFFIX: usize = 8;
 
@@ -149,7 +149,8 @@ impl RemoteFile {
         tokio::fs::create_dir_all(directory).await.map_err(file_error(directory))?;
         let client = Client::builder().connect_timeout(STALL_TIMEOUT).build();
         let client = client.map_err(|error| self.failed(fault(error)))?;
-        let download = Download { file: &part, limit: MAX_BYTES, attempts: ATTEMPTS, pause: PAUSE };
+        let download =
+            Download { file: &part, limit: MAX_BYTES, attempts: ATTEMPTS, pause: RETRY_DELAY };
         let origin = UrlOrigin { client: &client, file: self };
         download.run(&origin, |_, _| ()).await.map_err(|error| match error {
             DownloadError::Origin(error) => error,

@@ -28,7 +28,7 @@ const RETENTION: Duration = Duration::from_hours(1);
 const MAX_BUNDLE_BYTES: usize = 128 << 20;
 /// Grace period for proofs in progress at shutdown: shorter than the server's, so that users
 /// receive the final status.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum wait for the first list of miners.
 const MINERS_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -279,7 +279,7 @@ impl Jobs {
             };
             let stopped = async {
                 stop.requested().await;
-                tokio::time::sleep(DRAIN).await;
+                tokio::time::sleep(DRAIN_TIMEOUT).await;
             };
             tokio::select! {
                 result = work => {

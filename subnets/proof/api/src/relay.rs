@@ -33,9 +33,9 @@ const QUEUE_CAPACITY: usize = 256;
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 /// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages
 /// to be sent.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time at shutdown for queued messages to be sent.
-const FLUSH: Duration = Duration::from_millis(100);
+const FLUSH_TIME: Duration = Duration::from_millis(100);
 
 /// Client of a relay, which forwards users' requests to this validator. `docs/proof.md` describes
 /// the protocol.
@@ -174,12 +174,12 @@ impl Relay {
         stop.requested().await;
         let session_end = async {
             while self.jobs.in_progress() > 0 {
-                tokio::time::sleep(FLUSH).await;
+                tokio::time::sleep(FLUSH_TIME).await;
             }
             // Let the queued messages be sent.
-            tokio::time::sleep(FLUSH).await;
+            tokio::time::sleep(FLUSH_TIME).await;
         };
-        let _ = tokio::time::timeout(DRAIN, session_end).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, session_end).await;
     }
 }
 

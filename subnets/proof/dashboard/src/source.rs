@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::proofs::{CircuitSummary, Proofs, RateMeter};
 
 /// Interval between two reads of the scores.
-const POLL: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reader of the sources, with the latest state.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Source {
 
     /// Reads the sources until shutdown, and reports each change.
     pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        poll(POLL, shutdown, || self.read(changes)).await;
+        poll(POLL_INTERVAL, shutdown, || self.read(changes)).await;
     }
 
     /// Reads the sources once, and reports a change. The circuits are read until this succeeds.

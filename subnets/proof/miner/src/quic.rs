@@ -42,11 +42,11 @@ const IN_FLIGHT_BYTES: usize = 512 << 20;
 /// Maximum number of authenticated connections. A subnet has at most 64 validators with a permit.
 const VALIDATORS: usize = 64;
 /// Slowest transfer of a message, in bytes per second.
-const SLOWEST_TRANSFER: usize = 1 << 20;
+const MIN_TRANSFER_RATE: usize = 1 << 20;
 /// Grace period for proofs in progress at shutdown.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time at shutdown to send the last answers.
-const FLUSH: Duration = Duration::from_millis(200);
+const FLUSH_TIME: Duration = Duration::from_millis(200);
 /// Idle timeout of a connection, in milliseconds.
 const IDLE_MILLISECONDS: u32 = 150_000;
 /// Interval of keep-alive packets.
@@ -129,7 +129,7 @@ impl Limits {
             streams: u32::try_from(streams).unwrap_or(u32::MAX).clamp(1, 128),
             message,
             handshake: Duration::from_secs(10),
-            transfer: Duration::from_secs(10 + (message / SLOWEST_TRANSFER) as u64),
+            transfer: Duration::from_secs(10 + (message / MIN_TRANSFER_RATE) as u64),
         }
     }
 }
@@ -202,17 +202,17 @@ impl QuicServer {
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         let drained = async {
             stop.await;
-            if tokio::time::timeout(DRAIN, self.requests.drain()).await.is_err() {
+            if tokio::time::timeout(DRAIN_TIMEOUT, self.requests.drain()).await.is_err() {
                 tracing::warn!("shutdown timeout: proofs in progress aborted");
             }
-            tokio::time::sleep(FLUSH).await;
+            tokio::time::sleep(FLUSH_TIME).await;
         };
         tokio::select! {
             () = drained => {}
             () = self.accept() => tracing::error!("the QUIC server stopped"),
         }
         self.endpoint.close(0_u32.into(), b"server_shutdown");
-        let _ = tokio::time::timeout(FLUSH, self.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(FLUSH_TIME, self.endpoint.wait_idle()).await;
     }
 
     /// Accepts connections until the endpoint is closed.

@@ -15,12 +15,12 @@ use crate::{Miner, Refusal, measures};
 /// Maximum size of a request body in bytes.
 const MAX_REQUEST: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
-const GRACE: Duration = Duration::from_secs(10);
+const RESPONSE_GRACE: Duration = Duration::from_secs(10);
 
 /// Creates the signature verification of requests to the hotkey `me`. `timeout` is the timeout of a
 /// proof; see [`router`].
 pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
-    let answer_timeout = timeout.saturating_add(GRACE);
+    let answer_timeout = timeout.saturating_add(RESPONSE_GRACE);
     let limits = Limits { body_bytes: MAX_REQUEST, answer_timeout, ..Limits::default() };
     SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
 }

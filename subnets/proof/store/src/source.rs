@@ -16,7 +16,7 @@ use crate::{Listing, ListingError};
 /// Maximum size of a catalogue document, in bytes.
 const MAX_DOCUMENT: usize = 64 << 20;
 /// Timeout of a connection attempt.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the head of a response, and for each chunk of its body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -80,7 +80,7 @@ impl Source {
     /// When the URL is not HTTP, or TLS cannot be initialised.
     pub fn http(document: &Url) -> Result<Self, SourceError> {
         let address = web(document.clone())?;
-        let client = builder().connect_timeout(CONNECTING).build();
+        let client = builder().connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|source| SourceError::Http {
             url: Box::new(address.clone()),
             source: fault(source),

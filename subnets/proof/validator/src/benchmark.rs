@@ -14,7 +14,7 @@ use crate::{Examiner, ProofMiner, measures};
 
 /// Grace period for the answers to requests in flight at shutdown, so that no finished work is
 /// lost.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Interval between two saves of the measured performance.
 const SAVE_INTERVAL: Duration = Duration::from_mins(5);
 /// Poll interval for requests in flight at shutdown.
@@ -65,7 +65,7 @@ impl Examiner {
                 tokio::time::sleep(DRAIN_PAUSE).await;
             }
         };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::info!(
                 requests = self.dispatcher.in_flight(),
                 "dropped unanswered requests at shutdown"

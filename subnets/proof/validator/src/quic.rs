@@ -57,11 +57,11 @@ const READ_STEP: usize = 64 << 10;
 /// their size in a message.
 const PARSERS: usize = 2;
 /// Slowest transfer of an answer, in bytes per second.
-const SLOWEST_TRANSFER: usize = 1 << 20;
+const MIN_TRANSFER_RATE: usize = 1 << 20;
 /// Timeout for the transfer of an answer, in addition to the time at the slowest rate.
-const TRANSFER: Duration = Duration::from_secs(10);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of a connection attempt, including both handshakes.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Size of a frame's header: its kind, and the size of its payload.
 const FRAME_HEADER: usize = 5;
 
@@ -94,7 +94,7 @@ struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connecting: CONNECTING, in_flight: IN_FLIGHT_BYTES, transfer: TRANSFER }
+        Self { connecting: CONNECT_TIMEOUT, in_flight: IN_FLIGHT_BYTES, transfer: TRANSFER_TIMEOUT }
     }
 }
 
@@ -242,7 +242,7 @@ impl Inner {
         if kind != MessageType::SynapseResponse as u8 || size > limit {
             return Err(RequestError::Fault(Fault::Malformed));
         }
-        let at_slowest = Duration::from_secs_f64(size as f64 / SLOWEST_TRANSFER as f64);
+        let at_slowest = Duration::from_secs_f64(size as f64 / MIN_TRANSFER_RATE as f64);
         time.shorten(self.limits.transfer + at_slowest);
         let (mut payload, mut reservation) = (Vec::new(), self.memory.reservation());
         while payload.len() < size {

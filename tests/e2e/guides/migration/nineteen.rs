@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::super::nineteen::{LONG, Walkthrough};
+use super::super::nineteen::{LONG_TIMEOUT, Walkthrough};
 use super::{BOB, Programs, commands};
 use crate::nineteen::migration::{KEY, Reference};
 use crate::support::{document, shell, stderr, tao};
@@ -42,7 +42,7 @@ fn buy(walkthrough: &Walkthrough, line: &str) {
             return;
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(start.elapsed() < LONG, "{text} {}", stderr(&output));
+        assert!(start.elapsed() < LONG_TIMEOUT, "{text} {}", stderr(&output));
         std::thread::sleep(Duration::from_millis(500));
     }
 }

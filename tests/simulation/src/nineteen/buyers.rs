@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(11);
 /// Time after which a buyer gives up.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 /// Timeout for a connection, which takes some ticks.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Price of all tasks.
 const PRICE: Price = Price { input: INPUT_PRICE, output: OUTPUT_PRICE, step: 0 };
 
@@ -46,7 +46,7 @@ impl BuyerKey {
 
 /// Buys answers at regular times, at any of the gateways.
 pub(super) async fn buyers(urls: [Url; 2], market_records: MarketRecords) -> anyhow::Result<()> {
-    let http = reqwest::Client::builder().connect_timeout(CONNECTING).no_proxy().build()?;
+    let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
     let mut running = JoinSet::new();
     loop {
         sleep(INTERVAL).await;

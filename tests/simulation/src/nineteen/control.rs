@@ -27,9 +27,9 @@ use crate::process::Incarnation;
 use crate::services::{VALIDATOR_TEMPO, validator_key};
 
 /// Interval at which miners without an offer are asked again.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval between two looks at the closed periods.
-const LOOK: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
 pub(super) async fn control(
@@ -56,7 +56,7 @@ pub(super) async fn control(
     );
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
-        retry: RETRY,
+        retry: RETRY_INTERVAL,
         ..ControlSettings::default()
     };
     let controller = Controller::new(
@@ -113,7 +113,7 @@ async fn create_keys(store: &Store) -> anyhow::Result<()> {
 /// Checks now and then that no closed period changes.
 async fn watch_periods(store: &Store, market_records: &MarketRecords) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         if let Ok(history) = store.history_since(0).await {
             fail_all(market_records.observe(&history));
         }

@@ -20,13 +20,13 @@ use crate::simulation::{Simulation, Subnet};
 const MAX_PRICE: i64 = 100;
 /// Clocks that differ by more make a gateway release the credits of running requests of another
 /// one: it takes them for those of a killed process.
-const ABANDONED: u64 = 30 * 60;
+const ABANDONED_AFTER_SECONDS: u64 = 30 * 60;
 /// Maximum time until a lease has the time of a clock that was set right.
-const RENEWAL: Duration = Duration::from_mins(2);
+const MAX_RENEWAL_TIME: Duration = Duration::from_mins(2);
 /// Time by which a charge can precede the end of its answer, or follow it.
-const SETTLING: Duration = Duration::from_secs(10);
+const CHARGE_TOLERANCE: Duration = Duration::from_secs(10);
 /// Maximum time from the end of a period to the next one: miners that do not respond delay it.
-const OPENING: Duration = Duration::from_mins(1);
+const MAX_PERIOD_GAP: Duration = Duration::from_mins(1);
 /// Tolerance of qualities and weights.
 const TOLERANCE: f64 = 1e-9;
 
@@ -82,7 +82,7 @@ async fn check_periods(simulation: &Simulation, store: &Store) -> anyhow::Result
         }
     }
     let now_ms = i64::try_from((EPOCH + simulation.now).as_millis())?;
-    let latest = Duration::from_secs(PERIOD) + OPENING;
+    let latest = Duration::from_secs(PERIOD) + MAX_PERIOD_GAP;
     if now_ms - newest.started_ms > i64::try_from(latest.as_millis())? {
         fail(&format!(
             "the newest period has begun at {} ms, and it is {now_ms}",
@@ -175,18 +175,22 @@ fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec
     let mut doubts: Vec<Doubt> =
         rewinds.iter().map(|span| Doubt { gateway: None, span: *span }).collect();
     for fault in faults {
-        let (from, until) = (fault.at.saturating_sub(SETTLING), fault.at + fault.duration);
+        let (from, until) = (fault.at.saturating_sub(CHARGE_TOLERANCE), fault.at + fault.duration);
         match fault.kind {
             FaultKind::Disk(process, _)
                 if ends.iter().any(|(ended, at)| *ended == process && *at >= from) =>
             {
-                let span = Span { from, until: until + SETTLING };
+                let span = Span { from, until: until + CHARGE_TOLERANCE };
                 doubts.push(Doubt { gateway: Some(process), span });
             }
             FaultKind::Clock(process, seconds)
-                if GATEWAYS.contains(&process) && seconds.unsigned_abs() >= ABANDONED =>
+                if GATEWAYS.contains(&process)
+                    && seconds.unsigned_abs() >= ABANDONED_AFTER_SECONDS =>
             {
-                doubts.push(Doubt { gateway: None, span: Span { from, until: until + RENEWAL } });
+                doubts.push(Doubt {
+                    gateway: None,
+                    span: Span { from, until: until + MAX_RENEWAL_TIME },
+                });
             }
             _ => {}
         }

@@ -34,7 +34,7 @@ pub(super) const LOGPROB: f64 = -0.1;
 /// Maximum number of tokens of an answer.
 pub(super) const MAX_ANSWER_TOKENS: usize = 6;
 /// Time to the first token of a slow miner, less than a validator waits.
-const SLOW: Duration = Duration::from_secs(15);
+const SLOW_FIRST_TOKEN: Duration = Duration::from_secs(15);
 /// Capacity that a miner declares, in tokens per period.
 const CAPACITY: f64 = 4_000.0;
 
@@ -100,7 +100,7 @@ fn event(choice: &Value) -> String {
 /// Answers a request with a stream of tokens.
 async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     if behaviour == Behaviour::Slow {
-        tokio::time::sleep(SLOW).await;
+        tokio::time::sleep(SLOW_FIRST_TOKEN).await;
     }
     let maximum = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
     let length =

@@ -23,7 +23,7 @@ const LOCAL: &str = "http://127.0.0.1:8000";
 /// Words of the probes: each probe reveals one more.
 const WORDS: [&str; 5] = ["Hi", "-", "how", "are", "you"];
 /// Timeout of a probe, at most: the setting is usually shorter.
-const STEP: Duration = Duration::from_mins(2);
+const MAX_PROBE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Call a text miner's chute: its health, then five predictions
 #[derive(Debug, Args)]
@@ -84,7 +84,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 evaluation: None,
             };
             let start = Instant::now();
-            let outcome = client.predict(&request, STEP).await;
+            let outcome = client.predict(&request, MAX_PROBE_TIMEOUT).await;
             probes.push(Probe { name: request.prefix, outcome, took: start.elapsed() });
         }
         Ok((slug, (health, elapsed), probes))

@@ -30,10 +30,10 @@ use super::simultaneous::SimultaneousArgs;
 use super::{interpreter, is_interpreter, speech};
 
 /// Default timeout of a completion: half of the validators' timeout.
-const COMPLETION: Duration = Duration::from_secs(5);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default timeout of a call: one call of each of the three stages fits into the time limit of a
 /// frame.
-const STAGE: Duration = Duration::from_millis(800);
+const STAGE_TIMEOUT: Duration = Duration::from_millis(800);
 /// Default time limit of all calls for a frame if a neural voice of this process speaks after them.
 /// The rest of the validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as
 /// in a debug build.
@@ -222,7 +222,7 @@ impl ServerArgs {
 
     /// Returns the timeout of a text prediction.
     pub(super) fn timeout(&self) -> Duration {
-        self.server_timeout.unwrap_or(COMPLETION)
+        self.server_timeout.unwrap_or(COMPLETION_TIMEOUT)
     }
 
     /// Whether a stage of the interpreter uses an inference server or a recogniser other than the
@@ -367,7 +367,7 @@ impl ServerArgs {
         model: &str,
         timeout: Option<Duration>,
     ) -> anyhow::Result<RemoteModel> {
-        let server = server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE))?;
+        let server = server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE_TIMEOUT))?;
         Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
     }
 }

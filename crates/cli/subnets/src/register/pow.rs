@@ -20,8 +20,8 @@ use super::{RegisterArgs, registered};
 const SUBTENSOR: &str = "SubtensorModule";
 /// Number of blocks after which the search begins again with a newer one: the chain accepts the
 /// last five.
-const BLOCKS: u32 = 3;
-const REFRESH: Duration = Duration::from_millis(200);
+const SEARCH_BLOCKS: u32 = 3;
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) async fn register(
     args: &RegisterArgs,
@@ -124,14 +124,14 @@ async fn search(
         let block = chain.head().await.map_err(failed)?;
         let difficulty = difficulty(chain, netuid).await?;
         let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
-        let deadline = Instant::now() + left.min(chain.block_time() * BLOCKS);
+        let deadline = Instant::now() + left.min(chain.block_time() * SEARCH_BLOCKS);
         let (start, count) = (rand::random(), Arc::clone(&hashed));
         let mut search = tokio::task::spawn_blocking(move || {
             let result = searcher.search(&work, start, deadline, &count);
             (searcher, result)
         });
         let (returned, result) = loop {
-            let outcome = tokio::time::timeout(REFRESH, &mut search).await;
+            let outcome = tokio::time::timeout(REFRESH_INTERVAL, &mut search).await;
             let hashes = hashed.load(Ordering::Relaxed);
             let rate = hashes as f64 / started.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!(

@@ -29,7 +29,7 @@ use super::count::{Names, RequestCounter};
 use super::origin::{Origins, refusal};
 
 /// The pause after a failed accept, for instance with too many open files.
-const RETRY: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Timeout of a request head, and idle timeout of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,7 +84,7 @@ impl Front {
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept connection");
                     if !spare.evict() && !slots.evict() {
-                        tokio::time::sleep(RETRY).await;
+                        tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     }
                 }
             }

@@ -35,10 +35,10 @@ fn idle_callers_are_removed() {
 }
 
 fn gate(running: usize, waiting: usize) -> Arc<Gate> {
-    Gate::new(Concurrency { running, waiting, patience: LONG })
+    Gate::new(Concurrency { running, waiting, patience: LONG_TIMEOUT })
 }
 
-const LONG: Duration = Duration::from_hours(1);
+const LONG_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Enters the queue, and returns once the request is queued.
 async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Permit, Refusal>> {

@@ -24,7 +24,7 @@ use taonet_http::client::{builder, fault, join_path, read_capped};
 /// Base URL of the RunPod API, which starts pods.
 const RUNPOD: &str = "https://rest.runpod.io/v1";
 /// Timeout of each request that starts a pod or queries its health.
-const CALL: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Minimum interval between polls of a pod.
 const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
@@ -54,10 +54,10 @@ impl Pods {
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             checked: builder()
-                .timeout(CALL)
+                .timeout(CALL_TIMEOUT)
                 .dns_resolver(Arc::new(PermittedResolver(permitted)))
                 .build()?,
-            api: builder().timeout(CALL).build()?,
+            api: builder().timeout(CALL_TIMEOUT).build()?,
             api_url: RUNPOD.to_owned(),
             key: settings.runpod_api_key.clone(),
             health_path: settings.pod_health_path.clone(),

@@ -27,10 +27,10 @@ type Gateway = Shared<Arc<State>>;
 /// Lifetime of a cached list: short, since wins expire, and members join and leave.
 const LIST_LIFETIME: Duration = Duration::from_secs(1);
 /// Margin by which a request's timeout exceeds the miner's timeout.
-const GRACE: Duration = Duration::from_secs(15);
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
-    let timeout = state.config.call_timeout.saturating_add(GRACE);
+    let timeout = state.config.call_timeout.saturating_add(TIMEOUT_MARGIN);
     let validators = Router::new()
         .route(AUTH_PATH, post(token))
         .route(LIST_PATH, get(list))

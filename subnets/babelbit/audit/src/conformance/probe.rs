@@ -29,7 +29,7 @@ const CHALLENGE: &str = "taonet-test-miner";
 /// Maximum number of characters of a miner's response in reports.
 const MAX_QUOTED_CHARS: usize = 200;
 /// Time between two reports of the progress of a slow session.
-const PROGRESS: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Name of the messages in signed headers.
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 
@@ -274,9 +274,9 @@ impl<'a> Probe<'a> {
         self.findings.fail(Rule::ReplyEnds, seen);
     }
 
-    /// Reports the progress, at most once in [`PROGRESS`].
+    /// Reports the progress, at most once in [`PROGRESS_INTERVAL`].
     fn progress(&mut self, reported: &mut Instant, label: &str) {
-        if reported.elapsed() >= PROGRESS {
+        if reported.elapsed() >= PROGRESS_INTERVAL {
             *reported = Instant::now();
             self.findings.progress(label);
         }

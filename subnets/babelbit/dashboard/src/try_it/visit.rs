@@ -17,7 +17,7 @@ use super::error::TryError;
 /// Maximum number of samples of a visitor's speech.
 const MAX_SAMPLES: usize = MAX_SECONDS as usize * 24_000;
 /// Time without a request after which a visit expires.
-const IDLE: Duration = Duration::from_secs(15);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Maximum duration of a visit.
 const MAX_VISIT_DURATION: Duration = Duration::from_mins(2);
 /// Challenge ID in requests to miners.
@@ -140,7 +140,7 @@ impl Visit {
     }
 
     fn is_expired(&self, now: Instant) -> bool {
-        now.duration_since(*lock(&self.touched)) > IDLE
+        now.duration_since(*lock(&self.touched)) > IDLE_TIMEOUT
             || now.duration_since(self.opened) > MAX_VISIT_DURATION
     }
 }

@@ -13,7 +13,7 @@ use taonet_http::Fault;
 use taonet_service::Clock;
 
 /// Margin before expiry at which a token is renewed, so that a token does not expire during a run.
-const MARGIN: Duration = Duration::from_mins(5);
+const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
 
 /// Maximum length of a challenge in bytes.
 const MAX_CHALLENGE: usize = 1_024;
@@ -46,9 +46,9 @@ impl TokenStore {
         *cached = None;
         let answer = self.authenticate(http).await?;
         let token: Arc<str> = answer.access_token.into();
-        let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(MARGIN);
-        // If the lifetime overflows the clock, the token is renewed after `MARGIN`.
-        let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + MARGIN);
+        let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(RENEWAL_MARGIN);
+        // If the lifetime overflows the clock, the token is renewed after `RENEWAL_MARGIN`.
+        let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + RENEWAL_MARGIN);
         *cached = Some(Cached { token: Arc::clone(&token), valid_until });
         Ok(token)
     }

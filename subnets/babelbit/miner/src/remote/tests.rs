@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// The default deadline of `bb miner`.
 const DEFAULT: Duration = Duration::from_millis(800);
 /// Time that validators wait for the response to a frame, and to the last one.
-const FRAME: Duration = Duration::from_secs(3);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(3);
 const LAST_FRAME: Duration = Duration::from_secs(10);
 const RAMBLING: &str = "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece \
     of cake, and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.";
@@ -117,7 +117,7 @@ fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, case: &str)
     let mut late = Vec::new();
     while late.len() < 3 {
         let played = play(&remote(&start(), DEFAULT));
-        if played.slowest < FRAME.max(Interpreter::CALL_TIME + own)
+        if played.slowest < FRAME_TIMEOUT.max(Interpreter::CALL_TIME + own)
             && played.last < LAST_FRAME.max(Interpreter::CALL_TIME * 3 + own)
         {
             return played;
@@ -173,7 +173,7 @@ impl Recognizer for Hears {
 }
 
 /// Duration of a call whose frame has time for two of them.
-const CALL: Duration = Duration::from_secs(1);
+const CALL_DURATION: Duration = Duration::from_secs(1);
 
 /// Starts a server of speech; also returns the number of its requests. `takes` is the duration of a
 /// request by its index.
@@ -205,7 +205,7 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
         .chain(std::iter::repeat_n(0.0, 4_800))
         .collect();
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
-        let (server, requests) = voice_server(|_| CALL);
+        let (server, requests) = voice_server(|_| CALL_DURATION);
         let tts = Arc::new(RemoteSynthesizer::new(
             server.model(WAIT_TIMEOUT),
             "any".to_owned(),
@@ -213,7 +213,7 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
         ));
         let interpreter =
             Interpreter::new(Arc::new(Hears(words)), tts, InterpreterVoice::default()).unwrap();
-        let mut interpretation = interpreter.with_call_time(CALL * 2).open(1, None);
+        let mut interpretation = interpreter.with_call_time(CALL_DURATION * 2).open(1, None);
         // The breaths without a call are spoken by the fallback.
         assert!(!interpretation.push(&phrase, is_last).unwrap().samples.is_empty());
         let requests = requests.load(Ordering::Relaxed);

@@ -52,7 +52,7 @@ impl SentenceEmbedder for Broken {
 }
 
 /// Long enough for every scripted model, on a busy machine, too.
-const LONG: Duration = Duration::from_mins(1);
+const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 const PHRASE: &str = "i think that we should really leave the house at eight";
 
 fn words(text: &str) -> Vec<String> {
@@ -107,21 +107,23 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
         (PHRASE, |_| Err(ProposalError::Model(ModelError::Tokens)), "error"),
     ];
     for (phrase, proposal, expected) in table {
-        let (shortener, _) = scripted(proposal, LONG);
+        let (shortener, _) = scripted(proposal, LONG_TIMEOUT);
         let phrase = words(phrase);
-        let actual = shortener.attempt(&phrase, Instant::now() + LONG);
+        let actual = shortener.attempt(&phrase, Instant::now() + LONG_TIMEOUT);
         let label = actual.as_ref().map_or_else(Rejection::label, |_| "complete");
         assert_eq!(label, expected, "{actual:?}");
-        let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG);
+        let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG_TIMEOUT);
         assert_eq!(spoken, actual.unwrap_or(phrase), "the phrase of the rules is the fallback");
     }
 }
 
 #[test]
 fn accepted_proposal_is_spoken_without_case_and_punctuation() {
-    let (shortener, _) =
-        scripted(|_| Ok("\"I think we should leave the house at eight.\"".to_owned()), LONG);
-    let spoken = shortener.shorten(words(PHRASE), Instant::now() + LONG);
+    let (shortener, _) = scripted(
+        |_| Ok("\"I think we should leave the house at eight.\"".to_owned()),
+        LONG_TIMEOUT,
+    );
+    let spoken = shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT);
     assert_eq!(spoken, words("i think we should leave the house at eight"));
 }
 
@@ -154,9 +156,9 @@ fn failure_of_the_embedder_is_an_error() {
 
 #[test]
 fn short_phrase_needs_no_model() {
-    let (shortener, calls) = scripted(|_| Ok("we leave".to_owned()), LONG);
+    let (shortener, calls) = scripted(|_| Ok("we leave".to_owned()), LONG_TIMEOUT);
     assert_eq!(
-        shortener.shorten(words("we leave now"), Instant::now() + LONG),
+        shortener.shorten(words("we leave now"), Instant::now() + LONG_TIMEOUT),
         words("we leave now")
     );
     assert_eq!(calls.load(Ordering::Relaxed), 0);
@@ -167,21 +169,21 @@ fn slow_model_is_not_called_during_the_pause() {
     let limit = Duration::from_millis(500);
     let (shortener, calls) = scripted(too_slow, limit);
     let began = Instant::now();
-    assert_eq!(shortener.shorten(words(PHRASE), began + LONG), words(PHRASE));
+    assert_eq!(shortener.shorten(words(PHRASE), began + LONG_TIMEOUT), words(PHRASE));
     assert!(began.elapsed() >= limit);
-    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
+    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG_TIMEOUT);
     assert!(matches!(result, Err(Rejection::Paused)), "{result:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     // After the pause, it is called again.
     shortener.state().paused_until = Some(Instant::now());
-    shortener.shorten(words(PHRASE), Instant::now() + LONG);
+    shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT);
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
 /// The frame's other calls, and not a slow model, have used the time.
 #[test]
 fn frame_deadline_does_not_pause_the_model() {
-    let (shortener, calls) = scripted(too_slow, LONG);
+    let (shortener, calls) = scripted(too_slow, LONG_TIMEOUT);
     for expected in 1..=2 {
         let result = shortener.attempt(&words(PHRASE), Instant::now() + Duration::from_millis(20));
         assert!(matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))), "{result:?}");
@@ -198,21 +200,24 @@ fn late_proposal_is_not_spoken() {
         Ok("i think we should leave the house at eight".to_owned())
     };
     let (shortener, _) = scripted(after_the_deadline, Duration::from_millis(20));
-    assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG), words(PHRASE));
+    assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT), words(PHRASE));
 }
 
 /// A phrase that waited would keep a worker of the miner from the frames of other utterances.
 #[test]
 fn phrase_does_not_wait_for_a_busy_model() {
     let (shortener, calls) =
-        scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
+        scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG_TIMEOUT);
     let permit = shortener.acquire().unwrap();
-    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
+    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG_TIMEOUT);
     assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     drop(permit);
     for expected in 1..=2 {
-        assert_eq!(shortener.attempt(&words(PHRASE), Instant::now() + LONG).unwrap().len(), 9);
+        assert_eq!(
+            shortener.attempt(&words(PHRASE), Instant::now() + LONG_TIMEOUT).unwrap().len(),
+            9
+        );
         assert_eq!(calls.load(Ordering::Relaxed), expected);
     }
 }

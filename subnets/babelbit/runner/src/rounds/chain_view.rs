@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Timeout for reading the newest block, as in the reference system.
-const READING: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout for connecting to a node, as in the reference system.
-const CONNECTING: Duration = Duration::from_mins(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Function that connects to a chain node.
 pub type ConnectChain =
@@ -65,7 +65,7 @@ impl ChainView {
     /// # Errors
     /// [`ChainViewError`] when the gateway fails, and the fallback node is missing or fails, too.
     pub async fn block(&self) -> Result<u32, ChainViewError> {
-        match self.gateway.current_block(READING).await {
+        match self.gateway.current_block(READ_TIMEOUT).await {
             Ok(block) => Ok(block.get()),
             Err(gateway) => {
                 let head = |chain: Arc<dyn Chain>| async move { chain.head().await };
@@ -109,7 +109,7 @@ impl ChainView {
             let chain = self.direct.get_or_try_init(|| connect()).await?;
             read(Arc::clone(chain)).await
         };
-        match timeout(CONNECTING, reading).await {
+        match timeout(CONNECT_TIMEOUT, reading).await {
             Ok(Ok(value)) => {
                 tracing::debug!(%gateway, "using the fallback node");
                 Ok(value)

@@ -33,7 +33,7 @@ mod script;
 use script::{Fault, Script};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
-const LONG: Duration = Duration::from_mins(1);
+const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A synthesiser of 10 samples per character.
 struct Beeper;
@@ -134,7 +134,7 @@ struct Running {
 
 impl Running {
     async fn report(&mut self) -> RoundReport {
-        tokio::time::timeout(LONG, self.reports.recv())
+        tokio::time::timeout(LONG_TIMEOUT, self.reports.recv())
             .await
             .expect("a round ends in time")
             .unwrap()
@@ -284,7 +284,11 @@ impl Fixture {
     async fn idle(&self) {
         let mut waiting = self.waiting.subscribe();
         let idle = waiting.wait_for(|count| *count > 0);
-        drop(tokio::time::timeout(LONG, idle).await.expect("the loop waits for a block in time"));
+        drop(
+            tokio::time::timeout(LONG_TIMEOUT, idle)
+                .await
+                .expect("the loop waits for a block in time"),
+        );
     }
 
     /// Advances time, so that failed rounds are retried; a block wakes the loop.
@@ -408,7 +412,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         };
         let start = std::time::Instant::now();
         while init_count(stuck_at) < 3 {
-            assert!(start.elapsed() < LONG);
+            assert!(start.elapsed() < LONG_TIMEOUT);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let stopping = std::time::Instant::now();

@@ -21,7 +21,7 @@ const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Maximum number of characters of a response body in an error.
 const MAX_ERROR_CHARS: usize = 300;
 /// Connect timeout.
-const CONNECTING: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Minimum upload rate in bytes per second; the timeout for an audio bundle allows for this rate.
 const MIN_UPLOAD_RATE: u64 = 256 << 10;
 
@@ -111,7 +111,7 @@ impl ScoringApi {
         keypair: Arc<Keypair>,
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let http = builder().connect_timeout(CONNECTING).build()?;
+        let http = builder().connect_timeout(CONNECT_TIMEOUT).build()?;
         let (submit, submit_artifact) =
             (join_path(base, "/v1/submit"), join_path(base, "/v1/submit-artifact"));
         Ok(Self { http, submit, submit_artifact, keypair, timeout })

@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::services::{ScoringServer, Services};
-use super::{ARENA_DROPS_AFTER, LONG, MINERS, key};
+use super::{ARENA_DROPS_AFTER, MAX_STEP_DURATION, MINERS, key};
 
 /// Environment variables with the directory, and the URLs of engine, gateway and scoring API, for
 /// the child process.
@@ -63,7 +63,7 @@ pub(crate) fn run(
             child.wait().unwrap();
             return false;
         }
-        if start.elapsed() >= LONG {
+        if start.elapsed() >= MAX_STEP_DURATION {
             child.kill().unwrap();
             panic!("the runner does not exit");
         }
@@ -96,7 +96,7 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let main = Contest { name: ChallengeType::Main, directory: directory.clone() };
     let engine = EngineClient::new(engine.as_str(), keypair, EngineOptions::default()).unwrap();
-    let gateway = GatewayClient::new(gateway, None, LONG).unwrap();
+    let gateway = GatewayClient::new(gateway, None, MAX_STEP_DURATION).unwrap();
     let chain = Arc::new(ChainView::new(gateway, NetUid(59), None));
     let player = SpeechRounds {
         engine: engine.clone(),

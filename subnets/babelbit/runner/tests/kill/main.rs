@@ -126,4 +126,4 @@ fn runner_process_entry() {
 }
 
 /// Maximum duration of any step.
-const LONG: Duration = Duration::from_mins(2);
+const MAX_STEP_DURATION: Duration = Duration::from_mins(2);

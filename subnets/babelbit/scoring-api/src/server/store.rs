@@ -12,7 +12,7 @@ use super::record::{NewSubmission, PutOutcome, SubmissionKey, ValidatorScore};
 /// Maximum number of connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
 /// Timeout for a connection, and for SQLite's lock. A statement may take four times as long.
-const WAIT: Duration = Duration::from_secs(3);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Schema migrations.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -73,7 +73,7 @@ impl Store {
     /// [`StoreError`] when the database is unreachable, does not respond, or belongs to another
     /// program.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_with(url, WAIT).await
+        Self::open_with(url, ACQUIRE_TIMEOUT).await
     }
 
     /// Opens a database with the timeout `wait` for a connection, and four times `wait` for a

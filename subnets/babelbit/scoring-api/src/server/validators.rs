@@ -11,7 +11,7 @@ use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 /// Refresh interval of the list of the subnet's validators.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Policy for submitting and reading scores.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Validators {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot fetch the subnet's validators");
-                    PAUSE
+                    RETRY_DELAY
                 }
             };
             if !shutdown.sleep(pause).await {

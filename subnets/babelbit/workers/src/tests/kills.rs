@@ -23,7 +23,7 @@ const WORKERS: usize = 3;
 const KILLS: usize = 10;
 const MAX_KILLS: usize = 60;
 /// Processing time of a recording.
-const PAUSE: Duration = Duration::from_millis(40);
+const PROCESSING_TIME: Duration = Duration::from_millis(40);
 
 /// Entry point of the child process: a worker that runs until it is killed or stuck.
 #[test]
@@ -36,7 +36,7 @@ fn worker_process_entry() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let worker = Worker::new(
         &format!("worker-{}", std::process::id()),
-        SlowRecognizer::new(PAUSE),
+        SlowRecognizer::new(PROCESSING_TIME),
         services,
     );
     runtime.block_on(worker.run(&Shutdown::new(), || {}));

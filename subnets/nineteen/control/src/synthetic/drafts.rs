@@ -22,7 +22,7 @@ const TARGET_COUNT: usize = 256;
 /// Number of conversations that the model writes concurrently.
 const MAX_CONCURRENT: usize = 4;
 /// Pause after a failure, and while enough conversations are ready.
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Maximum length of a written message, in tokens.
 const MAX_DRAFT_TOKENS: u64 = 300;
 /// Maximum number of repetitions of a follow-up.
@@ -92,7 +92,7 @@ impl Drafts {
                     }
                 }
             }
-            if is_idle && !shutdown.sleep(PAUSE).await {
+            if is_idle && !shutdown.sleep(RETRY_DELAY).await {
                 return;
             }
         }

@@ -528,8 +528,8 @@ fn retry_pauses_of_permanent_failures_grow() {
     assert_eq!(failures.note(pruned()), Duration::from_mins(10));
     assert_eq!(failures.kind, Some("pruned"), "a failure of another kind is logged");
     // Announced blocks end the pause after a failure that may pass.
-    assert_eq!(failures.note(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL);
+    assert_eq!(failures.note(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL_INTERVAL);
     assert_eq!((failures.kind, failures.is_permanent), (Some("lagging"), false));
-    assert_eq!(failures.note(Ok(())), POLL);
+    assert_eq!(failures.note(Ok(())), POLL_INTERVAL);
     assert_eq!((failures.kind, failures.count), (None, 0));
 }

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::market::{TASK, TestGateway, start_gateway_for, word};
-use super::sockets::{LONG, RawResponse, Served, request};
+use super::sockets::{LONG_TIMEOUT, RawResponse, Served, request};
 
 /// Number of words of an answer, each of which is a token and costs a credit.
 const WORDS: usize = 3;
@@ -127,8 +127,10 @@ async fn cut_stream(
             sent += 1;
         }
         let mut buffer = vec![0; (bytes - received.len()).min(4_096)];
-        let read =
-            timeout(LONG, stream.read(&mut buffer)).await.expect("the answer stalls").unwrap();
+        let read = timeout(LONG_TIMEOUT, stream.read(&mut buffer))
+            .await
+            .expect("the answer stalls")
+            .unwrap();
         if read == 0 {
             is_complete = true;
             break;
@@ -202,7 +204,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
             }
             stream.read_exact(&mut received).await.unwrap();
         };
-        timeout(LONG, cut_at).await.expect("the answer stalls");
+        timeout(LONG_TIMEOUT, cut_at).await.expect("the answer stalls");
         disconnect(stream, bytes % 2 == 1);
         (key_id, bytes, words)
     };
@@ -254,7 +256,7 @@ async fn interrupted_request_is_free() {
             Disconnect::HalfClose => {
                 stream.shutdown().await.unwrap();
                 let mut received = Vec::new();
-                let _ = timeout(LONG, stream.read_to_end(&mut received))
+                let _ = timeout(LONG_TIMEOUT, stream.read_to_end(&mut received))
                     .await
                     .expect("the connection stays open");
                 // An incomplete head has no response.

@@ -21,7 +21,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::market::{TASK, TestGateway, start_gateway_for, word};
-use super::sockets::{LONG, RawResponse, Served, request};
+use super::sockets::{LONG_TIMEOUT, RawResponse, Served, request};
 
 /// Longer than the gateway needs to notice a closed connection.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -51,7 +51,7 @@ impl Running {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(LONG, reached)
+        timeout(LONG_TIMEOUT, reached)
             .await
             .unwrap_or_else(|_| panic!("{} requests in flight", self.count()));
     }
@@ -159,8 +159,9 @@ async fn connect_slowly(served: &Served) -> TcpStream {
 /// Reads until the server resets the connection; returns the number of received words.
 async fn received_words(stream: &mut TcpStream) -> usize {
     let mut received = Vec::new();
-    let read =
-        timeout(LONG, stream.read_to_end(&mut received)).await.expect("the connection stays open");
+    let read = timeout(LONG_TIMEOUT, stream.read_to_end(&mut received))
+        .await
+        .expect("the connection stays open");
     assert!(read.is_err(), "the answer is complete");
     memchr::memmem::find_iter(&received, b"\"content\":\"word \"").count()
 }
@@ -213,7 +214,7 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(2 * write_timeout + LONG, cut_off).await.expect("the buyer is not cut off");
+    timeout(2 * write_timeout + LONG_TIMEOUT, cut_off).await.expect("the buyer is not cut off");
     assert!(start.elapsed() >= write_timeout, "{:?}", start.elapsed());
     gateway.settled().await;
     let received = received_words(&mut stream).await;

@@ -42,7 +42,7 @@ pub(super) const TASK: &str = "chat-llama-3-2-3b";
 const CREDITS: i64 = 1_000;
 /// Time without a request in flight after which all have ended: a closed connection is noticed
 /// within this time.
-const QUIET: Duration = Duration::from_millis(200);
+const SETTLE_TIME: Duration = Duration::from_millis(200);
 
 pub(super) struct TestGateway {
     pub(super) router: Router,
@@ -251,7 +251,7 @@ impl TestGateway {
     pub(super) async fn settled(&self) {
         let start = Instant::now();
         let mut since = Instant::now();
-        while since.elapsed() < QUIET {
+        while since.elapsed() < SETTLE_TIME {
             let balances = self.store.balances().await.unwrap();
             let open_holds: Vec<_> = balances
                 .iter()

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::market::TestGateway;
 
 /// Timeout for what takes milliseconds on an idle machine.
-pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(30);
 /// Begins an interim response, which clients skip.
 const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -66,8 +66,9 @@ impl RawResponse {
     /// Reads a response to the end of the connection.
     pub(super) async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
-        let _ =
-            timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the connection stays open");
+        let _ = timeout(LONG_TIMEOUT, stream.read_to_end(&mut bytes))
+            .await
+            .expect("the connection stays open");
         Self::parse(&bytes).unwrap_or_else(|| panic!("incomplete: {}", bytes.escape_ascii()))
     }
 

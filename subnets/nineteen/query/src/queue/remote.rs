@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{HEARTBEAT_INTERVAL, Order, Queue, REDELIVER, WINDOW};
+use super::{HEARTBEAT_INTERVAL, Order, Queue, REDELIVERY_DELAY, WINDOW};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
@@ -16,14 +16,14 @@ use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time without a message before the first chunk. It exceeds the time until a dead worker's
 /// job is redelivered.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time without a message after the first chunk. From then on, no other worker can continue
 /// the answer.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    SILENCE.as_millis() > 3 * HEARTBEAT_INTERVAL.as_millis()
-        && FIRST.as_millis() > 3 * REDELIVER.as_millis()
+    SILENCE_TIMEOUT.as_millis() > 3 * HEARTBEAT_INTERVAL.as_millis()
+        && FIRST_MESSAGE_TIMEOUT.as_millis() > 3 * REDELIVERY_DELAY.as_millis()
 );
 
 /// Sends requests to the query workers of a market. Clones share state.
@@ -76,7 +76,8 @@ impl Workers {
             ended: false,
         };
         loop {
-            let patience = if answer.worker.is_some() { FIRST } else { ACCEPT_TIMEOUT };
+            let patience =
+                if answer.worker.is_some() { FIRST_MESSAGE_TIMEOUT } else { ACCEPT_TIMEOUT };
             match answer.receive(patience).await {
                 Ok(Event::Take(from)) => {
                     measures::taken(start.elapsed().as_secs_f64());
@@ -157,7 +158,7 @@ impl RemoteAnswer {
             return Some(Ok(chunk));
         }
         while !self.ended {
-            match self.receive(SILENCE).await {
+            match self.receive(SILENCE_TIMEOUT).await {
                 Ok(Event::Chunk(chunk)) => return Some(Ok(chunk)),
                 // JetStream has redelivered the job, but a worker already answers it.
                 Ok(Event::Take(from)) => self.decline(from).await,

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
-const LONG: Duration = Duration::from_mins(3);
+const LONG_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A NATS server, a database, and an entry.
 struct Net {
@@ -87,7 +87,8 @@ impl Process {
             let clocks = (system_clock(), monotonic_clock());
             let (samples, _) = mpsc::channel(1);
             // A busy machine takes longer than the task's timeout.
-            let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
+            let deadlines =
+                QueryDeadlines { first: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
             let querier =
                 Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
             let ready = std::sync::Mutex::new(Some((ready, querier.clone())));
@@ -211,7 +212,7 @@ async fn slow_reader_slows_the_miner() {
         if now == before {
             break;
         }
-        assert!(start.elapsed() < LONG, "the miner is not slowed: {now} chunks");
+        assert!(start.elapsed() < LONG_TIMEOUT, "the miner is not slowed: {now} chunks");
         before = now;
     }
     for _ in 0..before + 200 {
@@ -231,7 +232,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
         answer.next().await.unwrap().unwrap();
     }
     drop(answer);
-    timeout(LONG, cancellations.recv()).await.unwrap();
+    timeout(LONG_TIMEOUT, cancellations.recv()).await.unwrap();
     drop(worker);
     // Even before the first chunk, a disconnecting buyer cancels the miner's work.
     let arrived = Arc::new(AtomicUsize::new(0));
@@ -240,11 +241,11 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
         let tell = DropNotifier(tell.clone());
         count.fetch_add(1, Ordering::SeqCst);
         async move {
-            sleep(LONG).await;
+            sleep(LONG_TIMEOUT).await;
             drop(tell);
         }
     });
-    let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines { first: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
     let Bench { querier, .. } = bench(vec![silent], deadlines).await;
     let _worker = Process::start(&net, querier.market()).await;
     let entry = net.entry.clone();
@@ -265,7 +266,7 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
         let index = count.fetch_add(1, Ordering::SeqCst);
         async move {
             if index == 0 {
-                sleep(LONG).await;
+                sleep(LONG_TIMEOUT).await;
             }
             chunk("good")
         }
@@ -279,7 +280,7 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
     }
     drop(killed);
     let _survivor = Process::start(&net, querier.market()).await;
-    assert_eq!(timeout(LONG, asking).await.unwrap().unwrap().unwrap(), "good");
+    assert_eq!(timeout(LONG_TIMEOUT, asking).await.unwrap().unwrap().unwrap(), "good");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,9 +293,9 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let answer = net.entry.ask(organic()).await.unwrap();
     let _survivor = Process::start(&net, querier.market()).await;
     drop(killed);
-    let error = timeout(LONG, text(answer)).await.unwrap().unwrap_err();
+    let error = timeout(LONG_TIMEOUT, text(answer)).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the answer was interrupted: no query worker responds");
-    timeout(LONG, cancellations.recv()).await.unwrap();
+    timeout(LONG_TIMEOUT, cancellations.recv()).await.unwrap();
     // No worker repeats the request.
     assert_eq!(querier.market().period_miners().unwrap().tasks()[0].spent(), 1);
 }
@@ -314,7 +315,7 @@ async fn restarted_nats_is_used_again() {
     let answer = loop {
         match net.entry.ask(organic()).await {
             Ok(answer) => break answer,
-            Err(error) => assert!(start.elapsed() < LONG, "{error}"),
+            Err(error) => assert!(start.elapsed() < LONG_TIMEOUT, "{error}"),
         }
     };
     assert_eq!(text(answer).await.unwrap(), "good");
@@ -332,7 +333,7 @@ async fn worker_takes_no_jobs_before_it_knows_its_share() {
     let mut starting = std::pin::pin!(Process::start(&net, market));
     assert!(timeout(Duration::from_secs(1), &mut starting).await.is_err());
     market.divide(Divisions::default());
-    let _worker = timeout(LONG, starting).await.unwrap();
+    let _worker = timeout(LONG_TIMEOUT, starting).await.unwrap();
     assert_eq!(text(net.entry.ask(organic()).await.unwrap()).await.unwrap(), "good");
 }
 
@@ -375,7 +376,7 @@ fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
 async fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < LONG, "the condition does not hold in time");
+        assert!(start.elapsed() < LONG_TIMEOUT, "the condition does not hold in time");
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -392,7 +393,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
             .await;
     let market = offer_a_task_each(&bench);
     // More than the 8 slots of the busy miner, and far less than its backlog.
-    let settings = QueueSettings { wait: LONG, running: 10, ..QueueSettings::default() };
+    let settings = QueueSettings { wait: LONG_TIMEOUT, running: 10, ..QueueSettings::default() };
     let _worker = Process::start_with(&net, &market, settings).await;
     let mut busy = JoinSet::new();
     for _ in 0..BACKLOG {
@@ -402,7 +403,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     wait_until(|| arrived.load(Ordering::SeqCst) == 8).await;
     let other = || Request { task: OTHER.parse().unwrap(), ..organic() };
     for _ in 0..5 {
-        let answer = timeout(LONG, net.entry.ask(other())).await.unwrap().unwrap();
+        let answer = timeout(LONG_TIMEOUT, net.entry.ask(other())).await.unwrap().unwrap();
         assert_eq!(text(answer).await.unwrap(), "good");
         assert_eq!(arrived.load(Ordering::SeqCst), 8, "the busy model has answered nothing");
     }
@@ -419,7 +420,7 @@ async fn backlog_of_a_busy_worker_is_fair_among_keys() {
     let Some(net) = net().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
     let bench = bench(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
-    let settings = QueueSettings { wait: LONG, running: 2, ..QueueSettings::default() };
+    let settings = QueueSettings { wait: LONG_TIMEOUT, running: 2, ..QueueSettings::default() };
     let worker = Process::start_with(&net, bench.querier.market(), settings).await;
     let mut buying = JoinSet::new();
     let mut buy = |key: &'static str| {

@@ -21,11 +21,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{HEARTBEAT_INTERVAL, Order, Queue, QueueError, WAIT, WINDOW, within};
+use super::{HEARTBEAT_INTERVAL, Order, Queue, QueueError, REQUEST_TIMEOUT, WINDOW, within};
 use crate::{Answer, Querier, Request, RequestKind, measures};
 
 /// Maximum time that a pull request waits for jobs.
-const PULL: Duration = Duration::from_secs(2);
+const PULL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Poll interval until the first period is open.
 const FIRST_PERIOD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers
@@ -34,12 +34,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum number of jobs whose requests a worker receives at a time, each up to 32 MiB.
 const MAX_RECEIVING_JOBS: usize = 256;
 /// Pause after a NATS error.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 // A pull request ends before `next_job` considers its response lost.
-const _: () = assert!(PULL.as_millis() < WAIT.as_millis());
+const _: () = assert!(PULL_TIMEOUT.as_millis() < REQUEST_TIMEOUT.as_millis());
 
 /// A query worker: answers the requests of entry processes. Clones share state.
 #[derive(Debug, Clone)]
@@ -68,11 +68,11 @@ impl Worker {
             };
             if let Err(error) = result {
                 tracing::warn!(error = &error as &dyn Error, "cannot receive requests; retrying");
-                sleep(RETRY).await;
+                sleep(RETRY_DELAY).await;
             }
         }
         let all_ended = async { while running.join_next().await.is_some() {} };
-        if timeout(GRACE, all_ended).await.is_err() {
+        if timeout(GRACE_PERIOD, all_ended).await.is_err() {
             tracing::warn!("stopped with answers in flight");
         }
     }
@@ -95,16 +95,16 @@ impl Worker {
         loop {
             let pulled = self.pull(&consumer, running).await?;
             // Pulls from a deleted consumer return neither an error nor jobs.
-            if pulled == 0 && verified.elapsed() >= PULL {
+            if pulled == 0 && verified.elapsed() >= PULL_TIMEOUT {
                 within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
                 verified = Instant::now();
             }
         }
     }
 
-    /// Waits up to [`PULL`] for jobs, at most as many as can be in flight and received, and starts
-    /// them; returns the number of jobs. If none can be in flight, takes jobs for the queue that
-    /// are left in JetStream.
+    /// Waits up to [`PULL_TIMEOUT`] for jobs, at most as many as can be in flight and received, and
+    /// starts them; returns the number of jobs. If none can be in flight, takes jobs for the queue
+    /// that are left in JetStream.
     async fn pull(
         &self,
         consumer: &PullConsumer,
@@ -125,7 +125,8 @@ impl Worker {
             }
             free => {
                 let maximum = permits.num_permits().min(free);
-                within(consumer.batch().max_messages(maximum).expires(PULL).messages()).await?
+                within(consumer.batch().max_messages(maximum).expires(PULL_TIMEOUT).messages())
+                    .await?
             }
         }
         .map_err(QueueError::jetstream)?;
@@ -153,7 +154,7 @@ impl Worker {
         let Ok(mut inbox) = client.subscribe(own.clone()).await else { return Outcome::Lost };
         let mut outbox = Outbox::new(client.clone(), entry.to_owned(), own);
         outbox.send(Frame::Take).await;
-        let request = match timeout(WAIT, request(&mut inbox)).await {
+        let request = match timeout(REQUEST_TIMEOUT, request(&mut inbox)).await {
             Ok(Ok(request)) => request,
             // Not acknowledged, so JetStream redelivers the job.
             Err(_) => return Outcome::Lost,

@@ -16,9 +16,9 @@ use super::*;
 /// Slots of the miners, which announce them.
 const SLOTS: [usize; 2] = [24, 40];
 /// Time of an answer.
-const PAUSE: Duration = Duration::from_millis(500);
+const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// Time after which a buyer repeats a rejected request.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Time from the first request until all buyers have sent one, and the market is in a steady state.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
@@ -38,7 +38,7 @@ impl Load {
             let querier = querier.clone();
             // The requests of a pause start at equal distances, so that answers do not end all at
             // once.
-            let delay = PAUSE * u32::try_from(index).unwrap()
+            let delay = ANSWER_TIME * u32::try_from(index).unwrap()
                 / u32::try_from(SLOTS.iter().sum::<usize>()).unwrap();
             running.spawn(async move {
                 let (mut latencies, mut rejected) = (Vec::new(), 0);
@@ -52,7 +52,7 @@ impl Load {
                         Ok(_) => {}
                         Err(QueryError::Busy { .. }) => {
                             rejected += usize::from(is_measured);
-                            tokio::time::sleep(RETRY).await;
+                            tokio::time::sleep(RETRY_DELAY).await;
                         }
                         Err(error) => panic!("{error}"),
                     }
@@ -85,7 +85,7 @@ async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
         long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
-    let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
+    let miners = SLOTS.map(|slots| (limited(slots, ANSWER_TIME, &served), Some(slots))).into();
     let mut bench = reopened(&market(miners, QueueSettings::default()).await, 1e6);
     bench.querier =
         bench.querier.with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });

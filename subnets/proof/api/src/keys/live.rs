@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::{ApiKeys, KeyError};
 
 /// Resolution of the coarsest clock of a usual file system.
-const RESOLUTION: Duration = Duration::from_secs(2);
+const CLOCK_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// The API keys of a file, which is read again when it changes: new keys are accepted and removed
 /// ones rejected from the next request on.
@@ -35,7 +35,7 @@ impl FileVersion {
     /// is.
     fn is_recent(&self) -> bool {
         // A time in the future is an error.
-        !self.modified.elapsed().is_ok_and(|age| age >= RESOLUTION)
+        !self.modified.elapsed().is_ok_and(|age| age >= CLOCK_RESOLUTION)
     }
 }
 

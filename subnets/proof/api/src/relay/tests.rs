@@ -21,7 +21,7 @@ use super::frame::{Frame, Kind, encode};
 use super::*;
 use crate::testing::TestValidator;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A relay's side of a connection.
 struct Server {
@@ -30,7 +30,7 @@ struct Server {
 
 impl Server {
     async fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = timeout(WITHIN, listener.accept()).await.unwrap().unwrap();
+        let (stream, _) = timeout(TIMEOUT, listener.accept()).await.unwrap().unwrap();
         Self { socket: accept_async(stream).await.unwrap() }
     }
 
@@ -72,7 +72,7 @@ impl Server {
     async fn next(&mut self) -> (Kind, u32, Value) {
         loop {
             if let Message::Binary(bytes) =
-                timeout(WITHIN, self.socket.next()).await.unwrap().unwrap().unwrap()
+                timeout(TIMEOUT, self.socket.next()).await.unwrap().unwrap().unwrap()
             {
                 let frame = Frame::decode(&bytes).unwrap();
                 return (frame.kind, frame.id, frame.json().unwrap());
@@ -243,7 +243,7 @@ async fn connections_are_reopened_and_results_survive_them() {
     drop(relay);
     let mut relay = Server::accept_authenticated(&listener).await;
     let status_request = json!({ "run_uid": started["run_uid"] });
-    let status = timeout(WITHIN, async {
+    let status = timeout(TIMEOUT, async {
         loop {
             let (kind, _, status) = relay.ask(Kind::StatusRequest, 2, &status_request).await;
             if kind == Kind::StatusResult && status["status"] != "processing" {
@@ -268,7 +268,7 @@ async fn challenges_that_could_be_extrinsics_are_not_signed() {
         let mut server = Server::accept(&listener).await;
         let challenge = BASE64.encode(vec![7; bytes]);
         server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": challenge }))).await;
-        let next = timeout(WITHIN, server.socket.next()).await.unwrap();
+        let next = timeout(TIMEOUT, server.socket.next()).await.unwrap();
         assert!(!matches!(next, Some(Ok(Message::Binary(_)))), "{bytes} bytes are signed");
     }
 }

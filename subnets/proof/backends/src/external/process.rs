@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 /// Maximum size of an answer, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 1 << 30;
 /// Time to exit after the program has closed its output.
-const EXIT: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Poll interval for the program's exit.
-const POLL: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Limits of one run of a program.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
     if bytes.len() as u64 > MAX_OUTPUT_BYTES {
         return Err(io::Error::other("the program's response is too long"));
     }
-    group.wait(EXIT.min(limits.timeout))?;
+    group.wait(EXIT_TIMEOUT.min(limits.timeout))?;
     Ok(bytes)
 }
 
@@ -106,7 +106,9 @@ impl Group {
                         "the program was killed by signal {signal}"
                     )));
                 }
-                Some((None, None)) | None if Instant::now() < deadline => thread::sleep(POLL),
+                Some((None, None)) | None if Instant::now() < deadline => {
+                    thread::sleep(POLL_INTERVAL)
+                }
                 Some((None, None)) | None => {
                     return Err(io::Error::other("the program did not exit"));
                 }

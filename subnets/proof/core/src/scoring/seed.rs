@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 use std::time::Duration;
 
 /// Response time from which the grade is the worst possible.
-pub(crate) const SLOWEST: Duration = Duration::from_mins(2);
+pub(crate) const WORST_RESPONSE_TIME: Duration = Duration::from_mins(2);
 
 /// Parameters of the `seed` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +63,7 @@ impl SeedRules {
 
     /// Returns the metric of a verified answer: `0..=1`.
     pub fn metric(&self, time: Duration, bytes: u64) -> f64 {
-        let time = grade(time.as_secs_f64() / SLOWEST.as_secs_f64());
+        let time = grade(time.as_secs_f64() / WORST_RESPONSE_TIME.as_secs_f64());
         let size = grade(bytes as f64 / self.largest_proof.max(1) as f64);
         (1.0 - self.size_share) * time + self.size_share * size
     }

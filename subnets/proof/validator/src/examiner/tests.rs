@@ -65,7 +65,8 @@ impl Market {
         let temp_dir = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py");
         let external =
-            External::new(&program.canonicalize().unwrap(), LONG, Capabilities::UNKNOWN).unwrap();
+            External::new(&program.canonicalize().unwrap(), LONG_TIMEOUT, Capabilities::UNKNOWN)
+                .unwrap();
         let (model, backends) =
             (ShippedModel::DiabetesRegression, Backends::with_external(external));
         let options = CompileOptions {
@@ -132,7 +133,8 @@ impl Market {
         stop: &Shutdown,
     ) -> (ProofMiner, Miner) {
         let miner = self.load(uri, behaviour);
-        let routes = router(miner.clone(), signed_requests(key(uri).hotkey(), LONG).build());
+        let routes =
+            router(miner.clone(), signed_requests(key(uri).hotkey(), LONG_TIMEOUT).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stopped = stop.clone();
@@ -152,12 +154,12 @@ fn failed(fault: Fault) -> Outcome {
     Outcome::Failed(fault)
 }
 
-const LONG: Duration = Duration::from_mins(1);
+const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_proofs_verify_and_are_kept_as_bundles() {
     let market = Market::new(&["stark", "groth16"]);
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
     for _ in 0..6 {
         assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
@@ -178,7 +180,7 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_invalid_answer_has_its_fault() {
     let market = Market::new(&["stark"]);
-    let (examiner, _) = market.examiner(LONG).await;
+    let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
     let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
     let (replay, _) = market.miner("//Dave", Behaviour::Replay).await;
@@ -194,7 +196,7 @@ async fn each_invalid_answer_has_its_fault() {
 #[tokio::test(flavor = "multi_thread")]
 async fn external_programs_prove_and_verify() {
     let market = Market::external();
-    let (examiner, _) = market.examiner(LONG).await;
+    let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
     let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
     assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
@@ -255,7 +257,7 @@ async fn measured_performance_survives_restarts_and_corruption() {
 async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
         let market = Market::new(&backends);
-        let (examiner, _) = market.examiner(LONG).await;
+        let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
         let (cheating, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
         for _ in 0..4 {
             assert_eq!(examiner.examine(&cheating).await, Some(failed(Fault::OtherCircuit)));
@@ -307,7 +309,7 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofM
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelines_follow_the_list_of_miners() {
     let market = Market::new(&["stark"]);
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
     let (charlie, _) = market.miner("//Charlie", Behaviour::Honest).await;
     let (list, listed) = watch::channel(vec![bob.clone()]);
@@ -329,7 +331,7 @@ async fn pipelines_follow_the_list_of_miners() {
     // Recordings that began before Bob left the list may still come.
     let (start, mut before) = (Instant::now(), u64::MAX);
     while verified(&bob) != before {
-        assert!(start.elapsed() < LONG, "Bob receives more requests");
+        assert!(start.elapsed() < LONG_TIMEOUT, "Bob receives more requests");
         before = verified(&bob);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -388,7 +390,7 @@ async fn silent_miners_never_stop_honest_ones() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(LONG, all_deliver).await.expect("the honest miners deliver");
+    tokio::time::timeout(LONG_TIMEOUT, all_deliver).await.expect("the honest miners deliver");
     assert!(examiner.dispatcher.in_flight() >= 43);
     // The honest miners deliver meanwhile.
     let delivered = || honest.iter().map(verified).sum::<u64>();
@@ -402,7 +404,10 @@ async fn silent_miners_never_stop_honest_ones() {
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
     let (observed, report) = steps();
-    tokio::time::timeout(LONG, examiner.deliver(&circuit, &inputs, report)).await.unwrap().unwrap();
+    tokio::time::timeout(LONG_TIMEOUT, examiner.deliver(&circuit, &inputs, report))
+        .await
+        .unwrap()
+        .unwrap();
     for step in &*observed.lock().unwrap() {
         let Progress::Asked { miner, .. } = step else { continue };
         assert!(honest.iter().any(|honest| honest.hotkey() == miner), "{step:?}");
@@ -414,7 +419,7 @@ async fn silent_miners_never_stop_honest_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_flight_at_shutdown_are_recorded() {
     let market = Market::new(&["stark"]);
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(1))).await.0;
     let (_list, listed) = watch::channel(vec![slow.clone()]);
     let stop = Shutdown::new();
@@ -436,7 +441,8 @@ async fn miners_are_queried_over_quic() {
     for (uri, behaviour) in [("//Bob", Behaviour::Honest), ("//Charlie", Behaviour::WrongOutput)] {
         let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits: None };
         let server =
-            QuicServer::bind(&market.load(uri, behaviour), &key(uri), LONG, settings).unwrap();
+            QuicServer::bind(&market.load(uri, behaviour), &key(uri), LONG_TIMEOUT, settings)
+                .unwrap();
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });

@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout};
 use super::*;
 
 const LIMITS: Limits =
-    Limits { connecting: LONG, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
+    Limits { connecting: LONG_TIMEOUT, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
 /// Maximum size of an answer. It exceeds the memory for all answers.
 const LIMIT: usize = 2 << 20;
-const LONG: Duration = Duration::from_secs(20);
+const LONG_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
@@ -152,10 +152,14 @@ async fn connection_attempts_time_out() {
     let unreachable =
         Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
     let start = Instant::now();
-    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
+    assert!(
+        (limits.connecting..LONG_TIMEOUT / 2).contains(&start.elapsed()),
+        "{:?}",
+        start.elapsed()
+    );
     let again = Instant::now();
-    assert_eq!(fault(ask(&client, &unreachable, LONG).await), Fault::Unreachable);
+    assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
     assert!(
         again.elapsed() < limits.connecting,
         "no second attempt at once: {:?}",
@@ -167,9 +171,14 @@ async fn connection_attempts_time_out() {
     let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let start = Instant::now();
     let actual =
-        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, holding).await;
+        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG_TIMEOUT).await }, holding)
+            .await;
     assert_eq!(fault(actual), Fault::Unreachable);
-    assert!((limits.connecting..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert!(
+        (limits.connecting..LONG_TIMEOUT / 2).contains(&start.elapsed()),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that
@@ -206,13 +215,17 @@ async fn response_timeout_excludes_wait_for_memory() {
         };
         // Connecting takes a while, after which waiting requests would be sent in any order.
         client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;
-        tokio::join!(after(0, LONG), after(300, LONG), after(600, Duration::from_secs(1)))
+        tokio::join!(
+            after(0, LONG_TIMEOUT),
+            after(300, LONG_TIMEOUT),
+            after(600, Duration::from_secs(1))
+        )
     };
     let (first, second, (last, waited)) = while_serving(asking, serving).await;
     assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(
-        waited > Duration::from_millis(1_200) && waited < LONG / 2,
+        waited > Duration::from_millis(1_200) && waited < LONG_TIMEOUT / 2,
         "there was no memory for a while: {waited:?}"
     );
 }
@@ -220,7 +233,8 @@ async fn response_timeout_excludes_wait_for_memory() {
 /// A miner that declares a large answer and sends little of it reserves no memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_size_reserves_no_memory() {
-    let (client, miner) = (client(Limits { transfer: LONG, ..LIMITS }), FakeMiner::start(true));
+    let (client, miner) =
+        (client(Limits { transfer: LONG_TIMEOUT, ..LIMITS }), FakeMiner::start(true));
     let all_held = tokio::sync::Notify::new();
     let peer = miner.peer("//Bob");
     let serving = async {
@@ -244,10 +258,10 @@ async fn declared_size_reserves_no_memory() {
         let mut waiting = JoinSet::new();
         for _ in 0..8 {
             let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());
-            waiting.spawn(async move { fault(ask(&client, &peer, LONG).await) });
+            waiting.spawn(async move { fault(ask(&client, &peer, LONG_TIMEOUT).await) });
         }
         all_held.notified().await;
-        let last = fault(ask(&client, &peer, LONG).await);
+        let last = fault(ask(&client, &peer, LONG_TIMEOUT).await);
         (last, waiting.len(), waiting.try_join_next().is_none())
     };
     let actual = while_serving(asking, serving).await;
@@ -270,8 +284,8 @@ async fn answers_are_bounded_in_size_and_time() {
     };
     let asking = async {
         [
-            fault(ask(&client, &peer, LONG).await),
-            fault(ask(&client, &peer, LONG).await),
+            fault(ask(&client, &peer, LONG_TIMEOUT).await),
+            fault(ask(&client, &peer, LONG_TIMEOUT).await),
             fault(ask(&client, &peer, Duration::from_millis(300)).await),
         ]
     };
@@ -298,7 +312,7 @@ async fn streams_opened_by_miners_are_refused() {
             .unwrap();
         std::future::pending::<()>().await;
     };
-    let actual = while_serving(ask(&client, &peer, LONG), serving).await;
+    let actual = while_serving(ask(&client, &peer, LONG_TIMEOUT), serving).await;
     assert_eq!(fault(actual), Fault::Refused);
 }
 
@@ -324,7 +338,7 @@ async fn servers_need_the_key_of_their_certificate() {
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
-        let actual = while_serving(ask(&client, &peer, LONG), serving).await;
+        let actual = while_serving(ask(&client, &peer, LONG_TIMEOUT), serving).await;
         let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
         assert_eq!(fault(actual), expected, "{has_key}");
     }
@@ -352,10 +366,10 @@ async fn hotkeys_at_one_address_share_its_connection() {
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
     let asking = async {
         [
-            fault(ask(&client, &stranger, LONG).await),
+            fault(ask(&client, &stranger, LONG_TIMEOUT).await),
             // At once, without another handshake.
-            fault(ask(&client, &stranger, LONG).await),
-            fault(ask(&client, &bob, LONG).await),
+            fault(ask(&client, &stranger, LONG_TIMEOUT).await),
+            fault(ask(&client, &bob, LONG_TIMEOUT).await),
         ]
     };
     let actual = while_serving(asking, serving).await;
@@ -377,10 +391,10 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
     let asking = async {
         for _ in 0..2 {
-            assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
+            assert_eq!(fault(ask(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
         }
         client.follow(&[ProofMiner { peer: bob, wire: Wire::Quic }]).await;
-        assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
+        assert_eq!(fault(ask(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
     };
     while_serving(asking, serving).await;
     // One each for the stranger, Bob, and the stranger again.

@@ -23,7 +23,7 @@ use super::super::measure::{peak_memory_of, processor_seconds_of};
 const SPEECH_MINER: &str = "miner ";
 
 /// Timeout for the start of the miner, which loads its models.
-const START: Duration = Duration::from_mins(5);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A running miner, killed on drop.
 pub(super) struct LocalMiner {
@@ -80,7 +80,7 @@ impl LocalMiner {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the miner")?;
-        let url = started(&mut child, START).await?;
+        let url = started(&mut child, START_TIMEOUT).await?;
         let process = child.id().map(|id| id.to_string()).unwrap_or_default();
         Ok(Self { child, process, url, hotkey, _directory: directory })
     }

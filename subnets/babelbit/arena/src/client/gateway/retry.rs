@@ -25,7 +25,7 @@ const FINAL_MARKERS: [&str; 3] =
 /// Minimum pause between attempts.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Time reserved for the attempt after a pause.
-const RESERVE: Duration = Duration::from_millis(500);
+const ATTEMPT_RESERVE: Duration = Duration::from_millis(500);
 
 /// Whether a call with this response may succeed on a retry.
 pub(super) fn is_retryable(status: u16, body: &str) -> bool {
@@ -43,7 +43,8 @@ pub(super) fn is_retryable(status: u16, body: &str) -> bool {
 
 /// Returns the pause after this many retries; `None` if no time is left for another attempt.
 pub(super) fn pause(backoff: Backoff, retries: u32, remaining: Duration) -> Option<Duration> {
-    let remaining = remaining.checked_sub(RESERVE).filter(|remaining| !remaining.is_zero())?;
+    let remaining =
+        remaining.checked_sub(ATTEMPT_RESERVE).filter(|remaining| !remaining.is_zero())?;
     Some(backoff.delay(retries).max(MIN_PAUSE).min(remaining))
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::ArenaSettings;
 use crate::client::ArenaConfig;
 
-const TEN: Duration = Duration::from_secs(10);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 fn request() -> PredictedUtterance {
     serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap()
@@ -75,12 +75,12 @@ async fn miners_behind_the_gateway_are_not_probed() {
     .await;
     let [container, gateway, pod] = &miners[..] else { panic!("{miners:?}") };
     for expected in [false, false, true] {
-        assert_eq!(container.connection.is_healthy(TEN).await, expected);
+        assert_eq!(container.connection.is_healthy(TEN_SECONDS).await, expected);
     }
     assert_eq!(requests_to(&server, "/1/health").await.len(), 3);
     let before = server.received_requests().await.unwrap().len();
-    assert!(gateway.connection.is_healthy(TEN).await);
-    assert!(!pod.connection.is_healthy(TEN).await, "a pod needs an API key");
+    assert!(gateway.connection.is_healthy(TEN_SECONDS).await);
+    assert!(!pod.connection.is_healthy(TEN_SECONDS).await, "a pod needs an API key");
     assert_eq!(server.received_requests().await.unwrap().len(), before);
 }
 
@@ -99,7 +99,7 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
     )
     .await;
     for (miner, expected) in miners.iter().zip(["/1/predict", "gateway", "/3/predict"]) {
-        assert_eq!(miner.connection.predict(&request(), TEN).await.unwrap(), expected);
+        assert_eq!(miner.connection.predict(&request(), TEN_SECONDS).await.unwrap(), expected);
     }
     let direct = &requests_to(&server, "/1/predict").await[0];
     assert_eq!(serde_json::from_value::<PredictedUtterance>(body(direct)).unwrap(), request());
@@ -118,7 +118,7 @@ async fn the_gateway_is_retried_within_the_timeout_of_a_prediction() {
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     let miners = listed(&server, &virtual_clock).await;
     route(&server, "POST", RUNSYNC_PATH, vec![ResponseTemplate::new(503)]).await;
-    let error = miners[1].connection.predict(&request(), TEN).await.unwrap_err();
+    let error = miners[1].connection.predict(&request(), TEN_SECONDS).await.unwrap_err();
     assert!(matches!(error, CallError::Status { status: 503, .. }), "{error}");
     assert_eq!(virtual_clock.waits(), [2.0, 4.0, 3.5]);
 }

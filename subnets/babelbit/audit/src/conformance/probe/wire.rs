@@ -20,7 +20,7 @@ use taonet_http::client::builder;
 
 const SIGNATURE: &str = "bt_header_dendrite_signature";
 /// Clock offset outside any accepted window.
-const OFF: Duration = Duration::from_mins(2);
+const CLOCK_OFFSET: Duration = Duration::from_mins(2);
 
 /// A response with any status.
 #[derive(Debug, Default)]
@@ -144,7 +144,7 @@ impl Wire {
             let clock = Arc::new(ManualClock::at(now_ns));
             Signer::with_clock(self.validator.clone(), UNKNOWN, BabelbitScheme::axon(), clock)
         };
-        let off = u64::try_from((OFF + limit).as_nanos()).unwrap_or(u64::MAX);
+        let off = u64::try_from((CLOCK_OFFSET + limit).as_nanos()).unwrap_or(u64::MAX);
         let now = SystemClock.now_ns();
         let headers = match forgery {
             Forgery::Unsigned => HeaderMap::new(),

@@ -42,7 +42,7 @@ impl Fixture {
             RecordedRequest::Predict { .. } => false,
         };
         while self.miner.requests().iter().filter(is_init).count() < 2 {
-            assert!(start.elapsed() < LONG);
+            assert!(start.elapsed() < LONG_TIMEOUT);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         running.stop().await;

@@ -12,7 +12,7 @@ use taonet_babelbit_runner::submission::testing::Results;
 use taonet_validator::testing::listen;
 
 /// Timeout of the stores in these tests.
-const WAIT: Duration = Duration::from_secs(1);
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Deadline for a store's failure. The store waits for a connection, then four times as long for a
 /// response; the remaining time is margin for busy machines.
 const FAILURE_DEADLINE: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ const FAILURE_DEADLINE: Duration = Duration::from_secs(30);
 /// Creates a scoring API with a short database timeout. Returns the API and its URL.
 async fn api_with_short_timeout(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
-    let store = Store::open_with(database, WAIT).await.unwrap();
+    let store = Store::open_with(database, STORE_TIMEOUT).await.unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
     let url = listen(api.router()).await;
     (api, url)
@@ -117,7 +117,7 @@ async fn failing_connection_to_postgres_loses_no_submission() {
         through("cut", ProxyFault::Cut),
         through("half_open", ProxyFault::HalfOpen),
         through("deaf", ProxyFault::Deaf),
-        through("slow", ProxyFault::Slow(WAIT * 5)),
+        through("slow", ProxyFault::Slow(STORE_TIMEOUT * 5)),
     );
 }
 
@@ -125,13 +125,17 @@ async fn failing_connection_to_postgres_loses_no_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_connection_to_postgres_at_startup_is_an_error() {
     let Some(postgres) = Postgres::start() else { return };
-    for fault in
-        [ProxyFault::Cut, ProxyFault::HalfOpen, ProxyFault::Deaf, ProxyFault::Slow(WAIT * 5)]
-    {
+    for fault in [
+        ProxyFault::Cut,
+        ProxyFault::HalfOpen,
+        ProxyFault::Deaf,
+        ProxyFault::Slow(STORE_TIMEOUT * 5),
+    ] {
         let proxy = FaultyProxy::to(&postgres).await;
         proxy.set(fault);
         let start = Instant::now();
-        let error = Store::open_with(&proxy.url("postgres"), WAIT).await.unwrap_err().to_string();
+        let error =
+            Store::open_with(&proxy.url("postgres"), STORE_TIMEOUT).await.unwrap_err().to_string();
         assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
         assert!(start.elapsed() < FAILURE_DEADLINE, "{fault:?}: {:?}", start.elapsed());
         proxy.set(ProxyFault::None);
@@ -147,7 +151,8 @@ async fn locked_sqlite_at_startup_is_an_error() {
     sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other).await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
     let start = Instant::now();
-    let error = Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap_err().to_string();
+    let error =
+        Store::open_with(&sqlite(folder.path()), STORE_TIMEOUT).await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
     other.close().await.unwrap();
@@ -186,7 +191,7 @@ async fn half_open_connections_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = FaultyProxy::to(&postgres).await;
     // Long enough for all connections to be in use before the first one times out.
-    let wait = WAIT * 2;
+    let wait = STORE_TIMEOUT * 2;
     let store = Store::open_with(&proxy.url("postgres"), wait).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());

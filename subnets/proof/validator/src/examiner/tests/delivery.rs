@@ -59,7 +59,7 @@ async fn circuit_for_users_only_is_not_benchmarked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     let market = Market::sliced();
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (model, _) = market.catalogue.models().next().unwrap();
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
     let mut miners = Vec::new();
@@ -77,7 +77,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
 
     // Eve receives a slice, and her miner is killed while it proves the slice.
     let killed = Shutdown::new();
-    let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG), &killed).await;
+    let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG_TIMEOUT), &killed).await;
     miners[2] = eve.clone();
     examiner.follow_list(&miners).await;
     let (observed, report) = steps();
@@ -111,7 +111,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let market = Market::new(&["stark"]);
-    let (examiner, _) = market.examiner(LONG).await;
+    let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
     let (cheating, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
@@ -158,7 +158,7 @@ fn dim_digits() -> (Market, Vec<i64>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn saturating_inputs_of_a_user_reach_no_miner() {
     let (market, bright) = dim_digits();
-    let (examiner, store) = market.examiner(LONG).await;
+    let (examiner, store) = market.examiner(LONG_TIMEOUT).await;
     examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let (observed, report) = steps();
@@ -182,7 +182,7 @@ async fn saturating_inputs_of_a_user_reach_no_miner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_inputs_of_benchmarks_do_not_saturate() {
     let (market, _) = dim_digits();
-    let (examiner, store) = market.examiner(LONG).await;
+    let (examiner, store) = market.examiner(LONG_TIMEOUT).await;
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
     let examined = &examiner.circuits[0];
     for _ in 0..20 {

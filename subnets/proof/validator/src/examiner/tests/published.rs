@@ -91,7 +91,7 @@ async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_server_proves_circuits_and_slices() {
     let market = Market::sliced();
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let bob = Published::start(&market, "//Bob", None).await;
     examiner.follow_list(std::slice::from_ref(&bob.entry)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
@@ -108,7 +108,7 @@ async fn the_published_server_proves_circuits_and_slices() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_server_requires_a_permit() {
     let market = Market::new(&["stark"]);
-    let (examiner, _) = market.examiner(LONG).await;
+    let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let bob = Published::start(&market, "//Bob", Some("//Alice")).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     let charlie = Published::start(&market, "//Charlie", Some("//Dave")).await;
@@ -122,7 +122,7 @@ async fn the_published_server_requires_a_permit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
     let market = Market::new(&["stark"]);
-    let (examiner, _) = market.examiner(LONG).await;
+    let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let bob = Published::start(&market, "//Bob", None).await;
     let charlie = ProofMiner { wire: Wire::Quic, ..entry("//Charlie", bob.entry.peer.port()) };
     assert!(is_verified(&examiner, &bob.entry).await);
@@ -140,7 +140,7 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_closed_by_a_newer_one_is_reopened() {
     let market = Market::new(&["stark"]);
-    let (examiner, score_store) = market.examiner(LONG).await;
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let bob = Published::start(&market, "//Bob", None).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     let first = bob.connection().await;
