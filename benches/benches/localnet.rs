@@ -34,7 +34,7 @@ const NEURONS: u16 = 256;
 /// The validators that set weights; one permit is left for the owner.
 const VALIDATORS: u16 = 60;
 /// The miners on which each validator sets weight.
-const WEIGHED: u16 = 64;
+const MINERS_PER_VALIDATOR: u16 = 64;
 /// The calls per block: the weight limit has room for 26 `set_weights`.
 const CALLS: usize = 25;
 /// The number of full blocks.
@@ -96,7 +96,7 @@ async fn main() -> Result<()> {
     });
     full.await?.row("remarks of 256 bytes a second", "", check);
     let full = full_blocks(&node, &mut signers, weights, is_weights_set);
-    let label = format!("calls a second that set {WEIGHED} weights");
+    let label = format!("calls a second that set {MINERS_PER_VALIDATOR} weights");
     full.await?.row(&label, "", check);
     let rate = concurrent(&node, &mut signers).await?;
     let bound = format!("blocks are produced while {CLIENTS} clients submit");
@@ -311,7 +311,11 @@ fn check_rows(node: &NodeHandle) -> Result<()> {
         let key = subtensor::Weights::<Runtime>::hashed_key_for(NETUID.mechanism(MechId(0)), uid);
         let row = node.storage(&key)?.with_context(|| format!("validator {uid} has no weights"))?;
         let row = Vec::<(u16, u16)>::decode(&mut row.as_slice())?;
-        ensure!(row.len() == usize::from(WEIGHED), "validator {uid} has {} weights", row.len());
+        ensure!(
+            row.len() == usize::from(MINERS_PER_VALIDATOR),
+            "validator {uid} has {} weights",
+            row.len()
+        );
     }
     Ok(())
 }
@@ -343,8 +347,8 @@ fn remark() -> RuntimeCall {
 }
 
 fn weights() -> RuntimeCall {
-    let dests = (NEURONS - WEIGHED..NEURONS).collect();
-    let weights = (1..=WEIGHED).collect();
+    let dests = (NEURONS - MINERS_PER_VALIDATOR..NEURONS).collect();
+    let weights = (1..=MINERS_PER_VALIDATOR).collect();
     RuntimeCall::SubtensorModule(subtensor::Call::set_weights {
         netuid: NETUID,
         dests,

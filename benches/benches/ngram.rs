@@ -15,7 +15,7 @@ const UTTERANCES: usize = 1_000_000;
 const CONTEXT_WORDS: usize = 4;
 /// Number of utterances that are generated, then added to the trainer, so that only training is
 /// timed.
-const PIECE: usize = 10_000;
+const UTTERANCES_PER_BATCH: usize = 10_000;
 /// Required training rate, in words per second.
 const MIN_WORDS_PER_SECOND: f64 = 1e6;
 /// Maximum of the 99th percentile of a prediction's time.
@@ -46,8 +46,9 @@ fn main() -> anyhow::Result<()> {
     let mut trainer = Trainer::new(CONTEXT_WORDS)?;
     let mut prefixes = Vec::new();
     let mut training = Duration::ZERO;
-    for _ in 0..UTTERANCES / PIECE {
-        let utterances: Vec<String> = (0..PIECE).map(|_| generator.utterance()).collect();
+    for _ in 0..UTTERANCES / UTTERANCES_PER_BATCH {
+        let utterances: Vec<String> =
+            (0..UTTERANCES_PER_BATCH).map(|_| generator.utterance()).collect();
         let start = Instant::now();
         for utterance in &utterances {
             trainer.add(utterance)?;

@@ -31,7 +31,7 @@ const CONNECTIONS: usize = 64;
 const BODY_BYTES: usize = 1024;
 const SECONDS: f64 = 5.0;
 /// Half of the goal, in requests per second.
-const OPEN_PER_SECOND: f64 = 6_000.0;
+const MIN_REQUESTS_PER_SECOND: f64 = 6_000.0;
 const NAME: &str = "EchoSynapse";
 
 fn main() -> Result<()> {
@@ -88,7 +88,7 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     let started = cpu_seconds();
     let per_second = runtime.block_on(closed_loop(&bench, SECONDS))?;
     let cpu = (cpu_seconds() - started) * 1e6 / (per_second * SECONDS);
-    let mut latencies = open_loop(runtime.handle(), &bench, OPEN_PER_SECOND)?;
+    let mut latencies = open_loop(runtime.handle(), &bench, MIN_REQUESTS_PER_SECOND)?;
     shutdown.request();
     latencies.sort_unstable();
     let quantile = |share: f64| {
@@ -99,7 +99,7 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
         "scheme": scheme,
         "per_second": per_second,
         "cpu_microseconds": cpu,
-        "open_per_second": OPEN_PER_SECOND,
+        "open_per_second": MIN_REQUESTS_PER_SECOND,
         "p50_ms": quantile(0.5),
         "p99_ms": quantile(0.99),
     }))

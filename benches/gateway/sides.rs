@@ -35,7 +35,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::load::Target;
 
 /// Prompt to which the miner responds slowly.
-pub(crate) const SLOW: &str = "Take your time.";
+pub(crate) const SLOW_PROMPT: &str = "Take your time.";
 /// Number of tokens per answer.
 const TOKENS: usize = 64;
 /// Pause between two tokens of a slow answer.
@@ -78,7 +78,7 @@ async fn listen(router: Router, port: u16) -> String {
 }
 
 /// Serves fiber's routes and OpenAI's from one port. Its tokens are available immediately, except
-/// for [`SLOW`].
+/// for [`SLOW_PROMPT`].
 pub(crate) fn miner(port: u16) {
     run(async move {
         let bob = Keypair::from_uri("//Bob").unwrap();
@@ -125,7 +125,8 @@ fn events() -> Vec<Bytes> {
 }
 
 fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
-    let is_slow = payload.pointer("/messages/1/content").is_some_and(|content| content == SLOW);
+    let is_slow =
+        payload.pointer("/messages/1/content").is_some_and(|content| content == SLOW_PROMPT);
     let events = futures::stream::iter(events).map(Ok::<_, Infallible>);
     let body = if is_slow {
         Body::from_stream(events.take(2).chain(slowly()))

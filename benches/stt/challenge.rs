@@ -54,7 +54,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Audio of a frame in bytes: 80 ms of 32-bit samples at 24 kHz.
 const FRAME_BYTES: u64 = 7_680;
 /// Delay of a late reply in frames: more than any score allows.
-const LATE: u64 = 150;
+const LATE_FRAMES: u64 = 150;
 /// The reference text of every utterance.
 const REFERENCE: &str = "the old ferry crossed the harbor twice before the fog came down";
 
@@ -321,7 +321,7 @@ fn candidate(reply: &Reply) -> Candidate {
 fn in_time(wav: Vec<u8>, is_late: bool) -> Candidate {
     let duration = WavHeader::read(&wav).unwrap().duration();
     let frames = (duration.get() * 12.5).ceil() as u64;
-    let delay = if is_late { LATE } else { 0 };
+    let delay = if is_late { LATE_FRAMES } else { 0 };
     let arrivals = (1..=frames).map(|frame| (frame + delay, FRAME_BYTES)).collect();
     Candidate {
         wav: Some(Audio::from(wav)),

@@ -33,7 +33,7 @@ fn allow_files() {
 }
 
 /// Options with an address or a port at which no service listens.
-const ELSEWHERE: [&str; 8] = [
+const REMOTE_ADDRESS_OPTIONS: [&str; 8] = [
     "tao axon serve --external-ip",
     "tao axon serve --external-port",
     "tao babelbit runner --external-ip",
@@ -105,7 +105,7 @@ fn listen_options() -> BTreeSet<String> {
 fn every_listen_address_is_tested() {
     let mut untested = listen_options();
     untested.retain(|option| {
-        let is_excluded = ELSEWHERE
+        let is_excluded = REMOTE_ADDRESS_OPTIONS
             .iter()
             .any(|excluded| option.starts_with(excluded) || option.ends_with(excluded));
         // `tao localnet` without a subcommand is `tao localnet start`.
@@ -202,7 +202,7 @@ fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
 #[test]
 fn unread_responses_time_out() {
     /// Four times the server's write timeout: before it starts, the system's buffers must be full.
-    const WITHIN: Duration = Duration::from_mins(2);
+    const CUT_OFF_TIMEOUT: Duration = Duration::from_mins(2);
     let (_axon, served, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
     let request = served.post(&streams, body, body.len());
@@ -222,7 +222,7 @@ fn unread_responses_time_out() {
                     }
                 }
             };
-            clients.spawn(timeout(WITHIN, requests));
+            clients.spawn(timeout(CUT_OFF_TIMEOUT, requests));
         }
         while let Some(sent) = clients.join_next().await {
             let error = sent.unwrap().expect("the server keeps the connection");

@@ -21,7 +21,7 @@ const VOICE: &str = "en_US-joe-medium";
 /// Utterances of the demonstration's challenge, unless `TAONET_TEST_ALL` is set: Whisper base hears
 /// each of them, and the replies of all miners. Of all five, three replies pass the accuracy gate,
 /// so at least one of these does.
-const PLAYED: usize = 3;
+const PLAYED_UTTERANCES: usize = 3;
 /// Minimum similarity of a translation and its reference for points: the accuracy gate.
 const ACCURACY_GATE: f64 = 0.65;
 
@@ -135,7 +135,7 @@ fn spanish_challenge(folder: &Path) -> PathBuf {
     if is_exhaustive() {
         return PathBuf::from("es-1");
     }
-    first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED, folder)
+    first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED_UTTERANCES, folder)
 }
 
 #[test]

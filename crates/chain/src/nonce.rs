@@ -91,36 +91,42 @@ mod tests {
     use super::*;
 
     const ALICE: AccountId = AccountId::from_bytes([1; 32]);
-    const LONG: Duration = Duration::from_mins(1);
+    const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn nonce_of_lagging_node_is_not_leased_twice() {
         let nonces = Nonces::default();
         for expected in 5..8 {
-            let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
+            let lease =
+                nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap();
             assert_eq!(lease.nonce(), expected);
             lease.used();
         }
-        let lost = nonces.lease(ALICE, LONG, Duration::ZERO, async { Ok(5) }).await.unwrap();
+        let lost =
+            nonces.lease(ALICE, LONG_TIMEOUT, Duration::ZERO, async { Ok(5) }).await.unwrap();
         assert_eq!(lost.nonce(), 5, "what the pools forgot is used again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn lease_fails_as_busy_after_its_timeout() {
         let nonces = Nonces::default();
-        let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
+        let lease = nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap();
         let waited = tokio::time::Instant::now();
-        let error = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap_err();
+        let error =
+            nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap_err();
         assert!(matches!(error, ChainError::Busy(ALICE)) && error.is_retryable(), "{error}");
-        assert_eq!(waited.elapsed(), LONG);
+        assert_eq!(waited.elapsed(), LONG_TIMEOUT);
         drop(lease);
     }
 
     #[tokio::test]
     async fn unused_nonce_is_leased_again() {
         let nonces = Nonces::default();
-        drop(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap());
-        assert_eq!(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap().nonce(), 5);
+        drop(nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap());
+        assert_eq!(
+            nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap().nonce(),
+            5
+        );
     }
 
     #[tokio::test]
@@ -130,7 +136,10 @@ mod tests {
             .map(|_| {
                 let nonces = Arc::clone(&nonces);
                 tokio::spawn(async move {
-                    let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(0) }).await.unwrap();
+                    let lease = nonces
+                        .lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(0) })
+                        .await
+                        .unwrap();
                     let nonce = lease.nonce();
                     tokio::task::yield_now().await;
                     lease.used();

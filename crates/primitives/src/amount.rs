@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The number of decimals of TAO and alpha: one TAO or alpha has 10⁹ smallest units.
 const DECIMALS: usize = 9;
-const WHOLE: u64 = 1_000_000_000;
+const SMALLEST_UNITS: u64 = 1_000_000_000;
 
 /// Why a text does not parse as an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,7 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     let smallest =
         if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
     number(integer)?
-        .checked_mul(WHOLE)
+        .checked_mul(SMALLEST_UNITS)
         .and_then(|integer| integer.checked_add(smallest))
         .ok_or(AmountError::TooLarge)
 }
@@ -119,7 +119,7 @@ fn number(digits: &str) -> Result<u64, AmountError> {
 }
 
 fn written(smallest: u64) -> String {
-    let (integer, decimals) = (smallest / WHOLE, smallest % WHOLE);
+    let (integer, decimals) = (smallest / SMALLEST_UNITS, smallest % SMALLEST_UNITS);
     if decimals == 0 {
         return integer.to_string();
     }
@@ -136,11 +136,11 @@ mod tests {
     fn decimal_text_is_parsed_exactly() {
         for (text, rao) in [
             ("0", 0),
-            ("1", WHOLE),
+            ("1", SMALLEST_UNITS),
             ("1.000000001", 1_000_000_001),
             ("0.1", 100_000_000),
             ("0.10", 100_000_000),
-            ("007", 7 * WHOLE),
+            ("007", 7 * SMALLEST_UNITS),
             ("18446744073.709551615", u64::MAX),
             // A float would give 0.30000000000000004.
             ("0.3", 300_000_000),

@@ -26,10 +26,10 @@ const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 const RETAINED_SAMPLES: usize = MAX_PASS_SAMPLES / 2;
 /// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the
 /// end of the audio cuts.
-const AFTER: usize = 2 * SAMPLE_RATE / 5;
+const TRAILING_SILENCE: usize = 2 * SAMPLE_RATE / 5;
 /// Maximum length of the audio between two passes, in samples: the next pass adds a step and the
 /// silence at the end, and the encoder's window has 30 s.
-const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - AFTER;
+const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - TRAILING_SILENCE;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
@@ -43,7 +43,7 @@ const TRANSLATION: usize = 4 * STEP;
 /// counts as clear.
 const CLEAR_MARGIN: f32 = 0.5;
 /// Length of the speech after which its detected language is kept, in samples: 5 s.
-const ENOUGH_SPEECH: usize = 5 * SAMPLE_RATE;
+const LANGUAGE_SAMPLES: usize = 5 * SAMPLE_RATE;
 /// Maximum frame threshold: 4 s.
 const MAX_THRESHOLD: usize = 200;
 /// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper
@@ -150,7 +150,7 @@ impl DetectedLanguage {
         if code != self.code {
             (self.code, self.speech) = (code, 0);
         }
-        self.is_kept = margin >= CLEAR_MARGIN || self.speech + speech >= ENOUGH_SPEECH;
+        self.is_kept = margin >= CLEAR_MARGIN || self.speech + speech >= LANGUAGE_SAMPLES;
     }
 
     /// Ends a phrase of this length in samples. A language that only short phrases suggest is
@@ -158,7 +158,7 @@ impl DetectedLanguage {
     fn end_phrase(&mut self, speech: usize) {
         if self.is_kept {
             self.speech += speech;
-            self.is_kept = self.speech >= ENOUGH_SPEECH;
+            self.is_kept = self.speech >= LANGUAGE_SAMPLES;
         }
     }
 }
@@ -285,7 +285,7 @@ impl Speech {
         };
         let mut samples = state.samples.clone();
         if is_end {
-            samples.resize(samples.len() + AFTER, 0.0);
+            samples.resize(samples.len() + TRAILING_SILENCE, 0.0);
         }
         let is_detecting = options.language.is_none();
         let continuation = self.transcriber.continue_text(samples, options.clone(), prefix);

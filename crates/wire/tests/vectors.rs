@@ -418,12 +418,14 @@ fn check_headers(
     ours: &HeaderMap,
     uuid: uuid::Uuid,
 ) {
-    const NOT_OURS: [&str; 6] =
+    const OMITTED_HEADERS: [&str; 6] =
         ["date", "server", "content-length", "transfer-encoding", "header_size", "total_size"];
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).map(|value| value.to_str().unwrap().to_owned())
     };
-    for name in recorded.keys().map(HeaderName::as_str).filter(|name| !NOT_OURS.contains(name)) {
+    for name in
+        recorded.keys().map(HeaderName::as_str).filter(|name| !OMITTED_HEADERS.contains(name))
+    {
         let value = text(ours, name);
         let expected = match name {
             "bt_header_dendrite_port" => continue,

@@ -17,7 +17,7 @@ use crate::tools::{Unavailable, available};
 const REQUIRED: f64 = 0.99;
 /// How many times its normal duration a run may take, and [`RECOVERY_TIME`] more, since the chain
 /// stands still while its node is down or paused.
-const PATIENCE: u32 = 3;
+const MAX_SLOWDOWN: u32 = 3;
 /// Time for the chain's node to come back after a fault, on a busy machine.
 const RECOVERY_TIME: Duration = Duration::from_mins(1);
 
@@ -179,7 +179,7 @@ fn inject(
     end: u32,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let ChainSpeed { block_time, epoch_blocks } = options.speed;
-    let patience = block_time * epoch_blocks * options.epochs * PATIENCE + RECOVERY_TIME;
+    let patience = block_time * epoch_blocks * options.epochs * MAX_SLOWDOWN + RECOVERY_TIME;
     let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();

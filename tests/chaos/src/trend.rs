@@ -13,7 +13,7 @@ const MEDIAN_SAMPLES: usize = 3;
 /// Connections that may be open by chance when a sample is taken.
 const DESCRIPTORS: usize = 4;
 /// Highest ratio of the median latencies of both halves, and the difference that counts as none.
-const SLOWER: (f64, f64) = (1.25, 1.0);
+const MAX_LATENCY_GROWTH: (f64, f64) = (1.25, 1.0);
 
 /// A sample of a process.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +153,7 @@ impl LatencyTrend {
             error: samples.iter().rev().find_map(|sample| sample.error.clone()),
             p50_ms,
             p99_ms,
-            has_passed: after <= before * SLOWER.0 + SLOWER.1,
+            has_passed: after <= before * MAX_LATENCY_GROWTH.0 + MAX_LATENCY_GROWTH.1,
         }
     }
 

@@ -134,7 +134,7 @@ fn run_log(directory: &Path, uid: u32) -> Value {
 }
 
 /// Behaviour · whether it gives a reply · error in the result files otherwise.
-const MANNERS: [(&str, bool, &str); 6] = [
+const BEHAVIOURS: [(&str, bool, &str); 6] = [
     ("echo", true, ""),
     ("patient", true, ""),
     ("drains", true, ""),
@@ -149,14 +149,14 @@ fn our_runner_plays_python_miners() {
     let start = |(manner, _, _)| {
         Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner }))
     };
-    let miners = MANNERS.map(start);
+    let miners = BEHAVIOURS.map(start);
     let listed: Vec<_> =
         miners.iter().map(|miner| (miner.hello("hotkey").as_str().unwrap(), miner.url())).collect();
     let round = Round::with(&listed);
     let engine = engine();
     let report = document(&round.runner(engine.url(), &round.path("run")).output().unwrap());
     assert_eq!(report["outcome"], "finished");
-    for ((uid, miner), (manner, replies, reason)) in (1..).zip(miners).zip(MANNERS) {
+    for ((uid, miner), (manner, replies, reason)) in (1..).zip(miners).zip(BEHAVIOURS) {
         let played = &report["miners"][uid - 1];
         assert_eq!(
             (&played["uid"], &played["completed"]),

@@ -6,7 +6,7 @@ use super::{BABELBIT, Chain, failure};
 use crate::support::refusal;
 
 /// A subnet that is not started.
-const CALM: &str = "1";
+const UNSTARTED_SUBNET: &str = "1";
 
 #[test]
 fn an_owner_describes_a_subnet() {
@@ -47,10 +47,19 @@ fn an_owner_describes_a_subnet() {
         "{changed}"
     );
     assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
-    chain.alice(&["subnets", "set-symbol", CALM, "ᚦ", "--sudo", "--yes"]);
-    assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
-    let existing_symbol =
-        ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
+    chain.alice(&["subnets", "set-symbol", UNSTARTED_SUBNET, "ᚦ", "--sudo", "--yes"]);
+    assert_eq!(chain.ask(&["subnets", "show", UNSTARTED_SUBNET])["subnet"]["symbol"], "ᚦ");
+    let existing_symbol = [
+        "subnets",
+        "set-symbol",
+        UNSTARTED_SUBNET,
+        "ᚢ",
+        "--sudo",
+        "--yes",
+        "--key-uri",
+        "//Alice",
+        "--json",
+    ];
     let (code, result) = failure(&chain.tao(&existing_symbol, &[]));
     assert_eq!(
         (code, &result["error"]["name"]),
@@ -62,7 +71,7 @@ fn an_owner_describes_a_subnet() {
 #[test]
 fn prices_costs_and_starts_are_shown() {
     let chain = Chain::start();
-    let prices = chain.ask(&["subnets", "price", BABELBIT, CALM])["prices"].clone();
+    let prices = chain.ask(&["subnets", "price", BABELBIT, UNSTARTED_SUBNET])["prices"].clone();
     let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();
     assert_eq!(netuids, [&json!(1), &json!(59)]);
     let subnet = chain.ask(&["subnets", "show", BABELBIT]);
@@ -73,7 +82,7 @@ fn prices_costs_and_starts_are_shown() {
 
     assert_eq!(chain.ask(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
     let started = |netuid| chain.ask(&["subnets", "check-start", netuid]);
-    let (babelbit, calm) = (started(BABELBIT), started(CALM));
+    let (babelbit, calm) = (started(BABELBIT), started(UNSTARTED_SUBNET));
     assert_eq!(
         (&babelbit["started"], &babelbit["blocks_left"]),
         (&json!(true), &json!(0)),
@@ -88,7 +97,7 @@ fn prices_costs_and_starts_are_shown() {
     assert_eq!(text(&["subnets", "burn-cost"]).trim(), "1000 TAO");
     assert!(text(&["subnets", "price", BABELBIT]).contains("spot price"));
     assert!(text(&["subnets", "check-start", BABELBIT]).contains("has been started"));
-    assert!(text(&["subnets", "check-start", CALM]).contains("subnet 1"));
+    assert!(text(&["subnets", "check-start", UNSTARTED_SUBNET]).contains("subnet 1"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ const MAX_ERRORS_PERCENT: usize = 20;
 /// Sample rate of the replies.
 const RATE: SampleRate = SampleRate::HZ_24K;
 /// First sentence of the mumbler.
-const MUMBLED: &str = "seven yellow buckets stand behind the barn.";
+const MUMBLER_SENTENCE: &str = "seven yellow buckets stand behind the barn.";
 
 /// Returns the words of a text in lower case, without punctuation.
 fn words(text: &str) -> Vec<String> {
@@ -98,7 +98,7 @@ fn check_voice(keep: &Path, mumbler: &Value) {
         let file = folder.path().join(voice.replace(':', "-")).with_extension("wav");
         let mut synthesize = tao();
         synthesize.args(["speech", "synthesize", "--voice", &voice, "--words-per-minute", "150"]);
-        let output = synthesize.arg(MUMBLED).arg(&file).output().unwrap();
+        let output = synthesize.arg(MUMBLER_SENTENCE).arg(&file).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         correlation(&first_second(&reply), &first_second(&file))
     });

@@ -18,7 +18,7 @@ use crate::support::{bb, repository, search_path, stderr, tao};
 
 const GUIDE: &str = "docs/migrate.md";
 /// The challenge of the reference's files.
-const EARLIER: &str = "challenge-2026-10-30-a";
+const REFERENCE_CHALLENGE: &str = "challenge-2026-10-30-a";
 
 /// Returns the files below a directory by their relative paths.
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -155,11 +155,14 @@ fn migration_guide_continues_the_files_of_the_reference() {
     );
     let challenges = migrated["challenges"].as_array().unwrap();
     let earlier = json!({
-        "challenge_uid": EARLIER, "challenge_type": "main", "scored_miners": 2, "run_logs": 2,
+        "challenge_uid": REFERENCE_CHALLENGE, "challenge_type": "main", "scored_miners": 2, "run_logs": 2,
         "processed_at": "2026-10-30T14:12:07.481516+00:00",
     });
     assert!(challenges.contains(&earlier), "{migrated:#}");
-    let own = challenges.iter().find(|challenge| challenge["challenge_uid"] != EARLIER).unwrap();
+    let own = challenges
+        .iter()
+        .find(|challenge| challenge["challenge_uid"] != REFERENCE_CHALLENGE)
+        .unwrap();
     assert_eq!((&own["scored_miners"], &own["run_logs"]), (&json!(1), &json!(1)), "{own:#}");
 
     // Everything of the reference is as it was.
@@ -220,7 +223,7 @@ fn malformed_file_of_the_reference_is_reported() {
     assert!(text.status.success(), "{}", stderr(&text));
     let text = String::from_utf8(text.stdout).unwrap();
     let listed = format!(
-        "{EARLIER} (main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00"
+        "{REFERENCE_CHALLENGE} (main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00"
     );
     for line in [
         listed.as_str(),

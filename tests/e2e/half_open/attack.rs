@@ -25,12 +25,12 @@ pub(crate) const ADDRESSES: u16 = 8;
 /// Number of attackers that reopen a closed connection immediately, so that the server always has
 /// connections to accept. If all of them did, the test would measure the length of the accept
 /// queue.
-pub(crate) const IMPATIENT: u16 = 16;
+pub(crate) const IMMEDIATE_REOPENERS: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);
 /// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the
 /// server, and both run on this machine.
-pub(crate) const AGAIN_OVER_TLS: Duration = Duration::from_secs(10);
+pub(crate) const TLS_REOPEN_DELAY: Duration = Duration::from_secs(10);
 /// Measured requests of a round, sequential, each on a new connection.
 const REQUESTS: usize = 200;
 /// Maximum number of rounds. So many because other programs on the machine can slow several rounds
@@ -40,7 +40,7 @@ const ROUNDS: usize = 15;
 pub(crate) const MAX_P99: Duration = Duration::from_millis(50);
 /// Maximum response time: long enough for slow machines, shorter than the wait for a connection
 /// slot.
-const NEVER: Duration = Duration::from_secs(5);
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(5);
 
 /// Commands with a server of their own. All others read heads with the one of taonet-http.
 const OWN_SERVERS: [&str; 1] = ["tao localnet start"];
@@ -190,7 +190,7 @@ impl Attack {
 async fn attack(to: &Target, half: Request) -> Attack {
     let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
-    let again = if to.tls.is_some() { AGAIN_OVER_TLS } else { REOPEN_DELAY };
+    let again = if to.tls.is_some() { TLS_REOPEN_DELAY } else { REOPEN_DELAY };
     for number in 0..ATTACKERS {
         let caller = 1 + number % ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
@@ -207,14 +207,14 @@ async fn attack(to: &Target, half: Request) -> Attack {
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
                         // While others still connect, the server can already refuse a body that is
                         // late.
-                        let is_answered = is_answered && start.elapsed() < NEVER;
+                        let is_answered = is_answered && start.elapsed() < MAX_RESPONSE_TIME;
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
                     // No local port is free at the moment, or the server closed the connection
                     // during the handshake.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
-                if number >= IMPATIENT {
+                if number >= IMMEDIATE_REOPENERS {
                     tokio::time::sleep(again).await;
                 }
             }
@@ -247,7 +247,7 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
     while rounds.len() < ROUNDS && rounds.iter().filter(|round| **round < most).count() < enough {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
-            times.push(answered().await.unwrap_or(NEVER));
+            times.push(answered().await.unwrap_or(MAX_RESPONSE_TIME));
             if times.iter().filter(|time| **time >= most).count() > REQUESTS / 100 {
                 break;
             }
@@ -267,7 +267,7 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let start = Instant::now();
-    let actual = timeout(NEVER, ask(to, request)).await.ok()??;
+    let actual = timeout(MAX_RESPONSE_TIME, ask(to, request)).await.ok()??;
     assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
     Some(start.elapsed())
 }

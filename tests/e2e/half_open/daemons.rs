@@ -26,29 +26,29 @@ use crate::support::{Daemon, document, free_address, local_bb, repository, requi
 /// A name, the options for its listen addresses, and how to start it.
 pub(crate) type Named = (&'static str, &'static [&'static str], fn(&Path) -> Started);
 
-const BOTH: &[&str] = &["--listen", "--metrics"];
+const LISTEN_AND_METRICS: &[&str] = &["--listen", "--metrics"];
 const METRICS: &[&str] = &["--metrics"];
 
 /// Every serving command.
 pub(crate) const DAEMONS: [Named; 21] = [
-    ("tao axon serve", BOTH, axon),
-    ("tao dashboard", BOTH, dashboard),
-    ("tao localnet start", BOTH, localnet),
-    ("tao babelbit arena-gateway", BOTH, arena_gateway),
-    ("tao babelbit engine", BOTH, engine),
-    ("tao babelbit miner", BOTH, miner),
+    ("tao axon serve", LISTEN_AND_METRICS, axon),
+    ("tao dashboard", LISTEN_AND_METRICS, dashboard),
+    ("tao localnet start", LISTEN_AND_METRICS, localnet),
+    ("tao babelbit arena-gateway", LISTEN_AND_METRICS, arena_gateway),
+    ("tao babelbit engine", LISTEN_AND_METRICS, engine),
+    ("tao babelbit miner", LISTEN_AND_METRICS, miner),
     ("tao babelbit runner", METRICS, runner),
     ("tao babelbit scorer", METRICS, scorer),
-    ("tao babelbit scoring-api", BOTH, scoring_api),
-    ("tao babelbit signer", BOTH, signer),
-    ("tao babelbit subtensor-gateway", BOTH, subtensor_gateway),
+    ("tao babelbit scoring-api", LISTEN_AND_METRICS, scoring_api),
+    ("tao babelbit signer", LISTEN_AND_METRICS, signer),
+    ("tao babelbit subtensor-gateway", LISTEN_AND_METRICS, subtensor_gateway),
     ("tao babelbit validate", METRICS, validate),
-    ("tao nineteen entry", BOTH, nineteen_entry),
-    ("tao nineteen miner", BOTH, nineteen_miner),
-    ("tao nineteen model", BOTH, nineteen_model),
+    ("tao nineteen entry", LISTEN_AND_METRICS, nineteen_entry),
+    ("tao nineteen miner", LISTEN_AND_METRICS, nineteen_miner),
+    ("tao nineteen model", LISTEN_AND_METRICS, nineteen_model),
     ("tao nineteen query", METRICS, nineteen_query),
-    ("tao nineteen validator", BOTH, nineteen_validator),
-    ("tao prompting miner", BOTH, prompting_miner),
+    ("tao nineteen validator", LISTEN_AND_METRICS, nineteen_validator),
+    ("tao prompting miner", LISTEN_AND_METRICS, prompting_miner),
     ("tao prompting validator", METRICS, prompting_validator),
     ("tao proof miner", &["--listen", "--metrics", "--quic-port"], proof_miner),
     ("tao proof validator", &["--api", "--metrics"], proof_validator),
@@ -221,10 +221,11 @@ fn dashboard(folder: &Path) -> Started {
 }
 
 fn localnet(_: &Path) -> Started {
-    const WHOLE: &str = r#"{"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}"#;
+    const COMPLETE_REQUEST: &str =
+        r#"{"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}"#;
     let mut localnet = tao();
     localnet.args(["localnet", "start", "--memory", "--block-time", "manual"]);
-    start(&mut localnet, ("/", 405), |_| open("/", (WHOLE, 200)))
+    start(&mut localnet, ("/", 405), |_| open("/", (COMPLETE_REQUEST, 200)))
 }
 
 fn arena_gateway(folder: &Path) -> Started {

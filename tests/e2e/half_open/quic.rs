@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::attack::{ADDRESSES, AGAIN_OVER_TLS, ATTACKERS, IMPATIENT, p99};
+use super::attack::{ADDRESSES, ATTACKERS, IMMEDIATE_REOPENERS, TLS_REOPEN_DELAY, p99};
 use crate::axon::BOB;
 
 /// What attackers send after the TLS handshake: nothing, or the header of a message of 1 000 bytes
@@ -136,8 +136,8 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
                     // The server closed the connection during the handshake.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
-                if number >= IMPATIENT {
-                    tokio::time::sleep(AGAIN_OVER_TLS).await;
+                if number >= IMMEDIATE_REOPENERS {
+                    tokio::time::sleep(TLS_REOPEN_DELAY).await;
                 }
             }
         });

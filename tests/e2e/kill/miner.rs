@@ -13,7 +13,7 @@ use super::{Network, PROFILES, engine, random_seed};
 use crate::support::{Daemon, RunFiles, document, kill_count, stderr};
 
 /// Index in [`PROFILES`] of the miner that is not killed.
-const UNTOUCHED: usize = 1;
+const UNKILLED_MINER: usize = 1;
 
 /// A request that was accepted once.
 struct Accepted {
@@ -121,7 +121,7 @@ fn killed_miners_lose_only_requests_in_flight() {
             assert_eq!(utterances(ours).len(), utterances(theirs).len());
             for (one, other) in utterances(ours).iter().zip(utterances(theirs)) {
                 // A complete reply can also have a scoring error.
-                if index == UNTOUCHED || one["error"] == other["error"] {
+                if index == UNKILLED_MINER || one["error"] == other["error"] {
                     assert_eq!(reply(one), reply(other), "{name}: miner {index}: {one}");
                 } else {
                     failed += 1;

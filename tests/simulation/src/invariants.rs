@@ -23,7 +23,7 @@ use crate::simulation::{Simulation, Subnet};
 /// Name of the call that reveals a hash commit; all others submit weights.
 const REVEAL: &str = "reveal_mechanism_weights";
 /// Number of the newest finished challenges that were played after the last fault.
-const UNDISTURBED: usize = 2;
+const UNDISTURBED_CHALLENGES: usize = 2;
 /// Tolerance of scores, which files round.
 const TOLERANCE: f64 = 1e-6;
 
@@ -204,7 +204,7 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
         let scores = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let rows = ledger.results(&challenge).await?;
         let is_finished = challenge.state == ChallengeState::Finished;
-        let is_known = !is_forgetful || finished < UNDISTURBED;
+        let is_known = !is_forgetful || finished < UNDISTURBED_CHALLENGES;
         finished += usize::from(is_finished);
         let played = PlayedChallenge {
             rows: rows.len(),
@@ -216,7 +216,7 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
         };
         fail_all(played.faults().into_iter().map(|fault| format!("{uid}: {fault}")).collect());
     }
-    if finished < UNDISTURBED {
+    if finished < UNDISTURBED_CHALLENGES {
         fail(&format!("{finished} challenges were played"));
     }
     Ok(())

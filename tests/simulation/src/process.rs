@@ -70,7 +70,7 @@ struct Running {
 }
 
 /// The waker of the tick in progress, called when the process has died in a change of a file.
-static DEATH: Mutex<Option<Waker>> = Mutex::new(None);
+static DEATH_WAKER: Mutex<Option<Waker>> = Mutex::new(None);
 
 impl Process {
     pub(crate) fn new(
@@ -282,7 +282,7 @@ impl Running {
                 if disk::is_dead() {
                     return Poll::Ready(true);
                 }
-                *DEATH.lock().unwrap_or_else(PoisonError::into_inner) =
+                *DEATH_WAKER.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(context.waker().clone());
                 sleep.as_mut().poll(context).map(|()| false)
             })
@@ -314,7 +314,7 @@ fn set_clocks(time: Duration, clock_offset: i64) {
 fn before_park() {
     turns::run_others();
     if disk::is_dead()
-        && let Some(waker) = DEATH.lock().unwrap_or_else(PoisonError::into_inner).take()
+        && let Some(waker) = DEATH_WAKER.lock().unwrap_or_else(PoisonError::into_inner).take()
     {
         waker.wake();
     }

@@ -41,7 +41,7 @@ use url::Url;
 
 use super::epoch::set_weights;
 use super::miner_key;
-use super::page::{MINER, Page, VISITORS_MINER, serve_shown};
+use super::page::{MINER_PREFIX, Page, VISITORS_MINER_PREFIX, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::whisper::WhisperBase;
@@ -323,7 +323,7 @@ impl Contest {
             let name = profile.name();
             let keypair = miner_key(&name)?;
             let url = self
-                .serve_miner(profile, &keypair, &format!("{MINER}{name}"), page, shutdown)
+                .serve_miner(profile, &keypair, &format!("{MINER_PREFIX}{name}"), page, shutdown)
                 .await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
@@ -377,7 +377,7 @@ impl Contest {
                 .serve_miner(
                     profile,
                     &miner_key(&name)?,
-                    &format!("{VISITORS_MINER}{name}"),
+                    &format!("{VISITORS_MINER_PREFIX}{name}"),
                     Some(page),
                     page.lifecycle(),
                 )

@@ -36,8 +36,8 @@ use url::Url;
 
 /// Prefixes of the names of miners among the services: those of the contest, and those for visitors
 /// only.
-pub(crate) const MINER: &str = "miner-";
-pub(crate) const VISITORS_MINER: &str = "try-it-";
+pub(crate) const MINER_PREFIX: &str = "miner-";
+pub(crate) const VISITORS_MINER_PREFIX: &str = "try-it-";
 /// Preferred port of the page; if it is in use, the system chooses another one.
 const PORT: u16 = 8_099;
 
@@ -194,8 +194,9 @@ impl Page {
         self.babelbit.read(scores, &self.changes).await;
         self.babelbit.end(&self.changes);
         self.services_stop.request();
-        let is_miner =
-            |name: &str| [MINER, VISITORS_MINER].iter().any(|prefix| name.starts_with(prefix));
+        let is_miner = |name: &str| {
+            [MINER_PREFIX, VISITORS_MINER_PREFIX].iter().any(|prefix| name.starts_with(prefix))
+        };
         let stopped = self.services.stop(|name| !is_miner(name), &self.changes);
         let text = format!(
             "The chain and these services have stopped: {}. Their pages show the last state. The miners still answer on \

@@ -13,12 +13,12 @@ use tokio::sync::Barrier;
 use super::*;
 use crate::testing::{SumRequest, client, entry, key, listen};
 
-const HANG: &[u8] = b"hang";
+const HANG_BODY: &[u8] = b"hang";
 
 /// Serves a miner that returns the same bytes to every request, or never responds.
 async fn miner(uid: u16, status: StatusCode, body: &'static [u8]) -> MinerEntry {
     let router = Router::new().fallback(move || async move {
-        if body == HANG {
+        if body == HANG_BODY {
             std::future::pending::<()>().await;
         }
         (status, body)
@@ -40,7 +40,7 @@ async fn replies_of_hostile_miners_are_errors() {
         (StatusCode::OK, &[b' '; 2_000], "failed"),
         (StatusCode::FORBIDDEN, b"{}", "refused"),
         (StatusCode::TEMPORARY_REDIRECT, b"", "refused"),
-        (StatusCode::OK, HANG, "timeout"),
+        (StatusCode::OK, HANG_BODY, "timeout"),
     ];
     let mut miners = Vec::new();
     for (uid, (status, body, _)) in (0..).zip(rows) {
@@ -247,7 +247,7 @@ async fn requests_run_concurrently_up_to_the_limit() {
 /// With one request at a time, each waits for the timeout of the one before.
 #[tokio::test]
 async fn requests_wait_at_the_concurrency_limit() {
-    let slow = miner(0, StatusCode::OK, HANG).await;
+    let slow = miner(0, StatusCode::OK, HANG_BODY).await;
     let limits = QueryLimits {
         deadline: Duration::from_millis(200),
         concurrency: NonZeroUsize::MIN,

@@ -53,13 +53,13 @@ const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("head
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
 const NUMBERS: TableDefinition<'static, &[u8; 32], u32> = TableDefinition::new("numbers");
 /// The nodes that each block made obsolete, as keys of rows in [`NODES`].
-const DEATHS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("deaths");
+const OBSOLETE_NODES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("deaths");
 const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
 /// The database file in a chain's directory.
 const FILE: &str = "chain.redb";
 /// The length of the magic bytes at the start of a database file, in bytes.
-const MARK: u64 = 9;
+const MAGIC_BYTES: u64 = 9;
 /// The version of the table layout.
 const FORMAT: u64 = 2;
 const FORMAT_KEY: u8 = 0;
@@ -445,7 +445,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
 /// creation was interrupted.
 fn is_uninitialized(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(MARK).read_to_end(&mut start)?;
+    file.take(MAGIC_BYTES).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))
 }
 

@@ -152,12 +152,14 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
 }
 
 /// The address of a service that listens on every interface.
-const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8091);
+const UNSPECIFIED_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8091);
 
 #[tokio::test]
 async fn mapping_is_created_renewed_and_removed() {
     let behaviour = Behaviour::working_router();
-    let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 18_091).await.unwrap();
+    let mut mapping =
+        router(behaviour.clone()).await.map(UNSPECIFIED_ADDRESS, 18_091).await.unwrap();
     assert_eq!(mapping.lease(), Some(Duration::from_hours(1)));
     mapping.renew().await.unwrap();
     mapping.close().await.unwrap();
@@ -173,7 +175,7 @@ async fn mapping_is_created_renewed_and_removed() {
 async fn permanent_mapping_is_created_on_routers_without_leases() {
     let behaviour =
         Behaviour { permanent_only: true, closes: false, ..Behaviour::working_router() };
-    let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 8091).await.unwrap();
+    let mut mapping = router(behaviour.clone()).await.map(UNSPECIFIED_ADDRESS, 8091).await.unwrap();
     assert_eq!(mapping.lease(), None);
     mapping.renew().await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
@@ -190,7 +192,7 @@ async fn permanent_mapping_is_created_on_routers_without_leases() {
 async fn unremovable_mapping_error_states_the_remaining_time() {
     let mapping = router(Behaviour { closes: false, ..Behaviour::working_router() })
         .await
-        .map(EVERYWHERE, 8091)
+        .map(UNSPECIFIED_ADDRESS, 8091)
         .await
         .unwrap();
     let error = mapping.close().await.unwrap_err().to_string();

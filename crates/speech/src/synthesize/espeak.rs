@@ -89,7 +89,7 @@ impl Espeak {
 }
 
 /// Error after the deadline; the caller sets the duration.
-const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
+const TIMED_OUT: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
 
 /// Waits for the content of a pipe until `deadline`.
 fn receive(
@@ -99,7 +99,7 @@ fn receive(
     let Some(pipe) = pipe else { return Ok(Vec::new()) };
     match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         Ok(bytes) => bytes.map_err(SynthesisError::Io),
-        Err(_) => Err(LATE),
+        Err(_) => Err(TIMED_OUT),
     }
 }
 
@@ -121,7 +121,7 @@ fn exchange(
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,
-            None if Instant::now() >= deadline => return Err(LATE),
+            None if Instant::now() >= deadline => return Err(TIMED_OUT),
             None => thread::sleep(POLL_INTERVAL),
         }
     };

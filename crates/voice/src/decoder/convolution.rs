@@ -28,7 +28,7 @@ const ROWS: usize = 8;
 const VECTORS: usize = 3;
 /// Minimum lanes of the vectors of instruction sets with 32 registers. Others keep one vector per
 /// row.
-const WIDE: usize = 16;
+const MIN_WIDE_LANES: usize = 16;
 /// Maximum number of samples of padding on a side, and between the first and the last weight.
 /// Published voices have at most 60.
 const MAX_SPAN: usize = 4_096;
@@ -293,7 +293,7 @@ impl SimdOp for Run<'_> {
 /// Returns the distance of rows with at least `width` values: not a multiple of a large power of
 /// two, because such rows would share few sets of a cache.
 fn pitch(width: usize) -> usize {
-    width.div_ceil(WIDE).next_multiple_of(2) * WIDE + WIDE
+    width.div_ceil(MIN_WIDE_LANES).next_multiple_of(2) * MIN_WIDE_LANES + MIN_WIDE_LANES
 }
 
 /// Fills a row with zeros, the activated inputs, and zeros.
@@ -350,7 +350,7 @@ impl Tiles<'_> {
     fn sums<I: Isa>(self, isa: I, sums: &mut [f32], width: usize) {
         let lanes = isa.f32().len();
         let mut position = 0;
-        if lanes >= WIDE {
+        if lanes >= MIN_WIDE_LANES {
             while position + VECTORS * lanes <= width {
                 self.tile::<I, VECTORS>(isa, sums, width, position);
                 position += VECTORS * lanes;

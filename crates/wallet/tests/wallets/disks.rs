@@ -17,8 +17,8 @@ use taonet_wallet::{Keyfile, Overwrite, SecretState, Wallet, WalletError, Wallet
 use crate::{files, key, name};
 
 /// The environment variable with the disk's path, which makes the test run as a subprocess.
-const INNER: &str = "TAONET_TEST_DISK";
-const HELD: &str = "all held on this disk";
+const DISK_VARIABLE: &str = "TAONET_TEST_DISK";
+const PASSED_MESSAGE: &str = "all held on this disk";
 
 /// A wallet on the disk under test, with the files expected after a failure.
 struct Fixture<'a> {
@@ -79,7 +79,7 @@ fn rerun_on_disk(test: &str, disk: &Path, command: &mut Command) -> std::io::Res
         .arg(disk)
         .arg(env::current_exe()?)
         .args(["--exact", &test, "--nocapture"])
-        .env(INNER, disk)
+        .env(DISK_VARIABLE, disk)
         .output()
 }
 
@@ -88,7 +88,7 @@ fn assert_old_key_kept(output: &Output) {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
-        output.status.success() && stdout.contains(HELD),
+        output.status.success() && stdout.contains(PASSED_MESSAGE),
         "{}: {stdout}{stderr}",
         output.status
     );
@@ -100,7 +100,7 @@ fn assert_old_key_kept(output: &Output) {
 fn old_key_survives_full_and_read_only_disks() {
     const NO_DISK: i32 = 77;
 
-    if let Some(disk) = env::var_os(INNER) {
+    if let Some(disk) = env::var_os(DISK_VARIABLE) {
         return on_small_disk(Path::new(&disk));
     }
     let namespace = || {
@@ -159,14 +159,14 @@ fn on_small_disk(disk: &Path) {
     assert!(remounted.success());
     fixture.assert_all_writes_refused(ErrorKind::ReadOnlyFilesystem);
     fixture.assert_unchanged();
-    println!("{HELD}");
+    println!("{PASSED_MESSAGE}");
 }
 
 /// Uses files that may not grow and directories without write permission, in a subprocess, since
 /// the file size limit is per process. Needs no privileges.
 #[test]
 fn old_key_survives_file_size_limit() {
-    if let Some(disk) = env::var_os(INNER) {
+    if let Some(disk) = env::var_os(DISK_VARIABLE) {
         return within_limits(Path::new(&disk));
     }
     let dir = tempfile::tempdir().unwrap();
@@ -199,7 +199,7 @@ fn within_limits(disk: &Path) {
             fixture.assert_unchanged();
         }
     }
-    println!("{HELD}");
+    println!("{PASSED_MESSAGE}");
 }
 
 /// Drops root's permissions on other users' files, for this thread.

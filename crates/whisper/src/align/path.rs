@@ -4,7 +4,7 @@
 /// of row and column from the first to the last; each step advances the row, the column or both.
 /// Ties advance the column, as in CTranslate2.
 pub(crate) fn shortest_path(values: &[f32], rows: usize, columns: usize) -> Vec<(usize, usize)> {
-    const BOTH: u8 = 0;
+    const DIAGONAL: u8 = 0;
     const ROW: u8 = 1;
     const COLUMN: u8 = 2;
     let mut steps = vec![COLUMN; (rows + 1) * (columns + 1)];
@@ -19,7 +19,7 @@ pub(crate) fn shortest_path(values: &[f32], rows: usize, columns: usize) -> Vec<
         for j in 1..=columns {
             let (both, row, column) = (before[j - 1], before[j], costs[j - 1]);
             let (cost, step) = if both < row && both < column {
-                (both, BOTH)
+                (both, DIAGONAL)
             } else if row < both && row < column {
                 (row, ROW)
             } else {
@@ -35,7 +35,7 @@ pub(crate) fn shortest_path(values: &[f32], rows: usize, columns: usize) -> Vec<
     while i > 0 && j > 0 {
         path.push((i - 1, j - 1));
         match steps[i * (columns + 1) + j] {
-            BOTH => (i, j) = (i - 1, j - 1),
+            DIAGONAL => (i, j) = (i - 1, j - 1),
             ROW => i -= 1,
             _ => j -= 1,
         }

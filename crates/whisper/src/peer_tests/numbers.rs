@@ -133,7 +133,7 @@ fn forced_logits(model: &Model, memory: &Memory, prompt: &[u32], tokens: &[u32])
 
 /// Margin between the reference's two best tokens, above which rounding does not change the best
 /// one.
-const CLEAR: f32 = 0.1;
+const CLEAR_MARGIN: f32 = 0.1;
 
 /// Whether the reference's tokens may be equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,7 @@ fn compare_steps(
             let rival = rivals.map(|&index| theirs[index]).fold(f32::MIN, f32::max);
             total += 1;
             equal += usize::from(best == token);
-            if theirs[token] - rival > CLEAR {
+            if theirs[token] - rival > CLEAR_MARGIN {
                 clear += 1;
                 clear_and_equal += usize::from(best == token);
             }

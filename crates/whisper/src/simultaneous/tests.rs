@@ -187,7 +187,7 @@ fn audio_without_words_is_limited_by_the_window() {
     state.samples.resize(35 * SAMPLE_RATE, 0.3);
     state.forget();
     assert_eq!(state.samples.len(), MAX_BUFFERED_SAMPLES);
-    assert_eq!(MAX_BUFFERED_SAMPLES + STEP + AFTER, 30 * SAMPLE_RATE);
+    assert_eq!(MAX_BUFFERED_SAMPLES + STEP + TRAILING_SILENCE, 30 * SAMPLE_RATE);
 }
 
 #[test]

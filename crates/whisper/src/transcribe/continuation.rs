@@ -34,7 +34,7 @@ const MAX_PERIOD: usize = 12;
 /// speech. Whisper does so in a language that it does not know.
 const MAX_WORDS_PER_SECOND: f64 = 8.0;
 /// Number of words that a text of any duration may have: word times are inexact.
-const FEW_WORDS: usize = 8;
+const MIN_WORD_LIMIT: usize = 8;
 /// Encoder positions per second.
 const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
 /// Distance between the last token and the end of the audio, in encoder positions, above which the
@@ -381,7 +381,7 @@ impl Recording {
         let count = words.iter().filter(|word| word.text.contains(char::is_alphanumeric)).count();
         self.options.compression_ratio_threshold.is_some()
             && !is_written_without_spaces(self.text_language())
-            && count > FEW_WORDS
+            && count > MIN_WORD_LIMIT
             && count as f64 > MAX_WORDS_PER_SECOND * seconds
     }
 

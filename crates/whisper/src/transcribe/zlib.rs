@@ -8,21 +8,21 @@
 
 mod huffman;
 
-use huffman::{DISTANCES, LITERALS, block_bits};
+use huffman::{DISTANCES, LITERAL_SYMBOLS, block_bits};
 
 /// Minimum and maximum match length.
 const MIN_MATCH: usize = 3;
 const MAX_MATCH: usize = 258;
 /// Level 6 thresholds: matches of these lengths shorten the search, end it, or disable lazy
 /// matching.
-const GOOD: usize = 8;
-const NICE: usize = 128;
-const LAZY: usize = 16;
-const CHAIN: usize = 128;
+const GOOD_LENGTH: usize = 8;
+const NICE_LENGTH: usize = 128;
+const MAX_LAZY_LENGTH: usize = 16;
+const MAX_CHAIN: usize = 128;
 /// Maximum distance of a match, in bytes.
 const MAX_DISTANCE: usize = 32_768 - MAX_MATCH - MIN_MATCH - 1;
 /// Maximum distance of a three-byte match that saves space, in bytes.
-const FARTHEST_SHORT: usize = 4096;
+const MAX_SHORT_MATCH_DISTANCE: usize = 4096;
 /// Maximum number of symbols per block.
 const SYMBOLS: usize = 16_383;
 const HASH_BITS: usize = 15;
@@ -37,7 +37,7 @@ pub(super) fn compressed_length(text: &[u8]) -> usize {
 
 /// Frequencies of a block's symbols.
 struct Block {
-    literals: [u32; LITERALS],
+    literals: [u32; LITERAL_SYMBOLS],
     distances: [u32; DISTANCES],
     symbols: usize,
     /// Start of the block's text.
@@ -46,7 +46,7 @@ struct Block {
 
 impl Block {
     fn new(start: usize) -> Self {
-        Self { literals: [0; LITERALS], distances: [0; DISTANCES], symbols: 0, start }
+        Self { literals: [0; LITERAL_SYMBOLS], distances: [0; DISTANCES], symbols: 0, start }
     }
 }
 
@@ -87,9 +87,9 @@ impl Compressor {
             let candidate = if self.length - at >= MIN_MATCH { self.insert(at) } else { 0 };
             let (length_before, matched_before) = (length, matched);
             length = MIN_MATCH - 1;
-            if candidate != 0 && length_before < LAZY && at - candidate <= MAX_DISTANCE {
+            if candidate != 0 && length_before < MAX_LAZY_LENGTH && at - candidate <= MAX_DISTANCE {
                 (length, matched) = self.longest_match(at, candidate, length_before, matched);
-                if length == MIN_MATCH && at - matched > FARTHEST_SHORT {
+                if length == MIN_MATCH && at - matched > MAX_SHORT_MATCH_DISTANCE {
                     length = MIN_MATCH - 1;
                 }
             }
@@ -130,11 +130,11 @@ impl Compressor {
         matched: usize,
     ) -> (usize, usize) {
         let lookahead = self.length - at;
-        let nice = NICE.min(lookahead);
+        let nice = NICE_LENGTH.min(lookahead);
         let limit = at.saturating_sub(MAX_DISTANCE);
         let (mut best, mut matched) = (before, matched);
         let mut candidate = candidate;
-        for _ in 0..if before >= GOOD { CHAIN / 4 } else { CHAIN } {
+        for _ in 0..if before >= GOOD_LENGTH { MAX_CHAIN / 4 } else { MAX_CHAIN } {
             let (here, there) =
                 (&self.window[at..at + MAX_MATCH], &self.window[candidate..candidate + MAX_MATCH]);
             // A longer match must agree at these positions.

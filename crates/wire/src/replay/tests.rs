@@ -13,7 +13,7 @@ const WINDOW: Window = Window {
     max_timeout: Duration::from_mins(1),
 };
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10, total: 100 };
-const BOOT: Option<&str> = Some("f3b5a8a0-0000-4000-8000-000000000000");
+const BOOT_ID: Option<&str> = Some("f3b5a8a0-0000-4000-8000-000000000000");
 
 fn claim_of(sender: u8, uuid: &str, nonce: u64) -> Claim {
     Claim {
@@ -120,7 +120,7 @@ impl Disk {
     /// are accepted.
     fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
-        drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT));
+        drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT_ID));
         disk
     }
 
@@ -140,13 +140,13 @@ const RULES: [ReplayRule; 3] =
 fn restart_accepts_no_replay() {
     for rule in RULES {
         let disk = Disk::new();
-        let first = disk.open(rule, NOW, BOOT);
+        let first = disk.open(rule, NOW, BOOT_ID);
         for nonce in [NOW, NOW + 1, NOW + SECOND] {
             assert_eq!(first.accept(&claim(1, nonce), NOW), Ok(()));
         }
         drop(first);
         for _ in 0..3 {
-            let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
+            let next = disk.open(rule, NOW + 2 * SECOND, BOOT_ID);
             for nonce in [NOW, NOW + 1, NOW + SECOND] {
                 assert_eq!(
                     next.accept(&claim(1, nonce), NOW + 2 * SECOND),
@@ -155,7 +155,7 @@ fn restart_accepts_no_replay() {
                 );
             }
         }
-        let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
+        let next = disk.open(rule, NOW + 2 * SECOND, BOOT_ID);
         assert_eq!(next.accept(&claim(1, NOW + 2 * SECOND), NOW + 2 * SECOND), Ok(()));
     }
 }
@@ -166,7 +166,7 @@ fn replay_log_rotation_leaves_no_gap() {
         let disk = Disk::new();
         let mut now = NOW;
         let mut accepted = Vec::new();
-        let mut guard = disk.open(rule, now, BOOT);
+        let mut guard = disk.open(rule, now, BOOT_ID);
         // Six rotations; every 50 s the process is killed.
         for step in 0..40 {
             now += 10 * SECOND;
@@ -174,7 +174,7 @@ fn replay_log_rotation_leaves_no_gap() {
             accepted.push(now);
             if step % 5 == 4 {
                 drop(guard);
-                guard = disk.open(rule, now, BOOT);
+                guard = disk.open(rule, now, BOOT_ID);
             }
             for nonce in &accepted {
                 let again = guard.accept(&claim(1, *nonce), now);
@@ -194,14 +194,14 @@ fn replay_log_rotation_leaves_no_gap() {
 #[test]
 fn increasing_for_ever_rule_keeps_nonces_after_the_window() {
     let disk = Disk(tempfile::tempdir().unwrap());
-    let guard = disk.open(ReplayRule::IncreasingForEver, NOW, BOOT);
+    let guard = disk.open(ReplayRule::IncreasingForEver, NOW, BOOT_ID);
     assert_eq!(guard.accept(&claim(1, 5), NOW), Ok(()));
     for step in 1..10 {
         let now = NOW + step * 100 * SECOND;
         assert_eq!(guard.accept(&claim(2, now), now), Ok(()));
     }
     drop(guard);
-    let next = disk.open(ReplayRule::IncreasingForEver, NOW + 2_000 * SECOND, BOOT);
+    let next = disk.open(ReplayRule::IncreasingForEver, NOW + 2_000 * SECOND, BOOT_ID);
     assert_eq!(next.accept(&claim(1, 5), NOW + 2_000 * SECOND), Err(Refusal::Replayed));
     assert_eq!(next.accept(&claim(1, 6), NOW + 2_000 * SECOND), Ok(()));
 }
@@ -217,7 +217,7 @@ fn requests_before_machine_crash_are_refused() {
     for rule in RULES {
         for boot in [Some("another"), None] {
             let disk = Disk::new();
-            let guard = disk.open(rule, NOW, BOOT);
+            let guard = disk.open(rule, NOW, BOOT_ID);
             // The sender's clock is 2 s ahead.
             let ahead = NOW + 2 * SECOND;
             assert_eq!(guard.accept(&claim(1, ahead), NOW), Ok(()));
@@ -247,7 +247,7 @@ fn first_start_refuses_only_requests_signed_before_it() {
             Window { past: Duration::from_mins(2), future: Duration::from_mins(2), ..WINDOW };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("replay");
-        let guard = ReplayGuard::open_under(&path, &window, rule, BOUNDS, NOW, BOOT).unwrap();
+        let guard = ReplayGuard::open_under(&path, &window, rule, BOUNDS, NOW, BOOT_ID).unwrap();
         for (sender, nonce) in [(1, NOW), (2, NOW - 1), (3, NOW - 60 * SECOND)] {
             assert!(
                 is_stale(&guard.accept(&claim(sender, nonce), NOW + SECOND)),
@@ -268,7 +268,7 @@ fn first_start_refuses_only_requests_signed_before_it() {
 #[test]
 fn lost_log_refuses_synchronised_senders_only_briefly() {
     let disk = Disk::new();
-    let guard = disk.open(ReplayRule::Once, NOW, BOOT);
+    let guard = disk.open(ReplayRule::Once, NOW, BOOT_ID);
     for step in 0..100 {
         let now = NOW + u64::from(step) * SECOND;
         assert_eq!(guard.accept(&claim(step, now + 5_000_000), now), Ok(()));
@@ -276,7 +276,7 @@ fn lost_log_refuses_synchronised_senders_only_briefly() {
     drop(guard);
     delete_log(&disk);
     let start = NOW + 100 * SECOND;
-    let guard = disk.open(ReplayRule::Once, start, BOOT);
+    let guard = disk.open(ReplayRule::Once, start, BOOT_ID);
     assert!(is_stale(&guard.accept(&claim(1, start + SECOND / 5), start)));
     assert_eq!(guard.accept(&claim(1, start + SECOND / 3), start + SECOND / 3), Ok(()));
 }
@@ -285,7 +285,7 @@ fn lost_log_refuses_synchronised_senders_only_briefly() {
 fn corrupt_log_refuses_requests_it_may_have_recorded() {
     for rule in RULES {
         let disk = Disk::new();
-        let guard = disk.open(rule, NOW, BOOT);
+        let guard = disk.open(rule, NOW, BOOT_ID);
         for nonce in NOW..NOW + 3 {
             assert_eq!(guard.accept(&claim(1, nonce), NOW), Ok(()));
         }
@@ -294,7 +294,7 @@ fn corrupt_log_refuses_requests_it_may_have_recorded() {
         let start = NOW + SECOND;
         let try_with = |bytes: &[u8]| {
             fs::write(disk.path(), bytes).unwrap();
-            let guard = disk.open(rule, start, BOOT);
+            let guard = disk.open(rule, start, BOOT_ID);
             let again = guard.accept(&claim(1, NOW + 1), start);
             assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
             is_stale(&guard.accept(&claim(2, start), start))
@@ -326,7 +326,7 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
     for rule in RULES {
         let disk = Disk::new();
         let old = disk.0.path().join("replay.old");
-        let guard = disk.open(rule, NOW, BOOT);
+        let guard = disk.open(rule, NOW, BOOT_ID);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
         // One rotation later, so that the first request is in the old file, if the rule keeps one.
         let start = NOW + 68 * SECOND;
@@ -336,7 +336,7 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
         if rule == ReplayRule::IncreasingForEver {
             fs::remove_file(disk.path()).unwrap();
             assert_eq!(
-                disk.open(rule, start, BOOT).accept(&claim(1, 5), start),
+                disk.open(rule, start, BOOT_ID).accept(&claim(1, 5), start),
                 Ok(()),
                 "taken for a first start"
             );
@@ -346,7 +346,7 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
         for path in deleted {
             let bytes = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
-            let guard = disk.open(rule, start, BOOT);
+            let guard = disk.open(rule, start, BOOT_ID);
             assert!(
                 is_stale(&guard.accept(&claim(1, start), start)),
                 "{rule:?} without {}",
@@ -363,15 +363,15 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
 fn requests_after_clock_far_ahead_are_refused_until_log_is_deleted() {
     let disk = Disk::new();
     let years = NOW + 100_000_000 * SECOND;
-    let guard = disk.open(ReplayRule::Once, NOW, BOOT);
+    let guard = disk.open(ReplayRule::Once, NOW, BOOT_ID);
     assert_eq!(guard.accept(&claim(1, years), years), Ok(()));
     assert!(is_stale(&guard.accept(&claim(1, NOW), NOW)));
     drop(guard);
-    let guard = disk.open(ReplayRule::Once, NOW + SECOND, BOOT);
+    let guard = disk.open(ReplayRule::Once, NOW + SECOND, BOOT_ID);
     assert!(is_stale(&guard.accept(&claim(1, NOW + SECOND), NOW + SECOND)));
     drop(guard);
     delete_log(&disk);
-    let guard = disk.open(ReplayRule::Once, NOW + 2 * SECOND, BOOT);
+    let guard = disk.open(ReplayRule::Once, NOW + 2 * SECOND, BOOT_ID);
     assert!(is_stale(&guard.accept(&claim(1, NOW + 2 * SECOND), NOW + 2 * SECOND)));
     assert_eq!(guard.accept(&claim(1, NOW + 6 * SECOND), NOW + 6 * SECOND), Ok(()));
 }
@@ -379,7 +379,7 @@ fn requests_after_clock_far_ahead_are_refused_until_log_is_deleted() {
 #[test]
 fn two_processes_cannot_share_a_log() {
     let disk = Disk::new();
-    let first = disk.open(ReplayRule::Once, NOW, BOOT);
+    let first = disk.open(ReplayRule::Once, NOW, BOOT_ID);
     let second = ReplayGuard::open(&disk.path(), &WINDOW, ReplayRule::Once, BOUNDS, NOW);
     assert!(matches!(second, Err(ReplayLogError::InUse(path)) if path == disk.path()));
     drop(first);
@@ -393,7 +393,7 @@ fn two_processes_cannot_share_a_log() {
 #[test]
 fn request_without_log_entry_is_not_accepted() {
     let disk = Disk::new();
-    let guard = disk.open(ReplayRule::Once, NOW, BOOT);
+    let guard = disk.open(ReplayRule::Once, NOW, BOOT_ID);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
     // The folder is removed; at the next rotation the log cannot be written.
     let moved = disk.0.path().with_extension("moved");
@@ -409,7 +409,7 @@ fn request_without_log_entry_is_not_accepted() {
 fn failed_write_keeps_accepted_requests() {
     for rule in RULES {
         let disk = Disk::new();
-        let guard = disk.open(rule, NOW, BOOT);
+        let guard = disk.open(rule, NOW, BOOT_ID);
         let (first, second) = (NOW + 60 * SECOND, NOW + 70 * SECOND);
         assert_eq!(guard.accept(&claim(1, first), first), Ok(()));
         // Another rotation, with the first request in the old file, or carried over.
@@ -422,7 +422,7 @@ fn failed_write_keeps_accepted_requests() {
             assert_eq!(guard.accept(&claim(sender, nonce), now), Ok(()), "{rule:?}");
         }
         drop(guard);
-        let guard = disk.open(rule, now, BOOT);
+        let guard = disk.open(rule, now, BOOT_ID);
         for (sender, nonce) in [(1, first), (2, second), (3, now), (4, now)] {
             assert_eq!(
                 guard.accept(&claim(sender, nonce), now),
@@ -515,7 +515,7 @@ proptest! {
     ) {
         let disk = Disk(tempfile::tempdir().unwrap());
         let mut now = NOW;
-        let guard = disk.open(ReplayRule::Once, now, BOOT);
+        let guard = disk.open(ReplayRule::Once, now, BOOT_ID);
         for (sender, before) in (1..).zip(&leads) {
             now += 1;
             prop_assert_eq!(guard.accept(&claim(sender, now + before * MILLISECOND), now), Ok(()));
@@ -525,7 +525,7 @@ proptest! {
             delete_log(&disk);
         }
         let start = now + 1;
-        let guard = disk.open(ReplayRule::Once, start, BOOT);
+        let guard = disk.open(ReplayRule::Once, start, BOOT_ID);
         let refused_for = match leads.iter().max() {
             _ if killed => 0,
             None | Some(0) => 1,

@@ -35,7 +35,7 @@ pub use report::{AuditReport, Mismatch, MismatchLocation};
 pub(crate) use stored_replies::{MAX_REPLY_BYTES, StoredReply, examine};
 
 /// Number of suggested challenges when the requested one is missing.
-const SUGGESTIONS: u32 = 5;
+const MAX_SUGGESTIONS: u32 = 5;
 
 /// Why an audit could not be completed. Mismatches that an audit finds are not errors.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,7 @@ impl Record {
     pub async fn read(state: &Path, uid: &str, kind: ChallengeType) -> Result<Self, AuditError> {
         let ledger = Ledger::read(state).await?;
         let Some(challenge) = ledger.find(uid, kind).await? else {
-            let latest = ledger.latest(kind, SUGGESTIONS).await?;
+            let latest = ledger.latest(kind, MAX_SUGGESTIONS).await?;
             return Err(AuditError::UnknownChallenge { uid: uid.to_owned(), kind, latest });
         };
         // This order tolerates a concurrent runner: files are written after rows, and rows after

@@ -34,7 +34,7 @@ pub use self::guard::MIN_SIMILARITY;
 pub use self::model::ChatPhraseModel;
 
 /// Minimum number of words of a phrase for the model: shorter phrases have little to leave out.
-const FEWEST_WORDS: usize = 4;
+const MIN_PHRASE_WORDS: usize = 4;
 
 /// A model's proposal of a shorter version of an English phrase of lowercase words without
 /// punctuation. Other letter case and punctuation in the proposal are ignored. Blocks while the
@@ -145,7 +145,7 @@ impl Shortener {
     /// that is expected to end later. Only the comparison of meanings can take a few milliseconds
     /// more.
     pub(crate) fn shorten(&self, phrase: Vec<String>, deadline: Instant) -> Vec<String> {
-        if phrase.len() < FEWEST_WORDS {
+        if phrase.len() < MIN_PHRASE_WORDS {
             return phrase;
         }
         let began = Instant::now();

@@ -26,7 +26,7 @@ use sessions::Sessions;
 /// Maximum number of predictions queued for the model; further predictions do without it.
 const QUEUE: usize = 64;
 /// Number of tokens of a prompt between two checks of the deadline.
-const PIECE: usize = 32;
+const TOKENS_PER_CHECK: usize = 32;
 
 const PREDICTIONS: &str = "taonet_text_miner_lm_predictions_total";
 const TOKENS: &str = "taonet_text_miner_lm_tokens_total";
@@ -235,7 +235,7 @@ impl Worker {
         let cached = session.cache.tokens();
         counter!(TOKENS, "kind" => "reused").increment(cached as u64);
         let mut logits = Vec::new();
-        for piece in tokens.get(cached..).unwrap_or_default().chunks(PIECE) {
+        for piece in tokens.get(cached..).unwrap_or_default().chunks(TOKENS_PER_CHECK) {
             if is_late() {
                 return Ok(Outcome::Timeout);
             }

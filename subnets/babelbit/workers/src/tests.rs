@@ -57,11 +57,11 @@ impl Servers {
 }
 
 /// Amplitude of the recording that kills its worker.
-const POISON: f32 = 0.25;
+const POISON_AMPLITUDE: f32 = 0.25;
 /// Amplitude of the recording on which the recogniser hangs.
-const HANG: f32 = 0.5;
+const HANG_AMPLITUDE: f32 = 0.5;
 /// Amplitude of the recording at which the recogniser stops.
-const STOP: f32 = 0.75;
+const STOP_AMPLITUDE: f32 = 0.75;
 
 /// Concurrency of [`SlowRecognizer`]. On any machine, a worker has few jobs in progress, so that
 /// the tests' faults meet jobs that have not started.
@@ -97,13 +97,13 @@ impl Recognizer for SlowRecognizer {
         std::thread::sleep(self.pause);
         let is_constant =
             |amplitude: f32| samples.iter().all(|sample| (sample - amplitude).abs() < 1e-3);
-        if is_constant(POISON) {
+        if is_constant(POISON_AMPLITUDE) {
             std::process::abort();
         }
-        if is_constant(HANG) {
+        if is_constant(HANG_AMPLITUDE) {
             std::thread::sleep(Duration::from_hours(1));
         }
-        if is_constant(STOP) {
+        if is_constant(STOP_AMPLITUDE) {
             return Err(RecognizeError::Stopped);
         }
         self.inner.recognize(samples)

@@ -22,7 +22,7 @@ use functions::FunctionStream;
 /// Names of the field with the stop sequence that has ended an answer, of vLLM and of SGLang.
 const STOPS: [&str; 2] = ["stop_reason", "matched_stop"];
 /// Event that ends a stream.
-const DONE: &str = "data: [DONE]\n\n";
+const DONE_EVENT: &str = "data: [DONE]\n\n";
 
 /// Form of the choices of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,7 +285,7 @@ impl Events for Chunks {
     }
 
     fn interrupted(&mut self) -> Vec<String> {
-        vec![format!("data: {}\n\n", GatewayError::Interrupted.document()), DONE.to_owned()]
+        vec![format!("data: {}\n\n", GatewayError::Interrupted.document()), DONE_EVENT.to_owned()]
     }
 
     fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
@@ -305,7 +305,7 @@ impl Events for Chunks {
             last.insert("usage".to_owned(), usage(tokens));
             events.push(event(last));
         }
-        events.push(DONE.to_owned());
+        events.push(DONE_EVENT.to_owned());
         events
     }
 }
@@ -415,7 +415,7 @@ mod tests {
             usage_event.insert("usage".to_owned(), usage((5, 12)));
             let [stop, length] = [(0, "stop \"\n\""), (1, "length")]
                 .map(|(index, finish)| chunk(index, empty(), finish.into()));
-            let expected = [stop, length, event(usage_event), DONE.to_owned()];
+            let expected = [stop, length, event(usage_event), DONE_EVENT.to_owned()];
             assert_eq!(events.finish(&ends, (5, 12)), expected);
         }
     }

@@ -27,7 +27,7 @@ const NAMED_COLOURS: [(&str, Colour); 16] = [
 /// Colour of a prompt without words.
 const NEUTRAL: Colour = [128.0; 3];
 /// Range of the colours of other words.
-const MUTED: std::ops::RangeInclusive<f32> = 50.0..=205.0;
+const CHANNEL_RANGE: std::ops::RangeInclusive<f32> = 50.0..=205.0;
 
 /// Returns the words of a text in lower case.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -59,7 +59,7 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
 /// Returns a colour that follows from the letters of a word.
 fn from_word(word: &str) -> Colour {
     let digest = Sha256::digest(word.as_bytes());
-    let (low, range) = (*MUTED.start(), MUTED.end() - MUTED.start());
+    let (low, range) = (*CHANNEL_RANGE.start(), CHANNEL_RANGE.end() - CHANNEL_RANGE.start());
     let mut parts = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);
     std::array::from_fn(|_| parts.next().unwrap_or(low))
 }

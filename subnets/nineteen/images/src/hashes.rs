@@ -9,7 +9,7 @@ use crate::Picture;
 /// Side of the brightness hashes, in pixels: each has 64 bits.
 const SIDE: u32 = 8;
 /// Side of the image whose low frequencies are hashed, in pixels.
-const WAVES: u32 = 32;
+const FREQUENCY_SIDE: u32 = 32;
 /// Bits of each bin of the colour hash.
 const BIN_BITS: u32 = 3;
 /// Bins of hues of the colour hash, for faint and for bright colours each.
@@ -83,8 +83,8 @@ fn difference(grey: &GrayImage) -> Vec<bool> {
 
 /// Lowest frequencies relative to their median.
 fn perceptual(grey: &GrayImage) -> Vec<bool> {
-    let pixels = scaled(grey, WAVES, WAVES);
-    let side = WAVES as usize;
+    let pixels = scaled(grey, FREQUENCY_SIDE, FREQUENCY_SIDE);
+    let side = FREQUENCY_SIDE as usize;
     // Each column's low frequencies along the row, then along the column; the scale has no
     // influence.
     let rows: Vec<Vec<f64>> = pixels

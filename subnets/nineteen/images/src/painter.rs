@@ -11,7 +11,7 @@ const RADII: (f32, f32) = (0.55, 0.05);
 /// Opacity of an ellipse.
 const OPACITY: f32 = 0.85;
 /// Largest deviation of an ellipse's colour from that of the palette.
-const SHADE: f32 = 22.0;
+const MAX_COLOUR_DEVIATION: f32 = 22.0;
 /// Part of the radius over which the edge of an ellipse fades.
 const EDGE_WIDTH: f32 = 0.2;
 /// Width and height of the face in the middle of an avatar, as fractions of the sides.
@@ -97,7 +97,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
         // The first colours, which the prompt names, are the most frequent.
         let index = random.next() * random.next() * colours.len() as f32;
         let colour = colours.get(index as usize).copied().unwrap_or([128.0; 3]);
-        let shade = random.within(-SHADE, SHADE);
+        let shade = random.within(-MAX_COLOUR_DEVIATION, MAX_COLOUR_DEVIATION);
         colour.map(|part| part + shade)
     };
     let (top, bottom) = (pick(&mut random), pick(&mut random));

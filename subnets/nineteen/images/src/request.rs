@@ -11,7 +11,7 @@ const STEPS: u32 = 8;
 const SIDE: u32 = 1_024;
 const CFG_SCALE: f32 = 3.0;
 /// Default strength, of each of the fields with one.
-const STRENGTH: f32 = 0.5;
+const DEFAULT_STRENGTH: f32 = 0.5;
 
 /// Why the payload of an image request is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,10 @@ impl Fields<'_> {
         name: &'static str,
         range: std::ops::RangeInclusive<f64>,
     ) -> Result<f32, PaintRequestError> {
-        Ok(self.number(name, range, "a number above 0, at most 1")?.unwrap_or(STRENGTH).min(1.0))
+        Ok(self
+            .number(name, range, "a number above 0, at most 1")?
+            .unwrap_or(DEFAULT_STRENGTH)
+            .min(1.0))
     }
 
     fn integer(

@@ -26,7 +26,7 @@ const MAX_REQUEST_BYTES: usize = 32 << 20;
 /// Word of a prompt whose image is withheld as unsafe.
 const UNSAFE: &str = "nsfw";
 /// Name of the field with the mask on the workers' routes.
-const MASK: &str = "mask_image";
+const MASK_FIELD: &str = "mask_image";
 /// Routes of the reference's image workers.
 const ROUTES: [Endpoint; 4] =
     [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar];
@@ -154,7 +154,7 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
         }
         let endpoint = match fields.shift_remove("mask") {
             Some(mask) => {
-                fields.insert(MASK.to_owned(), mask);
+                fields.insert(MASK_FIELD.to_owned(), mask);
                 Endpoint::Inpaint
             }
             None => Endpoint::ImageToImage,
@@ -200,7 +200,7 @@ async fn painted(
     let paint = move || {
         let _permit = permit;
         if protocol == Protocol::OpenAi
-            && let Some(mask) = fields.get_mut(MASK)
+            && let Some(mask) = fields.get_mut(MASK_FIELD)
         {
             *mask = white_mask(mask)?.into();
         }

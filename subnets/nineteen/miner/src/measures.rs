@@ -6,14 +6,14 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 const REQUESTS: &str = "taonet_nineteen_miner_requests_total";
 const RUNNING: &str = "taonet_nineteen_miner_running";
 const CHUNKS: &str = "taonet_nineteen_miner_chunks_total";
-const BROKEN: &str = "taonet_nineteen_miner_broken_streams_total";
+const BROKEN_STREAMS: &str = "taonet_nineteen_miner_broken_streams_total";
 
 /// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by route and HTTP status");
     describe_gauge!(RUNNING, "Requests in progress at the backend");
     describe_counter!(CHUNKS, "Chunks relayed to validators");
-    describe_counter!(BROKEN, "Streams that the backend did not complete");
+    describe_counter!(BROKEN_STREAMS, "Streams that the backend did not complete");
 }
 
 pub(crate) fn request(route: &'static str, status: StatusCode) {
@@ -29,5 +29,5 @@ pub(crate) fn chunks(count: usize) {
 }
 
 pub(crate) fn broken() {
-    counter!(BROKEN).increment(1);
+    counter!(BROKEN_STREAMS).increment(1);
 }

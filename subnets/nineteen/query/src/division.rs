@@ -22,7 +22,7 @@ pub struct Division {
 
 impl Division {
     /// The only process.
-    pub const WHOLE: Self = Self { processes: 1, serving: 1, index: Some(0) };
+    pub const ONLY_PROCESS: Self = Self { processes: 1, serving: 1, index: Some(0) };
     /// A process that does not know the others yet.
     pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, index: None };
 
@@ -69,7 +69,7 @@ pub struct Divisions {
 
 impl Default for Divisions {
     fn default() -> Self {
-        Self { latest: [Division::WHOLE].into(), is_settled: true }
+        Self { latest: [Division::ONLY_PROCESS].into(), is_settled: true }
     }
 }
 
@@ -81,7 +81,7 @@ impl Divisions {
 
     /// Returns whether this process is the only one.
     pub fn is_whole(&self) -> bool {
-        self.latest.iter().all(|division| *division == Division::WHOLE)
+        self.latest.iter().all(|division| *division == Division::ONLY_PROCESS)
     }
 
     /// Returns this process's share of a limit; 0 of 0.
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn larger_share_is_used_once_all_latest_divisions_have_it() {
-        let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
+        let [two, one] = [Division::new(2, 2, Some(0)), Division::ONLY_PROCESS];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(
             [&[two, one, one][..], &[one, one], &[one, two]]

@@ -373,9 +373,9 @@ mod tests {
             load.divide(&Divisions::new([two], is_settled));
             assert!(!counts(), "{is_settled}");
         }
-        load.divide(&Divisions::new([two, Division::WHOLE], true));
+        load.divide(&Divisions::new([two, Division::ONLY_PROCESS], true));
         assert!(!counts());
-        load.divide(&Divisions::new([Division::WHOLE], false));
+        load.divide(&Divisions::new([Division::ONLY_PROCESS], false));
         assert!(!counts(), "another process has just ended");
         load.divide(&Divisions::default());
         assert!(counts());

@@ -15,12 +15,12 @@ const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
 const HEDGED: &str = "taonet_nineteen_query_hedged_total";
 const PREFIXES: &str = "taonet_nineteen_query_prefixes_total";
 const QUEUED: &str = "taonet_nineteen_query_queued";
-const WAITED: &str = "taonet_nineteen_query_queue_seconds";
+const QUEUE_SECONDS: &str = "taonet_nineteen_query_queue_seconds";
 const REJECTED: &str = "taonet_nineteen_query_queue_rejected_total";
 const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
 const JOBS: &str = "taonet_nineteen_worker_jobs_total";
-const TAKEN: &str = "taonet_nineteen_entry_taken_seconds";
-const LOST: &str = "taonet_nineteen_entry_workers_lost_total";
+const TAKEN_SECONDS: &str = "taonet_nineteen_entry_taken_seconds";
+const WORKERS_LOST: &str = "taonet_nineteen_entry_workers_lost_total";
 
 /// Registers the help texts of the metrics of requests to miners. Call once, after the recorder is
 /// installed.
@@ -44,7 +44,7 @@ pub fn describe() {
         "Buyers' requests that wait for a miner with a free slot, by task"
     );
     metrics::describe_histogram!(
-        WAITED,
+        QUEUE_SECONDS,
         "Time that a buyer's request waited for a miner with a free slot"
     );
     metrics::describe_counter!(
@@ -60,11 +60,11 @@ pub fn describe() {
         "Requests that this query worker took from the queue, by outcome"
     );
     metrics::describe_histogram!(
-        TAKEN,
+        TAKEN_SECONDS,
         "Time from queueing a request until a query worker takes it"
     );
     metrics::describe_counter!(
-        LOST,
+        WORKERS_LOST,
         "Requests whose query worker stopped responding, or that no query worker took"
     );
 }
@@ -74,11 +74,11 @@ pub(crate) fn job(outcome: &'static str) {
 }
 
 pub(crate) fn taken(seconds: f64) {
-    metrics::histogram!(TAKEN).record(seconds);
+    metrics::histogram!(TAKEN_SECONDS).record(seconds);
 }
 
 pub(crate) fn worker_lost() {
-    metrics::counter!(LOST).increment(1);
+    metrics::counter!(WORKERS_LOST).increment(1);
 }
 
 /// Metrics of attempts to query miners. The first attempt creates them, so that further ones do not
@@ -185,7 +185,7 @@ pub(crate) fn queued(task: &str, requests: usize) {
 }
 
 pub(crate) fn record_wait(seconds: f64) {
-    metrics::histogram!(WAITED).record(seconds);
+    metrics::histogram!(QUEUE_SECONDS).record(seconds);
 }
 
 pub(crate) fn rejected(reason: &'static str) {

@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 5;
 
 /// Number of miners that must reject a buyer's request as malformed, or whose model's server must
 /// fail at it, until the request is at fault.
-const DISPUTES: usize = 2;
+const REQUIRED_DISPUTES: usize = 2;
 
 /// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix
 /// affinity. They are sampled and replace tests.
@@ -418,7 +418,7 @@ impl Querier {
                     let shows_fault = |failure: &&DisputedFailure| {
                         !failure.refuses_images() && !failure.is_of_options()
                     };
-                    if disputed.iter().filter(shows_fault).count() == DISPUTES {
+                    if disputed.iter().filter(shows_fault).count() == REQUIRED_DISPUTES {
                         break NoSlot::NoMiner;
                     }
                 }

@@ -5,7 +5,7 @@ use crate::Draws;
 /// Maximum number of players for exact values, which need 2ⁿ coalitions: 4096.
 pub const MAX_EXACT: usize = 12;
 /// Number of sampled orders of more players. Each order values n coalitions.
-const ORDERS: usize = 512;
+const SAMPLED_ORDERS: usize = 512;
 
 /// The synergy of two players: what they achieve together beyond the better of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +70,7 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
     let (mut draws, mut sums) = (Draws::new(seed), vec![0.0; players]);
     let mut order: Vec<usize> = (0..players).collect();
     let empty_value = value(&[]);
-    for _ in 0..ORDERS {
+    for _ in 0..SAMPLED_ORDERS {
         draws.shuffle(&mut order);
         let (mut coalition, mut before) = (Vec::<usize>::with_capacity(players), empty_value);
         for player in &order {
@@ -83,7 +83,7 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
             before = after;
         }
     }
-    sums.into_iter().map(|sum| sum / ORDERS as f64).collect()
+    sums.into_iter().map(|sum| sum / SAMPLED_ORDERS as f64).collect()
 }
 
 /// Computes the synergy of each pair of players: the value of both together less that of the better

@@ -1,8 +1,8 @@
 //! Comparison of a compiled network with its ONNX file. The file is evaluated node by node,
 //! independently of the float network from which the integer network is computed.
 //!
-//! - The float network must equal the evaluation up to rounding: [`READING`] of the largest value
-//!   on the way.
+//! - The float network must equal the evaluation up to rounding: [`READ_TOLERANCE`] of the largest
+//!   value on the way.
 //! - The integer network may differ by as much as rounding and saturation can change its outputs
 //!   for this input. The largest possible change is propagated through the layers: half a unit for
 //!   every weight, bias and activation, what saturation cuts off, and as much as a function changes
@@ -21,7 +21,7 @@ use crate::{Model, OnnxError};
 
 /// Maximum difference between the float network and the evaluation, as a part of the largest value
 /// on the way: the rounding of single precision over long sums.
-const READING: f64 = 1e-4;
+const READ_TOLERANCE: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
 const SAMPLES: u32 = 16;
 /// Argument that is compared besides the steps: a table for `a == b` has the argument `a - b`, and
@@ -104,7 +104,7 @@ pub fn compare(
         let input = options.dequantise_inputs(float, values);
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
-        let reading = evaluation.magnitude * READING;
+        let reading = evaluation.magnitude * READ_TOLERANCE;
         let floats = float
             .run(&input)?
             .pop()

@@ -32,7 +32,7 @@ const PROOFS_PER_PROBE: usize = 256;
 /// is never idle.
 const PROOFS_WITHOUT_PROBE: usize = 16;
 /// Weight of a new idle response time in the moving average, if it is longer than the average.
-const SLOWER: f64 = 0.25;
+const SLOWER_TIME_WEIGHT: f64 = 0.25;
 /// Number of verified proofs before the next capacity step, after the miner reported that it is at
 /// capacity.
 const PROOFS_PER_STEP_AFTER_BUSY: usize = 64;
@@ -158,7 +158,7 @@ impl Performance {
                 (self.until_probe, self.without_probe) = (PROOFS_PER_PROBE, 0);
             }
             if in_flight == 1 {
-                *idle += (seconds - *idle).max(0.0) * SLOWER;
+                *idle += (seconds - *idle).max(0.0) * SLOWER_TIME_WEIGHT;
             }
         }
         *idle = idle.min(seconds);

@@ -15,9 +15,9 @@ const MAX_HALVINGS: u32 = 8;
 /// Number of forms of inputs: see [`Form::new`].
 const FORMS: u32 = 1 + 2 * MAX_HALVINGS;
 /// Number of draws of one form before the next one is tried. Each draw costs an execution.
-const TRIES: u32 = 3;
+const DRAWS_PER_FORM: u32 = 3;
 /// One in this many accepted draws makes later ones begin with the form before.
-const WIDENING: u32 = 16;
+const DRAWS_PER_WIDENING: u32 = 16;
 
 /// Form of random inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,13 @@ impl InputDraws {
         loop {
             let inputs = Form::new(form).draw(count, range, generator);
             let Err(error) = check(&inputs) else {
-                let widening = u32::from(generator.random_ratio(1, WIDENING));
+                let widening = u32::from(generator.random_ratio(1, DRAWS_PER_WIDENING));
                 self.form.store(form.saturating_sub(widening), Ordering::Relaxed);
                 self.has_accepted.store(true, Ordering::Relaxed);
                 return Ok(inputs);
             };
             tries += 1;
-            if tries == TRIES {
+            if tries == DRAWS_PER_FORM {
                 (form, tries, forms) = ((form + 1) % FORMS, 0, forms + 1);
             }
             if forms == FORMS {
@@ -161,7 +161,7 @@ mod tests {
         let inputs = draw();
         assert!(inputs.len() == 100 && inputs.iter().any(|value| value.abs() > 8), "{inputs:?}");
         // A range of -16..=15 is the sixth form.
-        assert_eq!(count.replace(0), 5 * TRIES + 1);
+        assert_eq!(count.replace(0), 5 * DRAWS_PER_FORM + 1);
         for _ in 0..160 {
             draw();
         }
@@ -178,7 +178,7 @@ mod tests {
             count.set(count.get() + 1);
             Err::<(), u32>(count.get())
         };
-        let all = FORMS * TRIES;
+        let all = FORMS * DRAWS_PER_FORM;
         assert_eq!(draws.draw(3, RANGE, &mut generator, refused), Err(all));
         assert!(draws.is_exhausted());
         // Once inputs were accepted, others may be, too.

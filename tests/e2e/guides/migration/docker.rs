@@ -10,7 +10,7 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use super::super::first_block;
-use super::{BOB, EARLIER, GUIDE, Programs, copy_stack, files, write_score};
+use super::{BOB, GUIDE, Programs, REFERENCE_CHALLENGE, copy_stack, files, write_score};
 use crate::kill::address;
 use crate::support::{
     Daemon, local_bb, program, program_directories, repository, require_models, search_path, stderr,
@@ -186,7 +186,7 @@ fn ten_commands_and_the_way_back_keep_and_continue_results() {
     let migrated = output_of(&outputs, "bb migrate");
     let earlier = "(main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00";
     for line in [
-        format!("{EARLIER} {earlier}"),
+        format!("{REFERENCE_CHALLENGE} {earlier}"),
         format!("{CHALLENGE} (main): 1 miner scored, 0 run logs, not completed"),
         "2 transcripts of faster-whisper models in the cache".to_owned(),
     ] {

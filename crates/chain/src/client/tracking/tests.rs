@@ -13,8 +13,9 @@ use crate::{Chain as _, Era, SignOptions, TransportError, calls};
 const BLOCK: Duration = Duration::from_secs(12);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(9 * 12);
 const LAG: u32 = 3;
-const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
-const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
+const UNTIL_INCLUDED: Follow =
+    Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
+const UNTIL_FINALIZED: Follow = Follow { until: Until::Finalized, ..UNTIL_INCLUDED };
 
 /// A scripted change of the mock chain.
 type ChainChange = Box<dyn FnOnce(&MockChain) + Send>;
@@ -182,7 +183,7 @@ fn no_change() -> ChainChange {
 /// Returns a change that mines a block with the extrinsic.
 fn include(extrinsic: &SignedExtrinsic) -> ChainChange {
     let extrinsic = extrinsic.clone();
-    Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
+    Box::new(move |chain| drop(chain.send_at_once(&extrinsic, UNTIL_INCLUDED)))
 }
 
 fn connection_lost() -> ScriptedResponse {
@@ -192,7 +193,7 @@ fn connection_lost() -> ScriptedResponse {
 
 #[tokio::test(start_paused = true)]
 async fn follow_ends_at_inclusion_or_finality_as_requested() {
-    for follow in [ONCE, FINAL] {
+    for follow in [UNTIL_INCLUDED, UNTIL_FINALIZED] {
         let stage = Stage::new([]);
         stage.keep_mining();
         let ours = stage.signed(Era::default()).await;
@@ -200,7 +201,11 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
             vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&ours))];
         stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
         let outcome = stage.follow(&ours, follow).await;
-        assert_eq!(matches!(outcome, Outcome::Finalized(_)), follow == FINAL, "{outcome:?}");
+        assert_eq!(
+            matches!(outcome, Outcome::Finalized(_)),
+            follow == UNTIL_FINALIZED,
+            "{outcome:?}"
+        );
         assert!(outcome.is_success());
     }
 }
@@ -212,7 +217,7 @@ async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
     include(&other)(&stage.chain);
     let start = Instant::now();
     stage.keep_mining();
-    assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Superseded);
+    assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Superseded);
     assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0, "no pool would take it meanwhile");
 }
@@ -232,7 +237,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
         tokio::time::sleep(BLOCK).await;
         chain.undo(1);
     });
-    let outcome = stage.follow(&ours, ONCE).await;
+    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
     assert!(outcome.is_success(), "{outcome:?}");
 }
 
@@ -244,7 +249,7 @@ async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
     let start = Instant::now();
     stage.keep_mining();
     let last_block = BlockNumber::new(13);
-    assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Expired { last_block });
+    assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Expired { last_block });
     assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0);
 }
@@ -255,10 +260,10 @@ async fn block_finalized_during_search_is_searched() {
     let ours = stage.signed(Era::default()).await;
     let included = ours.clone();
     *stage.after_head.lock().unwrap() = Some(Box::new(move |chain| {
-        drop(chain.send_at_once(&included, ONCE));
+        drop(chain.send_at_once(&included, UNTIL_INCLUDED));
         chain.mine(LAG);
     }));
-    let outcome = stage.follow(&ours, ONCE).await;
+    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
     assert!(matches!(outcome, Outcome::Finalized(_)), "{outcome:?}");
 }
 
@@ -273,7 +278,7 @@ async fn permanent_refusal_is_invalid() {
         (1010, "something new"),
     ] {
         let stage = Stage::new([ScriptedResponse::Refuses(code, data)]);
-        let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+        let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
         let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
     }
@@ -292,7 +297,7 @@ async fn temporary_refusal_is_not_invalid() {
         let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(code, data));
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
-        let outcome = stage.follow(&ours, ONCE).await;
+        let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
         let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(because)), "{code}");
         assert!(stage.offers() > 10, "{code}");
@@ -306,7 +311,7 @@ async fn temporary_refusal_is_not_invalid() {
                 let reports = vec![(Status::InBlock(IgnoredAny), include(&ours))];
                 stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
             }
-            assert!(stage.follow(&ours, ONCE).await.is_success(), "{code} {is_in_block}");
+            assert!(stage.follow(&ours, UNTIL_INCLUDED).await.is_success(), "{code} {is_in_block}");
         }
     }
 }
@@ -316,15 +321,15 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(1010, "Custom error: 6"));
     let reports = vec![(Status::Ready, no_change()), (Status::Invalid, no_change())];
     for (name, first, follow) in [
-        ("sent before", None, Follow { sent_before: true, ..ONCE }),
-        ("lost on the way", Some(connection_lost()), ONCE),
+        ("sent before", None, Follow { sent_before: true, ..UNTIL_INCLUDED }),
+        ("lost on the way", Some(connection_lost()), UNTIL_INCLUDED),
         (
             "another node was asked",
             Some(ScriptedResponse::RefusesAfterAnother(1010, "Custom error: 6")),
-            ONCE,
+            UNTIL_INCLUDED,
         ),
-        ("taken, then found invalid", Some(ScriptedResponse::Accepts(reports)), ONCE),
-        ("there already", Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")), ONCE),
+        ("taken, then found invalid", Some(ScriptedResponse::Accepts(reports)), UNTIL_INCLUDED),
+        ("there already", Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")), UNTIL_INCLUDED),
     ] {
         let stage = Stage::new(first.into_iter().chain(refusals()));
         let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
@@ -339,7 +344,7 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 #[tokio::test(start_paused = true)]
 async fn unknown_outcome_names_its_cause() {
     let stage = Stage::new((0..10_000).map(|_| connection_lost()));
-    let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+    let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
     let Outcome::Unknown(because @ UnknownReason::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
@@ -348,7 +353,7 @@ async fn unknown_outcome_names_its_cause() {
 
     let pruned = || ScriptedResponse::Fails(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
     let stage = Stage::new((0..10_000).map(|_| pruned()));
-    let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+    let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
     let Outcome::Unknown(because @ UnknownReason::Unreadable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
@@ -365,7 +370,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
     stage.pause = BLOCK;
     let ours = stage.signed(Era::default()).await;
     let start = Instant::now();
-    let outcome = stage.follow(&ours, ONCE).await;
+    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
@@ -378,7 +383,7 @@ async fn unfinalized_block_is_reported_as_included() {
     let stage = Stage::new([]);
     let ours = stage.signed(Era::default()).await;
     include(&ours)(&stage.chain);
-    let outcome = stage.follow(&ours, FINAL).await;
+    let outcome = stage.follow(&ours, UNTIL_FINALIZED).await;
     assert!(matches!(outcome, Outcome::Included(_)), "{outcome:?}");
 
     // A reverted block proves nothing.
@@ -388,7 +393,7 @@ async fn unfinalized_block_is_reported_as_included() {
         chain.undo(1);
         chain.mine(1);
     });
-    let outcome = stage.follow(&ours, FINAL).await;
+    let outcome = stage.follow(&ours, UNTIL_FINALIZED).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
@@ -405,11 +410,11 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
     let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
-    super::follow(&stage, &ours, ONCE, Some(lease().await.unwrap()), times).await;
+    super::follow(&stage, &ours, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;
     let first = lease().await.unwrap();
     assert_eq!(first.nonce(), 0, "no pool has it");
     let (outcome, second) =
-        tokio::join!(super::follow(&stage, &ours, ONCE, Some(first), times), async {
+        tokio::join!(super::follow(&stage, &ours, UNTIL_INCLUDED, Some(first), times), async {
             let start = Instant::now();
             let second = lease().await.unwrap();
             (second.nonce(), start.elapsed())

@@ -9,8 +9,8 @@ use super::report::{Report, milliseconds};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 440.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 150.0;
+const LEFT_MARGIN: f64 = 70.0;
+const RIGHT_MARGIN: f64 = 150.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 50.0;
 /// Approximate number of labels of an axis.
@@ -25,8 +25,8 @@ const LINE: &str = "#57606a";
 pub(super) fn draw(report: &Report) -> String {
     let x = Axis::new(
         report.samples.iter().map(|sample| sample.start.as_secs_f64()),
-        LEFT,
-        WIDTH - RIGHT,
+        LEFT_MARGIN,
+        WIDTH - RIGHT_MARGIN,
     );
     let latencies = report.samples.iter().map(|sample| milliseconds(sample.latency()));
     let y = Axis::new(latencies, HEIGHT - BOTTOM, TOP);
@@ -42,7 +42,7 @@ pub(super) fn draw(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"13\">\n<title>{title}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    text(&mut svg, LEFT, TOP / 2.0, "start", &title);
+    text(&mut svg, LEFT_MARGIN, TOP / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
     for sample in samples_to_draw(&report.samples) {
         let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample.latency())));
@@ -58,14 +58,14 @@ pub(super) fn draw(report: &Report) -> String {
         [("p50", percentiles.p50), ("p95", percentiles.p95), ("p99", percentiles.p99)]
     {
         let Some(value) = value else { continue };
-        let (end, height) = (WIDTH - RIGHT, y.at(value));
-        line(&mut svg, [LEFT, height, end, height], SUCCESS);
+        let (end, height) = (WIDTH - RIGHT_MARGIN, y.at(value));
+        line(&mut svg, [LEFT_MARGIN, height, end, height], SUCCESS);
         // The labels of close percentiles must not overlap.
         last_label = f64::min(height, last_label - 14.0);
         text(&mut svg, end + 6.0, last_label, "start", &format!("{name} {value:.2} ms"));
     }
     for (offset, color, name) in [(0.0, SUCCESS, "success"), (20.0, FAILURE, "failure")] {
-        let (marker_x, height) = (WIDTH - RIGHT + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
+        let (marker_x, height) = (WIDTH - RIGHT_MARGIN + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
         let _ =
             writeln!(svg, "<circle cx=\"{marker_x}\" cy=\"{height}\" r=\"4\" fill=\"{color}\"/>");
         text(&mut svg, marker_x + 10.0, height + 4.0, "start", name);
@@ -97,18 +97,24 @@ fn samples_to_draw(samples: &[Sample]) -> Vec<&Sample> {
 
 /// Draws both axes with their labels.
 fn axes(svg: &mut String, x: &Axis, y: &Axis) {
-    let (end, base) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    line(svg, [LEFT, base, end, base], LINE);
-    line(svg, [LEFT, base, LEFT, TOP], LINE);
+    let (end, base) = (WIDTH - RIGHT_MARGIN, HEIGHT - BOTTOM);
+    line(svg, [LEFT_MARGIN, base, end, base], LINE);
+    line(svg, [LEFT_MARGIN, base, LEFT_MARGIN, TOP], LINE);
     for value in x.ticks() {
         line(svg, [x.at(value), base, x.at(value), base + 5.0], LINE);
         text(svg, x.at(value), base + 20.0, "middle", &x.label(value));
     }
     for value in y.ticks() {
-        line(svg, [LEFT - 5.0, y.at(value), LEFT, y.at(value)], LINE);
-        text(svg, LEFT - 8.0, y.at(value) + 4.0, "end", &y.label(value));
+        line(svg, [LEFT_MARGIN - 5.0, y.at(value), LEFT_MARGIN, y.at(value)], LINE);
+        text(svg, LEFT_MARGIN - 8.0, y.at(value) + 4.0, "end", &y.label(value));
     }
-    text(svg, f64::midpoint(LEFT, end), base + 40.0, "middle", "start of the request, in seconds");
+    text(
+        svg,
+        f64::midpoint(LEFT_MARGIN, end),
+        base + 40.0,
+        "middle",
+        "start of the request, in seconds",
+    );
     text(svg, 8.0, TOP - 8.0, "start", "response time, in ms");
 }
 

@@ -13,7 +13,7 @@ use super::nodes::{
     row_key,
 };
 use super::{
-    BODIES, DEATHS, HEADERS, Head, History, META, NUMBERS, OLDEST_KEY, Store, StoreError,
+    BODIES, HEADERS, Head, History, META, NUMBERS, OBSOLETE_NODES, OLDEST_KEY, Store, StoreError,
     decode_head, named, oldest_state,
 };
 
@@ -113,7 +113,7 @@ impl Store {
         let mut headers = write.open_table(HEADERS)?;
         let mut bodies = write.open_table(BODIES)?;
         let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
+        let mut deaths = write.open_table(OBSOLETE_NODES)?;
         for block in blocks {
             let number = block.head.number();
             // A block without a row may have created a node again, of which memory knows an
@@ -165,7 +165,7 @@ impl Store {
         let mut nodes = write.open_table(NODES)?;
         let mut headers = write.open_table(HEADERS)?;
         let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
+        let mut deaths = write.open_table(OBSOLETE_NODES)?;
         let mut meta = write.open_table(META)?;
         let oldest = oldest_state(&meta, &bodies)?;
         // A named snapshot keeps the history that the chain had when it was taken.

@@ -15,7 +15,7 @@ use taonet_localnet_trie::Tree;
 
 use super::named::SNAPSHOTS;
 use super::nodes::{NODES, RECENT};
-use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, OLDEST_KEY, Store, StoreError};
+use super::{BODIES, HEADERS, Head, META, NUMBERS, OBSOLETE_NODES, OLDEST_KEY, Store, StoreError};
 
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
@@ -122,7 +122,7 @@ impl Store {
         write.delete_table(HEADERS)?;
         write.delete_table(BODIES)?;
         write.delete_table(NUMBERS)?;
-        write.delete_table(DEATHS)?;
+        write.delete_table(OBSOLETE_NODES)?;
         write.delete_table(NODES)?;
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;

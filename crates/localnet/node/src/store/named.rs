@@ -14,7 +14,7 @@ use sp_core::H256;
 use super::nodes::{NODES, RECENT, creation_block_of};
 use super::time::{self, Time};
 use super::{
-    BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError,
+    BODIES, HEADERS, Head, META, NUMBERS, OBSOLETE_NODES, SnapshotError, State, Store, StoreError,
     decode_head,
 };
 
@@ -157,7 +157,7 @@ impl Store {
             }
         }
         write.open_table(BODIES)?.retain_in::<u32, _>(later, |_, _| false)?;
-        write.open_table(DEATHS)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write.open_table(OBSOLETE_NODES)?.retain_in::<u32, _>(later, |_, _| false)?;
         write.open_table(RECENT)?.retain_in::<u32, _>(later, |_, _| false)?;
         write.open_table(NODES)?.retain(|key, _| {
             creation_block_of(key).is_none_or(|created_in| created_in <= number)

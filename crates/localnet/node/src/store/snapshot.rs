@@ -16,7 +16,9 @@ use redb::{
 };
 
 use super::nodes::{NODES, RECENT};
-use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreError, builder};
+use super::{
+    BODIES, FILE, FORMAT, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError, builder,
+};
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// Maximum length of a key or value, in bytes.
@@ -186,7 +188,7 @@ impl Store {
         dump_table(&read, HEADERS, &mut out)?;
         dump_table(&read, BODIES, &mut out)?;
         dump_table(&read, NUMBERS, &mut out)?;
-        dump_table(&read, DEATHS, &mut out)?;
+        dump_table(&read, OBSOLETE_NODES, &mut out)?;
         dump_table(&read, NODES, &mut out)?;
         dump_table(&read, RECENT, &mut out)?;
         let hash = out.hash.finalize();
@@ -265,7 +267,7 @@ fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), 
         load_table(&database, HEADERS, &mut input)?;
         load_table(&database, BODIES, &mut input)?;
         load_table(&database, NUMBERS, &mut input)?;
-        load_table(&database, DEATHS, &mut input)?;
+        load_table(&database, OBSOLETE_NODES, &mut input)?;
         load_table(&database, NODES, &mut input)?;
         load_table(&database, RECENT, &mut input)?;
         let mut stated = Vec::new();

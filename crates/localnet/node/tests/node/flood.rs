@@ -279,12 +279,12 @@ async fn concurrent_requests_of_many_clients_get_responses() {
 }
 
 /// Environment variable with the directory for the flooded child's address.
-const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
+const FLOODED_DIRECTORY: &str = "TAONET_FLOODED_DIRECTORY";
 
 /// Runs the process to flood if the environment variable is set; otherwise does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn flooded_process_entry() {
-    let Some(directory) = std::env::var_os(FLOODED) else { return };
+    let Some(directory) = std::env::var_os(FLOODED_DIRECTORY) else { return };
     let node = Node::start(config()).await.unwrap();
     announce(std::path::Path::new(&directory), node.address());
     node.stop_requested().await.unwrap();
@@ -295,7 +295,8 @@ async fn flooded_process_entry() {
 #[tokio::test]
 async fn memory_is_bounded_when_client_does_not_read_responses() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Process::start("flood::flooded_process_entry", FLOODED, directory.path());
+    let mut child =
+        Process::start("flood::flooded_process_entry", FLOODED_DIRECTORY, directory.path());
     let address = child.address().await;
     let text =
         json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
@@ -316,7 +317,8 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
 #[tokio::test]
 async fn response_building_stops_at_the_size_limit() {
     let directory = tempfile::tempdir().unwrap();
-    let mut child = Process::start("flood::flooded_process_entry", FLOODED, directory.path());
+    let mut child =
+        Process::start("flood::flooded_process_entry", FLOODED_DIRECTORY, directory.path());
     let address = child.address().await;
     let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));

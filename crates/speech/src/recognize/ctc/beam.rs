@@ -12,9 +12,9 @@ use super::labels;
 use super::lexicon::{Lexicon, Node, WordId};
 
 /// A finite stand-in for the logarithm of zero, so that sums with it stay comparable.
-const NEVER: f64 = -1e30;
+const LOG_ZERO: f64 = -1e30;
 /// ID of the empty history.
-const NO_WORDS: u32 = 0;
+const EMPTY_HISTORY: u32 = 0;
 
 /// The identity of a hypothesis: words so far, letters of the current word, last label.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Histories {
 
     fn words(&self, mut history: u32) -> Vec<WordId> {
         let mut words = Vec::new();
-        while history != NO_WORDS {
+        while history != EMPTY_HISTORY {
             let (parent, word) = self.parents[history as usize - 1];
             words.push(word);
             history = parent;
@@ -99,7 +99,7 @@ impl Candidates {
             let (frame, index) = self.slots[slot];
             if frame != self.frame {
                 self.slots[slot] = (self.frame, self.list.len() as u32);
-                self.list.push(Hypothesis { key, blank, label, worth, total: NEVER });
+                self.list.push(Hypothesis { key, blank, label, worth, total: LOG_ZERO });
                 return;
             }
             let hypothesis = &mut self.list[index as usize];
@@ -134,9 +134,9 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     let mut histories = Histories { parents: Vec::new(), numbers: HashMap::new() };
     let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
     let mut ranking = Vec::new();
-    let start = Key { history: NO_WORDS, node: 0, last: labels::BLANK };
+    let start = Key { history: EMPTY_HISTORY, node: 0, last: labels::BLANK };
     let mut beam =
-        vec![Hypothesis { key: start, blank: 0.0, label: NEVER, worth: 0.0, total: 0.0 }];
+        vec![Hypothesis { key: start, blank: 0.0, label: LOG_ZERO, worth: 0.0, total: 0.0 }];
     let mut likely = Vec::with_capacity(labels::COUNT);
 
     for row in rows.chunks_exact(labels::COUNT) {
@@ -147,34 +147,39 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                 .filter(|&label| row[usize::from(label)] > settings.label_cut_ln),
         );
         for &Hypothesis { key, blank, label, worth, total } in &beam {
-            candidates.add(key, total + f64::from(row[usize::from(labels::BLANK)]), NEVER, worth);
+            candidates.add(
+                key,
+                total + f64::from(row[usize::from(labels::BLANK)]),
+                LOG_ZERO,
+                worth,
+            );
             let again = row[usize::from(key.last)];
             if key.last != labels::BLANK && again > settings.label_cut_ln {
-                candidates.add(key, NEVER, label + f64::from(again), worth);
+                candidates.add(key, LOG_ZERO, label + f64::from(again), worth);
             }
             for &next in &likely {
                 // A repeated label is a new letter only after a blank.
                 let before = if next == key.last { blank } else { total };
                 let score = before + f64::from(row[usize::from(next)]);
-                if score <= NEVER {
+                if score <= LOG_ZERO {
                     continue;
                 }
                 if next != labels::SPACE {
                     if let Some(node) = lexicon.child(key.node, next) {
-                        candidates.add(Key { node, last: next, ..key }, NEVER, score, worth);
+                        candidates.add(Key { node, last: next, ..key }, LOG_ZERO, score, worth);
                     }
                 } else if key.node != 0 {
                     if let Some((word, reward)) = lexicon.word_at(key.node) {
                         let history = histories.extend(key.history, word);
                         candidates.add(
                             Key { history, node: 0, last: next },
-                            NEVER,
+                            LOG_ZERO,
                             score,
                             worth + reward,
                         );
                     }
                 } else if key.last == labels::BLANK {
-                    candidates.add(Key { last: next, ..key }, NEVER, score, worth);
+                    candidates.add(Key { last: next, ..key }, LOG_ZERO, score, worth);
                 }
             }
         }
@@ -187,7 +192,7 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
 /// truncated speech, returns the complete words of the best hypothesis.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
     let mut best =
-        (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
+        (LOG_ZERO, beam.first().map_or(EMPTY_HISTORY, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {
         let last = lexicon.word_at(key.node);
         if key.node != 0 && last.is_none() {
@@ -206,7 +211,7 @@ fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> 
 /// Computes `ln(exp(a) + exp(b))`.
 fn log_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a < b { (b, a) } else { (a, b) };
-    if low <= NEVER { high } else { high + (low - high).exp().ln_1p() }
+    if low <= LOG_ZERO { high } else { high + (low - high).exp().ln_1p() }
 }
 
 #[cfg(test)]
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn log_add_is_the_logarithm_of_the_sum() {
         assert!((log_add(0.25_f64.ln(), 0.5_f64.ln()) - 0.75_f64.ln()).abs() < 1e-12);
-        assert!((log_add(NEVER, -3.0) + 3.0).abs() < 1e-12);
-        assert!(log_add(NEVER, NEVER) <= NEVER);
+        assert!((log_add(LOG_ZERO, -3.0) + 3.0).abs() < 1e-12);
+        assert!(log_add(LOG_ZERO, LOG_ZERO) <= LOG_ZERO);
     }
 }

@@ -17,14 +17,14 @@ const MAX_PASS_SAMPLES: usize = 16 * RATE;
 const CONTEXT: f64 = 4.0;
 /// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect
 /// silence at both ends, and their output lags slightly.
-const BEFORE: usize = RATE / 5;
-const AFTER: usize = 2 * RATE / 5;
+const PADDING_BEFORE: usize = RATE / 5;
+const PADDING_AFTER: usize = 2 * RATE / 5;
 /// Inaccuracy of word times, in seconds.
 const JITTER: f64 = 0.1;
 /// Maximum distance in seconds at which a repeated final word is recognised as such.
-const NEAR: f64 = 1.0;
+const MAX_REPEAT_DISTANCE_S: f64 = 1.0;
 /// Number of final words compared with the beginning of a transcript.
-const REPEATED: usize = 5;
+const COMPARED_WORDS: usize = 5;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
 
@@ -89,10 +89,10 @@ impl Agreement {
         if self.samples.is_empty() {
             return Ok(Vec::new());
         }
-        let mut padded = vec![0.0; BEFORE];
+        let mut padded = vec![0.0; PADDING_BEFORE];
         padded.extend_from_slice(&self.samples);
-        padded.resize(padded.len() + AFTER, 0.0);
-        let shift = seconds(BEFORE);
+        padded.resize(padded.len() + PADDING_AFTER, 0.0);
+        let shift = seconds(PADDING_BEFORE);
         let words = self.recognizer.recognize(&padded)?.transcript.words.into_iter().map(|word| {
             Word { start: (word.start - shift).max(0.0), end: (word.end - shift).max(0.0), ..word }
         });
@@ -111,10 +111,10 @@ impl Agreement {
         });
         let mut later: Vec<Word> =
             later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
-        if later.first().is_some_and(|word| word.start < until + NEAR) {
+        if later.first().is_some_and(|word| word.start < until + MAX_REPEAT_DISTANCE_S) {
             // A final word whose time has moved is heard again.
             let repeated =
-                (1..=REPEATED.min(later.len()).min(self.settled.len())).rev().find(|count| {
+                (1..=COMPARED_WORDS.min(later.len()).min(self.settled.len())).rev().find(|count| {
                     let last = self.settled.iter().skip(self.settled.len() - count);
                     last.zip(&later).all(|(one, other)| is_same(one, other) && other.start < until)
                 });
@@ -161,7 +161,7 @@ impl SimultaneousRecognition for Agreement {
         let agreed = if is_end { words.len() } else { common(&self.tentative, &words) };
         self.tentative = words.split_off(agreed);
         self.settled.extend_from_slice(&words);
-        self.settled.drain(..self.settled.len().saturating_sub(REPEATED));
+        self.settled.drain(..self.settled.len().saturating_sub(COMPARED_WORDS));
         self.uncommitted.append(&mut words);
         self.forget(is_silent);
         Ok(self.uncommitted.clone())

@@ -2,7 +2,7 @@
 //! dynamic code.
 
 /// Number of literal and length symbols, and of distance symbols.
-pub(super) const LITERALS: usize = 286;
+pub(super) const LITERAL_SYMBOLS: usize = 286;
 pub(super) const DISTANCES: usize = 30;
 /// Number of code length symbols.
 const LENGTHS: usize = 19;
@@ -72,7 +72,10 @@ fn sum_bits(frequencies: &[u32], bits: impl Fn(usize) -> usize) -> usize {
 
 /// Returns the size in bits of a block with these symbol frequencies, without its three header
 /// bits.
-pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DISTANCES]) -> usize {
+pub(super) fn block_bits(
+    mut literals: [u32; LITERAL_SYMBOLS],
+    mut distances: [u32; DISTANCES],
+) -> usize {
     literals[END_OF_BLOCK] = 1;
     let fixed = sum_bits(&literals, |symbol| fixed_length(symbol) + extra_of_literal(symbol))
         + sum_bits(&distances, |symbol| 5 + extra_of_distance(symbol));

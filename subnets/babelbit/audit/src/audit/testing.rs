@@ -23,7 +23,7 @@ use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 pub(crate) const UID: &str = "challenge-1";
 pub(crate) const UTTERANCES: usize = 2;
 /// Transcripts by the loudness of the recording, in percent.
-const SAYINGS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
+const TRANSCRIPTS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
 
 /// A recogniser that identifies a recording by its loudness.
 pub(crate) struct LoudnessRecognizer(pub(crate) &'static str);
@@ -40,7 +40,7 @@ impl Recognizer for LoudnessRecognizer {
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         let loudness = (samples[0] * 100.0).round() as i32;
         let (_, text) =
-            SAYINGS.iter().find(|(percent, _)| *percent == loudness).ok_or_else(|| {
+            TRANSCRIPTS.iter().find(|(percent, _)| *percent == loudness).ok_or_else(|| {
                 RecognizeError::Engine(format!("no such recording: {loudness}").into())
             })?;
         let each = samples.len() as f64 / 16_000.0 / 2.0;

@@ -18,7 +18,7 @@ const HISTORY: usize = 30;
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 25;
 /// Maximum number of challenges in each list.
-const RECENT: usize = 6;
+const MAX_LISTED_CHALLENGES: usize = 6;
 
 pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
     let index = section.source.index();
@@ -63,8 +63,12 @@ fn figures(index: &Index) -> Markup {
 }
 
 fn progress(view: &View, index: &Index) -> Markup {
-    let open: Vec<_> =
-        index.challenges.iter().filter(|challenge| challenge.is_open()).take(RECENT).collect();
+    let open: Vec<_> = index
+        .challenges
+        .iter()
+        .filter(|challenge| challenge.is_open())
+        .take(MAX_LISTED_CHALLENGES)
+        .collect();
     html! {
         @if !open.is_empty() {
             section.card aria-labelledby="in-progress" {
@@ -131,7 +135,7 @@ fn recent(view: &View, index: &Index) -> Markup {
             h2 id="recent" { "Latest challenges" }
             @if index.challenges.is_empty() { p.empty { "No challenge has been played." } }
             ul.list {
-                @for challenge in index.challenges.iter().take(RECENT) {
+                @for challenge in index.challenges.iter().take(MAX_LISTED_CHALLENGES) {
                     li {
                         span { (challenge_link(view, challenge)) " " span.badge { (challenge.head.challenge_type) } }
                         small { (state(challenge)) " · " (time(challenge.head.started_unix)) }

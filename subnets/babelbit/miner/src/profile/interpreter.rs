@@ -36,7 +36,7 @@ const MAX_WORDS_PER_SECOND: f64 = 3.2;
 /// Rate of a reply so far, in words per second, up to which it is spoken faster than
 /// [`STEADY_SPEED`] when it falls behind: below [`MAX_WORDS_PER_SECOND`], to leave room for a fast
 /// end.
-const HURRIED_WORDS_PER_SECOND: f64 = 3.0;
+const MAX_ACCELERATED_WORDS_PER_SECOND: f64 = 3.0;
 /// Maximum speed of the end of a reply, relative to the normal rate.
 const MAX_END_SPEED: f64 = 1.5;
 /// Speed relative to the normal rate that is always allowed: about 3.1 words per second, without
@@ -462,7 +462,7 @@ impl InterpreterSession {
         } else {
             let slowest = self.slowest();
             let backlog = (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0);
-            (slowest + backlog * (fastest - slowest), HURRIED_WORDS_PER_SECOND)
+            (slowest + backlog * (fastest - slowest), MAX_ACCELERATED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();

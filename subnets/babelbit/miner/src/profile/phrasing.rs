@@ -5,16 +5,16 @@ use taonet_primitives::Word;
 use crate::rewrite::plain;
 
 /// Maximum number of words per breath: about 2.5 s.
-const BREATH: usize = 8;
+const MAX_WORDS_PER_BREATH: usize = 8;
 
 /// Words that may start a new phrase.
-const OPENING: [&str; 36] = [
+const PHRASE_STARTS: [&str; 36] = [
     "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after",
     "until", "since", "that", "which", "who", "where", "then", "to", "in", "on", "at", "with",
     "for", "from", "of", "by", "about", "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// Words that do not end a phrase.
-const CLINGING: [&str; 44] = [
+const NON_FINAL_WORDS: [&str; 44] = [
     "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she",
     "it", "we", "they", "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in",
     "on", "at", "for", "with", "from", "and", "but", "or", "if", "that", "will", "would", "mr",
@@ -43,7 +43,7 @@ impl RecognisedWord {
         let is_letter = text.chars().count() == 1 && text.starts_with(char::is_alphabetic);
         let ends_clause = word.text.trim_end_matches(CLOSING_MARKS).ends_with(CLAUSE_END_MARKS)
             && !is_letter
-            && !CLINGING.contains(&text.as_str());
+            && !NON_FINAL_WORDS.contains(&text.as_str());
         word.text = text;
         Self { word, ends_clause }
     }
@@ -51,24 +51,26 @@ impl RecognisedWord {
 
 /// Returns the quality of a phrase boundary between two words, 0 to 2.
 fn boundary_quality(before: &str, after: &str) -> f64 {
-    f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
+    f64::from(u8::from(PHRASE_STARTS.contains(&after)))
+        + f64::from(u8::from(!NON_FINAL_WORDS.contains(&before)))
 }
 
 /// Splits words at the best boundaries into parts of about equal length, each spoken in one breath.
 pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
-    let count = words.len().div_ceil(BREATH).max(1);
+    let count = words.len().div_ceil(MAX_WORDS_PER_BREATH).max(1);
     if count == 1 {
         return if words.is_empty() { Vec::new() } else { vec![words] };
     }
     let even = words.len() as f64 / count as f64;
-    let cuts = (1..words.len())
-        .filter(|index| index.abs_diff(even.round() as usize) <= 2 && *index <= BREATH);
+    let cuts = (1..words.len()).filter(|index| {
+        index.abs_diff(even.round() as usize) <= 2 && *index <= MAX_WORDS_PER_BREATH
+    });
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| boundary_quality(before, after))
             - (*index as f64 - even).abs() * 0.2
     };
-    let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(BREATH);
+    let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(MAX_WORDS_PER_BREATH);
     let (first, remaining) = words.split_at(best);
     let mut parts = vec![first];
     parts.extend(split_into_breath_groups(remaining));
@@ -94,12 +96,12 @@ pub(super) fn best_cut(words: &[Word], length: f64, fewest: usize) -> Option<usi
 /// Pause that ends a phrase, in seconds: word times of recognisers are inexact.
 const PAUSE: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
-const LONG: f64 = 2.2;
+const LONG_SPEECH_S: f64 = 2.2;
 /// Length in seconds above which speech is cut at a good boundary while the reply plays no speech:
 /// a short phrase now is better than a long one later.
-const LONG_WHEN_IDLE: f64 = 1.2;
+const LONG_SPEECH_WHEN_IDLE_S: f64 = 1.2;
 /// Length in seconds above which speech is cut at the current position, even without a boundary.
-const TOO_LONG: f64 = 5.0;
+const MAX_SPEECH_S: f64 = 5.0;
 
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next
 /// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
@@ -123,7 +125,7 @@ pub(super) fn complete(
         return Some(count);
     }
     let length = last.end - first.start;
-    if length < if is_idle { LONG_WHEN_IDLE } else { LONG } {
+    if length < if is_idle { LONG_SPEECH_WHEN_IDLE_S } else { LONG_SPEECH_S } {
         return None;
     }
     let shifted: Vec<Word> = words
@@ -134,7 +136,7 @@ pub(super) fn complete(
             ..word.clone()
         })
         .collect();
-    best_cut(&shifted, length, fewest).or((length > TOO_LONG).then_some(words.len()))
+    best_cut(&shifted, length, fewest).or((length > MAX_SPEECH_S).then_some(words.len()))
 }
 
 #[cfg(test)]
@@ -216,7 +218,10 @@ mod tests {
             ["we should leave the house now", "because the train is at noon"]
         );
         let long = spoken(&"word ".repeat(40));
-        assert!(long.iter().all(|part| part.split(' ').count() <= BREATH), "{long:?}");
+        assert!(
+            long.iter().all(|part| part.split(' ').count() <= MAX_WORDS_PER_BREATH),
+            "{long:?}"
+        );
     }
 
     #[test]

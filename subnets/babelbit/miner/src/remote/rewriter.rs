@@ -14,11 +14,11 @@ const MEMORY: usize = 8;
 /// Maximum average length in bytes of the words of an answer.
 const LONG_WORD: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
-const CONTINUES: &str = "...";
+const CONTINUATION_MARK: &str = "...";
 /// Message in place of a phrase, after the end of speech.
 const END: &str = "(end of speech)";
 /// Response of the model for a phrase that needs no speech.
-const NOTHING: &str = "-";
+const NO_SPEECH: &str = "-";
 
 /// Instructions for the language model.
 const INSTRUCTIONS: &str = "You are the rewriting stage of a simultaneous interpreter. Each message is a phrase of \
@@ -77,7 +77,7 @@ impl ChatRewriter {
             messages.push(message("user", &turn.source_phrase));
             messages.push(message(
                 "assistant",
-                if turn.reply.is_empty() { NOTHING } else { turn.reply.as_str() },
+                if turn.reply.is_empty() { NO_SPEECH } else { turn.reply.as_str() },
             ));
         }
         messages.push(message("user", source_phrase));
@@ -169,9 +169,9 @@ pub(crate) fn message(source_phrase: &[String], begins: bool, last: bool) -> Str
     let text = source_phrase.join(" ");
     match (begins, last) {
         (true, true) => text,
-        (true, false) => format!("{text} {CONTINUES}"),
-        (false, true) => format!("{CONTINUES} {text}"),
-        (false, false) => format!("{CONTINUES} {text} {CONTINUES}"),
+        (true, false) => format!("{text} {CONTINUATION_MARK}"),
+        (false, true) => format!("{CONTINUATION_MARK} {text}"),
+        (false, false) => format!("{CONTINUATION_MARK} {text} {CONTINUATION_MARK}"),
     }
 }
 
@@ -182,8 +182,9 @@ pub(crate) fn phrase(message: &str) -> (Vec<String>, bool, bool) {
         return (Vec::new(), true, true);
     }
     let (text, begins) =
-        message.strip_prefix(CONTINUES).map_or((message, true), |text| (text, false));
-    let (text, last) = text.strip_suffix(CONTINUES).map_or((text, true), |text| (text, false));
+        message.strip_prefix(CONTINUATION_MARK).map_or((message, true), |text| (text, false));
+    let (text, last) =
+        text.strip_suffix(CONTINUATION_MARK).map_or((text, true), |text| (text, false));
     (text.split_whitespace().map(str::to_owned).collect(), begins, last)
 }
 

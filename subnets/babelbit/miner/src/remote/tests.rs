@@ -334,7 +334,7 @@ impl Scripted {
 }
 
 const EVENTS: &str = "text/event-stream";
-const HEARD: &str = "we should all stop for today";
+const TRANSCRIPT: &str = "we should all stop for today";
 
 /// Columns: events of the server before it stalls, words of the answer.
 #[test]
@@ -357,14 +357,14 @@ fn words_of_a_chat_before_the_deadline_are_used() {
         let server = Scripted::start(EVENTS, events.concat().as_bytes(), b"");
         let rewriter = ChatRewriter::new(server.model(DEADLINE));
         let began = Instant::now();
-        let words = rewriter.rewrite(&[], HEARD, None);
+        let words = rewriter.rewrite(&[], TRANSCRIPT, None);
         let expected =
             expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words, expected, "{events:?}");
         assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{events:?}");
         // After a stalled response, even with words, the stage pauses; after a complete one, it
         // does not.
-        let is_paused = rewriter.rewrite(&[], HEARD, None).is_none();
+        let is_paused = rewriter.rewrite(&[], TRANSCRIPT, None).is_none();
         assert_eq!(is_paused, !events.concat().contains("stop\"}"), "{events:?}");
     }
 }
@@ -412,7 +412,7 @@ fn endless_responses_are_truncated() {
         let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
         let server = Scripted::start(EVENTS, b"", event.as_bytes());
         assert_eq!(
-            ChatRewriter::new(server.model(WAIT_TIMEOUT)).rewrite(&[], HEARD, None),
+            ChatRewriter::new(server.model(WAIT_TIMEOUT)).rewrite(&[], TRANSCRIPT, None),
             None,
             "{text}"
         );

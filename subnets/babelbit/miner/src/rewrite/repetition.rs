@@ -79,7 +79,7 @@ const AUXILIARIES: [&str; 27] = [
     "just", "really", "never",
 ];
 /// Words that may precede a false start.
-const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that", "yes"];
+const SENTENCE_STARTS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that", "yes"];
 
 /// Removes abandoned sentence starts: "we could we should leave" becomes "we should leave".
 ///
@@ -93,7 +93,7 @@ pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
             && pronoun == repeated
             && PRONOUNS.contains(&pronoun.as_str())
             && AUXILIARIES.contains(&auxiliary.as_str())
-            && out.last().is_none_or(|before| OPENERS.contains(&before.as_str()))
+            && out.last().is_none_or(|before| SENTENCE_STARTS.contains(&before.as_str()))
         {
             remaining = remaining.get(2..).unwrap_or_default();
             continue;
@@ -118,7 +118,7 @@ const MARKERS: [&[&str]; 10] = [
     &["let", "me", "rephrase", "that"],
 ];
 /// Number of words before a marker among which the first word of the correction is searched.
-const REACH: usize = 5;
+const MAX_CORRECTION_DISTANCE: usize = 5;
 
 /// Applies corrections: "on tuesday no wait on wednesday" becomes "on wednesday".
 ///
@@ -136,7 +136,7 @@ pub(super) fn apply_corrections(words: &[String]) -> Vec<String> {
             && !out.is_empty()
         {
             let corrected = remaining.get(marker.len()..).unwrap_or_default();
-            let window = out.len().saturating_sub(REACH);
+            let window = out.len().saturating_sub(MAX_CORRECTION_DISTANCE);
             let repeated = corrected
                 .first()
                 .and_then(|next| out.iter().skip(window).rposition(|word| word == next));

@@ -6,7 +6,7 @@ use super::*;
 use taonet_validator::testing::silent;
 
 /// The first block of the last third of epoch 7.
-const LATE: u32 = 767;
+const LAST_THIRD_START: u32 = 767;
 
 /// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn scores_are_empty_without_a_challenge() {
         "{error}"
     );
     assert_eq!(fixture.waits(), [1, 2]);
-    fixture.at(LATE, &hotkeys()).await;
+    fixture.at(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores, report.round), ("wait", 1, None));
     assert!(fixture.scoring.received_requests().await.unwrap().is_empty());
@@ -46,7 +46,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
         ),
     ] {
         fixture.scores(main, arena, ok(json!({ "scores": [] }))).await;
-        for block in [742, LATE - 1] {
+        for block in [742, LAST_THIRD_START - 1] {
             fixture.at(block, &hotkeys()).await;
             let error = fixture.validator().run_once().await.unwrap_err();
             assert!(
@@ -68,7 +68,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     assert!(!fixture.directory.path().join("state.json").exists(), "the epoch stays due");
 
     fixture.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
-    fixture.at(LATE, &hotkeys()).await;
+    fixture.at(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.decision, pairs(&report)),
@@ -107,7 +107,7 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         let fixture = Fixture::new().await;
         let debug_text = format!("{answer:?}");
         fixture.scores(answer.clone(), answer.clone(), answer).await;
-        fixture.at(LATE, &hotkeys()).await;
+        fixture.at(LAST_THIRD_START, &hotkeys()).await;
         let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{debug_text}");
         let main = fixture.scoring.received_requests().await.unwrap();

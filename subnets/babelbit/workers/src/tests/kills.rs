@@ -182,17 +182,17 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_kills_workers_is_excluded_alone() {
-    check_excluded(POISON, TIMING.transcription).await;
+    check_excluded(POISON_AMPLITUDE, TIMING.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
-    check_excluded(HANG, Duration::from_secs(5)).await;
+    check_excluded(HANG_AMPLITUDE, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recording_that_stops_the_recogniser_is_excluded_alone() {
-    check_excluded(STOP, TIMING.transcription).await;
+    check_excluded(STOP_AMPLITUDE, TIMING.transcription).await;
 }
 
 /// Checks that a recording of a constant amplitude fails after it has ended its worker three times,

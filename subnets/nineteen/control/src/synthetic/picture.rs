@@ -9,9 +9,9 @@ use flate2::write::ZlibEncoder;
 use rand::Rng;
 
 /// Largest deviation of a pixel from its colour, as the grain of a photograph.
-const GRAIN: f32 = 5.0;
+const MAX_PIXEL_NOISE: f32 = 5.0;
 /// Points of the coarsest noise along one side of an image.
-const LATTICE: usize = 5;
+const NOISE_POINTS: usize = 5;
 /// Layers of noise, each twice as fine and half as strong as the one before.
 const OCTAVES: usize = 4;
 
@@ -135,7 +135,8 @@ fn colour(random: &mut impl Rng) -> Colour {
 /// Draws shapes on a background that fades from one colour to another, with uneven light and grain.
 fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> String {
     let (top, bottom) = (colour(random), colour(random));
-    let light: Vec<_> = (0..OCTAVES).map(|octave| Noise::new(LATTICE << octave, random)).collect();
+    let light: Vec<_> =
+        (0..OCTAVES).map(|octave| Noise::new(NOISE_POINTS << octave, random)).collect();
     let strength = random.random_range(10.0..45.0_f32);
     let pixel = |x: f32, y: f32| {
         let mut pixel = blend(top, bottom, y);
@@ -147,7 +148,7 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
             .zip(0..)
             .map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32)
             .sum();
-        let shift = light * strength + random.random_range(-GRAIN..GRAIN);
+        let shift = light * strength + random.random_range(-MAX_PIXEL_NOISE..MAX_PIXEL_NOISE);
         pixel.map(|part| (part + shift).clamp(0.0, 255.0) as u8)
     };
     png(width, height, pixel)

@@ -17,7 +17,7 @@ const HASH_WEIGHT: f64 = 0.4;
 /// Weight of the embeddings.
 const EMBEDDING_WEIGHT: f64 = 0.6;
 /// Similarity above which the quality is 1.
-const PERFECT: f64 = 0.95;
+const PERFECT_SIMILARITY: f64 = 0.95;
 
 /// Log-odds that two images are the same if all hashes are equal; yields p = 0.9975.
 const EQUAL: f64 = 6.0;
@@ -128,7 +128,7 @@ pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
 /// similarity `c` of their embeddings.
 pub(crate) fn similarity_score(p: f64, c: f64) -> f64 {
     let similarity = HASH_WEIGHT * p.sqrt() + EMBEDDING_WEIGHT * c * c;
-    if similarity > PERFECT { 1.0 } else { similarity * similarity }
+    if similarity > PERFECT_SIMILARITY { 1.0 } else { similarity * similarity }
 }
 
 /// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's

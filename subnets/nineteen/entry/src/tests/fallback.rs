@@ -19,7 +19,7 @@ use super::market::{TestGateway, document, start_gateway_with_routes, text, word
 /// Has no miner.
 const LARGE: &str = "chat-llama-3-1-70b";
 /// Has a miner that fails.
-const BROKEN: &str = "chat-llama-3-1-8b";
+const FAILING_TASK: &str = "chat-llama-3-1-8b";
 const SMALL: &str = "chat-llama-3-2-3b";
 
 async fn start_gateway() -> TestGateway {
@@ -27,13 +27,13 @@ async fn start_gateway() -> TestGateway {
     start_gateway_with(|_| {}, || String::new().into_response()).await
 }
 
-/// Starts a gateway with a changed market, and with the responses of the miner of [`BROKEN`].
+/// Starts a gateway with a changed market, and with the responses of the miner of [`FAILING_TASK`].
 async fn start_gateway_with(
     change: impl FnOnce(&mut MarketConfig),
     broken: fn() -> Response,
 ) -> TestGateway {
     let mut config = MarketConfig::default();
-    let tasks: [TaskName; 3] = [LARGE, BROKEN, SMALL].map(|task| task.parse().unwrap());
+    let tasks: [TaskName; 3] = [LARGE, FAILING_TASK, SMALL].map(|task| task.parse().unwrap());
     config.aliases.insert("fast".parse().unwrap(), tasks.to_vec());
     config.aliases.insert("large".parse().unwrap(), vec![LARGE.parse().unwrap()]);
     change(&mut config);
@@ -44,7 +44,8 @@ async fn start_gateway_with(
         }
     });
     let handlers = Router::new().route("/chat/completions", chat);
-    start_gateway_with_routes(config, &[BROKEN, SMALL], handlers, QueryDeadlines::default()).await
+    start_gateway_with_routes(config, &[FAILING_TASK, SMALL], handlers, QueryDeadlines::default())
+        .await
 }
 
 fn words() -> Response {
@@ -82,7 +83,7 @@ async fn alias_falls_back_to_its_next_task() {
     let refused = gateway.send("/v1/chat/completions", &chat("large", false), None).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     // A plain model has no fallback.
-    let failed = gateway.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
+    let failed = gateway.send("/v1/chat/completions", &chat(FAILING_TASK, false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
 }
 
@@ -110,7 +111,7 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let alias = get("/v1/models/fast").await;
     assert_eq!(
         (&alias["models"], &alias["object"]),
-        (&json!([LARGE, BROKEN, SMALL]), &json!("model"))
+        (&json!([LARGE, FAILING_TASK, SMALL]), &json!("model"))
     );
     let highest = json!({"input": 300, "output": 900, "step": 0});
     assert_eq!((&alias["price"], &alias["context_length"]), (&highest, &json!(9_000)));
@@ -127,7 +128,7 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
         gateway.send("/v1/chat/completions", &chat("fast", false), None).await.status()
     };
     assert_eq!(limit(SMALL).await, StatusCode::OK);
-    assert_eq!(limit(BROKEN).await, StatusCode::BAD_GATEWAY);
+    assert_eq!(limit(FAILING_TASK).await, StatusCode::BAD_GATEWAY);
     assert_eq!(limit("avatar").await, StatusCode::FORBIDDEN);
 }
 
@@ -151,16 +152,16 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
 #[tokio::test]
 async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long() {
     let short = |config: &mut MarketConfig| {
-        for name in [LARGE, BROKEN, SMALL] {
+        for name in [LARGE, FAILING_TASK, SMALL] {
             let options = &mut task(config, name).orchestrator_server_config.load_model_config;
             options.insert("max_model_len".to_owned(), 9.into());
         }
     };
     let refuse = || StatusCode::BAD_REQUEST.into_response();
     let gateway = start_gateway_with(short, refuse).await;
-    let response = json!({"model": BROKEN, "input": "a"});
+    let response = json!({"model": FAILING_TASK, "input": "a"});
     for (path, body, field) in [
-        ("/v1/chat/completions", chat(BROKEN, false), "messages"),
+        ("/v1/chat/completions", chat(FAILING_TASK, false), "messages"),
         ("/v1/responses", response, "input"),
     ] {
         let refused = gateway.send(path, &body, None).await;
@@ -179,7 +180,7 @@ async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long()
     assert_eq!(answer["model"], SMALL, "{answer}");
     let refused = start_gateway_with(|_| {}, refuse)
         .await
-        .send("/v1/chat/completions", &chat(BROKEN, false), None)
+        .send("/v1/chat/completions", &chat(FAILING_TASK, false), None)
         .await;
     assert_eq!(document(refused).await["error"]["code"], "refused_by_miners");
 }
@@ -189,13 +190,14 @@ type Change = fn(&mut MarketConfig);
 
 #[tokio::test]
 async fn tasks_that_cannot_serve_the_request_are_skipped() {
-    let expensive = |config: &mut MarketConfig| task(config, BROKEN).price.output = 1_000_000_000;
+    let expensive =
+        |config: &mut MarketConfig| task(config, FAILING_TASK).price.output = 1_000_000_000;
     let short = |config: &mut MarketConfig| {
-        let options = &mut task(config, BROKEN).orchestrator_server_config.load_model_config;
+        let options = &mut task(config, FAILING_TASK).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9.into());
     };
     let without_vision = |config: &mut MarketConfig| {
-        task(config, BROKEN).image_tokens = None;
+        task(config, FAILING_TASK).image_tokens = None;
         task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
     };
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
@@ -223,18 +225,18 @@ async fn route(gateway: &TestGateway, preference: &str) -> Response {
 #[tokio::test]
 async fn header_orders_the_tasks_of_an_alias() {
     let prices = |config: &mut MarketConfig| {
-        task(config, BROKEN).price.output = 5;
+        task(config, FAILING_TASK).price.output = 5;
         task(config, SMALL).price.output = 1;
-        task(config, BROKEN).price.input = 5;
+        task(config, FAILING_TASK).price.input = 5;
         task(config, SMALL).price.input = 1;
     };
     // Both miners answer.
     let gateway = start_gateway_with(prices, words).await;
     let answers =
         async |preference: &str| document(route(&gateway, preference).await).await["model"].clone();
-    assert_eq!(answers("quality").await, BROKEN, "the operator's order");
+    assert_eq!(answers("quality").await, FAILING_TASK, "the operator's order");
     assert_eq!(answers("price").await, SMALL);
-    assert_eq!(answers("speed").await, BROKEN, "no stream yet");
+    assert_eq!(answers("speed").await, FAILING_TASK, "no stream yet");
     text(gateway.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
     assert_eq!(answers("speed").await, SMALL);
 }

@@ -36,7 +36,7 @@ const PNG: &str = concat!(
     "AABJRU5ErkJggg=="
 );
 /// Credits and rate limit (requests per minute) that no test exhausts.
-const PLENTY: u32 = 1_000_000_000;
+const UNLIMITED: u32 = 1_000_000_000;
 
 fn manifest_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -133,9 +133,9 @@ pub(super) async fn start_gateway() -> TestGateway {
     let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
     goods.extend(images);
     let gateway = start_gateway_with(market(), goods).await;
-    let terms = KeyTerms::new("peers", PLENTY);
+    let terms = KeyTerms::new("peers", UNLIMITED);
     gateway.store.update_key(&gateway.id, &terms).await.unwrap();
-    gateway.store.grant(&gateway.id, i64::from(PLENTY), "peers", 0).await.unwrap();
+    gateway.store.grant(&gateway.id, i64::from(UNLIMITED), "peers", 0).await.unwrap();
     gateway
 }
 

@@ -15,7 +15,7 @@ const STREAM: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-const WANTED: [&str; 3] = [
+const FORWARDED_CHUNKS: [&str; 3] = [
     "data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\n\n",
     "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"logprobs\":null}]}\n\n",
     "data: {\"choices\":[{\"text\":\"llo\",\"logprobs\":{\"token_logprobs\":[-0.1]}}]}\n\n",
@@ -44,7 +44,10 @@ fn of_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFa
 
 #[test]
 fn stream_filter_forwards_only_chunks_with_content() {
-    assert_eq!(filtered(&[STREAM.as_bytes()], false), (WANTED.map(str::to_owned).to_vec(), None));
+    assert_eq!(
+        filtered(&[STREAM.as_bytes()], false),
+        (FORWARDED_CHUNKS.map(str::to_owned).to_vec(), None)
+    );
     // A validator that accepts the end of a stream also gets the finish reason.
     let (events, fault) = filtered(&[STREAM.as_bytes()], true);
     assert_eq!((events.len(), fault), (4, None));
@@ -209,7 +212,7 @@ proptest! {
     /// The stream may be split anywhere, even within a character.
     #[test]
     fn chunk_boundaries_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-        prop_assert_eq!(filtered(&split_at(STREAM, cuts), false), (WANTED.map(str::to_owned).to_vec(), None));
+        prop_assert_eq!(filtered(&split_at(STREAM, cuts), false), (FORWARDED_CHUNKS.map(str::to_owned).to_vec(), None));
     }
 
     #[test]

@@ -251,10 +251,10 @@ mod tests {
     }
 
     /// Fields of a delta. `T` stands for a text.
-    const OF_DELTA: [&str; 4] =
+    const DELTA_FIELDS: [&str; 4] =
         [r#""content":"T""#, r#""content": "T""#, r#""cont\u0065nt":"T""#, r#""x":"T""#];
     /// Other fields. `L` stands for log-probabilities.
-    const OF_OTHERS: [&str; 10] = [
+    const OTHER_FIELDS: [&str; 10] = [
         r#""text":"T""#,
         r#""logprobs":L"#,
         r#""logpr\u006fbs":L"#,
@@ -299,9 +299,9 @@ mod tests {
         /// A miner chooses the chunk from which the frame is taken.
         #[test]
         fn frame_of_hostile_chunk_equals_full_parser(
-            root in prop::collection::vec(field(&OF_OTHERS), 0..3),
-            choice in prop::collection::vec(field(&OF_OTHERS), 0..3),
-            delta in prop::option::of(field(&OF_DELTA)),
+            root in prop::collection::vec(field(&OTHER_FIELDS), 0..3),
+            choice in prop::collection::vec(field(&OTHER_FIELDS), 0..3),
+            delta in prop::option::of(field(&DELTA_FIELDS)),
         ) {
             let mut parser = TextChunks::default();
             for data in hostile_chunks(&root, &choice, delta.as_ref()) {

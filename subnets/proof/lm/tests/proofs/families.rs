@@ -23,7 +23,7 @@ use taonet_testing::is_exhaustive;
 /// Directories and GGUF files of `vectors/lm`: two layers of 32 values, and 320 tokens.
 const MODELS: [&str; 2] = ["llama", "llama-q8_0.gguf"];
 /// Those of further architectures, and with 4 bits, which `TAONET_TEST_ALL` tests.
-const FURTHER: [&str; 7] = [
+const FURTHER_FAMILIES: [&str; 7] = [
     "llama-q4_0.gguf",
     "qwen2",
     "qwen2-q8_0.gguf",
@@ -51,7 +51,7 @@ fn options(name: &str) -> CompileOptions {
 
 #[test]
 fn models_with_random_weights_are_proven() {
-    let larger: &[&str] = if is_exhaustive() { &FURTHER } else { &[] };
+    let larger: &[&str] = if is_exhaustive() { &FURTHER_FAMILIES } else { &[] };
     for name in MODELS.iter().chain(larger) {
         check_model(name);
     }

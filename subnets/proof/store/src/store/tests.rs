@@ -128,13 +128,13 @@ fn publish(root: &Path) {
     fs::write(root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
 }
 
-const PLENTY: u64 = 1 << 30;
+const LARGE_LIMIT: u64 = 1 << 30;
 
 #[tokio::test]
 async fn circuits_are_downloaded_once_and_completely() {
     let one = compiled();
     let site = Site::start(std::slice::from_ref(&one)).await;
-    let store = site.store(PLENTY, &[]);
+    let store = site.store(LARGE_LIMIT, &[]);
     let id = one.metadata.id().unwrap();
     let path = store.fetch(&id).await.unwrap();
     let fetched = CircuitDirectory::open(&path).unwrap();
@@ -144,7 +144,7 @@ async fn circuits_are_downloaded_once_and_completely() {
     // The cache serves the circuit after the catalogue is deleted, to another process, too.
     fs::remove_file(site.server.root.join("circuits.json")).unwrap();
     assert_eq!(store.fetch(&id).await.unwrap(), path);
-    assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path);
+    assert_eq!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(), path);
     assert_eq!(site.server.sent.load(Ordering::SeqCst), sent);
     assert!(matches!(
         store.fetch(&Digest::of(b"x")).await,
@@ -158,7 +158,7 @@ async fn one_listing_serves_all_circuits() {
     let circuits: Vec<Compiled> = ["a", "b", "c"].iter().map(|name| renamed(&one, name)).collect();
     let site = Site::start(&circuits).await;
     let ids = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
-    site.store(PLENTY, &[]).sync(&ids).await.unwrap();
+    site.store(LARGE_LIMIT, &[]).sync(&ids).await.unwrap();
     let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
     let names = |compiled: &Compiled| {
         compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect()
@@ -196,7 +196,7 @@ async fn circuit_with_another_networks_key_is_refused() {
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
 
-    let store = site.store(PLENTY, &[]);
+    let store = site.store(LARGE_LIMIT, &[]);
     let refused = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
     assert!(refused.contains("the verification key does not match the network"), "{refused}");
     // The others are fetched, and nothing is left of the refused one.
@@ -229,7 +229,7 @@ async fn circuit_with_too_large_network_is_refused() {
     fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
     let refused =
-        site.store(PLENTY, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
+        site.store(LARGE_LIMIT, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
     assert!(refused.contains("more than the limit of"), "{refused}");
 }
 
@@ -238,7 +238,7 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
     let one = compiled();
     let site = Site::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
-    let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
         let temp_dir = path.join(name);
         let good = fs::read(&temp_dir).unwrap();
@@ -247,19 +247,19 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
         for bad in [flipped, good[..good.len() / 2].to_vec()] {
             fs::write(&temp_dir, bad).unwrap();
             // Each store represents a separate process.
-            assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path, "{name}");
+            assert_eq!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(), path, "{name}");
             assert!(fs::read(&temp_dir).unwrap() == good, "{name}");
         }
     }
     fs::remove_file(path.join(metadata::VERIFICATION_KEY)).unwrap();
-    site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     CircuitDirectory::open(&path).unwrap().keys().unwrap();
     let entries = fs::read_dir(path.parent().unwrap()).unwrap();
     assert_eq!(entries.count(), 1, "nothing is left beside the circuit");
     // A corrupt circuit stays, and is not used, until a catalogue has it again.
     fs::write(path.join(metadata::NETWORK), b"corrupt").unwrap();
     fs::remove_file(site.server.root.join("circuits.json")).unwrap();
-    assert!(site.store(PLENTY, &[]).fetch(&id).await.is_err());
+    assert!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.is_err());
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn interrupted_downloads_resume_where_they_ended() {
     site.server.cut.store(cut, Ordering::SeqCst);
     let small = [metadata::VERIFICATION_KEY, saturation::FILE]
         .map(|name| fs::metadata(site.file(0, name)).unwrap().len() as usize);
-    let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     CircuitDirectory::open(&path).unwrap().keys().unwrap();
     let total = network + small.iter().sum::<usize>() + others.iter().sum::<u64>() as usize;
     assert_eq!(site.server.sent.load(Ordering::SeqCst), total, "no byte was sent twice");
@@ -304,14 +304,14 @@ async fn download_without_range_support_restarts() {
             [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()]
         {
             write_partial(bytes);
-            let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+            let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
     // A wrong prefix is detected and removed, and the next attempt starts from the beginning.
     site.server.ignores_ranges.store(false, Ordering::SeqCst);
     write_partial(&wrong[..wrong.len() / 2]);
-    let store = site.store(PLENTY, &[]);
+    let store = site.store(LARGE_LIMIT, &[]);
     assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })));
     store.fetch(&id).await.unwrap();
 }
@@ -325,7 +325,7 @@ async fn changed_file_is_not_cached() {
         let mut contents = fs::read(site.file(0, name)).unwrap();
         contents[10] ^= 1;
         fs::write(site.file(0, name), contents).unwrap();
-        let store = site.store(PLENTY, &[]);
+        let store = site.store(LARGE_LIMIT, &[]);
         assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })), "{name}");
         assert!(Catalogue::open(&site.temp_dir.path().join("cache")).is_err(), "nothing is served");
     }
@@ -334,11 +334,14 @@ async fn changed_file_is_not_cached() {
     let other = renamed(&one, "other");
     fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
     assert!(matches!(
-        site.store(PLENTY, &[]).fetch(&id).await,
+        site.store(LARGE_LIMIT, &[]).fetch(&id).await,
         Err(StoreError::OtherCircuit { .. })
     ));
     fs::write(site.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize]).unwrap();
-    assert!(matches!(site.store(PLENTY, &[]).fetch(&id).await, Err(StoreError::TooLarge { .. })));
+    assert!(matches!(
+        site.store(LARGE_LIMIT, &[]).fetch(&id).await,
+        Err(StoreError::TooLarge { .. })
+    ));
 }
 
 #[tokio::test]
@@ -349,7 +352,7 @@ async fn least_recently_used_circuits_are_evicted() {
     let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
     let site = Site::start(&circuits).await;
     let size = {
-        let path = site.store(PLENTY, &[]).fetch(&ids[0]).await.unwrap();
+        let path = site.store(LARGE_LIMIT, &[]).fetch(&ids[0]).await.unwrap();
         fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
     // The limit fits three circuits. Each store represents a separate process.
@@ -401,7 +404,7 @@ async fn bucket_serves_circuits_and_slices_of_models() {
     let store = CircuitStore::open(StoreSettings {
         directory: directory.clone(),
         sources: vec![Source::bucket(storage, "proofs/circuits.json")],
-        limit: PLENTY,
+        limit: LARGE_LIMIT,
         pinned: BTreeSet::new(),
     })
     .unwrap();

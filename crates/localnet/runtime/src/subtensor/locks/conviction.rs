@@ -7,7 +7,7 @@ use crate::subtensor::types::LockState;
 use crate::types::AlphaBalance;
 
 /// Amount below which a lock, or its conviction, counts as zero.
-const NEGLIGIBLE: u64 = 100;
+const DUST: u64 = 100;
 /// Number of time constants after which a decayed value is 0.
 const MAX_TIMESCALES: i32 = 40;
 
@@ -119,7 +119,7 @@ fn decay(blocks: u64, timescale: u64) -> U64F64 {
 
 /// Whether both the amount and the conviction of a lock are nothing.
 pub(super) fn is_negligible(lock: &LockState) -> bool {
-    lock.locked_mass < AlphaBalance(NEGLIGIBLE) && lock.conviction < U64F64::from_num(NEGLIGIBLE)
+    lock.locked_mass < AlphaBalance(DUST) && lock.conviction < U64F64::from_num(DUST)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::AccountId32;
 
-use super::COST;
+use super::SWAP_COST;
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
     AutoStakeDestination, AutoStakeDestinationColdkeys, Call, ColdkeyRoot, ColdkeySuccessor,
@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
             let earliest = due_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
             ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapReannouncedTooEarly);
         } else {
-            Self::charge_coldkey_swap(who, COST)?;
+            Self::charge_coldkey_swap(who, SWAP_COST)?;
         }
         let due_block =
             Self::block_number().saturating_add(ColdkeySwapAnnouncementDelay::<T>::get());

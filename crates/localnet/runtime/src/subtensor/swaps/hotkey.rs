@@ -3,7 +3,7 @@
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
-use super::{COST, COST_ON_SUBNET, INTERVAL};
+use super::{INTERVAL, SUBNET_SWAP_COST, SWAP_COST};
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
     AlphaDividendsPerSubnet, AlphaV2, AutoParentDelegationEnabled, AutoStakeDestination,
@@ -30,7 +30,7 @@ impl<T: Config> Pallet<T> {
         keep_stake: bool,
     ) -> Result<u64, DispatchError> {
         Self::check_hotkey_swap(who, old, new, netuid, keep_stake)?;
-        let cost = if netuid.is_some() { COST_ON_SUBNET } else { COST };
+        let cost = if netuid.is_some() { SUBNET_SWAP_COST } else { SWAP_COST };
         ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToPaySwapHotKey);
         Self::recycle_tao(who, cost)?;
         let limits: [fn(AccountId32) -> RateLimitKey<AccountId32>; 3] = [

@@ -124,7 +124,7 @@ fn hotkey_swap_moves_all_entries() {
         assert_eq!(last_event(), Event::HotkeySwapped { coldkey, old_hotkey, new_hotkey });
         assert_eq!(
             (balance(&bob), TotalIssuance::<Runtime>::get().0),
-            (before.0 - COST.0, before.1 - COST.0)
+            (before.0 - SWAP_COST.0, before.1 - SWAP_COST.0)
         );
         for staker in ["Bob", "Charlie"] {
             for netuid in [BABELBIT, NetUid::ROOT] {
@@ -168,7 +168,7 @@ fn a_hotkey_is_swapped_on_one_subnet() {
         let event =
             Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid: BABELBIT };
         assert_eq!(last_event(), event);
-        assert_eq!(balance(&bob), before - COST_ON_SUBNET.0);
+        assert_eq!(balance(&bob), before - SUBNET_SWAP_COST.0);
         assert_eq!(stake(&old, "Bob", NetUid::ROOT), STAKE, "only one subnet is swapped");
         assert!(stake(&new, "Bob", BABELBIT).0.abs_diff(STAKE.0) <= 1);
         assert!(Subtensor::owns(&bob, &old) && Subtensor::owns(&bob, &new));
@@ -251,7 +251,7 @@ fn a_coldkey_is_swapped_after_its_announcement() {
             last_event(),
             Event::ColdkeySwapAnnounced { who: bob.clone(), new_coldkey_hash: hash(&new) }
         );
-        assert_eq!(balance(&bob), before - COST.0);
+        assert_eq!(balance(&bob), before - SWAP_COST.0);
         assert_eq!(ColdkeySwapAnnouncements::<Runtime>::get(&bob), Some((60, hash(&new))));
         assert_eq!(attempt(&bob, execute(&key(72))), "AnnouncedColdkeyHashDoesNotMatch");
         jump_to(59);
@@ -267,7 +267,7 @@ fn a_coldkey_is_swapped_after_its_announcement() {
             last_event(),
             Event::ColdkeySwapped { old_coldkey: bob.clone(), new_coldkey: new.clone() }
         );
-        assert_eq!((balance(&bob), balance(&new)), (0, before - COST.0));
+        assert_eq!((balance(&bob), balance(&new)), (0, before - SWAP_COST.0));
         for netuid in [BABELBIT, NetUid::ROOT] {
             assert!(Subtensor::stake_of(&hotkey, &new, netuid).0.abs_diff(STAKE.0) <= 1);
             assert_eq!(stake(&hotkey, "Bob", netuid).0, 0);

@@ -58,14 +58,14 @@ fn the_block_has_the_recorded_hash_and_calls() {
 /// look up events in the metadata and decode both.
 fn events_but_issued(events: &Json) -> Vec<u8> {
     const INITIALIZATION: u8 = 2;
-    const ISSUED: usize = 1 + 2 + 8 + 1;
+    const ISSUED_EVENT_BYTES: usize = 1 + 2 + 8 + 1;
     let raw = bytes(&events["raw_hex"]);
     assert_eq!(raw[..4], [8 << 2, INITIALIZATION, 5, 15]);
     let (_, entry) = values::storage("System", "Events").unwrap();
-    let mut expected = raw[..=ISSUED].to_vec();
+    let mut expected = raw[..=ISSUED_EVENT_BYTES].to_vec();
     (expected[0], expected[3]) = (1 << 2, 17);
     values::round_trip(values::value_type(entry), &expected).unwrap();
-    [&[7 << 2], &raw[1 + ISSUED..]].concat()
+    [&[7 << 2], &raw[1 + ISSUED_EVENT_BYTES..]].concat()
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::gateway::testing::{frame, frame_b64, init};
 use taonet_babelbit_runner::CallError;
 use taonet_validator::testing::{listen, unused_address};
 
-const SOON: Duration = Duration::from_millis(300);
+const REGISTRY_TIMEOUT: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
@@ -100,7 +100,7 @@ fn truncated() -> Response<Body> {
 
 fn settings() -> ArenaSettings {
     ArenaSettings {
-        registry_timeout: SOON,
+        registry_timeout: REGISTRY_TIMEOUT,
         ready_timeout: Duration::from_mins(1),
         ..ArenaSettings::default()
     }
@@ -218,7 +218,8 @@ async fn frame_is_retried_after_temporary_faults() {
             }
             let call = miner.predict(frame(&session, number, number == 3), Duration::from_secs(20));
             // The player's own deadline for a frame.
-            let deadline = if fault == Fault::Slow { SOON * 3 } else { Duration::from_mins(1) };
+            let deadline =
+                if fault == Fault::Slow { REGISTRY_TIMEOUT * 3 } else { Duration::from_mins(1) };
             let answer = tokio::time::timeout(deadline, call).await;
             let answer = answer.unwrap_or_else(|_| Err(CallError::Refused("no answer".into())));
             match (answer, failure) {
@@ -266,7 +267,7 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     let again =
         crate::gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
     let back = async {
-        tokio::time::sleep(SOON).await;
+        tokio::time::sleep(REGISTRY_TIMEOUT).await;
         let listener = loop {
             match TcpListener::bind(address).await {
                 // The first runtime has not closed its listener yet.

@@ -5,7 +5,7 @@ use super::*;
 use crate::reference::ReferenceError;
 
 /// Vector of the reference in these tests.
-const SAME: &[f32] = &[1.0, 0.0];
+const REFERENCE_VECTOR: &[f32] = &[1.0, 0.0];
 
 fn reference() -> Reference {
     let words = ["so", "it", "is", "done"].iter().enumerate();
@@ -46,7 +46,8 @@ fn recognised_reply<'a>(transcript: &'a Transcript, vector: &'a [f32], end: f64)
 }
 
 fn score(reply: &Reply<'_>, rules: Rules) -> ScoreResult {
-    score_batch(Ok(&reference()), SAME, std::slice::from_ref(reply), &options(rules)).remove(0)
+    score_batch(Ok(&reference()), REFERENCE_VECTOR, std::slice::from_ref(reply), &options(rules))
+        .remove(0)
 }
 
 fn options(rules: Rules) -> ScoreOptions {
@@ -154,7 +155,7 @@ fn silence_and_failures_are_errors() {
 fn blank_text_with_words_is_scored_0() {
     let mut transcript = transcript("it is done", 2.0, "en");
     transcript.text = " ".into();
-    let result = score(&recognised_reply(&transcript, SAME, 4.0), Rules::Reference);
+    let result = score(&recognised_reply(&transcript, REFERENCE_VECTOR, 4.0), Rules::Reference);
     assert_eq!(
         (result.score, result.accuracy, result.score_method.as_str()),
         (0.0, Some(0.0), SCORE_METHOD)
@@ -168,14 +169,23 @@ fn score_equals_latency_score_if_both_gates_pass() {
     let other: &[f32] = &[0.6, 0.8];
     let threshold: &[f32] = &[0.65, 0.76];
     for (case, text, seconds, language, vector, end, expected, gates) in [
-        ("all passed, in time", "it is all done", 2.0, "en", SAME, 4.0, 1.0, &[][..]),
-        ("1 s late", "it is all done", 2.0, "en", SAME, 5.0, 0.75, &[]),
-        ("language unknown", "it is all done", 2.0, "", SAME, 5.0, 0.75, &[]),
+        ("all passed, in time", "it is all done", 2.0, "en", REFERENCE_VECTOR, 4.0, 1.0, &[][..]),
+        ("1 s late", "it is all done", 2.0, "en", REFERENCE_VECTOR, 5.0, 0.75, &[]),
+        ("language unknown", "it is all done", 2.0, "", REFERENCE_VECTOR, 5.0, 0.75, &[]),
         ("other words", "what a fine day", 2.0, "en", other, 4.0, 0.0, &[Gate::Accuracy]),
         ("exactly at the threshold", "it is all done", 2.0, "en", threshold, 4.0, 1.0, &[]),
-        ("other language", "c'est tout fini la", 2.0, "fr", SAME, 4.0, 0.0, &[Gate::Language]),
-        ("too fast", "it is all done", 1.0, "en", SAME, 4.0, 0.0, &[Gate::Rate]),
-        ("too late", "it is all done", 2.0, "en", SAME, 6.0, 0.0, &[Gate::TooLate]),
+        (
+            "other language",
+            "c'est tout fini la",
+            2.0,
+            "fr",
+            REFERENCE_VECTOR,
+            4.0,
+            0.0,
+            &[Gate::Language],
+        ),
+        ("too fast", "it is all done", 1.0, "en", REFERENCE_VECTOR, 4.0, 0.0, &[Gate::Rate]),
+        ("too late", "it is all done", 2.0, "en", REFERENCE_VECTOR, 6.0, 0.0, &[Gate::TooLate]),
         (
             "all wrong",
             "what",
@@ -193,7 +203,7 @@ fn score_equals_latency_score_if_both_gates_pass() {
         let transcript = transcript(text, seconds, language);
         let result = score_one(
             Ok(&reference()),
-            SAME,
+            REFERENCE_VECTOR,
             &recognised_reply(&transcript, vector, end),
             &options,
         );
@@ -209,10 +219,10 @@ fn gates_compare_unrounded_values() {
     let just_below: &[f32] = &[0.65, 0.76];
     for (case, vector, ratio, accuracy, rounded, gates) in [
         ("0.65 in 32 bits lies below 0.65", just_below, 1.0, 0.65, 1.0, &[Gate::Accuracy][..]),
-        ("0.2996 is not 0.3", SAME, 0.2996, 1.0, 0.3, &[Gate::Rate]),
-        ("1.3004 is not 1.3", SAME, 1.3004, 1.0, 1.3, &[Gate::Rate]),
-        ("0.3004 is enough", SAME, 0.3004, 1.0, 0.3, &[]),
-        ("1.2996 is not too much", SAME, 1.2996, 1.0, 1.3, &[]),
+        ("0.2996 is not 0.3", REFERENCE_VECTOR, 0.2996, 1.0, 0.3, &[Gate::Rate]),
+        ("1.3004 is not 1.3", REFERENCE_VECTOR, 1.3004, 1.0, 1.3, &[Gate::Rate]),
+        ("0.3004 is enough", REFERENCE_VECTOR, 0.3004, 1.0, 0.3, &[]),
+        ("1.2996 is not too much", REFERENCE_VECTOR, 1.2996, 1.0, 1.3, &[]),
     ] {
         let transcript = transcript("it is all done", 4.0 / (2.0 * ratio), "en");
         let result = score(&recognised_reply(&transcript, vector, 4.0), Rules::Reference);
@@ -258,8 +268,10 @@ fn a_missing_reference_fails_the_whole_batch() {
         source: Some("http://engine/transcription".into()),
     };
     let transcript = transcript("it is all done", 2.0, "en");
-    let replies =
-        [recognised_reply(&transcript, SAME, 9.0), recognised_reply(&transcript, SAME, 4.0)];
+    let replies = [
+        recognised_reply(&transcript, REFERENCE_VECTOR, 9.0),
+        recognised_reply(&transcript, REFERENCE_VECTOR, 4.0),
+    ];
     for result in score_batch(Err(&failure), &[], &replies, &ScoreOptions::default()) {
         let result = json_of(&result);
         assert_eq!(result["score_error"], "ValueError:Missing reference text in scoring metadata");
@@ -276,12 +288,13 @@ fn equal_replies_of_a_batch_share_their_score() {
     let transcript = transcript("it is all done", 2.0, "en");
     let failed = Evidence::Failed(ScoreError::NoAudio);
     let replies = [
-        recognised_reply(&transcript, SAME, 4.0),
+        recognised_reply(&transcript, REFERENCE_VECTOR, 4.0),
         Reply { timing: timing(0.0, 1.0, 4.0), evidence: failed, vector: &[] },
         Reply { timing: timing(2.0, 9.0, 4.0), evidence: Evidence::TooLate, vector: &[] },
-        recognised_reply(&transcript, SAME, 5.0),
+        recognised_reply(&transcript, REFERENCE_VECTOR, 5.0),
     ];
-    let results = score_batch(Ok(&reference()), SAME, &replies, &ScoreOptions::default());
+    let results =
+        score_batch(Ok(&reference()), REFERENCE_VECTOR, &replies, &ScoreOptions::default());
     let scores: Vec<_> =
         results.iter().map(|result| (result.raw_score.unwrap(), result.score)).collect();
     assert_eq!(scores, [(1.0, 1.0), (0.0, 0.0), (0.0, 0.0), (0.75, 0.530_33)]);
@@ -296,7 +309,8 @@ fn equal_replies_of_a_batch_share_their_score() {
 #[test]
 fn run_files_keep_a_subset_of_the_result_fields() {
     let transcript = transcript("it is all done", 2.0, "en");
-    let breakdown = score(&recognised_reply(&transcript, SAME, 5.0), Rules::Reference).breakdown();
+    let breakdown =
+        score(&recognised_reply(&transcript, REFERENCE_VECTOR, 5.0), Rules::Reference).breakdown();
     let keys: Vec<_> = breakdown.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["speech_rate", "latency", "duplication"]);
     let keys: Vec<_> =
@@ -332,7 +346,7 @@ mod strict {
         ] {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
             let rate = |rules| {
-                json_of(&score(&recognised_reply(&transcript, SAME, 4.0), rules))["speech_rate"]
+                json_of(&score(&recognised_reply(&transcript, REFERENCE_VECTOR, 4.0), rules))["speech_rate"]
                     .clone()
             };
             assert_eq!(rate(Rules::Strict)["penalty"], penalty);
@@ -348,8 +362,8 @@ mod strict {
         for (rules, expected) in [(Rules::Reference, 0.0), (Rules::Strict, 1.0)] {
             let result = score_one(
                 Ok(&reference),
-                SAME,
-                &recognised_reply(&transcript, SAME, 4.0),
+                REFERENCE_VECTOR,
+                &recognised_reply(&transcript, REFERENCE_VECTOR, 4.0),
                 &options(rules),
             );
             assert_eq!(result.score, expected, "{rules}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-const DONE: &str = "data: [DONE]\n\n";
+const DONE_EVENT: &str = "data: [DONE]\n\n";
 
 fn event(document: &Value) -> String {
     format!("data: {document}\n\n")
@@ -66,11 +66,11 @@ fn raw(json: &[u8]) -> Vec<u8> {
     [start, json, end, b"\n\n"].concat()
 }
 
-/// Surrounds an answer's chunks with the role, the finish reason and `[DONE]`.
+/// Surrounds an answer's chunks with the role, the finish reason and `[DONE_EVENT]`.
 fn complete(chunks: &[String]) -> Vec<String> {
     let mut stream = vec![role()];
     stream.extend(chunks.iter().cloned());
-    stream.extend([finish("stop"), DONE.to_owned()]);
+    stream.extend([finish("stop"), DONE_EVENT.to_owned()]);
     stream
 }
 
@@ -91,7 +91,12 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
     let bytes =
         |stream: Vec<String>| stream.into_iter().map(String::into_bytes).collect::<Vec<_>>();
     let inside = |json: &[u8]| {
-        vec![role().into_bytes(), raw(json), finish("stop").into_bytes(), DONE.as_bytes().to_vec()]
+        vec![
+            role().into_bytes(),
+            raw(json),
+            finish("stop").into_bytes(),
+            DONE_EVENT.as_bytes().to_vec(),
+        ]
     };
     let replaced = |from: &str, to: &str| {
         two_words().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>()
@@ -121,7 +126,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 ": keep\n".to_owned(),
                 word(" two"),
                 finish("stop"),
-                DONE.to_owned(),
+                DONE_EVENT.to_owned(),
             ]
         }
         "multi_line_data" => {
@@ -135,28 +140,30 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "done_without_empty_line" => {
             vec![role(), word("one"), format!("{}\ndata: [DONE]\n", finish("stop").trim_end())]
         }
-        "done_twice" => [complete(&[word("one")]), vec![DONE.to_owned()]].concat(),
+        "done_twice" => [complete(&[word("one")]), vec![DONE_EVENT.to_owned()]].concat(),
         "text_after_done" => [complete(&[word("one")]), vec![word(" more")]].concat(),
         "no_done" => two_words_then(&[finish("stop")]),
-        "no_finish_reason" => two_words_then(&[DONE.to_owned()]),
+        "no_finish_reason" => two_words_then(&[DONE_EVENT.to_owned()]),
         "no_end" | "cut_connection" => two_words_then(&[]),
         "empty_finish_reasons" => replaced("\"finish_reason\":null", "\"finish_reason\":\"\""),
-        "length" => vec![role(), word("one"), finish("length"), DONE.to_owned()],
-        "content_filter" => vec![role(), word("one"), finish("content_filter"), DONE.to_owned()],
+        "length" => vec![role(), word("one"), finish("length"), DONE_EVENT.to_owned()],
+        "content_filter" => {
+            vec![role(), word("one"), finish("content_filter"), DONE_EVENT.to_owned()]
+        }
         "text_with_finish" | "text_with_length" => {
             let reason = if name == "text_with_finish" { "stop" } else { "length" };
             let last =
                 chunk(&json!({"content": " three"}), reason.into(), Some(entries(&[" three"])));
-            two_words_then(&[event(&last), DONE.to_owned()])
+            two_words_then(&[event(&last), DONE_EVENT.to_owned()])
         }
         "usage_without_choices" => two_words_then(&[
             finish("stop"),
             event(&json!({"choices": [], "usage": usage})),
-            DONE.to_owned(),
+            DONE_EVENT.to_owned(),
         ]),
         "usage_with_text" => two_words_then(&[
             with_usage(&json!({"content": " three"}), "stop".into(), None, usage),
-            DONE.to_owned(),
+            DONE_EVENT.to_owned(),
         ]),
         "usage_in_every_chunk"
         | "usage_null"
@@ -186,16 +193,16 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 usage.clone(),
             );
             let last = with_usage(&json!({}), "stop".into(), None, usage.clone());
-            vec![role, word("one"), word(" two"), word(" three"), last, DONE.to_owned()]
+            vec![role, word("one"), word(" two"), word(" three"), last, DONE_EVENT.to_owned()]
         }
         "no_tokens" => complete(&[]),
         "no_tokens_one_chunk" => {
             vec![
                 event(&chunk(&json!({"role": "assistant", "content": null}), "stop".into(), None)),
-                DONE.to_owned(),
+                DONE_EVENT.to_owned(),
             ]
         }
-        "only_done" => vec![DONE.to_owned()],
+        "only_done" => vec![DONE_EVENT.to_owned()],
         "nothing" => Vec::new(),
         "role_with_text" => {
             let first = chunk(
@@ -203,11 +210,11 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 Value::Null,
                 Some(entries(&["one"])),
             );
-            vec![event(&first), word(" two"), finish("stop"), DONE.to_owned()]
+            vec![event(&first), word(" two"), finish("stop"), DONE_EVENT.to_owned()]
         }
         "role_with_text_without_logprobs" => {
             let first = chunk(&json!({"role": "assistant", "content": "one"}), Value::Null, None);
-            vec![event(&first), word(" two"), finish("stop"), DONE.to_owned()]
+            vec![event(&first), word(" two"), finish("stop"), DONE_EVENT.to_owned()]
         }
         "content_null" => {
             let first =
@@ -229,7 +236,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             let logprobs = (name == "last_chunk_with_null_logprobs").then_some(Value::Null);
             two_words_then(&[
                 event(&chunk(&json!({"content": " three"}), "stop".into(), logprobs)),
-                DONE.to_owned(),
+                DONE_EVENT.to_owned(),
             ])
         }
         "no_logprobs" => complete(&[
@@ -253,7 +260,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "too_many_empty_tokens_later" => [
             vec![role(), word("one")],
             vec![word("").repeat(100); 9],
-            vec![finish("stop"), DONE.to_owned()],
+            vec![finish("stop"), DONE_EVENT.to_owned()],
         ]
         .concat(),
         "too_many_logprobs" => complete(&[with_logprobs("one", entries(&["one"; 900]))]),
@@ -268,18 +275,18 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             let choice = json!({"index": 0, "delta": {"content": ""}, "finish_reason": "error"});
             two_words_then(&[
                 event(&json!({"error": {"message": "upstream died"}, "choices": [choice]})),
-                DONE.to_owned(),
+                DONE_EVENT.to_owned(),
             ])
         }
         "error_finish_reason" => two_words_then(&[
             event(&chunk(&json!({"content": ""}), "error".into(), None)),
-            DONE.to_owned(),
+            DONE_EVENT.to_owned(),
         ]),
         "error_event" => {
             two_words_then(&["event: error\ndata: {\"message\":\"boom\"}\n\n".to_owned()])
         }
         "error_line" => {
-            two_words_then(&["error: {\"message\":\"boom\"}\n\n".to_owned(), DONE.to_owned()])
+            two_words_then(&["error: {\"message\":\"boom\"}\n\n".to_owned(), DONE_EVENT.to_owned()])
         }
         "malformed_json" => {
             complete(&[word("one"), "data: {\"id\":\"c\",\"obj\n\n".to_owned(), word(" two")])
@@ -311,24 +318,24 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 piece("ty\":"),
                 piece("\"Paris\"}"),
                 finish("tool_calls"),
-                DONE.to_owned(),
+                DONE_EVENT.to_owned(),
             ]
         }
         "tools_without_index" => {
             let calls = json!([{"id": "a", "type": "function", "function": {"name": "w", "arguments": "{}"}}]);
-            vec![call(&calls), finish("tool_calls"), DONE.to_owned()]
+            vec![call(&calls), finish("tool_calls"), DONE_EVENT.to_owned()]
         }
         "tools_with_null_arguments" => {
             let first = json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": null}}]);
             let second = json!([{"index": 0, "function": {"arguments": "{}"}}]);
-            vec![call(&first), call(&second), finish("tool_calls"), DONE.to_owned()]
+            vec![call(&first), call(&second), finish("tool_calls"), DONE_EVENT.to_owned()]
         }
         "two_tools" => {
             let calls = json!([
                 {"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": "{\"c\":1}"}},
                 {"index": 1, "id": "b", "type": "function", "function": {"name": "v", "arguments": "{\"d\":2}"}},
             ]);
-            vec![call(&calls), finish("tool_calls"), DONE.to_owned()]
+            vec![call(&calls), finish("tool_calls"), DONE_EVENT.to_owned()]
         }
         "plain" => complete(&three),
         _ => panic!("no stream {name:?}"),

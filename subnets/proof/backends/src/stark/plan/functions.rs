@@ -18,7 +18,7 @@ const MAX_LARGE_ENTRIES: u64 = 1 << (MAX_LOG_ROWS + 1);
 
 /// Largest bounded quotient of a clamp, divided by the largest value that the clamp keeps. Values
 /// beyond the sample saturate, so quotients somewhat beyond the clamp are usual.
-const BOUND: i64 = 8;
+const MAX_QUOTIENT_FACTOR: i64 = 8;
 
 /// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ impl Functions {
         let mut clamp = Function::Clamp { shift, unsigned, bits };
         if self.is_bounded {
             // A sum with another quotient has no proof.
-            let bound = BOUND << bits;
+            let bound = MAX_QUOTIENT_FACTOR << bits;
             let bounded = |quotient: i64| quotient.clamp(-bound, bound - 1);
             // `check_quotients` finds these sums without the table.
             quotients = Range { low: bounded(quotients.low), high: bounded(quotients.high) };
@@ -232,7 +232,7 @@ pub(in super::super) fn check_quotients(
     }
     for (layer, (stage, sums)) in circuit.stages.iter().zip(&execution.sums).enumerate() {
         let Some(rescale) = stage.kind.rescale() else { continue };
-        let bound = BOUND << rescale.clamp.bits();
+        let bound = MAX_QUOTIENT_FACTOR << rescale.clamp.bits();
         let mut quotients = sums.iter().map(|&sum| rescale.split(sum).0);
         if let Some(value) = quotients.find(|quotient| !(-bound..bound).contains(quotient)) {
             return Err(BackendError::Unprovable { layer, value });

@@ -15,10 +15,10 @@ const MIN_LARGE_TILE: u64 = 1 << 21;
 /// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
 /// of products of polynomials. Each takes a row then, but every query opens all columns: besides
 /// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
-const FEW: u64 = 1 << 14;
+const MAX_SMALLEST_TILE: u64 = 1 << 14;
 /// Minimum saving for which products of polynomials are cheaper: their tables make every proof
 /// longer.
-const WORTHWHILE: usize = 1 << 14;
+const MIN_SAVING: usize = 1 << 14;
 
 /// Format of a verification key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Method {
             _ => 0,
         });
         let products: u64 = products.sum();
-        let has_polynomials = saved >= WORTHWHILE || products > 0;
+        let has_polynomials = saved >= MIN_SAVING || products > 0;
         let in_tiles =
             circuit.multiply_adds() - products - if has_polynomials { multiplied } else { 0 };
         let usual = if in_tiles < MIN_LARGE_TILE { small } else { large };
@@ -155,7 +155,7 @@ impl Method {
         }
         let mut tile = smallest;
         let mut size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
-        if size.multiply_adds_in_tiles >= FEW {
+        if size.multiply_adds_in_tiles >= MAX_SMALLEST_TILE {
             // The cost of tiles decides on the products, so these are others now.
             tile = usual;
             size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
@@ -166,8 +166,8 @@ impl Method {
         let format = KeyFormat::Bounded;
         let in_tiles = LinearSize::new(circuit, large, format).multiply_adds_in_tiles;
         let tile = match in_tiles {
-            0..FEW => smallest,
-            FEW..MIN_LARGE_TILE => small,
+            0..MAX_SMALLEST_TILE => smallest,
+            MAX_SMALLEST_TILE..MIN_LARGE_TILE => small,
             MIN_LARGE_TILE.. => large,
         };
         Self { tile, format }

@@ -9,7 +9,7 @@ use super::*;
 use crate::runtime::{Multisig, Runtime, RuntimeEvent, System};
 use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
 
-const ENOUGH: Weight = Weight::from_parts(u64::MAX, u64::MAX);
+const UNLIMITED_WEIGHT: Weight = Weight::from_parts(u64::MAX, u64::MAX);
 
 /// Returns the signers in the order that the calls require.
 fn signers() -> [AccountId; 3] {
@@ -73,19 +73,19 @@ fn two_of_three_signers_make_a_call() {
         jump_to(5);
         // Each refusal by name.
         assert_eq!(approve_hash(&first, Some(since), &call), "AlreadyApproved");
-        assert_eq!(approve(&second, None, &call, ENOUGH), "NoTimepoint");
+        assert_eq!(approve(&second, None, &call, UNLIMITED_WEIGHT), "NoTimepoint");
         assert_eq!(
-            approve(&second, Some(Timepoint { height: 2, index: 0 }), &call, ENOUGH),
+            approve(&second, Some(Timepoint { height: 2, index: 0 }), &call, UNLIMITED_WEIGHT),
             "WrongTimepoint"
         );
         assert_eq!(approve(&second, Some(since), &call, Weight::zero()), "MaxWeightTooLow");
         assert_eq!(
-            approve(&second, Some(since), &pay(&key(1), 4 * TAO), ENOUGH),
+            approve(&second, Some(since), &pay(&key(1), 4 * TAO), UNLIMITED_WEIGHT),
             "UnexpectedTimepoint"
         );
         assert_eq!(balance(&key(1)), 0);
 
-        assert_eq!(approve(&second, Some(since), &call, ENOUGH), "ok");
+        assert_eq!(approve(&second, Some(since), &call, UNLIMITED_WEIGHT), "ok");
         assert_eq!((balance(&key(1)), balance(&multisig)), (3 * TAO, 7 * TAO));
         assert_eq!((balance(&first), Multisigs::<Runtime>::iter().count()), (before, 0));
         System::assert_has_event(RuntimeEvent::Multisig(Event::MultisigExecuted {
@@ -105,7 +105,7 @@ fn first_signer_cancels_the_multisig_call() {
         let [first, second, _] = signers();
         let call = pay(&key(1), TAO);
         let before = balance(&first);
-        assert_eq!(approve(&first, None, &call, ENOUGH), "ok");
+        assert_eq!(approve(&first, None, &call, UNLIMITED_WEIGHT), "ok");
         let timepoint = Timepoint { height: 1, index: 0 };
         let call_hash = blake2_256(&call.encode());
         let cancel = |who: &AccountId| Call::cancel_as_multi {
@@ -135,7 +135,7 @@ fn invalid_signer_lists_are_refused() {
                     other_signatories,
                     maybe_timepoint: None,
                     call,
-                    max_weight: ENOUGH,
+                    max_weight: UNLIMITED_WEIGHT,
                 },
             ))
         };

@@ -10,11 +10,11 @@ use taonet_proof_onnx::{Attribute, GraphWriter};
 use crate::testing;
 
 /// The first of the kinds that [`RandomGraph::further`] appends.
-const FURTHER: usize = 21;
+const FIRST_FURTHER: usize = 21;
 /// The first of the kinds that [`RandomGraph::learned`] appends.
-const LEARNED: usize = FURTHER + further::NODES;
+const FIRST_LEARNED: usize = FIRST_FURTHER + further::NODES;
 /// Number of kinds of nodes that [`RandomGraph::step`] can append.
-pub(super) const NODES: usize = LEARNED + learned::NODES;
+pub(super) const NODES: usize = FIRST_LEARNED + learned::NODES;
 
 /// Functions of one operand that are defined for all numbers.
 const FUNCTIONS: [&str; 23] = [
@@ -167,9 +167,9 @@ impl RandomGraph {
                 let turned = self.with("Transpose", &[x], &order);
                 (self.node("MatMul", &[x, &turned]), [rows, rows])
             }
-            10..FURTHER => self.several(kind, x, dims),
-            FURTHER..LEARNED => self.further(kind - FURTHER, x, dims),
-            _ => self.learned(kind - LEARNED, x, dims),
+            10..FIRST_FURTHER => self.several(kind, x, dims),
+            FIRST_FURTHER..FIRST_LEARNED => self.further(kind - FIRST_FURTHER, x, dims),
+            _ => self.learned(kind - FIRST_LEARNED, x, dims),
         }
     }
 
