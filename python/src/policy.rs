@@ -137,7 +137,11 @@ impl Limits {
         let patience = seconds("patience", patience)?;
         let load = Load {
             rate: rate.map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) }),
-            concurrency: running.map(|running| Concurrency { running, waiting, patience }),
+            concurrency: running.map(|running| Concurrency {
+                running,
+                waiting,
+                max_wait: patience,
+            }),
         };
         Ok(Self { limits, load })
     }

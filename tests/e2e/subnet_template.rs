@@ -46,9 +46,9 @@ async fn double(request: Dummy, _: Caller) -> Result<Dummy, SynapseError> {
     Ok(Dummy { dummy_output: Some(request.dummy_input.wrapping_mul(2)), ..request })
 }
 
-struct Doubling;
+struct DoublingChallenge;
 
-impl Challenge for Doubling {
+impl Challenge for DoublingChallenge {
     type Request = Dummy;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<Dummy, BoxError> {
@@ -130,7 +130,7 @@ async fn miner_of_the_template_earns_weight_from_our_validator() {
     let client: Arc<dyn Chain> = chain.client.clone();
     let keypair = chain.validator.clone();
     let mut validator =
-        Validator::open(Doubling, keypair, client, directory.path(), settings, &shutdown)
+        Validator::open(DoublingChallenge, keypair, client, directory.path(), settings, &shutdown)
             .await
             .unwrap();
     let uid = chain.uid(&chain.miners[0]).await;

@@ -17,7 +17,7 @@ use crate::support::{
     repository, require_models, stderr, tao,
 };
 use crate::text_contest::text_miner;
-use toy::Toy;
+use toy::ToyMiner;
 
 fn hotkey(uri: &str) -> String {
     Keypair::from_uri(uri).unwrap().hotkey().to_string()
@@ -48,7 +48,7 @@ fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 #[test]
 fn conforming_miner_passes_all_rules() {
     for manner in ["", "drains"] {
-        let toy = Toy::start(manner);
+        let toy = ToyMiner::start(manner);
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
         assert_eq!((&report["passed"], &report["contest"]), (&json!(true), &Value::Null));
         assert_eq!(
@@ -77,12 +77,12 @@ fn conforming_miner_passes_all_rules() {
 #[test]
 fn each_broken_rule_is_reported_with_finding_and_hint() {
     let all = {
-        let toy = Toy::start("");
+        let toy = ToyMiner::start("");
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
         with_verdict(&report, "passed").into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     for rule in &all {
-        let toy = Toy::start(rule);
+        let toy = ToyMiner::start(rule);
         let mut command = bb();
         command.args([
             "test-miner",
@@ -120,7 +120,7 @@ fn each_broken_rule_is_reported_with_finding_and_hint() {
 /// As with a validator, each response is in time, but the complete reply is late.
 #[test]
 fn empty_requests_share_one_deadline() {
-    let toy = Toy::start("drains slowly");
+    let toy = ToyMiner::start("drains slowly");
     let mut command = bb();
     command.args([
         "test-miner",
@@ -137,7 +137,7 @@ fn empty_requests_share_one_deadline() {
 
 #[test]
 fn report_without_json_is_a_table() {
-    let toy = Toy::start("byte_count");
+    let toy = ToyMiner::start("byte_count");
     let mut command = bb();
     command
         .args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"])
@@ -189,7 +189,7 @@ fn text_miner_passes_all_rules_and_verdicts_are_streamed() {
 /// The verdicts on the first rules are shown while the miner still works on the first frame.
 #[test]
 fn verdicts_appear_before_slow_miner_answers() {
-    let toy = Toy::start("waits");
+    let toy = ToyMiner::start("waits");
     let mut command = bb();
     command.args([
         "test-miner",
@@ -404,7 +404,7 @@ fn the_miner_guide_works() {
 #[test]
 fn miner_guide_lists_every_rule() {
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
-    let toy = Toy::start("");
+    let toy = ToyMiner::start("");
     let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
     let rules: Vec<_> =
         with_verdict(&report, "passed").iter().map(|rule| format!("| `{rule}` |")).collect();

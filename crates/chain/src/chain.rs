@@ -18,7 +18,7 @@ pub struct Follow {
     /// The state at which tracking stops: included or finalized.
     pub until: Until,
     /// The timeout, in blocks.
-    pub patience_blocks: u32,
+    pub timeout_blocks: u32,
     /// Whether the extrinsic may have been sent before. Another pool may then hold it, so a refusal
     /// gives [`Outcome::Unknown`] instead of [`Outcome::Invalid`].
     pub sent_before: bool,
@@ -36,7 +36,7 @@ pub enum Until {
 impl Default for Follow {
     /// Tracks until inclusion, for at most 8 blocks.
     fn default() -> Self {
-        Self { until: Until::Included, patience_blocks: 8, sent_before: false }
+        Self { until: Until::Included, timeout_blocks: 8, sent_before: false }
     }
 }
 
@@ -46,7 +46,7 @@ impl Default for Follow {
 /// [`Client`](crate::Client) connects to a real chain and has many more queries;
 /// [`testing::MockChain`](crate::testing::MockChain) is scripted by tests. Every method has a
 /// timeout: two block times for reads, two block times per 64 blocks for [`Chain::lookup`], and
-/// [`Follow::patience_blocks`] plus one block time for [`Chain::submit`], where a block time is at
+/// [`Follow::timeout_blocks`] plus one block time for [`Chain::submit`], where a block time is at
 /// least one second.
 #[async_trait]
 pub trait Chain: Send + Sync {

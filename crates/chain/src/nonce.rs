@@ -32,18 +32,18 @@ impl Nonces {
     /// nonce is free again.
     ///
     /// # Errors
-    /// [`ChainError::Busy`] if the lease does not become free within `patience`, or an error of
+    /// [`ChainError::Busy`] if the lease does not become free within `max_wait`, or an error of
     /// `next`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
-        patience: Duration,
+        max_wait: Duration,
         remember: Duration,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
         let turn = Arc::clone(self.accounts.lock().await.entry(account).or_default());
         let used =
-            timeout(patience, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
+            timeout(max_wait, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
         let next = next.await?;
         let after_ours = used
             .filter(|used| used.at.elapsed() < remember)

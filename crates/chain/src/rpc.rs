@@ -23,7 +23,7 @@ pub use block_timing::time_for_blocks;
 pub(crate) use block_timing::{BlockTiming, part};
 pub(crate) use node::{RpcError, Subscription};
 
-use node::{Node, NodeResponse, Question};
+use node::{Node, NodeRequest, NodeResponse};
 
 /// The nodes of one chain.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl Rpc {
         params: Json,
         total: Duration,
     ) -> Result<T, ChainError> {
-        let question = Question { method, params: &params, unsubscribe: None };
-        self.first(&question, total, &mut 0, |reply| result(method, reply)).await?
+        let node_request = NodeRequest { method, params: &params, unsubscribe: None };
+        self.first(&node_request, total, &mut 0, |reply| result(method, reply)).await?
     }
 
     /// Sends a request at most once to each node and parses the result. Used for the first request,
@@ -73,9 +73,9 @@ impl Rpc {
         method: &str,
         params: Json,
     ) -> Result<T, ChainError> {
-        let question = Question { method, params: &params, unsubscribe: None };
+        let node_request = NodeRequest { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.timing.total() };
-        self.each_once(&question, deadline, &mut 0, &|reply| result(method, reply)).await?
+        self.each_once(&node_request, deadline, &mut 0, &|reply| result(method, reply)).await?
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.
@@ -111,10 +111,10 @@ impl Rpc {
         params: Json,
         unsubscribe: &str,
     ) -> Result<OpenedSubscription, ChainError> {
-        let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
+        let node_request = NodeRequest { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
         let opening =
-            self.first(&question, self.timing.total(), &mut tries, |answer| match answer {
+            self.first(&node_request, self.timing.total(), &mut tries, |answer| match answer {
                 NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
                 NodeResponse::Error(error) => Ok(Err(error)),
                 NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
@@ -127,14 +127,14 @@ impl Rpc {
     /// malformed response counts as a failure.
     async fn first<T>(
         &self,
-        question: &Question<'_>,
+        node_request: &NodeRequest<'_>,
         total: Duration,
         tries: &mut u32,
         read: impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync,
     ) -> Result<T, ChainError> {
         let deadline = Deadline { started: Instant::now(), total };
         loop {
-            let error = match self.each_once(question, deadline, tries, &read).await {
+            let error = match self.each_once(node_request, deadline, tries, &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -148,12 +148,12 @@ impl Rpc {
     /// Tries each node once. Returns the last node's error if all fail.
     async fn each_once<T>(
         &self,
-        question: &Question<'_>,
+        node_request: &NodeRequest<'_>,
         deadline: Deadline,
         tries: &mut u32,
         read: &(impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync),
     ) -> Result<T, ChainError> {
-        let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
+        let (mut endpoint, mut source) = (String::new(), timed_out(node_request, deadline.total));
         for node in self.order() {
             let left = deadline.remaining();
             if left.is_zero() {
@@ -162,7 +162,7 @@ impl Rpc {
             *tries = tries.saturating_add(1);
             let limit =
                 self.timing.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
-            let error = match timeout(limit, node.ask(question)).await {
+            let error = match timeout(limit, node.ask(node_request)).await {
                 Ok(Ok(answer)) => match read(answer) {
                     Ok(answer) => {
                         node.succeeded();
@@ -171,10 +171,10 @@ impl Rpc {
                     Err(error) => TransportError::Garbage(error),
                 },
                 Ok(Err(error)) => error,
-                Err(_) => timed_out(question, limit),
+                Err(_) => timed_out(node_request, limit),
             };
             tracing::debug!(
-                node = %node.url(), question.method, error = with_causes(&error),
+                node = %node.url(), node_request.method, error = with_causes(&error),
                 "request to a node failed"
             );
             node.failed(self.timing.skip_duration());
@@ -214,8 +214,8 @@ impl Deadline {
     }
 }
 
-fn timed_out(question: &Question<'_>, after: Duration) -> TransportError {
-    TransportError::TimedOut { method: question.method.to_owned(), after }
+fn timed_out(node_request: &NodeRequest<'_>, after: Duration) -> TransportError {
+    TransportError::TimedOut { method: node_request.method.to_owned(), after }
 }
 
 /// Parses the result of a request, or the node's error.

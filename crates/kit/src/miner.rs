@@ -73,7 +73,7 @@ impl MinerSettings {
     /// a burst of 100, 10 concurrent requests and 64 in the queue, no replay log, the chain is read
     /// every 5 minutes, and requests in flight have 10 s at shutdown.
     pub fn new(netuid: NetUid) -> Self {
-        let queue = Concurrency { running: 10, waiting: 64, patience: Duration::from_secs(12) };
+        let queue = Concurrency { running: 10, waiting: 64, max_wait: Duration::from_secs(12) };
         Self {
             netuid,
             announce: None,

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::noise::Noise;
+use crate::noise::SplitMix64;
 use crate::{KvCache, LanguageModel, ModelError};
 
 /// Sampling parameters of an answer.
@@ -63,7 +63,7 @@ pub struct Step {
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
-    noise: Noise,
+    noise: SplitMix64,
     tokens: usize,
     finish: Option<Finish>,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     pub(crate) fn new(sampling: Sampling) -> Self {
         let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
-        Self { noise: Noise::new(sampling.seed), sampling, tokens: 0, finish }
+        Self { noise: SplitMix64::new(sampling.seed), sampling, tokens: 0, finish }
     }
 
     pub(crate) const fn finish(&self) -> Option<Finish> {
@@ -273,7 +273,7 @@ impl Descending {
 fn choose(
     logits: &[f32],
     sampling: &Sampling,
-    noise: &mut Noise,
+    noise: &mut SplitMix64,
     is_excluded: impl Fn(u32) -> bool,
 ) -> u32 {
     if sampling.temperature <= 0.0 {
@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// Like `choose`, with all candidates sorted.
-    fn chosen_of_sorted(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
+    fn chosen_of_sorted(logits: &[f32], sampling: &Sampling, noise: &mut SplitMix64) -> u32 {
         let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().copied().map(f64::from)).collect();
         let candidates = if sampling.top_k == 0 { order.len() } else { sampling.top_k };
         keep_largest(&mut order, candidates);
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn sampling_equals_sampling_from_sorted_candidates() {
         // Some logits are equal.
-        let mut noise = Noise::new(3);
+        let mut noise = SplitMix64::new(3);
         let logits: Vec<f32> =
             (0..3_000).map(|_| (noise.normal() * 20.0).round() as f32 / 10.0).collect();
         for (temperature, top_p, top_k) in [
@@ -384,7 +384,7 @@ mod tests {
             (1.0, 1.0, 5_000),
         ] {
             let sampling = Sampling { temperature, top_p, top_k, ..Sampling::default() };
-            let (mut one, mut other) = (Noise::new(9), Noise::new(9));
+            let (mut one, mut other) = (SplitMix64::new(9), SplitMix64::new(9));
             for _ in 0..200 {
                 assert_eq!(
                     choose(&logits, &sampling, &mut one, |_| false),
@@ -399,7 +399,7 @@ mod tests {
     fn sampling_options_restrict_the_candidates() {
         let logits = [0.0, 3.0, 2.0, 1.0];
         let draws = |sampling: Sampling| {
-            let mut noise = Noise::new(5);
+            let mut noise = SplitMix64::new(5);
             let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
                 counts[choose(&logits, &sampling, &mut noise, |_| false) as usize] += 1;
@@ -433,7 +433,7 @@ mod tests {
             (1.0, 1, &[1], &[2]),
         ] {
             let sampling = Sampling { temperature, top_k, ..Sampling::default() };
-            let mut noise = Noise::new(5);
+            let mut noise = SplitMix64::new(5);
             let mut drawn: Vec<u32> = (0..500)
                 .map(|_| choose(&logits, &sampling, &mut noise, |token| excluded.contains(&token)))
                 .collect();

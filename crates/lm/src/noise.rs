@@ -3,9 +3,9 @@
 
 /// A SplitMix64 random number generator.
 #[derive(Debug, Clone)]
-pub(crate) struct Noise(u64);
+pub(crate) struct SplitMix64(u64);
 
-impl Noise {
+impl SplitMix64 {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn first_numbers_equal_splitmix64() {
-        let mut noise = Noise::new(1_234_567);
+        let mut noise = SplitMix64::new(1_234_567);
         assert_eq!(
             [noise.bits(), noise.bits()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn streams_depend_on_seed_and_name() {
-        let first = |seed, name| Noise::named(seed, name).bits();
+        let first = |seed, name| SplitMix64::named(seed, name).bits();
         assert_eq!(first(1, "a"), first(1, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));
         assert_ne!(first(1, "a"), first(2, "a"));
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn normal_numbers_have_mean_0_and_variance_1() {
-        let mut noise = Noise::new(7);
+        let mut noise = SplitMix64::new(7);
         let numbers: Vec<_> = (0..20_000).map(|_| noise.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
         let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>()

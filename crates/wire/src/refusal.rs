@@ -115,11 +115,11 @@ pub enum Refusal {
         /// The response timeout.
         limit: Duration,
     },
-    /// The request waited in the queue for as long as the sender's timeout and the queue's patience
-    /// allow.
+    /// The request waited in the queue for as long as the sender's timeout and the queue's maximum
+    /// wait allow.
     #[error("request waited in the queue for {limit:?} without being served")]
     WaitedTooLong {
-        /// The sender's timeout, or the queue's patience if that is shorter.
+        /// The sender's timeout, or the queue's maximum wait if that is shorter.
         limit: Duration,
     },
 }

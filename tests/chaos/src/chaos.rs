@@ -179,13 +179,13 @@ fn inject(
     end: u32,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let ChainSpeed { block_time, epoch_blocks } = options.speed;
-    let patience = block_time * epoch_blocks * options.epochs * MAX_SLOWDOWN + RECOVERY_TIME;
+    let time_limit = block_time * epoch_blocks * options.epochs * MAX_SLOWDOWN + RECOVERY_TIME;
     let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();
     while network.last_seen() < end {
         ensure!(
-            start.elapsed() < patience,
+            start.elapsed() < time_limit,
             "the chain has reached only block {} of {end}",
             network.last_seen()
         );

@@ -169,7 +169,7 @@ impl Schedule {
 }
 
 /// What a fault holds until its end.
-pub(crate) enum Held {
+pub(crate) enum ActiveFault {
     Nothing,
     Connections(Vec<TcpStream>),
     /// How often the process had ended by itself before the fault.
@@ -178,7 +178,7 @@ pub(crate) enum Held {
 
 impl Fault {
     /// Begins the fault.
-    pub(crate) fn begin(&self, network: &mut Network) -> anyhow::Result<Held> {
+    pub(crate) fn begin(&self, network: &mut Network) -> anyhow::Result<ActiveFault> {
         match self.kind {
             FaultKind::Kill => network.process(&self.target)?.kill()?,
             FaultKind::Pause => network.process(&self.target)?.pause()?,
@@ -187,7 +187,7 @@ impl Fault {
                     .process(&self.target)?
                     .address()
                     .context("the process has no address")?;
-                return Ok(Held::Connections(network.runtime.block_on(half_open(address))?));
+                return Ok(ActiveFault::Connections(network.runtime.block_on(half_open(address))?));
             }
             FaultKind::FullDisk => self.disk(network)?.fill()?,
             FaultKind::Clock => {
@@ -210,18 +210,22 @@ impl Fault {
                 corrupt(&ledger.join(DATABASE), self.number)
                     .with_context(|| format!("cannot overwrite a page of {}", ledger.display()))?;
                 process.start()?;
-                return Ok(Held::Exits(process.exits()));
+                return Ok(ActiveFault::Exits(process.exits()));
             }
         }
-        Ok(Held::Nothing)
+        Ok(ActiveFault::Nothing)
     }
 
     /// Ends the fault, as an operator would. Returns what is worth a note in the report.
-    pub(crate) fn end(&self, network: &mut Network, active_fault: Held) -> anyhow::Result<String> {
+    pub(crate) fn end(
+        &self,
+        network: &mut Network,
+        active_fault: ActiveFault,
+    ) -> anyhow::Result<String> {
         match (self.kind, active_fault) {
             (FaultKind::Kill, _) => network.process(&self.target)?.start()?,
             (FaultKind::Pause, _) => network.process(&self.target)?.resume()?,
-            (FaultKind::HalfOpen, Held::Connections(connections)) => {
+            (FaultKind::HalfOpen, ActiveFault::Connections(connections)) => {
                 return Ok(format!("{} connections", connections.len()));
             }
             (FaultKind::FullDisk, _) => self.disk(network)?.free()?,
@@ -232,7 +236,9 @@ impl Fault {
                 command.env_remove("LD_PRELOAD").env_remove("FAKETIME_TIMESTAMP_FILE");
                 return Ok(format!("{} s", self.offset()));
             }
-            (FaultKind::Page, Held::Exits(before)) => return self.replace_ledger(network, before),
+            (FaultKind::Page, ActiveFault::Exits(before)) => {
+                return self.replace_ledger(network, before);
+            }
             (FaultKind::HalfOpen | FaultKind::Page, _) => {}
         }
         Ok(String::new())

@@ -165,7 +165,7 @@ impl Network {
     /// Waits until each validator has submitted weights; returns the newest block.
     pub(crate) fn wait_for_weights(&mut self) -> anyhow::Result<u32> {
         // The runners play their challenge in the first epoch; the weights follow in the next one.
-        let patience = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP_TIMEOUT;
+        let time_limit = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP_TIMEOUT;
         let start = Instant::now();
         let (mut next, mut submissions) = (self.last_seen(), Vec::new());
         loop {
@@ -183,10 +183,10 @@ impl Network {
             else {
                 return Ok(head);
             };
-            if start.elapsed() > patience {
+            if start.elapsed() > time_limit {
                 let name = validator.name;
                 let error = anyhow!(
-                    "validator {name} has submitted no weights within {patience:?} without any fault"
+                    "validator {name} has submitted no weights within {time_limit:?} without any fault"
                 );
                 return Err(self.name_logs(error));
             }
@@ -288,7 +288,7 @@ async fn register(chain: &Client, plan: &Plan) -> anyhow::Result<()> {
 
 async fn send(chain: &Client, call: &Call, signer: &Keypair) -> anyhow::Result<()> {
     let outcome =
-        chain.send(call, signer, Follow { patience_blocks: 256, ..Follow::default() }).await?;
+        chain.send(call, signer, Follow { timeout_blocks: 256, ..Follow::default() }).await?;
     ensure!(outcome.is_success(), "the development chain rejected {}: {outcome:?}", call.name());
     Ok(())
 }

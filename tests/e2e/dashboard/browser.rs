@@ -12,7 +12,7 @@ use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 use taonet_proof_core::scoring::{Event, Fault, Outcome};
 use taonet_proof_validator::ScoreStore;
 
-use super::explorer::Explored;
+use super::explorer::ExplorerFixture;
 use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
 use crate::peers::Peer;
 use crate::support::{
@@ -264,7 +264,7 @@ fn health_of_every_subnet_is_on_the_first_screen() {
 #[test]
 fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
-    let explored = Explored::start();
+    let explored = ExplorerFixture::start();
     // A number that is a block and a netuid gives a page of results.
     let paths = [
         "/chain/search?q=2",

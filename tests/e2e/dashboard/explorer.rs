@@ -11,12 +11,12 @@ use crate::chain::{ALICE, BOB, Chain};
 use crate::support::{Daemon, refusal, stderr, tao};
 
 /// A chain whose third block has a failed call, and its dashboard, which has read all of it.
-pub(super) struct Explored {
+pub(super) struct ExplorerFixture {
     pub(super) chain: Chain,
     pub(super) dashboard: Daemon,
 }
 
-impl Explored {
+impl ExplorerFixture {
     pub(super) fn start() -> Self {
         let chain = Chain::with(&["--block-time", "manual"]);
         let act = |account: &str, call: &str, arguments: serde_json::Value| {
@@ -71,7 +71,7 @@ impl Explored {
 
 #[test]
 fn a_chain_is_explored_without_a_contest() {
-    let explored = Explored::start();
+    let explored = ExplorerFixture::start();
     let block = explored.page("/chain/blocks/3");
     let row = block
         .split_once("Sudo.sudo</th>")
@@ -153,7 +153,7 @@ fn a_chain_is_explored_without_a_contest() {
 
 #[test]
 fn explorer_pages_report_unreachable_node() {
-    let Explored { chain, dashboard } = Explored::start();
+    let ExplorerFixture { chain, dashboard } = ExplorerFixture::start();
     drop(chain);
     let (url, start) = (format!("{}/chain/accounts/{ALICE}", dashboard.url()), Instant::now());
     let html = page(&url);

@@ -14,12 +14,12 @@ use crate::proof::compile;
 use crate::support::{Daemon, free_address, program, stderr, tao, terminate};
 
 /// A directory for commands, and a chain.
-pub(super) struct Machine {
+pub(super) struct GuideMachine {
     folder: TempDir,
     chain: Daemon,
 }
 
-impl Machine {
+impl GuideMachine {
     /// Creates a machine with these wallets, each with TAO.
     pub(super) fn new(wallets: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();

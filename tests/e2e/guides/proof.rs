@@ -15,7 +15,7 @@ use taonet_settings::Secret;
 use tokio::runtime::Runtime;
 
 use super::BOB;
-use super::machine::{Machine, Process};
+use super::machine::{GuideMachine, Process};
 use crate::support::{Daemon, document, free_address, repository};
 
 /// Returns the lines of each block without a language, without comments.
@@ -69,7 +69,7 @@ impl Catalogues {
 }
 
 /// A model, an input and an external program under the names that the guide uses.
-fn prepare(machine: &Machine) {
+fn prepare(machine: &GuideMachine) {
     let directory = machine.directory();
     symlink(repository("models"), directory.join("models")).unwrap();
     let sample = fs::read(repository("models/digits-mlp/sample.json")).unwrap();
@@ -85,7 +85,7 @@ fn prepare(machine: &Machine) {
 
 /// A guide in progress.
 struct Walkthrough {
-    machine: Machine,
+    machine: GuideMachine,
     catalogues: Catalogues,
     /// Miners so far. All serve until the end.
     miners: Vec<Daemon>,
@@ -258,7 +258,7 @@ impl Walkthrough {
 
 #[test]
 fn the_proof_guide_works() {
-    let machine = Machine::new(&["default"]);
+    let machine = GuideMachine::new(&["default"]);
     prepare(&machine);
     let catalogues = Catalogues::serve(machine.directory().join("circuits"));
     let (api, proof) = (free_address(), String::new());

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::machine::Machine;
+use super::machine::GuideMachine;
 use crate::support::{Daemon, document, program, repository, stderr};
 
 /// Parts of every command and tool in the quickstart of the reference's README.
@@ -63,7 +63,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Runs a command of the table.
-fn try_out(machine: &Machine, line: &str) {
+fn try_out(machine: &GuideMachine, line: &str) {
     let words = machine.words(line);
     match (words[0].as_str(), words[1].as_str()) {
         ("tao", _) => drop(machine.run(line)),
@@ -86,7 +86,7 @@ fn try_out(machine: &Machine, line: &str) {
 
 /// The release server has no signed release, so nothing is installed: crates/update tests
 /// installations.
-fn refuse_unsigned(machine: &Machine, words: &[String]) {
+fn refuse_unsigned(machine: &GuideMachine, words: &[String]) {
     let mut script = program("sh");
     script.arg(repository("install.sh")).args(&words[2..]).env("HOME", machine.directory());
     let output = script.output().unwrap();
@@ -97,7 +97,7 @@ fn refuse_unsigned(machine: &Machine, words: &[String]) {
 }
 
 /// Starts a neuron, waits until it has read the chain, and stops it.
-fn serve(machine: &Machine, words: &[String]) {
+fn serve(machine: &GuideMachine, words: &[String]) {
     if words[0] == "sn2-miner" {
         // It announces its address once it has read the permits.
         assert!(Daemon::launch(&mut machine.command(words)).terminate().success(), "{words:?}");
@@ -113,7 +113,7 @@ fn every_row_of_the_references_quickstart_works() {
     for step in STEPS {
         assert!(steps.iter().any(|row| row.contains(step)), "no row for {step}");
     }
-    let machine = Machine::new(&["miner", "validator"]);
+    let machine = GuideMachine::new(&["miner", "validator"]);
     machine.run("tao register --netuid 2 --wallet-name validator --yes");
     let commands: Vec<&String> = rows.iter().flat_map(|row| &row.commands).collect();
     assert!(commands.len() >= 16, "{commands:#?}");

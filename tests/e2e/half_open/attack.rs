@@ -54,7 +54,7 @@ pub(crate) type Headers = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
 
 /// A route that reads request bodies.
 #[derive(Clone)]
-pub(crate) struct Waits {
+pub(crate) struct BodyRoute {
     pub(crate) path: &'static str,
     pub(crate) headers: Headers,
     /// A complete body, and the expected status of the response.
@@ -67,7 +67,7 @@ pub(crate) struct Served {
     /// A public GET path, and the expected status of the response.
     pub(crate) page: (&'static str, u16),
     /// `None` if no route reads a body: every request is answered after its head.
-    pub(crate) waits: Option<Waits>,
+    pub(crate) waits: Option<BodyRoute>,
     /// Configuration of its clients if it serves TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
@@ -158,8 +158,8 @@ impl Served {
 
     /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent,
     /// since a signature is valid once.
-    pub(crate) fn post(&self, waits: &Waits, body: &'static [u8], sent: usize) -> Request {
-        let (to, Waits { path, headers, .. }) = (self.address, waits.clone());
+    pub(crate) fn post(&self, waits: &BodyRoute, body: &'static [u8], sent: usize) -> Request {
+        let (to, BodyRoute { path, headers, .. }) = (self.address, waits.clone());
         Arc::new(move |caller| {
             let (headers, length) = (headers(body, caller), body.len());
             let headers =

@@ -19,7 +19,7 @@ use taonet_proof_api::ApiKeys;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, Peer, Scheme, Signer};
 
-use super::attack::{Headers, Served, Waits};
+use super::attack::{BodyRoute, Headers, Served};
 use crate::axon::BOB;
 use crate::support::{Daemon, document, free_address, local_bb, repository, require_models, tao};
 
@@ -114,7 +114,7 @@ fn metrics_at(metrics: &str) -> Served {
 fn start(
     command: &mut Command,
     page: (&'static str, u16),
-    waits: impl FnOnce(&Daemon) -> Waits,
+    waits: impl FnOnce(&Daemon) -> BodyRoute,
 ) -> Started {
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
@@ -138,8 +138,8 @@ fn start_process(command: &mut Command) -> Started {
 }
 
 /// Returns a route that reads anyone's body.
-fn open(path: &'static str, complete_body: (&'static str, u16)) -> Waits {
-    Waits { path, headers: Arc::new(|_, _| KIND.to_owned()), complete_body }
+fn open(path: &'static str, complete_body: (&'static str, u16)) -> BodyRoute {
+    BodyRoute { path, headers: Arc::new(|_, _| KIND.to_owned()), complete_body }
 }
 
 fn development_key(caller: u16) -> Keypair {
@@ -169,7 +169,7 @@ fn signed<S: Scheme + Copy>(
 }
 
 fn axon(_: &Path) -> Started {
-    start(&mut axon_serve(), ("/healthz", 200), |daemon| Waits {
+    start(&mut axon_serve(), ("/healthz", 200), |daemon| BodyRoute {
         path: "/echo",
         headers: signed(daemon, "/echo", "", BtauthScheme::default()),
         complete_body: ("{}", 200),
@@ -184,9 +184,9 @@ fn axon_serve() -> Command {
 }
 
 /// Starts an axon, and its streaming route.
-pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
+pub(crate) fn streaming_axon() -> (Daemon, Served, BodyRoute) {
     let axon = Daemon::start(&mut axon_serve());
-    let streams = Waits {
+    let streams = BodyRoute {
         path: "/stream",
         headers: signed(&axon, "/stream", "", BtauthScheme::default()),
         complete_body: ("", 200),
@@ -212,7 +212,7 @@ fn dashboard(folder: &Path) -> Started {
         .arg(miners);
     start(&mut dashboard, ("/healthz", 200), |daemon| {
         let headers = format!("origin: http://{}\r\n{KIND}", address(daemon));
-        Waits {
+        BodyRoute {
             path: "/try/visits",
             headers: Arc::new(move |_, _| headers.clone()),
             complete_body: ("{}", 400),
@@ -242,7 +242,7 @@ fn engine(_: &Path) -> Started {
     start(&mut engine, ("/healthz", 200), |daemon| {
         let tokens: Vec<_> =
             (0..=8).map(|caller| token(daemon, &development_key(caller))).collect();
-        Waits {
+        BodyRoute {
             path: "/solo/next",
             headers: Arc::new(move |_, caller| {
                 format!("authorization: Bearer {}\r\n{KIND}", tokens[usize::from(caller)])
@@ -286,9 +286,9 @@ fn miner(_: &Path) -> Started {
 }
 
 /// Returns the route of Babelbit's miner.
-fn predicts(miner: &Daemon) -> Waits {
+fn predicts(miner: &Daemon) -> BodyRoute {
     let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
-    Waits { path: "/v1/predict", headers, complete_body: ("{}", 422) }
+    BodyRoute { path: "/v1/predict", headers, complete_body: ("{}", 422) }
 }
 
 fn scoring_api(folder: &Path) -> Started {
@@ -297,7 +297,7 @@ fn scoring_api(folder: &Path) -> Started {
     let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 400)));
     // Submissions with a file have separate request slots.
     let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
-    let forms = Waits {
+    let forms = BodyRoute {
         path: "/v1/submit-artifact",
         headers: Arc::new(headers),
         complete_body: ("--x--\r\n", 400),
@@ -381,7 +381,7 @@ fn nineteen_miner(_: &Path) -> Started {
         "--task",
         "chat@600=model",
     ]);
-    start(&mut miner, ("/healthz", 200), |daemon| Waits {
+    start(&mut miner, ("/healthz", 200), |daemon| BodyRoute {
         path: "/exchange-symmetric-key",
         headers: signed(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
         complete_body: ("{}", 422),
@@ -433,11 +433,11 @@ fn nineteen_query(_: &Path) -> Started {
 }
 
 /// Returns the route for chats of a gateway whose keys this command manages.
-fn paid(keys: &mut Command) -> Waits {
+fn paid(keys: &mut Command) -> BodyRoute {
     let made =
         document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
     let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
-    Waits {
+    BodyRoute {
         path: "/v1/chat/completions",
         headers: Arc::new(move |_, _| headers.clone()),
         complete_body: ("{}", 400),
@@ -527,7 +527,7 @@ fn proof_miner(folder: &Path) -> Started {
     let quic: SocketAddr = free_address().parse().unwrap();
     let mut miner = crate::proof::miner("//Bob", &circuit);
     miner.args(["--quic-port", &quic.port().to_string()]);
-    let mut started = start(&mut miner, ("/healthz", 200), |daemon| Waits {
+    let mut started = start(&mut miner, ("/healthz", 200), |daemon| BodyRoute {
         path: "/query-zk-proof",
         headers: signed(daemon, "/query-zk-proof", "", BtauthScheme::default()),
         complete_body: ("{}", 422),
@@ -561,7 +561,7 @@ fn proof_validator(folder: &Path) -> Started {
         format!("authorization: Bearer {token}\r\n{KIND}")
     };
     let waits =
-        Waits { path: "/v1/proofs", headers: Arc::new(headers), complete_body: ("{}", 422) };
+        BodyRoute { path: "/v1/proofs", headers: Arc::new(headers), complete_body: ("{}", 422) };
     let tls = Some(trusting(&state.join("api-certificate.pem")));
     let address = api.parse().unwrap();
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(waits), tls });

@@ -33,12 +33,12 @@ struct Buyer {
 }
 
 /// A chain with a block per submission, and the state of a validator that sells credits.
-struct Sale {
+struct TopUpFixture {
     chain: Chain,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Sale {
+impl TopUpFixture {
     fn start() -> Self {
         let chain = Chain::with(&["--archive", "--block-time", "instant", "--finality-lag", LAG]);
         Self { chain, runtime: tokio::runtime::Runtime::new().unwrap() }
@@ -183,7 +183,7 @@ async fn send(client: &Client, signer: &str, call: &Call) {
 }
 
 /// Pays six times, in batches of which parts fail, by a proxy, and with all TAO of an account.
-fn pay_in_other_ways(sale: &Sale, to: AccountId) {
+fn pay_in_other_ways(sale: &TopUpFixture, to: AccountId) {
     let account = |uri: &str| AccountId::from(Keypair::from_uri(uri).unwrap().public().coldkey());
     let transfer = |number| calls::transfer_keep_alive(to, Rao::new(amount(number)));
     let failing = || calls::transfer_keep_alive(to, Rao::new(u64::MAX / 2));
@@ -202,7 +202,7 @@ fn pay_in_other_ways(sale: &Sale, to: AccountId) {
 }
 
 /// Makes all transfers, while validators are started and killed.
-fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
+fn pay_under_kills(sale: &TopUpFixture, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
     // Each process lives up to a second longer than a start takes; the transfers are spread over
     // all of them.
@@ -227,7 +227,7 @@ fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
 }
 
 /// Pays twice in blocks that a reorganization removes, and once in those that replace them.
-fn pay_in_reorganized_blocks(sale: &Sale, store: &Store, to: AccountId) {
+fn pay_in_reorganized_blocks(sale: &TopUpFixture, store: &Store, to: AccountId) {
     sale.control(&["snapshot", "take", "before"]);
     let client = sale.client();
     sale.runtime.block_on(async {
@@ -243,7 +243,7 @@ fn pay_in_reorganized_blocks(sale: &Sale, store: &Store, to: AccountId) {
 }
 
 /// The operator, Bob, collects the TAO, which changes no credits.
-fn collect(sale: &Sale, client: &Client, bob: AccountId, buyers: &[Buyer]) {
+fn collect(sale: &TopUpFixture, client: &Client, bob: AccountId, buyers: &[Buyer]) {
     let free =
         |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
     let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
@@ -276,7 +276,7 @@ fn collect(sale: &Sale, client: &Client, bob: AccountId, buyers: &[Buyer]) {
 
 #[test]
 fn transfers_are_credited_once_across_kills_and_a_reorganization() {
-    let sale = Sale::start();
+    let sale = TopUpFixture::start();
     let start = Instant::now();
     let validator = Daemon::start(&mut sale.validator());
     let startup = start.elapsed();

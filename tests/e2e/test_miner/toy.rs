@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 /// A miner, stopped on drop.
-pub(super) struct Toy {
+pub(super) struct ToyMiner {
     url: String,
     me: Hotkey,
     inner: Arc<Inner>,
@@ -36,7 +36,7 @@ struct Inner {
     gate: Semaphore,
 }
 
-impl Toy {
+impl ToyMiner {
     pub(super) fn start(fault: &str) -> Self {
         let me = Keypair::from_uri("//Toy").unwrap().hotkey();
         let fault = fault.to_owned();

@@ -29,7 +29,7 @@ const RESTART_DELAY: Duration = Duration::from_secs(5);
 pub(crate) type Main = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 /// Resources of one run of a process, from its start to its crash or exit.
-pub(crate) struct Incarnation {
+pub(crate) struct ProcessRun {
     /// Directory of the process.
     pub(crate) directory: PathBuf,
     /// Socket on which the process serves.
@@ -42,7 +42,7 @@ pub(crate) struct Process {
     root: PathBuf,
     /// Number of the current run, or of the next one.
     incarnation: u32,
-    start: Box<dyn Fn(Incarnation) -> Main>,
+    start: Box<dyn Fn(ProcessRun) -> Main>,
     running: Option<Running>,
     disk: Option<Disk>,
     /// Difference between the wall clock and the true time, in seconds.
@@ -77,7 +77,7 @@ impl Process {
         name: &'static str,
         root: &Path,
         seed: u64,
-        start: impl Fn(Incarnation) -> Main + 'static,
+        start: impl Fn(ProcessRun) -> Main + 'static,
     ) -> Self {
         Self {
             name,
@@ -183,7 +183,7 @@ impl Process {
             Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
         };
         let local = LocalSet::new();
-        let main = local.spawn_local((self.start)(Incarnation { directory, listener }));
+        let main = local.spawn_local((self.start)(ProcessRun { directory, listener }));
         record::note(&format!("{} starts", self.name));
         self.running = Some(Running { runtime, local, main, until: now });
     }

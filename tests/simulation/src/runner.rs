@@ -12,8 +12,8 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, CallError, ChainView, LoopParts, MinerConnection, MinerEntry, MinerSource,
-    PlaySettings, PredictCall, ReplyScorer, Rounds, RunPaths, Runner, RunnerSettings,
+    AddressPolicy, CallError, ChainView, MinerConnection, MinerEntry, MinerSource, PlaySettings,
+    PredictCall, ReplyScorer, RoundDependencies, Rounds, RunPaths, Runner, RunnerSettings,
     ScheduleSettings, SpeechRounds,
 };
 use taonet_babelbit_scorer::Candidate;
@@ -22,11 +22,11 @@ use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::subtensor_gateway::GatewayClient;
 
 use crate::chain::{NETUID, TEMPO};
-use crate::process::Incarnation;
+use crate::process::ProcessRun;
 use crate::services::{MINERS, Services, miner, validator_key};
 
 /// Runs rounds and submissions, like `bb runner`.
-pub(crate) async fn runner(incarnation: Incarnation, services: Services) -> anyhow::Result<()> {
+pub(crate) async fn runner(incarnation: ProcessRun, services: Services) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
     let paths = RunPaths::below(&incarnation.directory);
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
@@ -49,7 +49,7 @@ pub(crate) async fn runner(incarnation: Incarnation, services: Services) -> anyh
         observer: Arc::new(()),
         arena_play: PlaySettings::default(),
     };
-    let parts = LoopParts {
+    let parts = RoundDependencies {
         player: Arc::new(player),
         ledger,
         engine,

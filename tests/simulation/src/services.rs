@@ -32,7 +32,7 @@ use url::Url;
 
 use crate::chain::{NETUID, TEMPO};
 use crate::endpoint::{Endpoint, Node};
-use crate::process::Incarnation;
+use crate::process::ProcessRun;
 use crate::schedule::EPOCH_TIME;
 use crate::service_fault::ServiceFaults;
 
@@ -69,7 +69,7 @@ pub(crate) fn neurons() -> Vec<(Hotkey, Option<SocketAddr>)> {
 
 /// Serves routes on the listener of a process.
 pub(crate) async fn listen(
-    incarnation: &Incarnation,
+    incarnation: &ProcessRun,
     router: Router,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -79,7 +79,7 @@ pub(crate) async fn listen(
 }
 
 /// Runs the subtensor gateway, like `bb subtensor-gateway`.
-pub(crate) async fn gateway(incarnation: Incarnation, node: Node) -> anyhow::Result<()> {
+pub(crate) async fn gateway(incarnation: ProcessRun, node: Node) -> anyhow::Result<()> {
     let key = validator_key();
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key.hotkey()));
     let mut ledger = Some(Ledger::open(&incarnation.directory).await?);
@@ -106,7 +106,7 @@ pub(crate) async fn gateway(incarnation: Incarnation, node: Node) -> anyhow::Res
 }
 
 /// Runs the signer, like `bb signer`.
-pub(crate) async fn signer(incarnation: Incarnation, gateway: Url) -> anyhow::Result<()> {
+pub(crate) async fn signer(incarnation: ProcessRun, gateway: Url) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
     let policy = PayloadPolicy::new(keypair.hotkey()).into_signing_policy();
     let signer = Signer::new(SignerConfig {
@@ -131,7 +131,7 @@ pub(crate) struct Services {
 
 /// Runs the validator, like `bb validate`.
 pub(crate) async fn validator(
-    incarnation: Incarnation,
+    incarnation: ProcessRun,
     services: Services,
     signer: Url,
 ) -> anyhow::Result<()> {
@@ -169,7 +169,7 @@ pub(crate) async fn validator(
 }
 
 /// Runs the scoring API, like `bb scoring-api`.
-pub(crate) async fn scoring(incarnation: Incarnation, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn scoring(incarnation: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
     let store =
         Store::open(&format!("sqlite:{}", scoring_database(&incarnation.directory).display()))
             .await?;
@@ -187,11 +187,11 @@ pub(crate) fn scoring_database(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Runs the utterance engine, like `bb engine`. It keeps nothing on disk.
-pub(crate) async fn engine(incarnation: Incarnation, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn engine(incarnation: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
     let challenges = (0..CHALLENGES).map(challenge).collect::<anyhow::Result<_>>()?;
     let config = EngineConfig {
         rotation: Rotation::Every(EPOCH_TIME),
-        ..EngineConfig::new(challenges, Arc::new(Hum))
+        ..EngineConfig::new(challenges, Arc::new(ConstantSynthesizer))
     };
     listen(&incarnation, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
 }
@@ -213,9 +213,9 @@ fn challenge(number: u64) -> anyhow::Result<Challenge> {
 }
 
 /// A synthesiser that returns the same audio for every text.
-struct Hum;
+struct ConstantSynthesizer;
 
-impl Synthesizer for Hum {
+impl Synthesizer for ConstantSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; SAMPLES], taonet_primitives::SampleRate::HZ_24K))
     }

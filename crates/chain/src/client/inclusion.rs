@@ -60,9 +60,9 @@ impl Inner {
         let mut events = self.events_after(parent, block).await?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(index));
         let runtime = self.runtime(parent).await?;
-        let result = runtime
-            .dispatch_result(&events)
-            .ok_or_else(|| ChainError::decode(format!("the events of {extrinsic}"), NoVerdict))?;
+        let result = runtime.dispatch_result(&events).ok_or_else(|| {
+            ChainError::decode(format!("the events of {extrinsic}"), MissingResultEvent)
+        })?;
         let block = Block { number, hash: block };
         let inclusion = Inclusion { block, index, fee: fee_of(&events), result, events };
         Ok(BlockSearch { number, parent, inclusion: Some(inclusion) })
@@ -95,4 +95,4 @@ impl Inner {
 /// The block has neither a success event nor a failure event for the extrinsic.
 #[derive(Debug, thiserror::Error)]
 #[error("the block records neither success nor failure of the extrinsic")]
-struct NoVerdict;
+struct MissingResultEvent;

@@ -116,7 +116,7 @@ pub(crate) enum Status {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     /// The timeout of the whole submission.
-    pub(crate) patience: Duration,
+    pub(crate) total_timeout: Duration,
     /// The delay between attempts, each of which searches the chain and resubmits the extrinsic.
     pub(crate) pause: Duration,
     /// The timeout for the pool's next status notification.
@@ -125,8 +125,8 @@ pub(crate) struct Times {
 
 impl Times {
     pub(crate) fn new(timing: &BlockTiming, follow: Follow) -> Self {
-        let patience = timing.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
-        Self { patience, pause: timing.pause(), silence: timing.total() }
+        let total_timeout = timing.unit().saturating_mul(follow.timeout_blocks.saturating_add(1));
+        Self { total_timeout, pause: timing.pause(), silence: timing.total() }
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn follow<N: Nodes>(
         error: None,
     };
     let now = Instant::now();
-    let end = now.checked_add(times.patience).unwrap_or(now);
+    let end = now.checked_add(times.total_timeout).unwrap_or(now);
     loop {
         match timeout_at(end, tracker.round()).await {
             Ok(Ok(Some(outcome))) => return tracker.settle(outcome),

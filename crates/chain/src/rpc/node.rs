@@ -35,7 +35,7 @@ struct Health {
 
 /// A request to a node.
 #[derive(Debug)]
-pub(crate) struct Question<'a> {
+pub(crate) struct NodeRequest<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: &'a Json,
     /// The unsubscribe method, if this request subscribes.
@@ -120,17 +120,17 @@ impl Node {
 
     pub(crate) async fn ask(
         &self,
-        question: &Question<'_>,
+        node_request: &NodeRequest<'_>,
     ) -> Result<NodeResponse, TransportError> {
         let client = self.client().await?;
-        let params = Params(question.params.clone());
-        let answer = match question.unsubscribe {
-            None => {
-                ClientT::request(&*client, question.method, params).await.map(NodeResponse::Result)
-            }
+        let params = Params(node_request.params.clone());
+        let answer = match node_request.unsubscribe {
+            None => ClientT::request(&*client, node_request.method, params)
+                .await
+                .map(NodeResponse::Result),
             Some(unsubscribe) => {
                 let stream = client
-                    .subscribe::<Box<RawValue>, _>(question.method, params, unsubscribe)
+                    .subscribe::<Box<RawValue>, _>(node_request.method, params, unsubscribe)
                     .await;
                 stream.map(|stream| {
                     NodeResponse::Subscription(Subscription {

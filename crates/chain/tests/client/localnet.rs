@@ -221,7 +221,7 @@ async fn refused_calls_have_reasons() {
 
     let options = SignOptions { nonce: 100, ..SignOptions::default() };
     let early = chain.sign(&transfer, &alice, options).await.unwrap();
-    let follow = Follow { patience_blocks: 1, ..Follow::default() };
+    let follow = Follow { timeout_blocks: 1, ..Follow::default() };
     let outcome = chain.submit(&early, follow).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),

@@ -132,7 +132,7 @@ impl DemoChain {
 
     async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {
         // Blocks take milliseconds: on a busy machine, many can pass before the call arrives.
-        let follow = Follow { patience_blocks: 256, ..Follow::default() };
+        let follow = Follow { timeout_blocks: 256, ..Follow::default() };
         let outcome = self.client.send(&call, signer, follow).await?;
         anyhow::ensure!(
             outcome.is_success(),

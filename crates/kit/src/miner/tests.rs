@@ -31,8 +31,8 @@ fn settings() -> MinerSettings {
 }
 
 /// Returns the load of a queue, without a limit of the rate.
-fn queue(running: usize, waiting: usize, patience: Duration) -> Load {
-    Load { rate: None, concurrency: Some(Concurrency { running, waiting, patience }) }
+fn queue(running: usize, waiting: usize, max_wait: Duration) -> Load {
+    Load { rate: None, concurrency: Some(Concurrency { running, waiting, max_wait }) }
 }
 
 /// A miner that is served until it is stopped.

@@ -66,7 +66,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-struct Machine {
+struct SubmitterProcess {
     directory: TempDir,
     chain: MockChain,
     rules: WeightRules,
@@ -77,7 +77,7 @@ struct Machine {
     unreachable: bool,
 }
 
-impl Machine {
+impl SubmitterProcess {
     fn new(commit_reveal: Option<CommitReveal>, finality_lag: u32) -> Self {
         let rules = weight_rules(TEMPO, commit_reveal);
         let chain = MockChain::default();
@@ -266,7 +266,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let commit_reveal = is_by_hash.then_some(CommitReveal { version: 2, period_epochs: 1 });
-            let mut machine = Machine::new(commit_reveal, finality_lag);
+            let mut machine = SubmitterProcess::new(commit_reveal, finality_lag);
             for event in events {
                 machine.apply_event(event).await;
                 machine.check().await?;

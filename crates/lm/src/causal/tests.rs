@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::linear::Weight;
-use crate::noise::Noise;
+use crate::noise::SplitMix64;
 
 /// Models that are recorded as directories.
 const DIRECTORIES: [&str; 4] = ["gpt2", "llama", "qwen2", "qwen3"];
@@ -485,7 +485,7 @@ fn computes(path: &Path, case: &str) -> bool {
 
 /// Replaces up to four bytes, or groups of bytes, by others.
 fn change(bytes: &mut [u8], seed: u64) {
-    let mut noise = Noise::new(seed);
+    let mut noise = SplitMix64::new(seed);
     for _ in 0..=noise.bits() % 4 {
         let index = (noise.bits() % bytes.len() as u64) as usize;
         let (end, value) = (
@@ -498,7 +498,7 @@ fn change(bytes: &mut [u8], seed: u64) {
 
 /// Replaces up to three digits of a JSON text by other ones, or by a greater number.
 fn change_digits(text: &mut Vec<u8>, seed: u64) {
-    let mut noise = Noise::new(seed);
+    let mut noise = SplitMix64::new(seed);
     for _ in 0..=noise.bits() % 3 {
         let digits: Vec<usize> =
             (0..text.len()).filter(|offset| text[*offset].is_ascii_digit()).collect();

@@ -42,7 +42,7 @@ use backpressure::Backpressure;
 use count::Names;
 use error::internal;
 pub(crate) use error::{CLIENT as CLIENT_ERROR, RpcResult};
-use front::Front;
+use front::SharedState;
 use origin::Origins;
 use params::{Args, Names as ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
@@ -345,7 +345,7 @@ pub(crate) async fn serve(
     let maximum = limits.request_bytes as usize;
     let bodies =
         BodyLimits::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
-    let front = Front {
+    let front = SharedState {
         builder,
         methods: module.into(),
         names,

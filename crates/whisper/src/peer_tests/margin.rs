@@ -17,7 +17,7 @@ pub(super) struct Margin {
 }
 
 /// A hypothesis, followed from step to step.
-struct Followed {
+struct TrackedHypothesis {
     /// Tokens, including the end of text unless the hypothesis has the maximum length.
     tokens: Vec<u32>,
     /// Sum of the log probabilities so far.
@@ -32,7 +32,7 @@ struct Followed {
     has_ended: bool,
 }
 
-impl Followed {
+impl TrackedHypothesis {
     fn new(tokens: &[u32], different: usize, task: &Task) -> Self {
         let mut tokens = tokens.to_vec();
         if tokens.len() < task.longest {
@@ -67,7 +67,7 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
     let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
     let [mut ours_followed, mut theirs_followed] =
-        [ours, theirs].map(|tokens| Followed::new(tokens, different, &task));
+        [ours, theirs].map(|tokens| TrackedHypothesis::new(tokens, different, &task));
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let (gemm, width, tokens) =
         (buffers.gemm.clone(), model.decoder.width(), model.decoder.tokens());

@@ -9,9 +9,9 @@ use crate::search::{Hypothesis, Search, Strategy};
 use crate::transcribe::{Recording, Transcription};
 
 /// Reproducible random choices for test scripts.
-struct Dice(u64);
+struct ScriptRandom(u64);
 
-impl Dice {
+impl ScriptRandom {
     fn below(&mut self, bound: u32) -> u32 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -25,7 +25,7 @@ impl Dice {
 
 /// Draws text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and the
 /// two bytes of é or only the first.
-fn text(dice: &mut Dice) -> Vec<u32> {
+fn text(dice: &mut ScriptRandom) -> Vec<u32> {
     if dice.below(8) == 0 {
         // A repetitive text that fails the compression ratio.
         return vec![300 + dice.below(50); 40];
@@ -42,7 +42,7 @@ fn text(dice: &mut Dice) -> Vec<u32> {
 }
 
 /// Generates plausible decoder output: text between timestamps, with one of five endings.
-fn tokens(dice: &mut Dice, begin: u32) -> Vec<u32> {
+fn tokens(dice: &mut ScriptRandom, begin: u32) -> Vec<u32> {
     let mut at = dice.below(50);
     let mut tokens = vec![begin + at];
     for _ in 0..dice.below(5) {
@@ -177,7 +177,7 @@ fn decoding_rules_equal_the_reference() {
     let folder = peer.model("micro", &[]);
     let model = Arc::new(Model::open(&folder).unwrap());
     let begin = model.vocabulary.special().timestamp_begin();
-    let mut dice = Dice(12);
+    let mut dice = ScriptRandom(12);
     let mut cases = Vec::new();
     for index in 0..120 {
         let mut options = Options { language: Some("en".to_owned()), ..Options::default() };

@@ -21,7 +21,7 @@ const PAUSE: usize = 4_800;
 
 /// Results of a policy on all speeches.
 #[derive(Debug, Default, Clone, Copy)]
-struct Measured {
+struct PolicyResults {
     /// Words that differ from the speakers' texts.
     errors: usize,
     /// Words that differ from the transcription of the complete recording.
@@ -34,14 +34,14 @@ struct Measured {
     audio: f64,
 }
 
-impl Measured {
+impl PolicyResults {
     /// Returns the mean lag of a word in seconds.
     fn mean_lag(&self) -> f64 {
         self.lag / self.matched.max(1) as f64
     }
 }
 
-impl fmt::Display for Measured {
+impl fmt::Display for PolicyResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { errors, changes, matched, audio, processor, .. } = self;
         let (lag, processor) = (self.mean_lag(), processor / audio);
@@ -104,8 +104,8 @@ fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Ve
 
 /// Plays speeches in frames of 80 ms, and commits all words that are ready. Each speech comes with
 /// the words of its transcription as a whole.
-fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)]) -> Measured {
-    let mut measured = Measured::default();
+fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)]) -> PolicyResults {
+    let mut measured = PolicyResults::default();
     for (speech, complete) in speeches {
         let before = processor_time();
         let mut recognition = policy.open(None);

@@ -56,7 +56,7 @@ impl Decoding {
 
 /// A segment of the reference.
 #[derive(Debug, Deserialize)]
-struct TheirSegment {
+struct ReferenceSegment {
     seek: usize,
     start: f64,
     end: f64,
@@ -69,9 +69,9 @@ struct TheirSegment {
 
 /// A transcription of the reference.
 #[derive(Debug, Deserialize)]
-struct Theirs {
+struct ReferenceTranscription {
     language: String,
-    segments: Vec<TheirSegment>,
+    segments: Vec<ReferenceSegment>,
     decodings: Vec<Decoding>,
 }
 
@@ -83,7 +83,11 @@ struct Difference {
 }
 
 /// Transcribes all recordings with the reference.
-fn transcribe_by_reference(peer: &Peer, all: &[Case], word_timestamps: bool) -> Vec<Theirs> {
+fn transcribe_by_reference(
+    peer: &Peer,
+    all: &[Case],
+    word_timestamps: bool,
+) -> Vec<ReferenceTranscription> {
     let paths: Vec<PathBuf> = all
         .iter()
         .enumerate()
@@ -106,7 +110,7 @@ impl Comparison {
     /// Transcribes all recordings, and compares with the reference's `answers`. Prints the
     /// differences, and fails if more than one of ten recordings differs, or if rounding does not
     /// explain a difference.
-    fn run(&self, all: &[Case], answers: &[Theirs]) {
+    fn run(&self, all: &[Case], answers: &[ReferenceTranscription]) {
         let words = self.options.word_timestamps;
         let size = EngineSize::for_model(&self.model);
         let transcriber =
@@ -158,7 +162,7 @@ impl Comparison {
     }
 
     /// Compares the no-speech probability of the first window.
-    fn compare_silence(&self, case: &Case, theirs: &Theirs) {
+    fn compare_silence(&self, case: &Case, theirs: &ReferenceTranscription) {
         let (mut buffers, mut cache) = (self.model.buffers(), self.model.decoder.cache());
         let mut recording =
             Recording::new(self.model.clone(), Arc::new(self.options.clone()), &case.samples);
@@ -178,7 +182,7 @@ impl Comparison {
         &self,
         samples: &[f32],
         ours: &Transcription,
-        theirs: &Theirs,
+        theirs: &ReferenceTranscription,
     ) -> Option<Difference> {
         assert_eq!(ours.language, theirs.language, "language");
         let words = self.options.word_timestamps;
@@ -304,7 +308,7 @@ impl Comparison {
 }
 
 /// Returns the greatest difference of a time in two segments with equal tokens, in seconds.
-fn time_difference(ours: &Segment, theirs: &TheirSegment) -> f64 {
+fn time_difference(ours: &Segment, theirs: &ReferenceSegment) -> f64 {
     let texts: Vec<&str> = ours.words.iter().map(|word| word.text.as_str()).collect();
     assert_eq!(texts, theirs.words.iter().map(|word| word.0.as_str()).collect::<Vec<_>>(), "words");
     let words = ours.words.iter().zip(&theirs.words);

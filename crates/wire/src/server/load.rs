@@ -39,7 +39,7 @@ pub struct Concurrency {
     pub waiting: usize,
     /// Maximum time in the queue. If a caller states a timeout, its requests wait no longer than
     /// that.
-    pub patience: Duration,
+    pub max_wait: Duration,
 }
 
 /// Rate limits by hotkey.
@@ -118,10 +118,10 @@ impl Gate {
         stake: u64,
         timeout: Duration,
     ) -> Result<Permit, Refusal> {
-        let patience = if timeout.is_zero() {
-            self.bounds.patience
+        let max_wait = if timeout.is_zero() {
+            self.bounds.max_wait
         } else {
-            timeout.min(self.bounds.patience)
+            timeout.min(self.bounds.max_wait)
         };
         let (key, turn) = match self.queue(stake)? {
             Ok(permit) => return Ok(permit),
@@ -129,10 +129,10 @@ impl Gate {
         };
         // Leaves the queue when this future is dropped because the caller disconnects.
         let _guard = QueueGuard { gate: self, key };
-        match tokio::time::timeout(patience, turn).await {
+        match tokio::time::timeout(max_wait, turn).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Refusal::Busy),
-            Err(_) => Err(Refusal::WaitedTooLong { limit: patience }),
+            Err(_) => Err(Refusal::WaitedTooLong { limit: max_wait }),
         }
     }
 

@@ -441,7 +441,7 @@ async fn permit_is_held_until_the_streamed_response_ends() {
             None => Body::from("second"),
         }
     };
-    let concurrency = Concurrency { running: 1, waiting: 0, patience: Duration::from_mins(1) };
+    let concurrency = Concurrency { running: 1, waiting: 0, max_wait: Duration::from_mins(1) };
     let clock = Arc::new(ManualClock::at(NOW));
     let layer = SignedLayer::builder(key("//Bob").hotkey(), BabelbitScheme::axon())
         .load(Load { concurrency: Some(concurrency), ..Load::default() })

@@ -107,7 +107,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal::Busy`] if the queue is full, [`Refusal::WaitedTooLong`] if the caller's timeout
-    /// or the queue's patience ends.
+    /// or the queue's maximum wait is over.
     pub async fn enter(
         &self,
         registration: Registration,

@@ -232,12 +232,12 @@ mod sound {
 
     /// A synthesiser of 10 samples per character, which fails on its first `failures` calls.
     #[derive(Default)]
-    struct Beeper {
+    struct FakeSynthesizer {
         calls: AtomicUsize,
         failures: usize,
     }
 
-    impl Synthesizer for Beeper {
+    impl Synthesizer for FakeSynthesizer {
         fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
             if self.calls.fetch_add(1, Ordering::SeqCst) < self.failures {
                 return Err(SynthesisError::Missing {
@@ -248,8 +248,8 @@ mod sound {
         }
     }
 
-    fn library(failures: usize) -> (ChallengeLibrary, Arc<Beeper>) {
-        let beeper = Arc::new(Beeper { failures, ..Beeper::default() });
+    fn library(failures: usize) -> (ChallengeLibrary, Arc<FakeSynthesizer>) {
+        let beeper = Arc::new(FakeSynthesizer { failures, ..FakeSynthesizer::default() });
         let challenge = Challenge::parse("00-sample.json", SAMPLE).unwrap();
         (ChallengeLibrary::new([challenge], beeper.clone()), beeper)
     }
@@ -280,7 +280,7 @@ mod sound {
 
     #[tokio::test]
     async fn empty_library_has_no_challenge() {
-        let library = ChallengeLibrary::new([], Arc::new(Beeper::default()));
+        let library = ChallengeLibrary::new([], Arc::new(FakeSynthesizer::default()));
         assert!(library.built(0).await.unwrap().is_none());
         assert!(library.get(3).is_none());
     }

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use taonet_lm::ModelError;
 use taonet_speech::{EmbedError, SentenceEmbedder};
 
-use self::guard::Guard;
+use self::guard::ProposalGuard;
 use crate::metrics;
 use crate::remote::{PAUSE, spoken};
 
@@ -108,7 +108,7 @@ impl Rejection {
 /// utterances share it.
 pub struct Shortener {
     propose: Propose,
-    guard: Guard,
+    guard: ProposalGuard,
     limit: Duration,
     state: Mutex<State>,
 }
@@ -137,7 +137,7 @@ impl Shortener {
     /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of
     /// phrases and proposals.
     pub fn new(propose: Propose, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
-        Self { propose, guard: Guard::new(embedder), limit, state: Mutex::default() }
+        Self { propose, guard: ProposalGuard::new(embedder), limit, state: Mutex::default() }
     }
 
     /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard

@@ -45,7 +45,7 @@ struct ChallengeFiles {
 }
 
 #[derive(Default)]
-struct Survey {
+struct FoundFiles {
     challenges: BTreeMap<(String, ChallengeType), ChallengeFiles>,
     unreadable: Vec<PathBuf>,
 }
@@ -57,7 +57,7 @@ impl EarlierFiles {
     /// # Errors
     /// [`io::Error`] when a directory cannot be read.
     pub fn read(paths: &RunPaths) -> io::Result<Self> {
-        let mut survey = Survey::default();
+        let mut survey = FoundFiles::default();
         survey.read_scores(&paths.scores)?;
         survey.read_logs(&paths.logs.join("s2s"))?;
         survey.read_status(&paths.status)?;
@@ -80,7 +80,7 @@ impl EarlierFiles {
     }
 }
 
-impl Survey {
+impl FoundFiles {
     fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
         for path in entries(directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();

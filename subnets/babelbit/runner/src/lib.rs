@@ -77,9 +77,9 @@ pub use reply_scorer::{References, ReplyScorer};
 pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport};
 pub use rounds::{
     ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner,
-    DueRound, ListArenaMiners, LoopParts, MinerSource, PlayedRound, RoundError, RoundObserver,
-    RoundPlayer, RoundReport, Rounds, ScheduleSettings, Shuffle, SpeechRounds, announced_miners,
-    random_order, registered_miners,
+    DueRound, ListArenaMiners, MinerSource, PlayedRound, RoundDependencies, RoundError,
+    RoundObserver, RoundPlayer, RoundReport, Rounds, ScheduleSettings, Shuffle, SpeechRounds,
+    announced_miners, random_order, registered_miners,
 };
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};

@@ -124,7 +124,7 @@ pub struct PlayedRound {
 }
 
 /// Dependencies of [`Rounds`].
-pub struct LoopParts {
+pub struct RoundDependencies {
     /// Player of the rounds.
     pub player: Arc<dyn RoundPlayer>,
     /// Ledger of the completed epochs.
@@ -143,7 +143,7 @@ pub struct LoopParts {
 
 /// Loop of main, solo and arena rounds.
 pub struct Rounds {
-    parts: LoopParts,
+    parts: RoundDependencies,
     schedule: Schedule,
     block: Option<u32>,
     /// Whether the last request to the gateway succeeded.
@@ -155,7 +155,10 @@ impl Rounds {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn new(parts: LoopParts, settings: ScheduleSettings) -> Result<Self, LedgerError> {
+    pub async fn new(
+        parts: RoundDependencies,
+        settings: ScheduleSettings,
+    ) -> Result<Self, LedgerError> {
         let ledger = &parts.ledger;
         let last_rounds = LastRounds {
             main: ledger.last_round(ChallengeType::Main).await?,

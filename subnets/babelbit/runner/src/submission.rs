@@ -54,7 +54,7 @@ pub struct OutboxSettings {
     /// Maximum backoff.
     pub longest_pause: Duration,
     /// Time limit of [`Outbox::drain`], which does not wait for attempts that are due later.
-    pub patience: Duration,
+    pub drain_timeout: Duration,
     /// Retention period of delivered entries.
     pub keep_delivered: Duration,
 }
@@ -70,7 +70,7 @@ impl OutboxSettings {
             paths,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_mins(5),
-            patience: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
             keep_delivered: Duration::from_hours(7 * 24),
         }
     }
@@ -136,15 +136,15 @@ impl Outbox {
     }
 
     /// Submits files until the queue is empty, or until the next attempt is due later than
-    /// [`OutboxSettings::patience`] after the start.
+    /// [`OutboxSettings::drain_timeout`] after the start.
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
-        let patience = tokio::time::Instant::now() + self.settings.patience;
+        let drain_timeout = tokio::time::Instant::now() + self.settings.drain_timeout;
         while let Some(due_at) = self.work().await? {
             let pause = self.until(due_at);
-            if tokio::time::Instant::now() + pause > patience {
+            if tokio::time::Instant::now() + pause > drain_timeout {
                 break;
             }
             tokio::time::sleep(pause).await;

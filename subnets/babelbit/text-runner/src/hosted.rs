@@ -216,7 +216,7 @@ impl CommittedMiners {
                 Some(TextMiner {
                     key: candidate.key,
                     name: None,
-                    connection: Arc::new(Hosted { chute, axon }),
+                    connection: Arc::new(ChuteWithFallback { chute, axon }),
                 })
             }
             Err(error) => {
@@ -310,12 +310,12 @@ fn earliest(
 
 /// A miner on Chutes, with an axon as the fallback. If there is an axon, half of a call's timeout
 /// is reserved for it.
-struct Hosted {
+struct ChuteWithFallback {
     chute: ChuteClient,
     axon: Option<Arc<dyn TextConnection>>,
 }
 
-impl TextConnection for Hosted {
+impl TextConnection for ChuteWithFallback {
     fn predict<'a>(
         &'a self,
         request: &'a PredictedUtterance,

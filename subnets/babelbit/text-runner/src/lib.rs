@@ -65,7 +65,8 @@ pub use hosted::{CommittedMiners, PublishedText, ReadCommitments, ReadError};
 pub use miner::{MAX_PREDICTION_BYTES, MAX_SESSION_BYTES, TextConnection, TextMiner};
 pub use play::{OmittedUtterance, PlayError, PlayOptions};
 pub use rounds::{
-    AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextArenaRounds, TextMiners, TextRounds,
+    AxonMiners, ConnectTextMiner, MinerSelection, ShuffleMiners, TextArenaRounds, TextMiners,
+    TextRounds,
 };
 pub use run::{
     TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner, UnscoredDialogue,

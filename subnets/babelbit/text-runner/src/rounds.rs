@@ -40,7 +40,7 @@ pub struct AxonMiners {
     /// Function that creates connections to miners.
     pub connect: ConnectTextMiner,
     /// Selection of the miners if there are too many.
-    pub choice: Choice,
+    pub choice: MinerSelection,
 }
 
 /// Function that orders miners.
@@ -48,14 +48,14 @@ pub type ShuffleMiners = Arc<dyn Fn(&mut [TextMiner]) + Send + Sync>;
 
 /// Selection of a round's miners.
 #[derive(Clone)]
-pub struct Choice {
+pub struct MinerSelection {
     /// Maximum number of miners in a round.
     pub max_miners: usize,
     /// Function that orders the miners, if there are more; a round selects the first ones.
     pub shuffle: ShuffleMiners,
 }
 
-impl Choice {
+impl MinerSelection {
     /// Creates a random selection.
     pub fn random(max_miners: usize) -> Self {
         Self { max_miners, shuffle: Arc::new(|miners| miners.shuffle(&mut rand::rng())) }

@@ -74,7 +74,7 @@ impl Startup {
 
     /// Extends the timeout of a miner's first prediction.
     fn starting(&self, miner: TextMiner) -> TextMiner {
-        let connection = Starting {
+        let connection = StartupConnection {
             miner: miner.connection,
             has_started: AtomicBool::new(self.budget.is_zero()),
             startup: self.clone(),
@@ -115,14 +115,14 @@ impl TextMiners for TextArena {
 
 /// A connection whose first call is retried until it has a prediction or the startup budget is used
 /// up. A cancelled call leaves the budget to the next one.
-struct Starting {
+struct StartupConnection {
     miner: Arc<dyn TextConnection>,
     startup: Startup,
     /// Whether the first call has ended.
     has_started: AtomicBool,
 }
 
-impl Starting {
+impl StartupConnection {
     async fn first(&self, request: &PredictedUtterance) -> Result<String, CallError> {
         let Startup { budget, request_timeout, now, sleeper } = &self.startup;
         let start = now();
@@ -148,7 +148,7 @@ impl Starting {
     }
 }
 
-impl TextConnection for Starting {
+impl TextConnection for StartupConnection {
     fn predict<'a>(
         &'a self,
         request: &'a PredictedUtterance,

@@ -111,9 +111,9 @@ impl Recognizer for SlowRecognizer {
 }
 
 /// An embedder that counts the letters of a text.
-struct Letters;
+struct LetterEmbedder;
 
-impl SentenceEmbedder for Letters {
+impl SentenceEmbedder for LetterEmbedder {
     fn name(&self) -> &'static str {
         "letters"
     }
@@ -175,7 +175,7 @@ fn local_scorer() -> BatchScorer {
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
     BatchScorer::new(
         SlowRecognizer::new(Duration::ZERO),
-        Arc::new(Letters),
+        Arc::new(LetterEmbedder),
         cache(),
         ScoreOptions::default(),
         settings,
@@ -194,7 +194,7 @@ fn distributed_or(services: Services, load: LoadRecognizer) -> Arc<BatchScorer> 
     Arc::new(BatchScorer::with_backend(
         identity(),
         workers,
-        Arc::new(Letters),
+        Arc::new(LetterEmbedder),
         cache(),
         ScoreOptions::default(),
         false,

@@ -334,7 +334,7 @@ impl CreditLeases {
         hold: Hold,
         day: &str,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let mut unfinished = Unfinished { leases: self, request, is_finished: false };
+        let mut unfinished = UnfinishedHold { leases: self, request, is_finished: false };
         let (done, granted) = oneshot::channel();
         {
             let mut state = self.state();
@@ -510,13 +510,13 @@ async fn sweep(leases: Weak<CreditLeases>, database: Database) {
 }
 
 /// A hold whose caller waits for it. Dropping it before it is finished releases the hold.
-struct Unfinished<'a> {
+struct UnfinishedHold<'a> {
     leases: &'a CreditLeases,
     request: &'a str,
     is_finished: bool,
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for UnfinishedHold<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let mut state = self.leases.state();

@@ -17,12 +17,12 @@ use tempfile::TempDir;
 use super::*;
 
 /// Location of a test's database: a SQLite directory or a PostgreSQL URL.
-struct Home {
+struct DatabaseLocation {
     folder: TempDir,
     url: Option<String>,
 }
 
-impl Home {
+impl DatabaseLocation {
     fn sqlite() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), url: None }
     }
@@ -59,7 +59,7 @@ macro_rules! on_both {
         $(
             #[tokio::test]
             async fn $name() {
-                $module::$name(Home::sqlite()).await;
+                $module::$name(DatabaseLocation::sqlite()).await;
             }
         )*
 
@@ -68,11 +68,11 @@ macro_rules! on_both {
             let Some(server) = Postgres::start() else { return };
             $(
                 println!("{}", stringify!($name));
-                $module::$name(Home::postgres(&server, stringify!($name))).await;
+                $module::$name(DatabaseLocation::postgres(&server, stringify!($name))).await;
             )*
             $(
                 println!("{}", stringify!($of_postgres));
-                $shared::$of_postgres(Home::postgres(&server, stringify!($of_postgres))).await;
+                $shared::$of_postgres(DatabaseLocation::postgres(&server, stringify!($of_postgres))).await;
             )*
         }
     };
@@ -152,7 +152,7 @@ fn task(name: &str) -> TaskName {
 
 #[tokio::test]
 async fn database_files_are_readable_by_the_owner_only() {
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let store = home.open().await;
     store.nodes().await.unwrap();
     for entry in std::fs::read_dir(home.folder.path().join("deep/state")).unwrap() {
@@ -180,7 +180,7 @@ async fn unsupported_database_url_is_refused() {
 
 #[tokio::test]
 async fn database_is_read_while_a_validator_uses_it() {
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let directory = home.folder.path().join("deep/state");
     let missing = Store::read(&directory).await.unwrap_err();
     assert!(matches!(missing, StoreError::Missing(_)) && !directory.exists(), "{missing}");

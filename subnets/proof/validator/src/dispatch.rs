@@ -34,7 +34,7 @@ pub(crate) struct Limits {
     /// Maximum timeout of a request.
     pub(crate) timeout: Duration,
     /// Minimum time before an answer is overdue.
-    pub(crate) patience: Duration,
+    pub(crate) overdue_after: Duration,
     /// Share of the miners, the fastest, that users' requests prefer, in percent.
     pub(crate) users_percent: u8,
     /// Whether benchmark requests are sent, which detect the recovery of a failed miner. Otherwise,
@@ -256,12 +256,12 @@ impl Dispatcher {
             }
         }
         let (in_flight, times) = (load.in_flight, load.performance.times(circuit));
-        let Limits { timeout, patience, .. } = self.limits;
-        let within = |time: Duration| time.clamp(patience.min(timeout), timeout);
+        let Limits { timeout, overdue_after, .. } = self.limits;
+        let within = |time: Duration| time.clamp(overdue_after.min(timeout), timeout);
         let estimate = times.and_then(Times::estimate).or_else(|| market.get(&circuit)?.estimate());
         Assignment {
             timeout: times.and_then(Times::timeout).map_or(timeout, within),
-            patience: within(estimate.unwrap_or(patience)),
+            overdue_after: within(estimate.unwrap_or(overdue_after)),
             miner,
             circuit,
             purpose,
@@ -284,7 +284,7 @@ pub(crate) struct Assignment {
     /// are enough.
     pub(crate) timeout: Duration,
     /// Time after which the answer is overdue.
-    pub(crate) patience: Duration,
+    pub(crate) overdue_after: Duration,
     circuit: usize,
     purpose: Purpose,
     /// Number of the miner's requests in flight when this one was sent, including this one.

@@ -37,7 +37,7 @@ pub struct ExaminerSettings {
     pub timeout: Duration,
     /// Minimum time before an answer is overdue. An overdue request no longer counts towards
     /// `requests`, and an overdue user's request is also sent to another miner.
-    pub patience: Duration,
+    pub overdue_after: Duration,
     /// Maximum number of concurrent benchmark requests to all miners together, without overdue
     /// ones.
     pub requests: usize,
@@ -64,7 +64,7 @@ impl Default for ExaminerSettings {
         Self {
             interval: Duration::from_secs(1),
             timeout: Duration::from_mins(3),
-            patience: Duration::from_secs(5),
+            overdue_after: Duration::from_secs(5),
             requests: 32,
             verifications: cores * 2,
             benchmarks: true,
@@ -113,7 +113,7 @@ impl Examiner {
         let limits = Limits {
             interval: settings.interval,
             timeout: settings.timeout,
-            patience: settings.patience,
+            overdue_after: settings.overdue_after,
             users_percent: settings.users_percent,
             benchmarks: settings.benchmarks,
         };
@@ -175,9 +175,9 @@ impl Examiner {
         overdue: impl FnOnce(),
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
-        let patience = assignment.patience;
+        let overdue_after = assignment.overdue_after;
         let mut answer = pin!(self.answer(&miner, circuit, request, assignment.timeout));
-        let answer = if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+        let answer = if let Ok(answer) = tokio::time::timeout(overdue_after, &mut answer).await {
             answer
         } else {
             assignment.set_overdue();

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::super::machine::Machine;
+use super::super::machine::GuideMachine;
 use super::{BOB, Programs, commands, files};
 use crate::support::{Daemon, document, program, stderr};
 
@@ -13,7 +13,7 @@ use crate::support::{Daemon, document, program, stderr};
 const STATE: &str = ".bittensor/subnet-2";
 
 /// Writes state and a circuit of the reference.
-fn write_state(machine: &Machine) {
+fn write_state(machine: &GuideMachine) {
     let circuit = format!("circuit_cache/model_{}", "5c".repeat(32));
     let metadata = json!({
         "name": "net", "description": "", "author": "", "version": "1.0.0", "type": "PROOF_OF_COMPUTATION",
@@ -38,7 +38,7 @@ fn write_state(machine: &Machine) {
 
 #[test]
 fn subnet_2_guide_leaves_the_files_of_the_reference() {
-    let machine = Machine::new(&["validator"]);
+    let machine = GuideMachine::new(&["validator"]);
     machine.run("tao register --netuid 2 --wallet-name validator --yes");
     write_state(&machine);
     let before = files(&machine.directory().join(STATE));

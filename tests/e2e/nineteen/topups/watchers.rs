@@ -12,7 +12,7 @@ use super::*;
 const PAYMENTS: u64 = 12;
 
 /// Starts a watcher with its own connection and database.
-fn watch(sale: &Sale) -> Shutdown {
+fn watch(sale: &TopUpFixture) -> Shutdown {
     let (client, store, shutdown) = (Arc::new(sale.client()), sale.store(), Shutdown::new());
     let watcher = TopUpWatcher::new(client as _, store, system_clock());
     let (stop, _runtime) = (shutdown.clone(), sale.runtime.enter());
@@ -20,14 +20,14 @@ fn watch(sale: &Sale) -> Shutdown {
     shutdown
 }
 
-fn stop(sale: &Sale, watcher: &Shutdown) {
+fn stop(sale: &TopUpFixture, watcher: &Shutdown) {
     watcher.request();
     sale.runtime.block_on(watcher.finished()).unwrap();
 }
 
 #[test]
 fn two_watchers_credit_each_transfer_once() {
-    let sale = Sale::start();
+    let sale = TopUpFixture::start();
     // Creates the database, and sets the price.
     let validator = Daemon::start(&mut sale.validator());
     let buyers = [(); 3].map(|()| sale.buyer());

@@ -23,7 +23,7 @@ use super::{SAMPLE_QUEUE_CAPACITY, Shared, config, querier, watch_balances};
 use crate::chain::NETUID;
 use crate::endpoint::{Endpoint, Node};
 use crate::invariants::fail_all;
-use crate::process::Incarnation;
+use crate::process::ProcessRun;
 use crate::services::{VALIDATOR_TEMPO, validator_key};
 
 /// Interval at which miners without an offer are asked again.
@@ -33,7 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
 pub(super) async fn control(
-    incarnation: Incarnation,
+    incarnation: ProcessRun,
     shared: Shared,
     node: Node,
 ) -> anyhow::Result<()> {

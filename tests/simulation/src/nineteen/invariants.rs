@@ -147,13 +147,13 @@ fn wrong_weights(miners: &BTreeMap<Hotkey, Behaviour>, weights: &[(Hotkey, f64)]
 
 /// A time in which the charge for a complete answer may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Doubt {
+struct UncertainInterval {
     /// The gateway whose charges may be lost; `None` for all.
     gateway: Option<usize>,
     span: Span,
 }
 
-impl Doubt {
+impl UncertainInterval {
     fn covers(&self, purchase: &Purchase) -> bool {
         let ended = purchase.ended.unwrap_or(Duration::MAX);
         let overlaps = purchase.began <= self.span.until && ended >= self.span.from;
@@ -171,9 +171,13 @@ fn ends(simulation: &Simulation) -> Vec<(usize, Duration)> {
 /// those of a gateway whose disk fails and that ends later, because answers do not wait for their
 /// charges for more than five seconds, and only this gateway repeats them; and those of all
 /// gateways while the clocks of two differ by so much that one takes the other for dead.
-fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec<Doubt> {
-    let mut doubts: Vec<Doubt> =
-        rewinds.iter().map(|span| Doubt { gateway: None, span: *span }).collect();
+fn doubts(
+    faults: &[Fault],
+    rewinds: &[Span],
+    ends: &[(usize, Duration)],
+) -> Vec<UncertainInterval> {
+    let mut doubts: Vec<UncertainInterval> =
+        rewinds.iter().map(|span| UncertainInterval { gateway: None, span: *span }).collect();
     for fault in faults {
         let (from, until) = (fault.at.saturating_sub(CHARGE_TOLERANCE), fault.at + fault.duration);
         match fault.kind {
@@ -181,13 +185,13 @@ fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec
                 if ends.iter().any(|(ended, at)| *ended == process && *at >= from) =>
             {
                 let span = Span { from, until: until + CHARGE_TOLERANCE };
-                doubts.push(Doubt { gateway: Some(process), span });
+                doubts.push(UncertainInterval { gateway: Some(process), span });
             }
             FaultKind::Clock(process, seconds)
                 if GATEWAYS.contains(&process)
                     && seconds.unsigned_abs() >= ABANDONED_AFTER_SECONDS =>
             {
-                doubts.push(Doubt {
+                doubts.push(UncertainInterval {
                     gateway: None,
                     span: Span { from, until: until + MAX_RENEWAL_TIME },
                 });
@@ -203,7 +207,7 @@ fn doubts(faults: &[Fault], rewinds: &[Span], ends: &[(usize, Duration)]) -> Vec
 async fn check_credits(
     store: &Store,
     purchases: &[Purchase],
-    doubts: &[Doubt],
+    doubts: &[UncertainInterval],
 ) -> anyhow::Result<()> {
     let charges = store.charges().await?;
     fail_all(wrong_charges(purchases, &charges, doubts));
@@ -246,7 +250,11 @@ fn wrong_balances(balances: &[(String, i64)], charges: &[Charge], used: i64) -> 
 }
 
 /// No charge is lost or doubled once the buyer knows the outcome of the request.
-fn wrong_charges(purchases: &[Purchase], charges: &[Charge], doubts: &[Doubt]) -> Vec<String> {
+fn wrong_charges(
+    purchases: &[Purchase],
+    charges: &[Charge],
+    doubts: &[UncertainInterval],
+) -> Vec<String> {
     let mut violations = Vec::new();
     let mut by_request: BTreeMap<&str, i64> = BTreeMap::new();
     for Charge { request, credits, .. } in charges {

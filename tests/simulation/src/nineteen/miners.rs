@@ -20,7 +20,7 @@ use taonet_service::Shutdown;
 use taonet_wire::Policy;
 
 use super::{TASK, miner_key};
-use crate::process::Incarnation;
+use crate::process::ProcessRun;
 use crate::service_fault::ServiceFaults;
 use crate::services::{listen, validator_key};
 
@@ -53,7 +53,7 @@ pub(super) enum Behaviour {
 
 /// Runs a miner.
 pub(super) async fn miner(
-    incarnation: Incarnation,
+    incarnation: ProcessRun,
     uid: u8,
     behaviour: Behaviour,
     faults: ServiceFaults,

@@ -10,13 +10,13 @@ use taonet_service::{Shutdown, system_clock};
 use tokio::sync::mpsc;
 
 use super::{SAMPLE_QUEUE_CAPACITY, Shared, querier, watch_balances};
-use crate::process::Incarnation;
+use crate::process::ProcessRun;
 use crate::services::listen;
 
 /// Runs `tao nineteen entry` and `tao nineteen query` in one process. `turn` is that of
 /// [`watch_balances`].
 pub(super) async fn query(
-    incarnation: Incarnation,
+    incarnation: ProcessRun,
     shared: Shared,
     turn: u64,
 ) -> anyhow::Result<()> {

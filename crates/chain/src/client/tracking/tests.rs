@@ -14,7 +14,7 @@ const BLOCK: Duration = Duration::from_secs(12);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(9 * 12);
 const LAG: u32 = 3;
 const UNTIL_INCLUDED: Follow =
-    Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
+    Follow { until: Until::Included, timeout_blocks: 8, sent_before: false };
 const UNTIL_FINALIZED: Follow = Follow { until: Until::Finalized, ..UNTIL_INCLUDED };
 
 /// A scripted change of the mock chain.
@@ -156,7 +156,7 @@ impl Stage {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
+        let times = Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
         super::follow(self, extrinsic, follow, None, times).await
     }
 
@@ -407,7 +407,7 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let lease = async || {
         nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, WAIT_TIMEOUT, async { Ok(0) }).await
     };
-    let times = Times { patience: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
+    let times = Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
     let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
     super::follow(&stage, &ours, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;

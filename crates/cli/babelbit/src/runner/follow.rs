@@ -8,7 +8,7 @@ use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
-    LoopParts, RoundObserver, Rounds, Runner, SpeechRounds, random_order,
+    RoundDependencies, RoundObserver, Rounds, Runner, SpeechRounds, random_order,
 };
 use taonet_babelbit_workers::Workers;
 use taonet_cli_base::context::Context;
@@ -103,7 +103,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         observer: Arc::new(()),
         arena_play: config.rounds.arena_play(&config.play),
     };
-    let parts = LoopParts {
+    let parts = RoundDependencies {
         player: Arc::new(player),
         ledger,
         engine,

@@ -12,13 +12,13 @@ use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
 use taonet_babelbit_runner::{
-    ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths,
+    ChainView, HttpMiner, MinerEntry, MinerSource, RoundDependencies, RoundError, Rounds, RunPaths,
 };
 use taonet_babelbit_text_runner::{
-    AxonMiners, BlockSteps, Choice, CommittedMiners, ConnectTextMiner, MAX_PREDICTION_BYTES,
-    PlayError, PlayOptions, PublishedText, ReadCommitments, ReadHeight, Startup, TextArena,
-    TextArenaRounds, TextConnection, TextMiner, TextMiners, TextOutcome, TextReport, TextRounds,
-    TextRunError, TextRunner, open_ledger,
+    AxonMiners, BlockSteps, CommittedMiners, ConnectTextMiner, MAX_PREDICTION_BYTES,
+    MinerSelection, PlayError, PlayOptions, PublishedText, ReadCommitments, ReadHeight, Startup,
+    TextArena, TextArenaRounds, TextConnection, TextMiner, TextMiners, TextOutcome, TextReport,
+    TextRounds, TextRunError, TextRunner, open_ledger,
 };
 use taonet_chain::{At, Client, DatedCommitment};
 use taonet_cli_base::chain::set_network;
@@ -73,7 +73,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
         source: miners(args, &config)?,
         chain: Arc::clone(&chain),
         connect: connector(&keypair, args.external_ip)?,
-        choice: Choice::random(config.max_miners),
+        choice: MinerSelection::random(config.max_miners),
     };
     let source = axons.source.clone();
     let miners: Arc<dyn TextMiners> = match source.clone() {
@@ -211,7 +211,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
         let arena = setup.arena()?;
         let TextSetup { config, engine, chain, miners, .. } = setup;
         let schedule = config.rounds.schedule();
-        let parts = LoopParts {
+        let parts = RoundDependencies {
             ledger: Arc::clone(&runner.ledger),
             engine: engine.clone(),
             chain,

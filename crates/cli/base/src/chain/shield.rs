@@ -64,7 +64,7 @@ impl Shielded {
     /// Waits for a block that includes the inner extrinsic, or until its era is over.
     async fn track(&self, chain: &dyn Chain, follow: Follow) -> Outcome {
         let mut heads = chain.heads();
-        let blocks = ERA_BLOCKS.saturating_add(follow.patience_blocks);
+        let blocks = ERA_BLOCKS.saturating_add(follow.timeout_blocks);
         let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
             let outcome = self

@@ -126,7 +126,7 @@ impl Market {
             interval: INTERVAL,
             timeout: Duration::from_mins(1),
             // A busy machine must not cost an honest miner its score.
-            patience: Duration::from_mins(1),
+            overdue_after: Duration::from_mins(1),
             bundles: Some(bundles.clone()),
             // Its proofs take long, and so would the epochs.
             users_only: BTreeSet::from([self.language_model.directory.id()]),

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Question {
+enum RemoteRequest {
     Head,
     FinalizedHead,
     BlockHash(BlockNumber),
@@ -94,28 +94,28 @@ fn with_foreign_calls(mut state: HotkeyState, chain: &MockChain) -> HotkeyState 
     state
 }
 
-async fn answer(chain: &MockChain, question: Question) -> Value {
+async fn answer(chain: &MockChain, question: RemoteRequest) -> Value {
     let json = match question {
-        Question::Head => serde_json::to_value(chain.head().await.unwrap()),
-        Question::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
-        Question::BlockHash(number) => {
+        RemoteRequest::Head => serde_json::to_value(chain.head().await.unwrap()),
+        RemoteRequest::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
+        RemoteRequest::BlockHash(number) => {
             serde_json::to_value(chain.block_hash(number).await.unwrap())
         }
-        Question::WeightRules(netuid) => {
+        RemoteRequest::WeightRules(netuid) => {
             serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap())
         }
-        Question::SpecVersion => serde_json::to_value(chain.spec_version().await.unwrap()),
-        Question::HotkeyState { netuid, mech, hotkey } => {
+        RemoteRequest::SpecVersion => serde_json::to_value(chain.spec_version().await.unwrap()),
+        RemoteRequest::HotkeyState { netuid, mech, hotkey } => {
             let state = chain.hotkey_state(netuid, mech, &hotkey, At::Head).await.unwrap();
             serde_json::to_value(with_foreign_calls(state, chain))
         }
-        Question::Nonce(account) => {
+        RemoteRequest::Nonce(account) => {
             serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce())
         }
-        Question::Submit(extrinsic) => {
+        RemoteRequest::Submit(extrinsic) => {
             serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await)
         }
-        Question::Lookup { hash, from, to } => {
+        RemoteRequest::Lookup { hash, from, to } => {
             serde_json::to_value(chain.lookup(hash, from, to).await.unwrap())
         }
     };
@@ -133,7 +133,7 @@ impl RemoteChain {
         Self { stream: Mutex::new(BufStream::new(stream)) }
     }
 
-    async fn ask<T: for<'de> Deserialize<'de>>(&self, question: &Question) -> T {
+    async fn ask<T: for<'de> Deserialize<'de>>(&self, question: &RemoteRequest) -> T {
         let mut stream = self.stream.lock().await;
         let mut line = serde_json::to_string(question).unwrap();
         line.push('\n');
@@ -152,11 +152,11 @@ impl Chain for RemoteChain {
     }
 
     async fn head(&self) -> Result<Block, ChainError> {
-        Ok(self.ask(&Question::Head).await)
+        Ok(self.ask(&RemoteRequest::Head).await)
     }
 
     async fn finalized_head(&self) -> Result<Block, ChainError> {
-        Ok(self.ask(&Question::FinalizedHead).await)
+        Ok(self.ask(&RemoteRequest::FinalizedHead).await)
     }
 
     fn heads(&self) -> watch::Receiver<Option<Block>> {
@@ -164,11 +164,11 @@ impl Chain for RemoteChain {
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
-        Ok(self.ask(&Question::BlockHash(number)).await)
+        Ok(self.ask(&RemoteRequest::BlockHash(number)).await)
     }
 
     async fn weight_rules(&self, netuid: NetUid, _: At) -> Result<WeightRules, ChainError> {
-        Ok(self.ask(&Question::WeightRules(netuid)).await)
+        Ok(self.ask(&RemoteRequest::WeightRules(netuid)).await)
     }
 
     async fn uid(&self, _: NetUid, _: &Hotkey, _: At) -> Result<Option<Uid>, ChainError> {
@@ -182,7 +182,7 @@ impl Chain for RemoteChain {
         hotkey: &Hotkey,
         _: At,
     ) -> Result<HotkeyState, ChainError> {
-        Ok(self.ask(&Question::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
+        Ok(self.ask(&RemoteRequest::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
     }
 
     async fn metagraph(
@@ -214,11 +214,11 @@ impl Chain for RemoteChain {
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
-        Ok(self.ask(&Question::SpecVersion).await)
+        Ok(self.ask(&RemoteRequest::SpecVersion).await)
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        Ok(NonceLease::alone(self.ask(&Question::Nonce(account)).await))
+        Ok(NonceLease::alone(self.ask(&RemoteRequest::Nonce(account)).await))
     }
 
     async fn sign(
@@ -263,7 +263,7 @@ impl Chain for RemoteChain {
         _: Follow,
         _: Option<NonceLease>,
     ) -> Outcome {
-        self.ask(&Question::Submit(extrinsic.clone())).await
+        self.ask(&RemoteRequest::Submit(extrinsic.clone())).await
     }
 
     async fn lookup(
@@ -272,6 +272,6 @@ impl Chain for RemoteChain {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        Ok(self.ask(&Question::Lookup { hash, from, to }).await)
+        Ok(self.ask(&RemoteRequest::Lookup { hash, from, to }).await)
     }
 }

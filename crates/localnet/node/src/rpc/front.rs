@@ -48,7 +48,7 @@ pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, 
 
 /// Shared state of all connections.
 #[derive(Clone)]
-pub(super) struct Front {
+pub(super) struct SharedState {
     pub(super) builder: TowerServiceBuilder<Identity, HttpLayers>,
     pub(super) methods: Methods,
     pub(super) names: Names,
@@ -58,7 +58,7 @@ pub(super) struct Front {
     pub(super) stop: StopHandle,
 }
 
-impl Front {
+impl SharedState {
     /// Accepts connections until shutdown. At a limit, evicts an idle connection; see
     /// [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {

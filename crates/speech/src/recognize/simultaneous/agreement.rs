@@ -300,8 +300,8 @@ mod tests {
 
     #[test]
     fn long_audio_is_recognised_in_bounded_windows() {
-        struct Longest(Mutex<usize>);
-        impl Recognizer for Longest {
+        struct LongestRecognizer(Mutex<usize>);
+        impl Recognizer for LongestRecognizer {
             fn name(&self) -> &'static str {
                 "longest"
             }
@@ -327,7 +327,7 @@ mod tests {
                 Ok(Recognition { transcript, confidence: 1.0 })
             }
         }
-        let recognizer = Arc::new(Longest(Mutex::new(0)));
+        let recognizer = Arc::new(LongestRecognizer(Mutex::new(0)));
         let mut agreement = Agreement::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>);
         for _ in 0..200 {
             agreement.push(&vec![0.3; STEP], false).unwrap();

@@ -35,7 +35,7 @@ fn idle_callers_are_removed() {
 }
 
 fn gate(running: usize, waiting: usize) -> Arc<Gate> {
-    Gate::new(Concurrency { running, waiting, patience: LONG_TIMEOUT })
+    Gate::new(Concurrency { running, waiting, max_wait: LONG_TIMEOUT })
 }
 
 const LONG_TIMEOUT: Duration = Duration::from_hours(1);

@@ -38,9 +38,9 @@ pub(crate) fn config() -> ArenaGatewayConfig {
 
 /// The system's time plus an offset set by the test.
 #[derive(Clone, Default)]
-pub(crate) struct Ahead(Arc<AtomicU64>);
+pub(crate) struct OffsetClock(Arc<AtomicU64>);
 
-impl Ahead {
+impl OffsetClock {
     pub(crate) fn clock(&self) -> Clock {
         let seconds = Arc::clone(&self.0);
         Arc::new(move || SystemTime::now() + Duration::from_secs(seconds.load(Ordering::SeqCst)))

@@ -8,7 +8,7 @@ use taonet_wire::CallError;
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::testing::{Ahead, Running, config, frame, init, key, miner_key, parrot, play};
+use super::testing::{OffsetClock, Running, config, frame, init, key, miner_key, parrot, play};
 use super::*;
 use crate::ArenaSettings;
 use crate::client::{Arena, ArenaConfig, signed_request};
@@ -450,7 +450,7 @@ fn row(uid: u16, score: f64) -> Value {
 
 #[tokio::test]
 async fn winners_of_the_last_days_are_in_the_arena() {
-    let (qualifying, ahead) = (Qualifying::start().await, Ahead::default());
+    let (qualifying, ahead) = (Qualifying::start().await, OffsetClock::default());
     let config =
         ArenaGatewayConfig { wins_needed: true, slots: 2, clock: ahead.clock(), ..config() };
     let running = Running::start(config).await;

@@ -59,9 +59,9 @@ impl Recognizer for LoudnessRecognizer {
 }
 
 /// An embedder for which texts with the same first letter are equal.
-struct FirstLetter;
+struct FirstLetterEmbedder;
 
-impl SentenceEmbedder for FirstLetter {
+impl SentenceEmbedder for FirstLetterEmbedder {
     fn name(&self) -> &'static str {
         "first-letter"
     }
@@ -88,7 +88,7 @@ pub(crate) fn engines() -> Engines {
 pub(crate) fn engines_with(fingerprint: &'static str) -> Engines {
     Engines {
         recognizer: Arc::new(LoudnessRecognizer(fingerprint)),
-        embedder: Arc::new(FirstLetter),
+        embedder: Arc::new(FirstLetterEmbedder),
         options: ScoreOptions::default(),
     }
 }

@@ -183,20 +183,20 @@ struct TimedMiner {
 }
 
 impl TimedMiner {
-    fn measure(&self, phase: Phase) -> Measure<'_> {
-        Measure { times: &self.times, phase, started: Instant::now() }
+    fn measure(&self, phase: Phase) -> ResponseTimeGuard<'_> {
+        ResponseTimeGuard { times: &self.times, phase, started: Instant::now() }
     }
 }
 
 /// Records a response time when dropped, so that a cancelled call is recorded with the time until
 /// its cancellation.
-struct Measure<'a> {
+struct ResponseTimeGuard<'a> {
     times: &'a Mutex<ResponseTimes>,
     phase: Phase,
     started: Instant,
 }
 
-impl Drop for Measure<'_> {
+impl Drop for ResponseTimeGuard<'_> {
     fn drop(&mut self) {
         self.times
             .lock()

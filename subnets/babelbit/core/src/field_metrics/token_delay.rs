@@ -7,7 +7,7 @@ const TOKEN: f64 = 300.0;
 
 /// Tokens of the source or of the reply, grouped by chunk.
 #[derive(Default)]
-struct Side {
+struct ChunkedTokens {
     /// Time at which each token ends.
     ends: Vec<f64>,
     /// Number of tokens up to the end of each chunk.
@@ -23,7 +23,7 @@ struct Side {
 /// `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
-    let (mut source, mut reply) = (Side::default(), Side::default());
+    let (mut source, mut reply) = (ChunkedTokens::default(), ChunkedTokens::default());
     let (mut previous_delay, mut reply_end) = (0.0, 0.0_f64);
     for chunk in &chunks {
         let delay = chunk.delay.get();
@@ -41,7 +41,7 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     }
     let mut sum = 0.0;
     for chunk in 0..chunks.len() {
-        let before = |side: &Side| {
+        let before = |side: &ChunkedTokens| {
             chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0)
         };
         let ahead = before(&reply).saturating_sub(before(&source));
@@ -58,7 +58,7 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     if reply.ends.is_empty() { None } else { Milliseconds::new(sum / reply.ends.len() as f64) }
 }
 
-impl Side {
+impl ChunkedTokens {
     /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a
     /// token's duration to the time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {

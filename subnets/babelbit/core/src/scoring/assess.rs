@@ -63,7 +63,7 @@ pub fn score_one(
     reply: &Reply<'_>,
     options: &ScoreOptions,
 ) -> ScoreResult {
-    let basis = Basis { reference, timing: &reply.timing, options };
+    let basis = CommonInputs { reference, timing: &reply.timing, options };
     match (&reply.evidence, reference) {
         (_, Err(failure)) => basis.error(&failure.error),
         (Evidence::Failed(error), _) => basis.error(error),
@@ -149,13 +149,13 @@ struct TranscribedReply<'a> {
 }
 
 /// Inputs common to all results.
-struct Basis<'a> {
+struct CommonInputs<'a> {
     reference: Result<&'a Reference, &'a BatchFailure>,
     timing: &'a Timing,
     options: &'a ScoreOptions,
 }
 
-impl Basis<'_> {
+impl CommonInputs<'_> {
     fn latency(&self) -> Latency {
         latency(
             self.timing.effective_completion.get(),

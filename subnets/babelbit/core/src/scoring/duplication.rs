@@ -51,7 +51,7 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
     if raw.len() < 2 {
         return rows;
     }
-    let pull = Pull::new(options);
+    let pressure_options = PressureOptions::new(options);
     let vectors: Vec<_> = replies.iter().map(|(_, vector)| *vector).collect();
     let similarities = Similarities::of(&vectors);
     for (i, row) in rows.iter_mut().enumerate() {
@@ -59,11 +59,11 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
         for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw).enumerate() {
             if i != j {
                 row.max_peer_similarity = row.max_peer_similarity.max(*similarity);
-                pressure += pull.of(*similarity, *score, row.raw_score);
+                pressure += pressure_options.of(*similarity, *score, row.raw_score);
             }
         }
         row.duplicate_pressure = 1.0 + pressure;
-        row.penalty_factor = row.duplicate_pressure.powf(-pull.gamma);
+        row.penalty_factor = row.duplicate_pressure.powf(-pressure_options.gamma);
         row.final_score = row.raw_score * row.penalty_factor;
     }
     rows
@@ -74,14 +74,14 @@ fn clean(value: f32) -> f32 {
 }
 
 /// Parameters of the duplicate pressure between two replies.
-struct Pull {
+struct PressureOptions {
     threshold: f32,
     min_score: f32,
     epsilon: f32,
     gamma: f32,
 }
 
-impl Pull {
+impl PressureOptions {
     fn new(options: &ScoreOptions) -> Self {
         Self {
             threshold: options.similarity_threshold() as f32,

@@ -206,14 +206,14 @@ mod tests {
     /// A recogniser that hears a word every second, and records the durations of its recordings in
     /// seconds. The amplitude of the samples numbers the words.
     #[derive(Default)]
-    struct Counting(Mutex<Vec<f64>>);
+    struct CountingRecognizer(Mutex<Vec<f64>>);
 
     /// Samples of seconds of speech with these amplitudes in hundredths; 0 is silence.
     fn speech(amplitudes: impl IntoIterator<Item = usize>) -> Vec<f32> {
         amplitudes.into_iter().flat_map(|second| vec![second as f32 / 100.0; 24_000]).collect()
     }
 
-    impl Recognizer for Counting {
+    impl Recognizer for CountingRecognizer {
         fn name(&self) -> &'static str {
             "counting"
         }
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn final_words_are_not_transcribed_again() {
-        let recognizer = Arc::new(Counting::default());
+        let recognizer = Arc::new(CountingRecognizer::default());
         let captions = Captions::new(Arc::clone(&recognizer) as _);
         let mut track = CaptionTrack::default();
         let all = speech(11..41);
@@ -275,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn silence_is_not_transcribed() {
-        let recognizer = Arc::new(Counting::default());
+        let recognizer = Arc::new(CountingRecognizer::default());
         let captions = Captions::new(Arc::clone(&recognizer) as _);
         let mut track = CaptionTrack::default();
         let all = speech([0, 0, 0, 11]);

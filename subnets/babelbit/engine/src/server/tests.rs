@@ -18,9 +18,9 @@ use crate::client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 
 /// A synthesiser of 10 samples per character.
-struct Beeper;
+struct FakeSynthesizer;
 
-impl Synthesizer for Beeper {
+impl Synthesizer for FakeSynthesizer {
     fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
     }
@@ -59,7 +59,7 @@ fn challenges(count: usize) -> Vec<Challenge> {
 }
 
 fn config() -> EngineConfig {
-    EngineConfig::new(challenges(2), Arc::new(Beeper))
+    EngineConfig::new(challenges(2), Arc::new(FakeSynthesizer))
 }
 
 /// A running engine and a plain HTTP client.

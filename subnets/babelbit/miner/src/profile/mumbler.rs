@@ -90,9 +90,9 @@ mod tests {
     use super::*;
 
     /// A synthesiser that returns one second of a constant for any text.
-    struct Tone;
+    struct ConstantSynthesizer;
 
-    impl Synthesizer for Tone {
+    impl Synthesizer for ConstantSynthesizer {
         fn speak(&self, _text: &str, _voice: &Voice) -> Result<Pcm, SynthesisError> {
             Ok(Pcm::mono(vec![0.5; 24_000], SampleRate::HZ_24K))
         }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn reply_of_mumbler_is_about_as_long_as_the_source() {
         let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
-        let mumbler = Mumbler::new(Arc::new(Tone), voice).unwrap();
+        let mumbler = Mumbler::new(Arc::new(ConstantSynthesizer), voice).unwrap();
         let mut session = mumbler.open(2, None);
         let mut spoken = 0;
         for number in 1..=125 {

@@ -148,9 +148,9 @@ fn slow_calls_share_the_time_of_a_frame() {
 }
 
 /// A recogniser that hears the same words in any phrase.
-struct Hears(&'static str);
+struct FixedRecognizer(&'static str);
 
-impl Recognizer for Hears {
+impl Recognizer for FixedRecognizer {
     fn name(&self) -> &'static str {
         "hears"
     }
@@ -209,10 +209,11 @@ fn calls_per_frame_are_bounded_by_the_frame_time() {
         let tts = Arc::new(RemoteSynthesizer::new(
             server.model(WAIT_TIMEOUT),
             "any".to_owned(),
-            Some(Arc::new(Beep)),
+            Some(Arc::new(FixedSynthesizer)),
         ));
         let interpreter =
-            Interpreter::new(Arc::new(Hears(words)), tts, InterpreterVoice::default()).unwrap();
+            Interpreter::new(Arc::new(FixedRecognizer(words)), tts, InterpreterVoice::default())
+                .unwrap();
         let mut interpretation = interpreter.with_call_time(CALL_DURATION * 2).open(1, None);
         // The breaths without a call are spoken by the fallback.
         assert!(!interpretation.push(&phrase, is_last).unwrap().samples.is_empty());
@@ -370,9 +371,9 @@ fn words_of_a_chat_before_the_deadline_are_used() {
 }
 
 /// A synthesiser that says the same few samples.
-struct Beep;
+struct FixedSynthesizer;
 
-impl Synthesizer for Beep {
+impl Synthesizer for FixedSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.5; 7], SampleRate::HZ_24K))
     }
@@ -390,7 +391,7 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
     for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {
         let server = Scripted::start("audio/wav", &file[..bytes], b"");
         let fallbacks: [(Option<Arc<dyn Synthesizer>>, usize); 2] =
-            [(None, without), (Some(Arc::new(Beep)), with)];
+            [(None, without), (Some(Arc::new(FixedSynthesizer)), with)];
         for (fallback, expected) in fallbacks {
             let tts = RemoteSynthesizer::new(server.model(DEADLINE), "any".to_owned(), fallback);
             assert_eq!(

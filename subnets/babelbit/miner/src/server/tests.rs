@@ -417,9 +417,9 @@ async fn health_names_the_model() {
 
 /// A profile that blocks at each frame until the test releases the frame, and panics at a frame of
 /// silence.
-struct Gate(Arc<std::sync::Barrier>);
+struct BlockingProfile(Arc<std::sync::Barrier>);
 
-impl Profile for Gate {
+impl Profile for BlockingProfile {
     fn name(&self) -> ProfileName {
         ProfileName::Silent
     }
@@ -429,7 +429,7 @@ impl Profile for Gate {
     }
 }
 
-impl Interpretation for Gate {
+impl Interpretation for BlockingProfile {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         assert!(frame.iter().any(|sample| *sample != 0.0), "silence");
         self.0.wait();
@@ -441,7 +441,7 @@ impl Interpretation for Gate {
 #[tokio::test]
 async fn concurrent_requests_of_a_session_are_refused() {
     let gate = Arc::new(std::sync::Barrier::new(2));
-    let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
+    let miner = start(BlockingProfile(Arc::clone(&gate)), Limits::default()).await;
     let session = miner.init(0).await;
     let audio = samples::encode(&[0.5]);
     let second = async {
@@ -473,7 +473,7 @@ async fn concurrent_inits_leave_one_session() {
 #[tokio::test]
 async fn init_during_a_frame_does_not_cancel_it() {
     let gate = Arc::new(std::sync::Barrier::new(2));
-    let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
+    let miner = start(BlockingProfile(Arc::clone(&gate)), Limits::default()).await;
     let old = miner.init(0).await;
     let audio = samples::encode(&[0.5]);
     let again = async {
@@ -492,7 +492,8 @@ async fn init_during_a_frame_does_not_cancel_it() {
 
 #[tokio::test]
 async fn failure_ends_only_its_session() {
-    let miner = start(Gate(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
+    let miner =
+        start(BlockingProfile(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
     let (lost, good) = (miner.init(0).await, miner.init(1).await);
     for _ in 0..2 {
         let (status, body) = miner.predict(&lost, &STANDARD.encode([0; 4]), false).await;
@@ -506,7 +507,7 @@ async fn failure_ends_only_its_session() {
 async fn cancelled_call_keeps_its_worker_until_done() {
     let gate = Arc::new(std::sync::Barrier::new(2));
     let config = MinerConfig { workers: 1, ..MinerConfig::default() };
-    let miner = Miner::new(config, Arc::new(Gate(Arc::clone(&gate))));
+    let miner = Miner::new(config, Arc::new(BlockingProfile(Arc::clone(&gate))));
     let caller = Hotkey::from_bytes([1; 32]);
     let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
     let session_id = miner.init(caller, init).unwrap().session_id;

@@ -90,11 +90,11 @@ const FOREIGN_WORDS: &[&str] = &[
 ];
 
 /// The checks of a proposal.
-pub(super) struct Guard {
+pub(super) struct ProposalGuard {
     embedder: Arc<dyn SentenceEmbedder>,
 }
 
-impl Guard {
+impl ProposalGuard {
     pub(super) fn new(embedder: Arc<dyn SentenceEmbedder>) -> Self {
         Self { embedder }
     }

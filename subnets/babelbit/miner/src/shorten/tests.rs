@@ -35,9 +35,9 @@ impl SentenceEmbedder for WordCounts {
 }
 
 /// An embedder that fails.
-struct Broken;
+struct FailingEmbedder;
 
-impl SentenceEmbedder for Broken {
+impl SentenceEmbedder for FailingEmbedder {
     fn name(&self) -> &'static str {
         "broken"
     }
@@ -141,7 +141,7 @@ fn proposal_may_repeat_words_of_the_phrase() {
             "the café near the old church is open today",
         ),
     ] {
-        let guard = Guard::new(Arc::new(WordCounts));
+        let guard = ProposalGuard::new(Arc::new(WordCounts));
         let result = guard.check(&words(phrase), &words(proposal));
         assert!(result.is_ok(), "{phrase}: {result:?}");
     }
@@ -149,7 +149,7 @@ fn proposal_may_repeat_words_of_the_phrase() {
 
 #[test]
 fn failure_of_the_embedder_is_an_error() {
-    let guard = Guard::new(Arc::new(Broken));
+    let guard = ProposalGuard::new(Arc::new(FailingEmbedder));
     let result = guard.check(&words(PHRASE), &words("i think we should leave the house at eight"));
     assert!(matches!(result, Err(Rejection::Embedding(_))), "{result:?}");
 }

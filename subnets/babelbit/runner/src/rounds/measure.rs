@@ -42,12 +42,12 @@ pub(super) fn played(contest: ChallengeType, elapsed: Duration, miners: usize) {
 }
 
 /// Observer that counts utterances and forwards events.
-pub(super) struct Counting {
+pub(super) struct CountingObserver {
     pub(super) contest: ChallengeType,
     pub(super) inner: Arc<dyn RunObserver>,
 }
 
-impl RunObserver for Counting {
+impl RunObserver for CountingObserver {
     fn observe(&self, event: RunEvent) {
         let result = match &event {
             RunEvent::Played { .. } => Some("played"),

@@ -11,7 +11,7 @@ use taonet_babelbit_engine::client::EngineClient;
 use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neurons, SelectedMiners};
 
 use super::chain_view::{ChainView, ChainViewError};
-use super::measure::Counting;
+use super::measure::CountingObserver;
 use super::schedule::{DueRound, Retry};
 use super::{
     ArenaUnavailable, ConnectMiner, ListArenaMiners, MinerSource, PlayedRound, RoundPlayer,
@@ -203,7 +203,8 @@ impl SpeechRounds {
             return Err(RoundError::NoMiners);
         }
         let runner = self.runner_of(round);
-        let counting = Counting { contest: round.contest, inner: Arc::clone(&self.observer) };
+        let counting =
+            CountingObserver { contest: round.contest, inner: Arc::clone(&self.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
         let report = runner.run_once(&self.engine, &miners, observer).await?;
         match report.outcome {

@@ -68,7 +68,7 @@ pub(super) enum Retry {
 
 /// State of one contest's rounds.
 #[derive(Debug, Default)]
-struct Track {
+struct ContestState {
     /// The last completed epoch.
     last: Option<u32>,
     /// Whether the startup round is pending.
@@ -80,7 +80,7 @@ struct Track {
     pause: Option<(SystemTime, Duration)>,
 }
 
-impl Track {
+impl ContestState {
     fn load(row: Option<&RoundRow>, startup: bool) -> Self {
         // A restart retries a failed round.
         let last = row.and_then(|row| match row.end {
@@ -107,9 +107,9 @@ impl Track {
 #[derive(Debug)]
 pub(super) struct Schedule {
     settings: ScheduleSettings,
-    main: Track,
-    solo: Track,
-    arena: Track,
+    main: ContestState,
+    solo: ContestState,
+    arena: ContestState,
     /// Epoch and uid of the main challenge whose solo round is due.
     solo_of: Option<(Option<u32>, String)>,
     queue: VecDeque<ChallengeType>,
@@ -134,9 +134,9 @@ impl Schedule {
         };
         let arena_startup = settings.arena.is_some_and(|arena| arena.on_startup);
         let mut schedule = Self {
-            main: Track::load(last_rounds.main.as_ref(), settings.on_startup),
-            solo: Track::default(),
-            arena: Track::load(last_rounds.arena.as_ref(), arena_startup),
+            main: ContestState::load(last_rounds.main.as_ref(), settings.on_startup),
+            solo: ContestState::default(),
+            arena: ContestState::load(last_rounds.arena.as_ref(), arena_startup),
             solo_of: None,
             queue: VecDeque::new(),
             block: None,
@@ -171,9 +171,9 @@ impl Schedule {
         let mut waiting = Vec::new();
         for contest in [ChallengeType::Main, ChallengeType::Arena] {
             let Some(epoch) = self.epoch(contest) else { continue };
-            let track = self.track_mut(contest);
-            let is_due = match track.last {
-                _ if track.startup => true,
+            let contest_state = self.contest_state_mut(contest);
+            let is_due = match contest_state.last {
+                _ if contest_state.startup => true,
                 // A slightly lower block comes from a lagging node, not from a different chain.
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
@@ -183,7 +183,7 @@ impl Schedule {
                             "the block height has decreased, waiting for the next epoch of this chain"
                         );
                     }
-                    track.last = Some(epoch);
+                    contest_state.last = Some(epoch);
                     waiting.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
                     false
                 }
@@ -210,7 +210,7 @@ impl Schedule {
     /// Returns the next due round, if any.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<DueRound> {
         let is_ready = |contest: &&ChallengeType| {
-            self.track(**contest).remaining_backoff(now).is_zero()
+            self.contest_state(**contest).remaining_backoff(now).is_zero()
                 && (**contest != ChallengeType::Arena || self.block.is_some())
         };
         let contest = *self.queue.iter().find(is_ready)?;
@@ -218,14 +218,14 @@ impl Schedule {
             (ChallengeType::Solo, Some((epoch, uid))) => (*epoch, Some(uid.clone())),
             _ => (self.epoch(contest), None),
         };
-        let track = self.track_mut(contest);
-        if track.attempted != epoch {
-            (track.attempted, track.attempts) = (epoch, 0);
+        let contest_state = self.contest_state_mut(contest);
+        if contest_state.attempted != epoch {
+            (contest_state.attempted, contest_state.attempts) = (epoch, 0);
         }
         Some(DueRound {
             contest,
             epoch,
-            attempt: track.attempts.saturating_add(1),
+            attempt: contest_state.attempts.saturating_add(1),
             main_challenge_uid,
         })
     }
@@ -234,7 +234,7 @@ impl Schedule {
     pub(super) fn remaining_backoff(&self, now: SystemTime) -> Option<Duration> {
         self.queue
             .iter()
-            .map(|contest| self.track(*contest).remaining_backoff(now))
+            .map(|contest| self.contest_state(*contest).remaining_backoff(now))
             .filter(|pause| !pause.is_zero())
             .min()
     }
@@ -259,12 +259,12 @@ impl Schedule {
         now: SystemTime,
     ) -> Option<RoundRow> {
         let attempts = self.settings.attempts;
-        let track = self.track_mut(round.contest);
+        let contest_state = self.contest_state_mut(round.contest);
         let pause = match retry {
             Retry::After(pause) => pause,
             Retry::Counted => {
-                track.attempts = round.attempt;
-                if track.attempts >= attempts {
+                contest_state.attempts = round.attempt;
+                if contest_state.attempts >= attempts {
                     self.end(round, challenge_uid, now);
                     let uid = challenge_uid.map(str::to_owned);
                     return Some(row(round.contest, round.epoch, RoundEnd::Failed, uid, now));
@@ -272,13 +272,13 @@ impl Schedule {
                 BACKOFF.delay(round.attempt.saturating_sub(1))
             }
         };
-        track.pause = Some((now, pause));
+        contest_state.pause = Some((now, pause));
         None
     }
 
     fn end(&mut self, round: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
         self.queue.retain(|contest| *contest != round.contest);
-        self.track_mut(round.contest).end(round.epoch);
+        self.contest_state_mut(round.contest).end(round.epoch);
         match round.contest {
             ChallengeType::Main => {
                 self.main_ended = now;
@@ -311,7 +311,7 @@ impl Schedule {
         Some(self.block? / blocks.max(1))
     }
 
-    const fn track_mut(&mut self, contest: ChallengeType) -> &mut Track {
+    const fn contest_state_mut(&mut self, contest: ChallengeType) -> &mut ContestState {
         match contest {
             ChallengeType::Main => &mut self.main,
             ChallengeType::Solo => &mut self.solo,
@@ -319,7 +319,7 @@ impl Schedule {
         }
     }
 
-    const fn track(&self, contest: ChallengeType) -> &Track {
+    const fn contest_state(&self, contest: ChallengeType) -> &ContestState {
         match contest {
             ChallengeType::Main => &self.main,
             ChallengeType::Solo => &self.solo,

@@ -36,9 +36,9 @@ const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json
 const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A synthesiser of 10 samples per character.
-struct Beeper;
+struct FakeSynthesizer;
 
-impl Synthesizer for Beeper {
+impl Synthesizer for FakeSynthesizer {
     fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
     }
@@ -179,7 +179,7 @@ impl Fixture {
         let (engine, gateway_script) = (Script::default(), Script::default());
         let (blocks, waiting) = (watch::channel(99).0, watch::channel(0).0);
         let snapshot = Arc::new(Mutex::new(neurons(3)));
-        let config = EngineConfig::new(challenges(), Arc::new(Beeper));
+        let config = EngineConfig::new(challenges(), Arc::new(FakeSynthesizer));
         let urls = [
             listen(engine.with_faults(Engine::new(config).unwrap().router())).await,
             listen(gateway_script.with_faults(gateway(&blocks, &waiting, &snapshot))).await,
@@ -220,7 +220,7 @@ impl Fixture {
         })
     }
 
-    async fn parts(&self) -> (LoopParts, mpsc::UnboundedReceiver<RoundReport>) {
+    async fn parts(&self) -> (RoundDependencies, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
         let options = EngineOptions {
             sleeper: self.sleeper(),
@@ -253,7 +253,7 @@ impl Fixture {
             observer: Arc::new(()),
             arena_play: self.settings.arena_play.clone(),
         };
-        let parts = LoopParts {
+        let parts = RoundDependencies {
             player: Arc::new(player),
             ledger,
             engine,

@@ -137,13 +137,13 @@ impl Results {
         }
     }
 
-    /// Returns settings with short backoff and long patience.
+    /// Returns settings with short backoff and a long drain timeout.
     pub fn settings(&self, api: &Url) -> OutboxSettings {
         OutboxSettings {
             timeout: Duration::from_secs(20),
             first_pause: Duration::from_millis(20),
             longest_pause: Duration::from_millis(200),
-            patience: Duration::from_mins(2),
+            drain_timeout: Duration::from_mins(2),
             ..OutboxSettings::new(api.clone(), self.paths())
         }
     }

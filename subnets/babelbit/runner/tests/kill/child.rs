@@ -18,9 +18,10 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ArenaSchedule, CallError, ChainView, ListArenaMiners, LoopParts, Miner,
-    MinerConnection, MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport,
-    Rounds, RunPaths, Runner, RunnerSettings, ScheduleSettings, SpeechRounds, random_order,
+    AddressPolicy, ArenaSchedule, CallError, ChainView, ListArenaMiners, Miner, MinerConnection,
+    MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundDependencies,
+    RoundReport, Rounds, RunPaths, Runner, RunnerSettings, ScheduleSettings, SpeechRounds,
+    random_order,
 };
 use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::{NetUid, Uid};
@@ -112,7 +113,7 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
         },
         runner,
     };
-    let parts = LoopParts {
+    let parts = RoundDependencies {
         player: Arc::new(player),
         ledger: Arc::clone(&ledger),
         engine,

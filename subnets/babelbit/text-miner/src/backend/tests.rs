@@ -80,13 +80,13 @@ impl Answer {
 
 /// A server that records the requests for completions, with their `Authorization` headers.
 #[derive(Clone)]
-struct StandIn {
+struct RecordingServer {
     answer: Answer,
     requests: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 async fn completions(
-    State(stand_in): State<StandIn>,
+    State(stand_in): State<RecordingServer>,
     headers: http::HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
@@ -96,7 +96,7 @@ async fn completions(
 }
 
 /// Starts a server and creates a model on it; the model's name comes from the server's list.
-async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
+async fn backend(answer: Answer, fallback: bool) -> (Backend, RecordingServer) {
     backend_with(answer, CompletionOptions::default(), fallback).await
 }
 
@@ -104,8 +104,8 @@ async fn backend_with(
     answer: Answer,
     options: CompletionOptions,
     fallback: bool,
-) -> (Backend, StandIn) {
-    let stand_in = StandIn { answer, requests: Arc::default() };
+) -> (Backend, RecordingServer) {
+    let stand_in = RecordingServer { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
     let router =
         Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));

@@ -7,7 +7,7 @@ use wiremock::matchers::{header, method, path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::Choice;
+use crate::MinerSelection;
 use crate::tests::scripted;
 
 fn key(uid: u16) -> MinerKey {
@@ -144,7 +144,7 @@ fn miners_of(
         source: MinerSource::Metagraph(policy()),
         chain: Arc::new(ChainView::new(gateway, NetUid(59), None)),
         connect: Arc::new(move |_| Ok(Arc::clone(&echo) as Arc<dyn TextConnection>)),
-        choice: Choice::random(256),
+        choice: MinerSelection::random(256),
     };
     let settings = ChutesSettings {
         api_url: url.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use taonet_babelbit_runner::{CallError, LoopParts, RoundReport, Rounds, ScheduleSettings};
+use taonet_babelbit_runner::{CallError, RoundDependencies, RoundReport, Rounds, ScheduleSettings};
 use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock};
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -15,9 +15,9 @@ use super::*;
 use crate::tests::{TEXT, engine, failing, miners, runner, scripted};
 
 /// Miners that a test replaces between rounds.
-struct Listed(Mutex<Vec<TextMiner>>);
+struct ReplaceableMiners(Mutex<Vec<TextMiner>>);
 
-impl TextMiners for Listed {
+impl TextMiners for ReplaceableMiners {
     fn miners(&self) -> BoxFuture<'_, Result<Vec<TextMiner>, RoundError>> {
         std::future::ready(Ok(self.0.lock().unwrap().clone())).boxed()
     }
@@ -53,10 +53,10 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;
     let (echo, broken) = (scripted(|request| Ok(request.prefix.clone())), failing());
-    let listed = Arc::new(Listed(Mutex::new(Vec::new())));
+    let listed = Arc::new(ReplaceableMiners(Mutex::new(Vec::new())));
     let (blocks, _) = watch::channel(100);
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
-    let parts = LoopParts {
+    let parts = RoundDependencies {
         ledger: Arc::clone(&runner.ledger),
         player: Arc::new(TextRounds {
             runner,
@@ -132,12 +132,12 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;
     let (blocks, _) = watch::channel(100);
-    let parts = LoopParts {
+    let parts = RoundDependencies {
         ledger: Arc::clone(&runner.ledger),
         player: Arc::new(TextRounds {
             runner,
             engine: engine.clone(),
-            miners: Arc::new(Listed(Mutex::new(miners))) as _,
+            miners: Arc::new(ReplaceableMiners(Mutex::new(miners))) as _,
             arena: None,
         }),
         engine,
@@ -183,7 +183,7 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let without = TextRounds {
         runner,
         engine,
-        miners: Arc::new(Listed(Mutex::new(miners(&[&default_miner])))),
+        miners: Arc::new(ReplaceableMiners(Mutex::new(miners(&[&default_miner])))),
         arena: None,
     };
     let due_round =
@@ -192,7 +192,7 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     assert_eq!(error.outcome(), "no_miners");
 
     let arena = TextArenaRounds {
-        miners: Arc::new(Listed(Mutex::new(in_arena))),
+        miners: Arc::new(ReplaceableMiners(Mutex::new(in_arena))),
         step_timeout: Duration::from_secs(11),
     };
     let rounds = TextRounds { arena: Some(arena), ..without };
@@ -222,10 +222,13 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
 fn a_round_has_at_most_the_maximum_of_miners() {
     let echo = scripted(|request| Ok(request.prefix.clone()));
     for (all, max_miners, expected) in [(3, 256, 3), (3, 3, 3), (3, 2, 2), (0, 2, 0)] {
-        let last_first = Choice { max_miners, shuffle: Arc::new(<[_]>::reverse) };
+        let last_first = MinerSelection { max_miners, shuffle: Arc::new(<[_]>::reverse) };
         let selected = last_first.of(miners(&vec![&echo; all]));
         assert_eq!(selected.len(), expected);
-        assert_eq!(Choice::random(max_miners).of(miners(&vec![&echo; all])).len(), expected);
+        assert_eq!(
+            MinerSelection::random(max_miners).of(miners(&vec![&echo; all])).len(),
+            expected
+        );
         if all > max_miners {
             assert_eq!(selected[0].key.uid.0, 3, "the first ones of the order are selected");
         }

@@ -16,7 +16,7 @@ async fn outbox_with(runner: &TextRunner, storage: Option<ObjectStorage>) -> (Mo
     let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
     let settings = OutboxSettings {
         concurrency: 1,
-        patience: Duration::ZERO,
+        drain_timeout: Duration::ZERO,
         ..OutboxSettings::new(server.uri().parse().unwrap(), runner.paths.clone())
     };
     let outbox = Outbox::new(Arc::clone(&runner.ledger), keypair, storage, settings).unwrap();

@@ -7,9 +7,9 @@ use taonet_service::Shutdown;
 use super::*;
 
 /// The embedded recogniser with the fingerprint that it would have on another processor.
-struct Foreign(Arc<SlowRecognizer>);
+struct ForeignRecognizer(Arc<SlowRecognizer>);
 
-impl Recognizer for Foreign {
+impl Recognizer for ForeignRecognizer {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -30,7 +30,7 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     services.timing.fallback_after = Duration::from_millis(500);
     let foreign = Worker::new(
         "foreign",
-        Arc::new(Foreign(SlowRecognizer::new(Duration::ZERO))),
+        Arc::new(ForeignRecognizer(SlowRecognizer::new(Duration::ZERO))),
         services.clone(),
     );
     let running = {

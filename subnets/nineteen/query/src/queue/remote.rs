@@ -76,9 +76,9 @@ impl Workers {
             ended: false,
         };
         loop {
-            let patience =
+            let max_silence =
                 if answer.worker.is_some() { FIRST_MESSAGE_TIMEOUT } else { ACCEPT_TIMEOUT };
-            match answer.receive(patience).await {
+            match answer.receive(max_silence).await {
                 Ok(Event::Take(from)) => {
                     measures::taken(start.elapsed().as_secs_f64());
                     answer.assign_worker(from, order.clone()).await;
@@ -199,7 +199,7 @@ impl RemoteAnswer {
     }
 
     /// Waits for the next event from the current worker, or for a worker that takes the job.
-    async fn receive(&mut self, patience: Duration) -> Result<Event, Interrupted> {
+    async fn receive(&mut self, max_silence: Duration) -> Result<Event, Interrupted> {
         loop {
             match self.arrived.take() {
                 Some(Frame::Last(bytes)) => {
@@ -214,7 +214,7 @@ impl RemoteAnswer {
                 }
                 Some(Frame::Take | Frame::Alive | Frame::Part(_) | Frame::Credit(_)) | None => {}
             }
-            let message = timeout(patience, self.inbox.next()).await.ok().flatten();
+            let message = timeout(max_silence, self.inbox.next()).await.ok().flatten();
             let Some(message) = message else {
                 measures::worker_lost();
                 return Err(Interrupted("no query worker responds".to_owned()));

@@ -34,17 +34,17 @@ use crate::{
 const LONG_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A NATS server, a database, and an entry.
-struct Net {
+struct QueueFixture {
     nats: Nats,
     folder: TempDir,
     entry: Workers,
 }
 
-async fn net() -> Option<Net> {
+async fn net() -> Option<QueueFixture> {
     let nats = Nats::start()?;
     let folder = tempfile::tempdir().unwrap();
     let queue = connect(&nats.url(), &folder).await;
-    Some(Net { nats, folder, entry: Workers::new(queue, Market::default()) })
+    Some(QueueFixture { nats, folder, entry: Workers::new(queue, Market::default()) })
 }
 
 async fn connect(url: &str, folder: &TempDir) -> Queue {
@@ -59,7 +59,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(net: &Net, market: &Market) -> Self {
+    async fn start(net: &QueueFixture, market: &Market) -> Self {
         // Less than the pause after a rate limit.
         let wait = Duration::from_millis(100);
         Self::start_with(
@@ -70,7 +70,7 @@ impl Process {
         .await
     }
 
-    async fn start_with(net: &Net, market: &Market, settings: QueueSettings) -> Self {
+    async fn start_with(net: &QueueFixture, market: &Market, settings: QueueSettings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

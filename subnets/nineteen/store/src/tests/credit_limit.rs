@@ -22,7 +22,7 @@ async fn balance(store: &Store, key: &str) -> i64 {
     store.key(key).await.unwrap().unwrap().balance
 }
 
-pub(super) async fn grants_above_the_limit_are_refused(home: Home) {
+pub(super) async fn grants_above_the_limit_are_refused(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert_eq!(refused(store.grant(&key, i64::MAX, "test", 0).await), (i64::MAX, MAX_CREDITS));
@@ -46,7 +46,7 @@ pub(super) async fn grants_above_the_limit_are_refused(home: Home) {
 
 /// Random operations with amounts at the limits of integers and credits, compared with exact
 /// arithmetic.
-pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
+pub(super) async fn amounts_at_the_limits_never_overflow(home: DatabaseLocation) {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these operations");
@@ -115,7 +115,7 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
 }
 
 /// An integer that overflows is an error, and not stored as a floating-point number.
-pub(super) async fn integer_columns_stay_integers(home: Home) {
+pub(super) async fn integer_columns_stay_integers(home: DatabaseLocation) {
     let store = home.open().await;
     store.create_team("shops", Some(9), Some(9)).await.unwrap();
     let team = Some("shops".to_owned());
@@ -163,7 +163,7 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
 }
 
 /// Earlier releases had no limit, and SQLite stored overflowed balances as floating-point numbers.
-pub(super) async fn overflowed_books_are_repaired(home: Home) {
+pub(super) async fn overflowed_books_are_repaired(home: DatabaseLocation) {
     let old = home.open_old(6).await;
     let grants: &[(&str, i64)] = if old.is_shared() {
         &[("a", i64::MAX), ("b", 1)]

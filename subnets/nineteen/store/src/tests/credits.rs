@@ -16,7 +16,7 @@ pub(super) fn usage(day: &str, charge: i64) -> Usage {
     Usage { model: "a".to_owned(), day: day.to_owned(), input_tokens: 3, output_tokens: 5, charge }
 }
 
-pub(super) async fn keys_are_looked_up_by_their_secret_only(home: Home) {
+pub(super) async fn keys_are_looked_up_by_their_secret_only(home: DatabaseLocation) {
     let store = home.open().await;
     let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
     let stored = store.key_of(&made.secret).await.unwrap().unwrap();
@@ -37,7 +37,9 @@ pub(super) async fn keys_are_looked_up_by_their_secret_only(home: Home) {
     assert!(!store.update_key("none", &terms(None)).await.unwrap());
 }
 
-pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1(home: Home) {
+pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1(
+    home: DatabaseLocation,
+) {
     let old = home.open_old(7).await;
     let insert = "INSERT INTO api_key (id, hash, name, rate_per_minute, created_ms) VALUES ('old', 'x', 'old', 60, 0)";
     statement(insert).execute(&old).await.unwrap();
@@ -60,7 +62,7 @@ pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weigh
     assert!(matches!(store.key("old").await, Err(StoreError::Value { column: "weight", .. })));
 }
 
-pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
+pub(super) async fn concurrent_holds_never_overdraw_credits(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
@@ -99,7 +101,7 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
+pub(super) async fn spend_is_summed_by_key_and_day(home: DatabaseLocation) {
     let store = home.open().await;
     assert!(store.spend_between("", "9999", 9).await.unwrap().is_empty());
     let mut requests = 0;
@@ -138,7 +140,7 @@ pub(super) async fn spend_is_summed_by_key_and_day(home: Home) {
     }
 }
 
-pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {
+pub(super) async fn monthly_budget_is_renewed_each_month(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
@@ -158,7 +160,7 @@ pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
+pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: DatabaseLocation) {
     let store = home.open().await;
     let limits = KeyTerms { daily_budget: Some(10), expires_ms: Some(7), ..terms(Some(25)) };
     let key = store.create_key(&limits, &[2; 40], 0).await.unwrap().id;
@@ -194,7 +196,7 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
+pub(super) async fn operators_grant_and_revoke_while_requests_run(home: DatabaseLocation) {
     let (store, operator) = (home.open().await, home.open().await);
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
@@ -220,7 +222,7 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn manipulated_books_do_not_balance(home: Home) {
+pub(super) async fn manipulated_books_do_not_balance(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
@@ -245,7 +247,7 @@ pub(super) async fn manipulated_books_do_not_balance(home: Home) {
     }
 }
 
-pub(super) async fn repeated_requests_run_once(home: Home) {
+pub(super) async fn repeated_requests_run_once(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
@@ -283,7 +285,7 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
 }
 
-pub(super) async fn invoice_covers_one_key_and_month(home: Home) {
+pub(super) async fn invoice_covers_one_key_and_month(home: DatabaseLocation) {
     let store = home.open().await;
     let key = store
         .create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999)

@@ -28,7 +28,7 @@ async fn accounts(store: &Store, key: &str) -> (i64, i64) {
 
 /// Concurrent requests of several keys, some charged twice at once, while another process grants
 /// credits.
-pub(super) async fn charges_of_a_batch_balance(home: Home) {
+pub(super) async fn charges_of_a_batch_balance(home: DatabaseLocation) {
     let (store, operator) = (home.open().await, home.open().await);
     let mut requests = Vec::new();
     for byte in 1..=3 {
@@ -71,7 +71,7 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
 }
 
 /// A transaction has the budgets of one day: that of a later day follows without another request.
-pub(super) async fn concurrent_requests_of_two_days_are_granted(home: Home) {
+pub(super) async fn concurrent_requests_of_two_days_are_granted(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for round in 0..3 {
@@ -94,7 +94,7 @@ pub(super) async fn concurrent_requests_of_two_days_are_granted(home: Home) {
 
 /// The transaction fails after it has computed the charges, as if the response to its commit had
 /// been lost.
-pub(super) async fn charge_is_retried_after_database_recovery(home: Home) {
+pub(super) async fn charge_is_retried_after_database_recovery(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
@@ -116,7 +116,7 @@ pub(super) async fn charge_is_retried_after_database_recovery(home: Home) {
 }
 
 /// The transaction is committed, but the response to its commit is lost.
-pub(super) async fn committed_charge_is_not_repeated(home: Home) {
+pub(super) async fn committed_charge_is_not_repeated(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
@@ -139,7 +139,7 @@ pub(super) async fn committed_charge_is_not_repeated(home: Home) {
 }
 
 /// Otherwise, an answer that takes long would be free.
-pub(super) async fn running_requests_are_not_abandoned(home: Home) {
+pub(super) async fn running_requests_are_not_abandoned(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for request in ["long", "retried", "given up"] {
@@ -160,7 +160,7 @@ pub(super) async fn running_requests_are_not_abandoned(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home) {
+pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: DatabaseLocation) {
     let (store, other) = (home.open().await, home.open().await);
     let key = key_with(&store, 1, 64_100).await;
     store.hold(&key, "0", 100, DAY, 0).await.unwrap().unwrap();
@@ -210,7 +210,7 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
 }
 
 /// A thousand requests of one key, 64 at a time, need a handful of leases.
-pub(super) async fn a_busy_key_needs_few_leases(home: Home) {
+pub(super) async fn a_busy_key_needs_few_leases(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 10_000_000).await;
     let callers: Vec<_> = (0..64)
@@ -237,7 +237,7 @@ pub(super) async fn a_busy_key_needs_few_leases(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_killed_process_loses_no_credits(home: Home) {
+pub(super) async fn a_killed_process_loses_no_credits(home: DatabaseLocation) {
     let (killed, store) = (home.open().await, home.open().await);
     let key = key_with(&store, 1, 10_000).await;
     killed.hold(&key, "lost", 10, DAY, 1_000).await.unwrap().unwrap();
@@ -254,7 +254,7 @@ pub(super) async fn a_killed_process_loses_no_credits(home: Home) {
 }
 
 /// The future of a hold is dropped at each of its stages.
-pub(super) async fn cancelled_caller_holds_no_credits(home: Home) {
+pub(super) async fn cancelled_caller_holds_no_credits(home: DatabaseLocation) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for millis in 0..20 {
@@ -274,7 +274,7 @@ pub(super) async fn cancelled_caller_holds_no_credits(home: Home) {
 }
 
 /// Random operations of three processes, some of which are killed, on one key.
-pub(super) async fn random_operations_never_overdraw(home: Home) {
+pub(super) async fn random_operations_never_overdraw(home: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

@@ -37,7 +37,7 @@ fn neurons(uris: &[&str]) -> Vec<(Uid, Hotkey)> {
 
 /// Session keys survive a refresh of the list of miners: the reference deletes them, and has no
 /// miners to query until the next handshakes.
-pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
+pub(super) async fn session_keys_survive_refresh_of_nodes(home: DatabaseLocation) {
     let store = home.open().await;
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
     let registered = neurons(&["//Alice", "//Bob", "//Charlie"]);
@@ -71,7 +71,7 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
 
 /// A hotkey that has signed once must sign until it leaves the subnet: neither an unsigned session,
 /// a new address nor a time without an address changes that.
-pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) {
+pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: DatabaseLocation) {
     let store = home.open().await;
     let session = |port, signed| {
         Session::restore(peer("//Alice", port), "ab".repeat(32), FernetKey::random(), 99, signed)
@@ -100,7 +100,7 @@ pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) 
     assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 70).await, [(false, false)]);
 }
 
-pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: Home) {
+pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: DatabaseLocation) {
     let store = home.open().await;
     let at = async |at_ms| store.registered(at_ms).await.unwrap();
     let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| {
@@ -134,7 +134,7 @@ pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: Home
 
 /// A database of an earlier release keeps its miners, and gets the registered neurons at once, not
 /// 30 minutes later.
-pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Home) {
+pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: DatabaseLocation) {
     let old = home.open_old(7).await;
     let insert = "INSERT INTO node (hotkey, uid, host, port, seen_ms, key_id, key_hex, key_ends_ns, key_signed)
                   VALUES ($1, 3, '192.0.2.1', 1, 500, 'x', $2, 99, 1)";
@@ -157,7 +157,7 @@ pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Ho
     assert_eq!(store.registered(600).await.unwrap(), ["//Bob", "//Alice"].map(hotkey));
 }
 
-pub(super) async fn a_period_is_counted_once(home: Home) {
+pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
     let store = home.open().await;
     let unannounced = NewContender { concurrency: None, ..offer("//Bob", "a") };
     let offers = [offer("//Alice", "a"), unannounced, offer("//Alice", "b")];
@@ -254,7 +254,7 @@ fn reward(quality: f64) -> Reward {
 }
 
 /// Each answer has at most one reward, keyed by its job.
-pub(super) async fn rewards_are_keyed_by_job(home: Home) {
+pub(super) async fn rewards_are_keyed_by_job(home: DatabaseLocation) {
     let store = home.open().await;
     for (job, uri, created) in [("1", "//Alice", 1), ("2", "//Alice", 2), ("3", "//Bob", 3)] {
         assert!(store.put_sample(&sample(job, uri, created), 1.0).await.unwrap());
@@ -282,7 +282,7 @@ pub(super) async fn rewards_are_keyed_by_job(home: Home) {
     assert_eq!(store.rewards_since(501).await.unwrap(), []);
 }
 
-pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: Home) {
+pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: DatabaseLocation) {
     let store = home.open().await;
     for index in 0..8 {
         let is_stored =
@@ -294,7 +294,7 @@ pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: Home) {
     assert_eq!(store.next_sample(&task("b")).await.unwrap(), None);
 }
 
-pub(super) async fn rows_are_sorted_bytewise(home: Home) {
+pub(super) async fn rows_are_sorted_bytewise(home: DatabaseLocation) {
     let store = home.open().await;
     let mut offers = Vec::new();
     // PostgreSQL's locales ignore punctuation and case in the first pass.

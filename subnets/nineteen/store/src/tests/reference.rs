@@ -99,7 +99,7 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
         )
         .await;
     let records = reference.read().await;
-    for home in [Home::sqlite(), Home::postgres(&server, "keys")] {
+    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "keys")] {
         let store = home.open().await;
         let expected = records.preview(None).unwrap();
         assert_eq!(store.preview_import(&records, None).await.unwrap(), expected);
@@ -172,7 +172,7 @@ async fn credits_of_imported_keys_are_those_of_the_operator() {
     // Together more than all credits.
     reference.run("UPDATE api_keys SET balance = 9000000000000000 WHERE length(key) = 36").await;
     let records = reference.read().await;
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let store = home.open().await;
     for refused in [
         records.preview(None).unwrap_err(),
@@ -240,7 +240,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
     ];
     let reference = Reference::create(&server, &statements).await;
     let records = reference.read().await;
-    for home in [Home::sqlite(), Home::postgres(&server, "rewards")] {
+    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "rewards")] {
         let store = home.open().await;
         let report = store.import(&records, None).await.unwrap();
         assert_eq!(counts(&report, "reward_data"), [16, 3, 0, 13]);
@@ -312,7 +312,7 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
              TYPE TIMESTAMP WITH TIME ZONE USING created_at AT TIME ZONE 'utc'",
         )
         .await;
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let store = home.open().await;
     store.import(&reference.read().await, None).await.unwrap();
     let ages = store.rewards_since(0).await.unwrap();
@@ -367,7 +367,7 @@ async fn missing_tables_and_columns_are_reported() {
 #[tokio::test]
 async fn shared_database_is_read_while_a_validator_uses_it() {
     let Some(server) = Postgres::start() else { return };
-    let home = Home::postgres(&server, "shared");
+    let home = DatabaseLocation::postgres(&server, "shared");
     let store = home.open().await;
     store.create_key(&KeyTerms::new("shop", 60), &[7; 40], NOW_MS).await.unwrap();
     let reader = Store::read_shared(home.url.as_ref().unwrap()).await.unwrap().unwrap();

@@ -14,11 +14,11 @@ use crate::HoldRefusal;
 const DAY: &str = "2026-11-21";
 
 /// Opens the database twice, like two processes.
-async fn processes(home: &Home) -> [Store; 2] {
+async fn processes(home: &DatabaseLocation) -> [Store; 2] {
     [home.open().await, home.open().await]
 }
 
-pub(super) async fn credits_are_shared_across_processes(home: Home) {
+pub(super) async fn credits_are_shared_across_processes(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let keys = [1, 2].map(|byte| [byte; 40]);
     let mut ids = Vec::new();
@@ -79,7 +79,7 @@ pub(super) async fn credits_are_shared_across_processes(home: Home) {
     assert_eq!((used[0].requests, used[0].charged, used[0].output_tokens), (20, 140, 100));
 }
 
-pub(super) async fn budgets_apply_across_processes(home: Home) {
+pub(super) async fn budgets_apply_across_processes(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(Some(100)), &[1; 40], 0).await.unwrap().id;
     stores[0].grant(&key, 10_000, "test", 0).await.unwrap();
@@ -105,7 +105,7 @@ pub(super) async fn budgets_apply_across_processes(home: Home) {
 }
 
 /// Rate limits are atomic, and their counters expire.
-pub(super) async fn rate_limits_hold_across_processes(home: Home) {
+pub(super) async fn rate_limits_hold_across_processes(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)
@@ -127,7 +127,7 @@ pub(super) async fn rate_limits_hold_across_processes(home: Home) {
     );
 }
 
-pub(super) async fn rate_window_slides(home: Home) {
+pub(super) async fn rate_window_slides(home: DatabaseLocation) {
     let store = home.open().await;
     let [key, other] = [1, 2].map(|byte| [byte; 40]);
     let key = store.create_key(&terms(None), &key, 0).await.unwrap().id;
@@ -157,7 +157,7 @@ pub(super) async fn rate_window_slides(home: Home) {
     );
 }
 
-pub(super) async fn busy_keys_reserve_admissions(home: Home) {
+pub(super) async fn busy_keys_reserve_admissions(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let admit = async |process: usize, now_ms| {
@@ -181,7 +181,7 @@ pub(super) async fn busy_keys_reserve_admissions(home: Home) {
     assert!(!usage.is_admitted && usage.retry.as_millis() == 60_000, "{usage:?}");
 }
 
-pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
+pub(super) async fn reserved_admissions_never_exceed_the_limit(home: DatabaseLocation) {
     const LIMIT: u32 = 1_200;
     let stores = [home.open().await, home.open().await, home.open().await];
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
@@ -211,7 +211,7 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
     println!("{} requests admitted", admitted.len());
 }
 
-pub(super) async fn counters_of_a_closed_period_are_unchanged(home: Home) {
+pub(super) async fn counters_of_a_closed_period_are_unchanged(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let ([control, worker], config) =
         ([Process::random(), Process::random()], MarketConfig::default());
@@ -237,7 +237,7 @@ pub(super) async fn counters_of_a_closed_period_are_unchanged(home: Home) {
     }
 }
 
-pub(super) async fn counts_of_processes_add_up(home: Home) {
+pub(super) async fn counts_of_processes_add_up(home: DatabaseLocation) {
     let stores = processes(&home).await;
     let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
     let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
@@ -297,7 +297,7 @@ pub(super) async fn counts_of_processes_add_up(home: Home) {
     assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
 }
 
-pub(super) async fn only_one_process_has_control(home: Home) {
+pub(super) async fn only_one_process_has_control(home: DatabaseLocation) {
     let stores = processes(&home).await;
     assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
     let lock = stores[0].lock_control().await.unwrap();

@@ -33,7 +33,7 @@ async fn spend(
     hold
 }
 
-pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
+pub(super) async fn keys_of_a_team_share_its_budgets(home: DatabaseLocation) {
     let store = home.open().await;
     store.create_team("shops", Some(25), Some(10)).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
@@ -76,7 +76,7 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
 }
 
 /// What a key has spent counts for the team to which it belonged at the time.
-pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: Home) {
+pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: DatabaseLocation) {
     let store = home.open().await;
     let unknown = KeyTerms { team: Some("nosuch".to_owned()), ..terms(None) };
     assert!(store.create_key(&unknown, &[9; 40], 0).await.is_err());
@@ -109,7 +109,7 @@ pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: Home) {
 }
 
 /// Concurrent requests of three keys on two processes, many of them in one transaction.
-pub(super) async fn team_budgets_apply_across_processes(home: Home) {
+pub(super) async fn team_budgets_apply_across_processes(home: DatabaseLocation) {
     let stores = [home.open().await, home.open().await];
     stores[0].create_team("shops", Some(100), None).await.unwrap();
     let mut keys = Vec::new();
@@ -141,7 +141,7 @@ pub(super) async fn team_budgets_apply_across_processes(home: Home) {
 }
 
 /// Random operations of two processes on three keys of a team, also with reserves.
-pub(super) async fn random_operations_never_exceed_a_team_budget(home: Home) {
+pub(super) async fn random_operations_never_exceed_a_team_budget(home: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -213,7 +213,7 @@ enum BudgetReduction {
 }
 
 /// Once a request of the key ends, the next one needs a budget, and the reserve is returned.
-pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: Home) {
+pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: DatabaseLocation) {
     let (store, operator) = (home.open().await, home.open().await);
     store.create_team("wide", None, None).await.unwrap();
     store.create_team("narrow", None, Some(15)).await.unwrap();
@@ -277,7 +277,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: H
 ///
 /// A reserve from before a change may still be used until a request of its key and process ends.
 /// All other holds fit into the team's budget.
-pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
+pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -352,7 +352,7 @@ pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Home) {
     assert!(stores[0].is_balanced().await.unwrap());
 }
 
-pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: Home) {
+pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: DatabaseLocation) {
     let stores = [home.open().await, home.open().await];
     assert!(stores[0].create_team("shops", None, None).await.unwrap());
     assert!(!stores[1].create_team("shops", Some(1), Some(1)).await.unwrap(), "the team exists");
@@ -369,7 +369,7 @@ pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: Home) {
     }
 }
 
-pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: Home) {
+pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: DatabaseLocation) {
     let store = home.open().await;
     store.create_team("shops", Some(100), None).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);

@@ -3,7 +3,7 @@
 use super::credits::terms;
 use super::*;
 
-pub(super) async fn tokens_are_reserved_and_returned(home: Home) {
+pub(super) async fn tokens_are_reserved_and_returned(home: DatabaseLocation) {
     let store = home.open().await;
     let limits = KeyTerms { tokens_per_minute: Some(100), ..terms(None) };
     let key = store.create_key(&limits, &[1; 40], 0).await.unwrap().id;
@@ -30,7 +30,7 @@ pub(super) async fn tokens_are_reserved_and_returned(home: Home) {
     assert_eq!(reserve(&key, 0, 200_000).await, (true, 100, 0));
 }
 
-pub(super) async fn token_limits_hold_across_processes(home: Home) {
+pub(super) async fn token_limits_hold_across_processes(home: DatabaseLocation) {
     let stores = [home.open().await, home.open().await];
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)

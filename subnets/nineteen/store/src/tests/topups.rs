@@ -35,7 +35,7 @@ fn transfer(block: u32, event: u32, to: AccountId, rao: u64) -> Transfer {
 }
 
 /// Opens the database with top-ups after block 10, at 100 rao per credit.
-async fn enabled(home: &Home) -> Store {
+async fn enabled(home: &DatabaseLocation) -> Store {
     let store = home.open().await;
     store.enable_topups(price(100), GENESIS, last(10)).await.unwrap();
     store
@@ -51,7 +51,7 @@ async fn balance(store: &Store, key: &str) -> i64 {
     store.key(key).await.unwrap().unwrap().balance
 }
 
-pub(super) async fn each_key_has_one_deposit_address(home: Home) {
+pub(super) async fn each_key_has_one_deposit_address(home: DatabaseLocation) {
     let store = home.open().await;
     let first = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert!(matches!(store.deposit_address(&first).await, Err(StoreError::TopUpsDisabled)));
@@ -84,7 +84,7 @@ pub(super) async fn each_key_has_one_deposit_address(home: Home) {
     assert!(!store.topups().await.unwrap().unwrap().is_enabled);
 }
 
-pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: Home) {
+pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: DatabaseLocation) {
     let stores = [enabled(&home).await, home.open().await];
     let mut ids = Vec::new();
     for byte in 1..=10 {
@@ -110,7 +110,9 @@ pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: Home) 
     assert_eq!(indices, (1..=10).map(|byte| byte * 0x0101).collect::<Vec<u16>>());
 }
 
-pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(home: Home) {
+pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
+    home: DatabaseLocation,
+) {
     let store = enabled(&home).await;
     let mut indices = Vec::new();
     for byte in 0..3 {
@@ -123,7 +125,7 @@ pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(ho
 }
 
 /// A restored, older database lacks a key whose buyer has sent TAO to its address.
-pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home) {
+pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let lost = OPERATOR.derivative(0x0101);
     let transfers = [transfer(11, 0, lost, 1_000), transfer(11, 1, OPERATOR, 1_000)];
@@ -143,7 +145,7 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Home
     assert_eq!(store.collectable_addresses(PAYER).await.unwrap(), []);
 }
 
-pub(super) async fn transfers_are_credited_once(home: Home) {
+pub(super) async fn transfers_are_credited_once(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let ((buyer, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [
@@ -189,7 +191,7 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
     assert!(!store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_of_another_chain_are_refused(home: Home) {
+pub(super) async fn transfers_of_another_chain_are_refused(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let other = BlockHash::from_bytes([3; 32]);
     let error = store.enable_topups(price(1), other, last(10)).await.unwrap_err();
@@ -198,7 +200,7 @@ pub(super) async fn transfers_of_another_chain_are_refused(home: Home) {
     assert_eq!(store.topups().await.unwrap().unwrap().terms, price(100), "nothing is changed");
 }
 
-pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
+pub(super) async fn unattributed_transfers_are_assigned_once(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let ((deleted_key, address), (buyer, _)) = (key(&store, 1).await, key(&store, 2).await);
     assert!(store.revoke_key(&deleted_key, 1).await.unwrap());
@@ -240,7 +242,7 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn credits_above_the_limit_await_the_operator(home: Home) {
+pub(super) async fn credits_above_the_limit_await_the_operator(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let (buyer, address) = key(&store, 1).await;
     store.grant(&buyer, MAX_CREDITS - 5, "test", 0).await.unwrap();
@@ -264,7 +266,7 @@ pub(super) async fn credits_above_the_limit_await_the_operator(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: Home) {
+pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
     let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };
@@ -297,7 +299,7 @@ pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: Home) {
     assert_eq!(balance(&store, &expiring).await, 20);
 }
 
-pub(super) async fn disabled_topups_record_nothing(home: Home) {
+pub(super) async fn disabled_topups_record_nothing(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let (_, address) = key(&store, 1).await;
     store.disable_topups().await.unwrap();
@@ -306,7 +308,7 @@ pub(super) async fn disabled_topups_record_nothing(home: Home) {
     assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(10));
 }
 
-pub(super) async fn deposits_are_listed_in_pages(home: Home) {
+pub(super) async fn deposits_are_listed_in_pages(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let (buyer, address) = key(&store, 1).await;
     let transfers: Vec<_> =
@@ -323,7 +325,7 @@ pub(super) async fn deposits_are_listed_in_pages(home: Home) {
     assert!(page(Some((11, 0))).await.is_empty());
 }
 
-pub(super) async fn accounts_are_looked_up(home: Home) {
+pub(super) async fn accounts_are_looked_up(home: DatabaseLocation) {
     let store = enabled(&home).await;
     let mut expected = std::collections::HashSet::new();
     for byte in 1..=20 {
@@ -337,7 +339,7 @@ pub(super) async fn accounts_are_looked_up(home: Home) {
 }
 
 /// An invoice of an earlier month stays as it is when an operator assigns a transfer of that month.
-pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: Home) {
+pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: DatabaseLocation) {
     const DECEMBER: i64 = 1_796_083_200_000;
     let store = enabled(&home).await;
     let ((buyer, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
@@ -370,7 +372,7 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home:
 
 /// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and
 /// operators grant.
-pub(super) async fn concurrent_watchers_credit_once(home: Home) {
+pub(super) async fn concurrent_watchers_credit_once(home: DatabaseLocation) {
     let stores = [enabled(&home).await, home.open().await];
     let (mut ids, mut addresses) = (Vec::new(), Vec::new());
     for byte in 1..=3 {

@@ -95,17 +95,17 @@ async fn hold(
     number: u8,
     to: SocketAddr,
     config: &Arc<ClientConfig>,
-    half: &Half,
+    half: &IncompleteData,
 ) -> io::Result<()> {
     let from = 2 + number % ADDRESSES;
     match half {
-        Half::Hello(bytes) => {
+        IncompleteData::Hello(bytes) => {
             let mut stream = plain(from, to).await?;
             stream.write_all(bytes).await?;
             // The server's part of the handshake.
             stream.read_to_end(&mut Vec::new()).await.map(drop)
         }
-        Half::Request(bytes) => {
+        IncompleteData::Request(bytes) => {
             let mut stream = secure(from, to, config).await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
@@ -115,13 +115,13 @@ async fn hold(
 }
 
 #[derive(Debug, Clone)]
-enum Half {
+enum IncompleteData {
     Hello(Vec<u8>),
     Request(&'static [u8]),
 }
 
 /// Opens connections, and reopens each closed one, until the test ends.
-fn attack(server: &Server, half: &Half) -> JoinSet<()> {
+fn attack(server: &Server, half: &IncompleteData) -> JoinSet<()> {
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {
         let (to, client, half) = (server.address, Arc::clone(&server.client), half.clone());
@@ -162,9 +162,14 @@ fn byte_order_mark_of_pem_files_is_ignored() {
 async fn half_open_connections_are_replaced() {
     let server = Server::start(LIMITS).await;
     let hello = server.hello();
-    let half_hello = Half::Hello(hello[..hello.len() / 2].to_vec());
+    let half_hello = IncompleteData::Hello(hello[..hello.len() / 2].to_vec());
     // The second leaves the handshake after the client's first message.
-    for half in [half_hello, Half::Hello(hello), Half::Request(&GET[..20]), Half::Request(POST)] {
+    for half in [
+        half_hello,
+        IncompleteData::Hello(hello),
+        IncompleteData::Request(&GET[..20]),
+        IncompleteData::Request(POST),
+    ] {
         let attackers = attack(&server, &half);
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..20 {
@@ -184,7 +189,10 @@ async fn handshakes_and_heads_time_out() {
     let limits = ServeLimits { header_timeout: Duration::from_millis(200), ..LIMITS };
     let server = Server::start(limits).await;
     let hello = server.hello();
-    for half in [Half::Hello(hello[..hello.len() / 2].to_vec()), Half::Request(&GET[..20])] {
+    for half in [
+        IncompleteData::Hello(hello[..hello.len() / 2].to_vec()),
+        IncompleteData::Request(&GET[..20]),
+    ] {
         let start = Instant::now();
         let read = tokio::time::timeout(
             Duration::from_secs(20),

@@ -66,7 +66,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     response.body(Body::from_stream(pieces)).unwrap()
 }
 
-struct Site {
+struct FileServer {
     server: Arc<Server>,
     url: Url,
     temp_dir: tempfile::TempDir,
@@ -83,7 +83,7 @@ fn renamed(compiled: &Compiled, name: &str) -> Compiled {
     other
 }
 
-impl Site {
+impl FileServer {
     /// Starts a site with these circuits and their catalogue.
     async fn start(circuits: &[Compiled]) -> Self {
         let temp_dir = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ const LARGE_LIMIT: u64 = 1 << 30;
 #[tokio::test]
 async fn circuits_are_downloaded_once_and_completely() {
     let one = compiled();
-    let site = Site::start(std::slice::from_ref(&one)).await;
+    let site = FileServer::start(std::slice::from_ref(&one)).await;
     let store = site.store(LARGE_LIMIT, &[]);
     let id = one.metadata.id().unwrap();
     let path = store.fetch(&id).await.unwrap();
@@ -156,7 +156,7 @@ async fn circuits_are_downloaded_once_and_completely() {
 async fn one_listing_serves_all_circuits() {
     let one = compiled();
     let circuits: Vec<Compiled> = ["a", "b", "c"].iter().map(|name| renamed(&one, name)).collect();
-    let site = Site::start(&circuits).await;
+    let site = FileServer::start(&circuits).await;
     let ids = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
     site.store(LARGE_LIMIT, &[]).sync(&ids).await.unwrap();
     let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
@@ -186,7 +186,7 @@ async fn circuit_with_another_networks_key_is_refused() {
     false_key.metadata.files.insert(metadata::VERIFICATION_KEY.to_owned(), Digest::of(&key));
     false_key.files.insert(metadata::VERIFICATION_KEY.to_owned(), key);
     let (good, bad) = (honest.metadata.id().unwrap(), false_key.metadata.id().unwrap());
-    let site = Site::start(std::slice::from_ref(&honest)).await;
+    let site = FileServer::start(std::slice::from_ref(&honest)).await;
     // The directory of the site refuses such a circuit, so that its catalogue is written by hand.
     let bad_place = site.server.root.join(bad.to_string());
     CircuitDirectory::create(&bad_place, &false_key).unwrap();
@@ -219,7 +219,7 @@ async fn circuit_with_too_large_network_is_refused() {
     large.metadata.files.insert(metadata::NETWORK.to_owned(), Digest::of(&network));
     large.files.insert(metadata::NETWORK.to_owned(), network.to_vec());
     let id = large.metadata.id().unwrap();
-    let site = Site::start(&[compiled()]).await;
+    let site = FileServer::start(&[compiled()]).await;
     // Opening the new directory fails, once its files are written.
     CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
     let listing = Listing {
@@ -236,7 +236,7 @@ async fn circuit_with_too_large_network_is_refused() {
 #[tokio::test]
 async fn corrupt_files_in_the_cache_are_fetched_again() {
     let one = compiled();
-    let site = Site::start(std::slice::from_ref(&one)).await;
+    let site = FileServer::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
@@ -265,7 +265,7 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
 #[tokio::test]
 async fn interrupted_downloads_resume_where_they_ended() {
     let one = ShippedModel::DigitsMlp.compile("stark").unwrap();
-    let site = Site::start(std::slice::from_ref(&one)).await;
+    let site = FileServer::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let network = fs::metadata(site.file(0, metadata::NETWORK)).unwrap().len() as usize;
     // Every response is truncated after a third of the network; all other files are shorter.
@@ -288,7 +288,7 @@ async fn interrupted_downloads_resume_where_they_ended() {
 #[tokio::test]
 async fn download_without_range_support_restarts() {
     let one = compiled();
-    let site = Site::start(std::slice::from_ref(&one)).await;
+    let site = FileServer::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let contents = fs::read(site.file(0, metadata::NETWORK)).unwrap();
     let write_partial = |bytes: &[u8]| {
@@ -321,7 +321,7 @@ async fn changed_file_is_not_cached() {
     let one = compiled();
     let id = one.metadata.id().unwrap();
     for name in [metadata::NETWORK, metadata::VERIFICATION_KEY] {
-        let site = Site::start(std::slice::from_ref(&one)).await;
+        let site = FileServer::start(std::slice::from_ref(&one)).await;
         let mut contents = fs::read(site.file(0, name)).unwrap();
         contents[10] ^= 1;
         fs::write(site.file(0, name), contents).unwrap();
@@ -330,7 +330,7 @@ async fn changed_file_is_not_cached() {
         assert!(Catalogue::open(&site.temp_dir.path().join("cache")).is_err(), "nothing is served");
     }
     // The server returns another circuit's metadata, then metadata above the maximum size.
-    let site = Site::start(std::slice::from_ref(&one)).await;
+    let site = FileServer::start(std::slice::from_ref(&one)).await;
     let other = renamed(&one, "other");
     fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
     assert!(matches!(
@@ -350,7 +350,7 @@ async fn least_recently_used_circuits_are_evicted() {
     let circuits: Vec<Compiled> =
         ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
     let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
-    let site = Site::start(&circuits).await;
+    let site = FileServer::start(&circuits).await;
     let size = {
         let path = site.store(LARGE_LIMIT, &[]).fetch(&ids[0]).await.unwrap();
         fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()

@@ -11,9 +11,9 @@ use super::*;
 use crate::Wire;
 
 /// A verifier that counts its calls.
-struct Counting(Box<dyn Verifier>, Arc<AtomicUsize>);
+struct CountingVerifier(Box<dyn Verifier>, Arc<AtomicUsize>);
 
-impl Verifier for Counting {
+impl Verifier for CountingVerifier {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.verify(statement, proof)
@@ -62,7 +62,7 @@ fn case_with(backends: [&str; 2]) -> Case {
         let directory = Arc::new(directory.with_backends(&options.backends));
         let examined = LoadedCircuit::load(&directory).unwrap();
         LoadedCircuit {
-            verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))),
+            verifier: Box::new(CountingVerifier(examined.verifier, Arc::clone(&count))),
             ..examined
         }
     });

@@ -6,7 +6,7 @@ use crate::Wire;
 const LIMITS: Limits = Limits {
     interval: Duration::ZERO,
     timeout: Duration::from_mins(3),
-    patience: Duration::from_secs(5),
+    overdue_after: Duration::from_secs(5),
     users_percent: 100,
     benchmarks: true,
 };
@@ -132,11 +132,11 @@ fn performance_survives_a_restart() {
     restarted.retain(&miners);
     let measured = restarted.assign_to(0, &miners[0]);
     assert_eq!(
-        (measured.timeout, measured.patience),
+        (measured.timeout, measured.overdue_after),
         (Duration::from_secs(40), Duration::from_secs(40))
     );
     assert_eq!(
-        restarted.assign_to(0, &miners[1]).patience,
+        restarted.assign_to(0, &miners[1]).overdue_after,
         Duration::from_secs(40),
         "the others' times are known"
     );
@@ -250,7 +250,7 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);
-    assert_eq!((unknown.timeout, unknown.patience), (LIMITS.timeout, LIMITS.patience));
+    assert_eq!((unknown.timeout, unknown.overdue_after), (LIMITS.timeout, LIMITS.overdue_after));
     drop(unknown);
     for _ in 0..60 {
         dispatcher
@@ -259,15 +259,18 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     }
     let measured = dispatcher.assign_to(0, &miners[0]);
     assert_eq!(
-        (measured.timeout, measured.patience),
+        (measured.timeout, measured.overdue_after),
         (Duration::from_secs(40), Duration::from_secs(40))
     );
     let newcomer = dispatcher.assign_to(0, &miners[1]);
-    assert_eq!((newcomer.timeout, newcomer.patience), (LIMITS.timeout, Duration::from_secs(40)));
+    assert_eq!(
+        (newcomer.timeout, newcomer.overdue_after),
+        (LIMITS.timeout, Duration::from_secs(40))
+    );
     let other = dispatcher.assign_to(1, &miners[0]);
     assert_eq!(
-        (other.timeout, other.patience),
-        (LIMITS.timeout, LIMITS.patience),
+        (other.timeout, other.overdue_after),
+        (LIMITS.timeout, LIMITS.overdue_after),
         "another circuit"
     );
     drop((measured, newcomer, other));
@@ -278,8 +281,8 @@ fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
     }
     assert_eq!(
         dispatcher.assign_to(1, &miners[0]).timeout,
-        LIMITS.patience,
-        "never below the patience"
+        LIMITS.overdue_after,
+        "never below the minimum"
     );
     dispatcher.retain(&miners[1..]);
     assert_eq!(

@@ -87,11 +87,11 @@ impl Market {
         let (interval, bundles) = (Duration::from_millis(1), Some(self.temp_dir.path().to_owned()));
         // On a busy machine, honest answers take long: none is overdue, which would bring in
         // another miner.
-        let patience = timeout;
+        let overdue_after = timeout;
         let settings = ExaminerSettings {
             interval,
             timeout,
-            patience,
+            overdue_after,
             bundles,
             ..ExaminerSettings::default()
         };
@@ -357,7 +357,7 @@ async fn silent_miners_never_stop_honest_ones() {
     let market = Market::new(&["stark"]);
     let settings = ExaminerSettings {
         interval: Duration::from_millis(10),
-        patience: Duration::from_millis(300),
+        overdue_after: Duration::from_millis(300),
         requests: 8,
         ..ExaminerSettings::default()
     };

@@ -167,9 +167,9 @@ mod tests {
     use super::*;
 
     /// A verifier that counts how often it verifies several proofs together.
-    struct Counting(Box<dyn Verifier>, Arc<AtomicUsize>);
+    struct CountingVerifier(Box<dyn Verifier>, Arc<AtomicUsize>);
 
-    impl Verifier for Counting {
+    impl Verifier for CountingVerifier {
         fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
             self.0.verify(statement, proof)
         }
@@ -209,7 +209,7 @@ mod tests {
         });
         let claims: Vec<Arc<UnverifiedProof>> = claims.collect();
         let examined = LoadedCircuit {
-            verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))),
+            verifier: Box::new(CountingVerifier(examined.verifier, Arc::clone(&count))),
             ..examined
         };
         let verifications =

@@ -45,9 +45,9 @@ impl Recognizer for Script {
 
 /// A synthesiser that takes 60 s / rate per word and records its calls.
 #[derive(Default)]
-struct Voicebox(Mutex<Vec<(String, u16)>>);
+struct RecordingSynthesizer(Mutex<Vec<(String, u16)>>);
 
-impl Synthesizer for Voicebox {
+impl Synthesizer for RecordingSynthesizer {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
         self.0.lock().unwrap().push((text.to_owned(), voice.words_per_minute));
         let words = text.split_whitespace().count();
@@ -67,9 +67,9 @@ fn drop_first_word(phrase: &str, _: ProposalLimits) -> Result<String, ProposalEr
 }
 
 /// An embedder that gives all texts the same meaning.
-struct SameMeaning;
+struct ConstantEmbedder;
 
-impl SentenceEmbedder for SameMeaning {
+impl SentenceEmbedder for ConstantEmbedder {
     fn name(&self) -> &'static str {
         "same meaning"
     }
@@ -102,8 +102,8 @@ fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
         .collect()
 }
 
-fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
-    let voicebox = Arc::<Voicebox>::default();
+fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<RecordingSynthesizer>) {
+    let voicebox = Arc::<RecordingSynthesizer>::default();
     let script = Arc::new(Script(Mutex::new(Vec::from(phrases).into_iter())));
     (
         Interpreter::new(
@@ -116,7 +116,7 @@ fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     )
 }
 
-fn texts(voicebox: &Voicebox) -> Vec<String> {
+fn texts(voicebox: &RecordingSynthesizer) -> Vec<String> {
     voicebox.0.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
 }
 
@@ -145,7 +145,7 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
         let (stages, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
         let shortener = Shortener::new(
             Box::new(drop_first_word),
-            Arc::new(SameMeaning),
+            Arc::new(ConstantEmbedder),
             Duration::from_mins(1),
         );
         let stages = stages.with_shortener(Arc::new(shortener)).with_call_time(call_time);

@@ -123,7 +123,7 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
 async fn drain_of_outbox_has_a_deadline() {
     let results = Results::new(1).await;
     let api = taonet_validator::testing::unused_address();
-    let settings = OutboxSettings { patience: Duration::ZERO, ..results.settings(&api) };
+    let settings = OutboxSettings { drain_timeout: Duration::ZERO, ..results.settings(&api) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered, counts.refused), (4, 0, 0));
     let due = results.ledger.due(i64::MAX, 10).await.unwrap();

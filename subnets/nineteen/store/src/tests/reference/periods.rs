@@ -50,7 +50,7 @@ async fn period_scores_of_the_reference_are_continued() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[NODES]).await;
     let records = reference.read().await;
-    for home in [Home::sqlite(), Home::postgres(&server, "periods")] {
+    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "periods")] {
         let store = home.open().await;
         let report = store.import(&records, None).await.unwrap();
         assert_eq!(report.periods, 4);
@@ -121,7 +121,7 @@ async fn period_scores_of_the_reference_are_continued() {
 async fn newer_formula_of_a_period_is_recognised() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &["DELETE FROM contenders_history WHERE id = 6"]).await;
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let store = home.open().await;
     let report = store.import(&reference.read().await, None).await.unwrap();
     assert!(report.notes.iter().all(|note| note.column != "period_score"), "{:#?}", report.notes);
@@ -137,7 +137,7 @@ async fn periods_before_the_first_own_period_are_not_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[]).await;
     let records = reference.read().await;
-    let home = Home::sqlite();
+    let home = DatabaseLocation::sqlite();
     let store = home.open().await;
     let (config, profile) = (MarketConfig::default(), PeriodProfile::Reference);
     let own = store.begin_period(ago(4_000), 1, profile, &[], &[], &config).await.unwrap();
@@ -152,7 +152,7 @@ async fn periods_before_the_first_own_period_are_not_imported() {
     let history = store.history_since(0).await.unwrap();
     assert!(history.iter().all(|row| row.period > own), "{history:#?}");
     // All periods of the reference are older than this one.
-    let later = Home::sqlite();
+    let later = DatabaseLocation::sqlite();
     let store = later.open().await;
     store.begin_period(NOW_MS, 1, profile, &[], &[], &config).await.unwrap();
     let report = store.import(&records, None).await.unwrap();

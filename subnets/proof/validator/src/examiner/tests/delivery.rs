@@ -10,9 +10,10 @@ use crate::DeliveryError;
 #[tokio::test(flavor = "multi_thread")]
 async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
-    let patience = Duration::from_millis(300);
-    let (examiner, score_store) =
-        market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
+    let overdue_after = Duration::from_millis(300);
+    let (examiner, score_store) = market
+        .examiner_with(ExaminerSettings { overdue_after, ..ExaminerSettings::default() })
+        .await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(10))).await.0;
     let (silent, quick) =
         (silent_miner(&market, "//Dave").await, market.miner("//Eve", Behaviour::Honest).await.0);

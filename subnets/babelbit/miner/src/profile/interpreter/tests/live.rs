@@ -100,9 +100,9 @@ fn withdrawn_words_are_not_spoken() {
 }
 
 /// A simultaneous recogniser that has 40 further words of a repeated sentence at each pass.
-struct Endless;
+struct EndlessRecognizer;
 
-impl SimultaneousRecognizer for Endless {
+impl SimultaneousRecognizer for EndlessRecognizer {
     fn name(&self) -> &'static str {
         "endless"
     }
@@ -148,7 +148,7 @@ impl SimultaneousRecognition for EndlessSpeech {
 #[test]
 fn endless_repetition_does_not_make_a_reply_much_longer_than_its_source() {
     for source_seconds in [2, 8, 40] {
-        let stages = interpreter(&[]).0.simultaneous(Arc::new(Endless));
+        let stages = interpreter(&[]).0.simultaneous(Arc::new(EndlessRecognizer));
         let source = source(&[1000 * source_seconds]);
         let spoken = seconds(&play(&stages, &source));
         let duration = source.len() as f64 / 24_000.0;
@@ -168,7 +168,7 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
         (20, FULL_SPEED_BACKLOG_S, 1.4, 125),
         (8, FULL_SPEED_BACKLOG_S, 1.0, 100),
     ] {
-        let mut stages = interpreter(&[]).0.simultaneous(Arc::new(Endless));
+        let mut stages = interpreter(&[]).0.simultaneous(Arc::new(EndlessRecognizer));
         stages.fastest = fastest;
         let mut session = stages.open_session(1, None);
         session.spoken_words = spoken_words;
