@@ -85,7 +85,7 @@ async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Resul
     let runner = Runner::open(settings, "en", scorer).await?;
     let miners: Vec<_> = (0..MINERS)
         .map(|uid| {
-            Echo { pace: Duration::ZERO, signature: Some(f32::from(uid) / 1024.0) }.in_slot(uid)
+            Echo { delay: Duration::ZERO, signature: Some(f32::from(uid) / 1024.0) }.with_uid(uid)
         })
         .collect();
     let report = runner.play(challenge, &miners, Arc::new(())).await?;

@@ -101,8 +101,8 @@ async fn runner(directory: &Path) -> Result<Runner> {
 fn miners(pace_of_the_first: Duration) -> Vec<Miner> {
     (0..MINERS)
         .map(|uid| {
-            let pace = if uid == 0 { pace_of_the_first } else { Duration::ZERO };
-            Echo { pace, signature: None }.in_slot(uid)
+            let delay = if uid == 0 { pace_of_the_first } else { Duration::ZERO };
+            Echo { delay, signature: None }.with_uid(uid)
         })
         .collect()
 }

@@ -129,7 +129,7 @@ fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
         payload.pointer("/messages/1/content").is_some_and(|content| content == SLOW_PROMPT);
     let events = futures::stream::iter(events).map(Ok::<_, Infallible>);
     let body = if is_slow {
-        Body::from_stream(events.take(2).chain(slowly()))
+        Body::from_stream(events.take(2).chain(slow_tokens()))
     } else {
         Body::from_stream(events)
     };
@@ -137,7 +137,7 @@ fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
 }
 
 /// Returns an endless stream with one token per [`TOKEN_DELAY`].
-fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+fn slow_tokens() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     let token = events().swap_remove(1);
     futures::stream::repeat(token).then(|token| async move {
         tokio::time::sleep(TOKEN_DELAY).await;

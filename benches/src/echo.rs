@@ -15,7 +15,7 @@ use taonet_primitives::{Hotkey, Uid};
 /// A miner that returns every frame unchanged.
 pub struct Echo {
     /// Time that the miner takes for each frame.
-    pub pace: Duration,
+    pub delay: Duration,
     /// Value that replaces the first sample of the last frame, so that no two replies are the same;
     /// `None` keeps the sample.
     pub signature: Option<f32>,
@@ -23,7 +23,7 @@ pub struct Echo {
 
 impl Echo {
     /// Converts the echo to a runner's miner with this uid, from which its hotkey is derived.
-    pub fn in_slot(self, uid: u16) -> Miner {
+    pub fn with_uid(self, uid: u16) -> Miner {
         let mut key = [0; 32];
         key[..2].copy_from_slice(&uid.to_le_bytes());
         let key = MinerKey { uid: Uid(uid), hotkey: Hotkey::from_bytes(key) };
@@ -73,8 +73,8 @@ impl MinerConnection for Echo {
         _: Duration,
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
-            if !self.pace.is_zero() {
-                tokio::time::sleep(self.pace).await;
+            if !self.delay.is_zero() {
+                tokio::time::sleep(self.delay).await;
             }
             Ok(PredictResponse {
                 session_id: call.session_id.to_string(),

@@ -72,13 +72,14 @@ impl Case {
         let (code, errors) = (output.status.code(), stderr(&output));
         assert_eq!(code, Some(self.code), "{} with mark {mark:x?}: {errors}", self.arguments);
         // Messages of a successful command can contain durations.
-        let text = if self.code == 0 { untimed(&output) } else { refusal(&output, self.code) };
+        let text =
+            if self.code == 0 { without_duration(&output) } else { refusal(&output, self.code) };
         text.replace(&folder.path().display().to_string(), "DIR")
     }
 }
 
 /// Returns standard output without the duration of the command.
-fn untimed(output: &Output) -> String {
+fn without_duration(output: &Output) -> String {
     match serde_json::from_slice::<Value>(&output.stdout) {
         Ok(Value::Object(mut fields)) => {
             fields.remove("wall_sec");

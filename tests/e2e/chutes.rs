@@ -44,7 +44,7 @@ pub(crate) fn model(folder: &Path) -> String {
 }
 
 #[track_caller]
-fn no_key_in(text: &str) {
+fn assert_no_key(text: &str) {
     assert!(!text.contains("very.secret"), "{text}");
 }
 
@@ -66,7 +66,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let pushed =
         push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
     let result = document(&pushed);
-    no_key_in(&stderr(&pushed));
+    assert_no_key(&stderr(&pushed));
     assert_eq!(result["schema"], "taonet.push/1");
     assert_eq!(
         (&result["revision"], &result["chute_id"], &result["slug"]),
@@ -96,7 +96,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(text, result["commitment"]);
 
-    // A second push of the same revision changes nothing that stands.
+    // A second push of the same revision changes neither the model nor the chute.
     document(&push(&["--revision", REVISION, "--no-commit", "--no-warmup"]));
     let requests = cloud.take_requests();
     assert_eq!(requests.len(), 2, "{requests:?}");
@@ -107,7 +107,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let mut runner = network.runner(&engine, &folder.path().join("kept"));
     runner.args(["--once", "-vvv"]).env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
     let played = with_accounts(&mut runner, &server).output().unwrap();
-    no_key_in(&stderr(&played));
+    assert_no_key(&stderr(&played));
     let report = document(&played);
     assert_eq!(
         (&report["outcome"], &report["miners"][0]["hotkey"]),
@@ -238,7 +238,7 @@ fn a_chute_is_named_called_and_deleted() {
         let mut command = bb();
         command.arg("-vvv").args(arguments).args(["--revision", REVISION]);
         let output = with_accounts(&mut command, &server).output().unwrap();
-        no_key_in(&stderr(&output));
+        assert_no_key(&stderr(&output));
         output
     };
     let guess = document(&run(&["chute-slug", "--json"]));
@@ -274,7 +274,7 @@ fn a_chute_is_named_called_and_deleted() {
     let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server)
         .output()
         .unwrap();
-    no_key_in(&stderr(&logs));
+    assert_no_key(&stderr(&logs));
     assert_eq!(String::from_utf8_lossy(&logs.stdout), "loading the model\nready\n");
     let dry = document(&run(&["delete-chute", "--dry-run"]));
     assert!(dry["requests"][0]["url"].as_str().unwrap().ends_with("/chutes/c-1"), "{dry}");
@@ -312,7 +312,7 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
     ]);
     let output = with_accounts(&mut command, &server).output().unwrap();
     let result = document(&output);
-    no_key_in(&format!("{result} {}", stderr(&output)));
+    assert_no_key(&format!("{result} {}", stderr(&output)));
     let requests: Vec<_> = result["requests"]
         .as_array()
         .unwrap()
@@ -351,7 +351,7 @@ fn generated_chute_script_is_valid_python() {
     assert!(with_accounts(&mut command, &server).output().unwrap().status.success());
     let text = std::fs::read_to_string(&script).unwrap();
     assert!(text.contains(REVISION) && text.contains("public_api_path=\"/predict\""));
-    no_key_in(&text);
+    assert_no_key(&text);
     assert_eq!(cloud.take_requests(), [""; 0]);
     let mut parsed = Command::new("python3");
     parsed.args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"]).arg(&script);
@@ -391,6 +391,6 @@ fn chutes_usage_errors_are_explained() {
             with_accounts(command.args(arguments), &server).envs(variables.iter().copied());
         let error = refusal(&command.output().unwrap(), status);
         assert!(error.contains(text), "{arguments:?}: {error}");
-        no_key_in(&error);
+        assert_no_key(&error);
     }
 }

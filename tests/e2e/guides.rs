@@ -97,7 +97,7 @@ impl Walkthrough {
                 (Some("bb"), Some(name))
                     if SERVICES.iter().any(|(service, ..)| *service == name) =>
                 {
-                    self.try_out(&line);
+                    self.start_and_stop(&line);
                 }
                 _ => self.run(&line),
             }
@@ -105,7 +105,7 @@ impl Walkthrough {
     }
 
     /// Starts another service on free ports, and stops it.
-    fn try_out(&self, line: &str) {
+    fn start_and_stop(&self, line: &str) {
         let mut listen = "127.0.0.1:0".to_owned();
         let mut command = bb();
         let words = shlex::split(line).unwrap();

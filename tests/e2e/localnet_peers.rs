@@ -54,6 +54,6 @@ fn sdks_are_compatible_with_the_chain() {
     let [eleven] = reports.as_slice() else { panic!("one tool") };
     check_table("what the SDKs did", &[ten, below, eleven]);
     sdk10::check(ten, chain.url());
-    sdk10::check_layer_below(below, ten);
+    sdk10::check_substrate_client(below, ten);
     sdk11::check(eleven, ten, chain.url());
 }

@@ -82,7 +82,7 @@ impl Network {
 
     /// Returns the command of a runner that plays rounds until it is killed; its metrics are on a
     /// free port.
-    fn in_a_loop(&self, engine: &str, directory: &Path) -> Command {
+    fn loop_command(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = self.runner(engine, directory);
         // The default port can be taken by other tests.
         runner.args(["--metrics", "127.0.0.1:0"]);
@@ -227,7 +227,7 @@ fn stopped_loop_resumes_later() {
     let engine = network.engine();
     let directory = network.path("asked");
     let start = || {
-        let mut runner = network.in_a_loop(engine.url(), &directory);
+        let mut runner = network.loop_command(engine.url(), &directory);
         Loop::start({
             runner.env("BB_RUNNER_ON_STARTUP", "1");
             runner

@@ -72,7 +72,7 @@ impl RefusalReason {
 
     /// Whether the extrinsic itself is invalid, for every pool and permanently. [`Self::Stale`]
     /// does not count: the same extrinsic may already have used the nonce.
-    pub(crate) fn is_verdict(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
             Self::Other { code, .. } => *code == INVALID,
@@ -184,14 +184,14 @@ mod tests {
             ),
         ];
         for (code, message, data, expected) in table {
-            let because = RefusalReason::from_rpc_error(code, message, data);
-            assert_eq!(because, expected);
-            let is_verdict = matches!(code, 1001 | 1010) && because != R::Stale;
-            assert_eq!(because.is_verdict(), is_verdict, "{because}");
+            let reason = RefusalReason::from_rpc_error(code, message, data);
+            assert_eq!(reason, expected);
+            let is_permanent = matches!(code, 1001 | 1010) && reason != R::Stale;
+            assert_eq!(reason.is_permanent(), is_permanent, "{reason}");
         }
         for code in [1002, 1011, 1016, 1018, -32603] {
             assert!(
-                !RefusalReason::from_rpc_error(code, "for the moment", None).is_verdict(),
+                !RefusalReason::from_rpc_error(code, "for the moment", None).is_permanent(),
                 "{code}"
             );
         }

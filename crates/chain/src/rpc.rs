@@ -52,7 +52,7 @@ impl Rpc {
         method: &str,
         params: Json,
     ) -> Result<T, ChainError> {
-        self.request_within(method, params, self.timing.total()).await
+        self.request_within(method, params, self.timing.read_timeout()).await
     }
 
     /// Sends a request with a custom timeout and parses the result.
@@ -74,7 +74,7 @@ impl Rpc {
         params: Json,
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
-        let deadline = Deadline { started: Instant::now(), total: self.timing.total() };
+        let deadline = Deadline { started: Instant::now(), total: self.timing.read_timeout() };
         self.each_once(&node_request, deadline, &mut 0, &|reply| result(method, reply)).await?
     }
 
@@ -84,7 +84,7 @@ impl Rpc {
         subject: &'static str,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
-        self.within(subject, self.timing.total(), read)
+        self.within(subject, self.timing.read_timeout(), read)
     }
 
     /// Runs all requests of one read within a timeout.
@@ -114,11 +114,16 @@ impl Rpc {
         let node_request = NodeRequest { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
         let opening =
-            self.first(&node_request, self.timing.total(), &mut tries, |answer| match answer {
-                NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
-                NodeResponse::Error(error) => Ok(Err(error)),
-                NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
-            });
+            self.first(
+                &node_request,
+                self.timing.read_timeout(),
+                &mut tries,
+                |answer| match answer {
+                    NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
+                    NodeResponse::Error(error) => Ok(Err(error)),
+                    NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
+                },
+            );
         let answer = opening.await?;
         Ok(OpenedSubscription { answer, tries })
     }

@@ -144,7 +144,7 @@ impl Runtime {
     }
 
     /// Decodes the result of a runtime API's method to a Rust type, matching fields by name.
-    pub(crate) fn api_answer<T: DecodeAsType>(
+    pub(crate) fn api_result<T: DecodeAsType>(
         &self,
         api: &str,
         method: &str,
@@ -160,7 +160,7 @@ impl Runtime {
     }
 
     /// Decodes the result of a runtime API's method to JSON.
-    pub(crate) fn api_answer_json(
+    pub(crate) fn api_result_json(
         &self,
         api: &str,
         method: &str,

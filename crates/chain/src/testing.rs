@@ -25,7 +25,7 @@ use crate::{
 
 use versions::Versions;
 
-pub use bytes::read_as_from_a_node;
+pub use bytes::decode_node_data;
 pub use metagraph::{metagraph, neuron};
 pub use rules::weight_rules;
 pub use simulated::{SimulatedNode, Tracker};

@@ -249,7 +249,7 @@ pub fn tao() -> ExitCode {
                 Err(exit::Classified::error(exit::Failure::Usage, reason)),
                 wants_json(&arguments),
             ),
-            None => run_tao(with_our_name(arguments)),
+            None => run_tao(with_tao_name(arguments)),
         },
     }
 }
@@ -353,7 +353,7 @@ fn is_named(arguments: &[OsString], start: usize, other: &[&str]) -> bool {
 }
 
 /// Replaces a name of Bittensor's own command lines with ours. Global options can precede it.
-fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
+fn with_tao_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
     if let Some((other, ours)) =
         OTHER_NAMES.iter().find(|(other, _)| is_named(&arguments, start, other))

@@ -251,7 +251,7 @@ fn command_names_of_other_programs_are_accepted() {
     for (other, ours) in OTHER_NAMES {
         let command_line = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
-        assert_eq!(with_our_name(arguments(&command_line)), arguments(&expected));
+        assert_eq!(with_tao_name(arguments(&command_line)), arguments(&expected));
         let error = Tao::try_parse_from(&expected).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {error}");
         // None of the names is one of ours, which would be hidden.
@@ -264,7 +264,7 @@ fn command_names_of_other_programs_are_accepted() {
         &["tao", "wallet", "list"],
         &["tao", "stake", "list", "unstake"],
     ] {
-        assert_eq!(with_our_name(arguments(words)), arguments(words));
+        assert_eq!(with_tao_name(arguments(words)), arguments(words));
     }
 }
 
@@ -333,7 +333,7 @@ fn global_options_precede_other_names_and_default_subcommands() {
         ("tao stake help add", "tao stake help add"),
         ("tao --unknown overview", "tao --unknown overview"),
     ] {
-        assert_eq!(with_our_name(arguments(command_line)), arguments(expected), "{command_line}");
+        assert_eq!(with_tao_name(arguments(command_line)), arguments(expected), "{command_line}");
     }
     // The lists are complete.
     let options = Global::augment_args(clap::Command::new("tao"));

@@ -85,7 +85,7 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
 
 /// Returns a strategy for epochs in which most steps take effect: all neurons have a permit, are
 /// active and were registered long ago.
-fn lively_epoch() -> impl Strategy<Value = EpochInput> {
+fn active_epoch() -> impl Strategy<Value = EpochInput> {
     any_epoch().prop_map(|mut input| {
         input.block = 100;
         input.tempo = 10;
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn outputs_do_not_exceed_the_emission(input in prop_oneof![any_epoch(), lively_epoch()]) {
+    fn outputs_do_not_exceed_the_emission(input in prop_oneof![any_epoch(), active_epoch()]) {
         let output = run(&input).unwrap();
         let emission = u128::from(input.emission);
         prop_assert!(sum(&output.emission) <= emission);
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn sparse_and_dense_epochs_agree(input in prop_oneof![any_epoch(), lively_epoch()]) {
+    fn sparse_and_dense_epochs_agree(input in prop_oneof![any_epoch(), active_epoch()]) {
         let input = EpochInput {
             liquid_alpha: false,
             bonds_moving_average: input.bonds_moving_average % 1_000_001,
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn sparse_and_dense_epochs_agree_under_liquid_alpha_without_old_bonds(mut input in lively_epoch()) {
+    fn sparse_and_dense_epochs_agree_under_liquid_alpha_without_old_bonds(mut input in active_epoch()) {
         input.liquid_alpha = true;
         input.bonds.fill(Row::new());
         prop_assert_eq!(run(&input).unwrap(), run_dense(&input).unwrap());
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_a_row_does_not_matter(mut input in lively_epoch()) {
+    fn the_order_of_a_row_does_not_matter(mut input in active_epoch()) {
         let output = run(&input).unwrap();
         input.weights.iter_mut().chain(&mut input.bonds).for_each(|row| row.reverse());
         let mut reversed = run(&input).unwrap();
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn output_of_an_epoch_is_valid_input_of_the_next(mut input in lively_epoch()) {
+    fn output_of_an_epoch_is_valid_input_of_the_next(mut input in active_epoch()) {
         for _ in 0..4 {
             let output = run(&input).unwrap();
             input.carry(&output);
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn classic_emission_sums_to_one_or_zero(input in lively_epoch(), rho in 0.0..40.0, kappa in 0.0..1.0) {
+    fn classic_emission_sums_to_one_or_zero(input in active_epoch(), rho in 0.0..40.0, kappa in 0.0..1.0) {
         prop_assume!(input.bonds_moving_average < 1_000_000);
         let epoch = ClassicEpoch::of(&input, Curve { rho, kappa }).unwrap();
         let total: f64 = epoch.emission.iter().sum();
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_documents_are_errors_or_valid_cases(input in lively_epoch(), at in any::<prop::sample::Index>(), byte: u8) {
+    fn damaged_documents_are_errors_or_valid_cases(input in active_epoch(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut document = serde_json::to_vec(&Case { id: String::new(), input }).unwrap();
         let at = at.index(document.len());
         document[at] = byte;
@@ -197,7 +197,7 @@ proptest! {
 
     #[test]
     fn input_list_of_wrong_length_is_reported(
-        mut input in lively_epoch(),
+        mut input in active_epoch(),
         field in select(vec!["stake", "validator_permit", "last_update", "block_at_registration", "weights", "bonds"]),
     ) {
         match field {

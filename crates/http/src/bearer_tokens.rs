@@ -91,7 +91,7 @@ impl BearerTokens {
 }
 
 /// Extracts the token from the header `Authorization: Bearer …`; `None` if there is no such header.
-pub fn shown_in(headers: &HeaderMap) -> Option<&str> {
+pub fn token_of(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok())?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -86,7 +86,7 @@ mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
 pub use api::{BodyError, count, error_as_json, parse_json, read_json};
-pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, token_of};
 pub use buffered_body::{BodyBuffer, BodyLimits, BodyRefusal, BufferedBody, buffer_body};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;

@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// Like `choose`, with all candidates sorted.
-    fn chosen_of_sorted(logits: &[f32], sampling: &Sampling, noise: &mut SplitMix64) -> u32 {
+    fn choose_sorted(logits: &[f32], sampling: &Sampling, noise: &mut SplitMix64) -> u32 {
         let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().copied().map(f64::from)).collect();
         let candidates = if sampling.top_k == 0 { order.len() } else { sampling.top_k };
         keep_largest(&mut order, candidates);
@@ -388,7 +388,7 @@ mod tests {
             for _ in 0..200 {
                 assert_eq!(
                     choose(&logits, &sampling, &mut one, |_| false),
-                    chosen_of_sorted(&logits, &sampling, &mut other),
+                    choose_sorted(&logits, &sampling, &mut other),
                     "{sampling:?}"
                 );
             }

@@ -99,7 +99,7 @@ impl Weight {
         match self {
             Self::Dense(weights) => {
                 let shape = weights.dims2()?;
-                match with_floats(weights, |weights| few_rows(weights, shape, input))
+                match with_floats(weights, |weights| multiply_few_rows(weights, shape, input))
                     .transpose()?
                     .flatten()
                 {
@@ -178,7 +178,7 @@ impl From<Tensor> for Linear {
 
 /// Computes the product of a few rows on the CPU with weights of this shape; `None` if candle's
 /// product must be used.
-fn few_rows(
+fn multiply_few_rows(
     weights: &[f32],
     (outputs, width): (usize, usize),
     input: &Tensor,

@@ -33,7 +33,7 @@ pub enum StorageError {
     #[error(
         "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither"
     )]
-    HalfAKey,
+    IncompleteCredentials,
     /// The endpoint is not a valid URL.
     #[error("invalid S3_ENDPOINT_URL: {0}")]
     Endpoint(url::ParseError),
@@ -150,7 +150,7 @@ impl ObjectStorage {
                     builder.with_access_key_id(id.expose()).with_secret_access_key(secret.expose());
             }
             (None, None) => {}
-            _ => return Err(StorageError::HalfAKey),
+            _ => return Err(StorageError::IncompleteCredentials),
         }
         let store = builder
             .build()

@@ -141,7 +141,7 @@ pub trait Synthesizer: Send + Sync {
     ///
     /// # Errors
     /// Those of [`speak`](Self::speak).
-    fn speak_by(
+    fn speak_until(
         &self,
         text: &str,
         voice: &Voice,

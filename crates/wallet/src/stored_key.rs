@@ -39,7 +39,7 @@ impl StoredKey {
 
     /// Reads a keyfile in a known wallet directory; warns if other users can access it.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
-        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
+        let stored = Self { wallet: wallet.into(), ..Self::read_without_warning(path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is accessible to other users, run chmod 600");
@@ -48,7 +48,7 @@ impl StoredKey {
     }
 
     /// Reads a keyfile without a warning about its permissions, for public files and listings.
-    pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
+    pub(crate) fn read_without_warning(path: &Path) -> Result<Self, WalletError> {
         let opened =
             open_file(path).map_err(|source| WalletError::Read { path: path.into(), source })?;
         let Some((file, metadata)) = opened else {
@@ -108,7 +108,7 @@ impl StoredKey {
         let mut public_file = self.path.clone().into_os_string();
         public_file.push("pub.txt");
         let stored_public =
-            Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
+            Self::read_without_warning(Path::new(&public_file)).and_then(|file| file.public());
         if let Ok(stored_public) = stored_public
             && stored_public != key.public()
         {

@@ -137,8 +137,8 @@ impl ReplayGuard {
         // The clock may have been set back since: older requests were evicted according to the
         // newest request's time.
         let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
-        seen.raise_floor(rule, newest, lifetime);
-        seen.raise_floor(rule, now_ns, guard.retention);
+        seen.raise_minimum_nonce(rule, newest, lifetime);
+        seen.raise_minimum_nonce(rule, now_ns, guard.retention);
         seen.warn_if_ahead(ahead);
         for entry in &recovered.entries {
             if entry.nonce >= seen.floor {
@@ -161,7 +161,7 @@ impl ReplayGuard {
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
         let mut seen = self.lock();
-        seen.raise_floor(self.rule, now_ns, self.retention);
+        seen.raise_minimum_nonce(self.rule, now_ns, self.retention);
         if entry.nonce < seen.floor {
             seen.warn_if_ahead(now_ns.saturating_add(self.ahead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
@@ -232,7 +232,7 @@ impl ReplayGuard {
 impl Seen {
     /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not
     /// be accepted again.
-    fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, retention: Duration) {
+    fn raise_minimum_nonce(&mut self, rule: ReplayRule, now_ns: u64, retention: Duration) {
         if rule != ReplayRule::IncreasingForEver {
             self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(retention)));
         }

@@ -21,7 +21,12 @@ const MINERS: u16 = 12;
 type Acknowledged = Arc<Mutex<BTreeMap<String, u64>>>;
 
 /// Submits for the miners in turn, each time with a new address, until stopped.
-fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, stop: &AtomicBool) {
+fn submit_until_stopped(
+    url: &str,
+    acknowledged: &Acknowledged,
+    count: &AtomicU64,
+    stop: &AtomicBool,
+) {
     let gateway = url.parse().unwrap();
     let receiver = Some(Keypair::from_uri("//gateway").unwrap().hotkey());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -79,7 +84,7 @@ fn kills_lose_no_submission() {
     let submitter = {
         let (url, acknowledged) = (url.clone(), Arc::clone(&acknowledged));
         let (count, stop) = (Arc::clone(&count), Arc::clone(&stop));
-        std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &count, &stop))
+        std::thread::spawn(move || submit_until_stopped(&url, &acknowledged, &count, &stop))
     };
     let first = start();
     let started = Instant::now();

@@ -15,7 +15,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::{Signature, verify};
 use tempfile::TempDir;
 
-use super::{CHUTES_KEY, Cloud, NAME, REVISION, SLUG, no_key_in, with_accounts};
+use super::{CHUTES_KEY, Cloud, NAME, REVISION, SLUG, assert_no_key, with_accounts};
 use crate::peers::Peer;
 use crate::support::{bb, document, free_address, program, repository, search_path, stderr, tao};
 
@@ -412,7 +412,7 @@ fn the_script_of_a_chute_serves_its_routes() {
     ping.args(["ping-chute", "--json", "--revision", REVISION, "--local", &running.url()]);
     with_accounts(&mut ping, &miner.server);
     let output = ping.output().unwrap();
-    no_key_in(&stderr(&output));
+    assert_no_key(&stderr(&output));
     let ping = document(&output);
     let health = &ping["health"];
     assert_eq!(

@@ -63,7 +63,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Runs a command of the table.
-fn try_out(machine: &GuideMachine, line: &str) {
+fn start_and_stop(machine: &GuideMachine, line: &str) {
     let words = machine.words(line);
     match (words[0].as_str(), words[1].as_str()) {
         ("tao", _) => drop(machine.run(line)),
@@ -118,7 +118,7 @@ fn every_row_of_the_references_quickstart_works() {
     let commands: Vec<&String> = rows.iter().flat_map(|row| &row.commands).collect();
     assert!(commands.len() >= 16, "{commands:#?}");
     for command in commands {
-        try_out(&machine, command);
+        start_and_stop(&machine, command);
     }
     // The miner's endpoint is on the chain.
     let publish = rows

@@ -97,7 +97,7 @@ fn server_name() -> ServerName<'static> {
 }
 
 /// Returns the first half of a client's first TLS message.
-fn half_a_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+fn partial_client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     let mut hello = Vec::new();
     ClientConnection::new(Arc::clone(config), server_name())
         .unwrap()
@@ -127,7 +127,9 @@ impl Served {
             half.push(("half a head", &target, sent(get[..30].to_vec())));
         }
         half.extend(
-            self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))),
+            self.tls
+                .iter()
+                .map(|tls| ("half a TLS handshake", &plain, sent(partial_client_hello(tls)))),
         );
         let mut complete = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {

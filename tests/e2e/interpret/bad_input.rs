@@ -176,7 +176,7 @@ fn play(client: &MinerClient, utterance: &str, language: &str, frames: &[String]
 
 /// Plays a source while another speaker's source is played again and again. Returns the reply, with
 /// the late responses to both.
-fn play_beside_another(
+fn play_concurrently(
     miner: &Daemon,
     utterance: &str,
     source: &[String],
@@ -227,7 +227,7 @@ fn unusual_sources_get_short_replies_while_another_speaker_is_in_time() {
         let duration = samples.len() as f64 / RATE as f64;
         let source = frames(samples);
         let late = repeat_until_in_time(MAX_RUNS, Vec::is_empty, |run| {
-            let played = play_beside_another(&miner, &format!("{name}, {run}"), &source, &other);
+            let played = play_concurrently(&miner, &format!("{name}, {run}"), &source, &other);
             assert!(
                 played.seconds() <= duration + max_excess,
                 "{name}: a reply of {} s",

@@ -67,12 +67,12 @@ pub(super) fn check(report: &ToolReport, url: &str) {
     assert_eq!(report.value("serve axon"), "203.0.113.7:8099");
     assert!(report.value("stake add").as_u64() > Some(0));
     let removed = report.value("stake remove");
-    let events = removed["told"].as_array().unwrap();
+    let events = removed["events"].as_array().unwrap();
     // The event's alpha is without the fee.
     let sold = events[0][3].as_u64().unwrap() + events[0][5].as_u64().unwrap();
-    assert_eq!((events.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
+    assert_eq!((events.len(), Some(sold)), (1, removed["requested"].as_u64()), "{removed}");
     assert!(
-        removed["asked"].as_u64() > Some(0)
+        removed["requested"].as_u64() > Some(0)
             && removed["after"].as_u64() < removed["before"].as_u64(),
         "{removed}"
     );
@@ -102,9 +102,10 @@ pub(super) fn check(report: &ToolReport, url: &str) {
     // Each epoch adds a tenth of the difference to a full bond.
     let bonds = report.value("bonds").as_array().unwrap();
     let [bond] = bonds.as_slice() else { panic!("{bonds:?}") };
-    let grown = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));
-    let fits = |epochs| (bond[1].as_f64().unwrap() - grown(epochs)).abs() <= f64::from(epochs);
-    assert!(bond[0] == 2 && (1..30).any(fits), "{bonds:?}");
+    let expected_bond = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));
+    let is_expected =
+        |epochs| (bond[1].as_f64().unwrap() - expected_bond(epochs)).abs() <= f64::from(epochs);
+    assert!(bond[0] == 2 && (1..30).any(is_expected), "{bonds:?}");
     assert_eq!(report.value("sudo"), true);
     let commit = report.value("timelocked commit");
     assert_eq!(commit["stored"], commit["sent"]);
@@ -114,24 +115,24 @@ pub(super) fn check(report: &ToolReport, url: &str) {
     assert_eq!(report.value("create subnet"), &json!([60]));
 }
 
-pub(super) fn check_layer_below(below: &ToolReport, ten: &ToolReport) {
-    assert_eq!(below.value("connect"), "Bittensor");
-    assert_eq!(below.value("constant"), 250);
-    assert_eq!(below.value("storage value"), TEMPO);
-    let tempos = below.value("storage map").as_array().unwrap();
+pub(super) fn check_substrate_client(substrate: &ToolReport, sdk10: &ToolReport) {
+    assert_eq!(substrate.value("connect"), "Bittensor");
+    assert_eq!(substrate.value("constant"), 250);
+    assert_eq!(substrate.value("storage value"), TEMPO);
+    let tempos = substrate.value("storage map").as_array().unwrap();
     for tempo in [[0, 100], [1, 100], [18, 360], [u64::from(BABELBIT), TEMPO]] {
         assert!(tempos.contains(&json!(tempo)), "{tempos:?}");
     }
     assert_eq!(tempos.len(), 61);
     // Coldkey, hotkey, TAO, alpha, subnet, fee: 33 parts of 65 535.
-    let events = below.value("events of a block").as_array().unwrap();
+    let events = substrate.value("events of a block").as_array().unwrap();
     let [events] = events.as_slice() else { panic!("{events:?}") };
     let fee = 100_000_000_000_u64 * 33 / 65_535;
     let expected = json!([
         ALICE,
         address("//AliceHotkey"),
         100_000_000_000_u64,
-        ten.value("stake add"),
+        sdk10.value("stake add"),
         BABELBIT,
         fee
     ]);

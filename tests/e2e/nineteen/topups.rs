@@ -202,7 +202,7 @@ fn pay_in_other_ways(sale: &TopUpFixture, to: AccountId) {
 }
 
 /// Makes all transfers, while validators are started and killed.
-fn pay_under_kills(sale: &TopUpFixture, buyers: &[Buyer], startup: Duration) {
+fn pay_during_kills(sale: &TopUpFixture, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
     // Each process lives up to a second longer than a start takes; the transfers are spread over
     // all of them.
@@ -282,7 +282,7 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     let startup = start.elapsed();
     let buyers = [(); 3].map(|()| sale.buyer());
     assert!(validator.terminate().success());
-    pay_under_kills(&sale, &buyers, startup);
+    pay_during_kills(&sale, &buyers, startup);
     sale.finalize();
     let store = sale.store();
     let validator = Daemon::start(&mut sale.validator());

@@ -262,14 +262,14 @@ def _():
         )
 
     # The SDK compares the announcement before it sends the call.
-    told = [swap(eve).message]
+    messages = [swap(eve).message]
     first = announce(eve)
     assert first.success, first
     again, blocked = announce(alice), transfer()
-    told += [swap(alice).message, swap(eve).message]
+    messages += [swap(alice).message, swap(eve).message]
     disputed = subtensor.extrinsics.dispute_coldkey_swap(wallet=charlie, **NOW)
     return [
-        *(message.split(".")[0] for message in told), error(again), error(blocked), error(disputed), error(transfer()),
+        *(message.split(".")[0] for message in messages), error(again), error(blocked), error(disputed), error(transfer()),
     ]
 
 

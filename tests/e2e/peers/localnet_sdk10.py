@@ -123,8 +123,8 @@ def _():
     half = Balance.from_rao(before.rao // 2, NETUID)
     block_hash = done(subtensor.unstake(alice, NETUID, hotkey, half, **NOW)).block_hash
     after = subtensor.get_stake(coldkey, hotkey, NETUID, block=subtensor.substrate.get_block_number(block_hash))
-    told = events(subtensor.substrate, block_hash, "StakeRemoved")
-    return {"asked": half.rao, "told": told, "before": before.rao, "after": after.rao}
+    stake_events = events(subtensor.substrate, block_hash, "StakeRemoved")
+    return {"requested": half.rao, "events": stake_events, "before": before.rao, "after": after.rao}
 
 
 @operation("stake add multiple")

@@ -1,4 +1,4 @@
-//! A validator that is killed at random times. A proxy between validator and miner writes down
+//! A validator that is killed at random times. A proxy between validator and miner records
 //! every delivered proof; the validator's scores must agree with that wire log.
 
 use std::path::Path;
@@ -30,7 +30,7 @@ struct Exchange {
     /// Number of the validator's process.
     round: usize,
     nonce: String,
-    /// Size of the proof in bytes, once the answer is there.
+    /// Size of the proof in bytes, once the response has arrived.
     delivered: Option<u64>,
 }
 
@@ -44,9 +44,9 @@ struct WireLog {
 }
 
 /// Counts an open request until it is dropped: at its end, or when the validator has ended.
-struct Open(Arc<WireLog>);
+struct OpenRequest(Arc<WireLog>);
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
@@ -56,7 +56,7 @@ impl Drop for Open {
 async fn forward(State(wire): State<Arc<WireLog>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     wire.open.fetch_add(1, Ordering::SeqCst);
-    let _open = Open(Arc::clone(&wire));
+    let _open = OpenRequest(Arc::clone(&wire));
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let query: Value = serde_json::from_slice(&body).unwrap();
     let nonce = query["query_input"]["nonce"].as_str().unwrap().to_owned();

@@ -20,7 +20,7 @@ fn play(
     directory: &std::path::Path,
     kill_after: Option<Duration>,
 ) -> bool {
-    let mut runner = network.in_a_loop(engine, directory);
+    let mut runner = network.loop_command(engine, directory);
     runner.env("BB_RUNNER_ON_STARTUP", "1");
     let mut running = Loop::start(runner);
     let id = running.child.id();

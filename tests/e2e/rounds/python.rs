@@ -13,7 +13,7 @@ use crate::support::RunFiles;
 fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     let engine = network.engine();
     let directory = network.path(name);
-    let mut runner = network.in_a_loop(engine.url(), &directory);
+    let mut runner = network.loop_command(engine.url(), &directory);
     runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
     runner.env("BB_ARENA_GATEWAY_URL", gateway.url()).env("BB_ARENA_ROUTE_READY_POLL_SEC", "1");
     runner.env("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "0.1");

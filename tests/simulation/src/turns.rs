@@ -115,15 +115,15 @@ pub(crate) fn set_time(now: u64) {
 
 /// Runs all other threads until each of them waits.
 pub(crate) fn run_others() {
-    hand_over(|threads| threads.is_main_idle = true);
+    pass_turn(|threads| threads.is_main_idle = true);
 }
 
 /// Lets other threads run that can.
-pub(crate) fn give_way() {
+pub(crate) fn yield_turn() {
     if is_main() {
         return run_others();
     }
-    hand_over(|threads| threads.ready.extend(NUMBER.get()));
+    pass_turn(|threads| threads.ready.extend(NUMBER.get()));
 }
 
 /// Waits for an event, at most until a time. Returns whether the event has happened.
@@ -132,10 +132,10 @@ pub(crate) fn wait(event: Event, until: Option<u64>) -> bool {
     let is_ending = with(|threads| threads.is_ending && until.is_some());
     if is_ending == Some(true) {
         // A thread that waits in a loop would otherwise keep its turn from the one it waits for.
-        give_way();
+        yield_turn();
         return false;
     }
-    hand_over(|threads| {
+    pass_turn(|threads| {
         let owner = threads.owner;
         threads.waiting.push(Waiting { thread, event, until, owner });
     });
@@ -193,7 +193,7 @@ pub(crate) fn join(number: Number) {
 }
 
 /// Changes the state of this thread, and waits for its next turn.
-fn hand_over(change: impl FnOnce(&mut Threads)) {
+fn pass_turn(change: impl FnOnce(&mut Threads)) {
     let Some(number) = NUMBER.get() else { return };
     let turns = with(|threads| {
         change(threads);

@@ -114,7 +114,7 @@ impl Inner {
             match self.rpc.request(method, params.clone()).await {
                 Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
                     let is_late = started.elapsed().saturating_add(self.rpc.timing.pause())
-                        >= self.rpc.timing.total();
+                        >= self.rpc.timing.read_timeout();
                     if is_late || !self.knows(block) {
                         return Err(ChainError::NoSuchBlock(At::Hash(block)));
                     }

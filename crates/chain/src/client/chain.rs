@@ -178,7 +178,7 @@ impl Chain for Client {
     ) -> Result<Option<Outcome>, ChainError> {
         let timing = &self.inner.rpc.timing;
         let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
-        let total = timing.total().saturating_mul(parts);
+        let total = timing.read_timeout().saturating_mul(parts);
         self.inner.rpc.within("lookup", total, self.inner.lookup(hash, from, to)).await
     }
 }

@@ -41,7 +41,9 @@ pub(super) async fn follow(inner: Weak<Inner>) {
 /// Reads the subscription until it ends or the connection is found to be dead.
 async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
     loop {
-        let Some(silence) = inner.upgrade().map(|chain| chain.rpc.timing.total()) else { return };
+        let Some(silence) = inner.upgrade().map(|chain| chain.rpc.timing.read_timeout()) else {
+            return;
+        };
         match tokio::time::timeout(silence, subscription.next()).await {
             Ok(Some(raw)) => {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };

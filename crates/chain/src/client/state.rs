@@ -102,7 +102,7 @@ impl Client {
             let runtime = self.inner.runtime(block).await?;
             let args = runtime.api_args_of_json(api, method, args)?;
             let encoded = self.inner.api_bytes(api, method, &args, block).await?;
-            runtime.api_answer_json(api, method, &encoded)
+            runtime.api_result_json(api, method, &encoded)
         };
         self.inner.rpc.with_timeout("runtime API", read).await
     }
@@ -159,7 +159,7 @@ impl Inner {
         let runtime = self.runtime(block).await?;
         let args = runtime.api_args(api, method, args)?;
         let encoded = self.api_bytes(api, method, &args, block).await?;
-        runtime.api_answer(api, method, &encoded)
+        runtime.api_result(api, method, &encoded)
     }
 
     pub(super) async fn api_bytes(

@@ -31,7 +31,7 @@ impl Inner {
         let (api, method) = ("TransactionPaymentApi", "query_info");
         let length = u32::try_from(extrinsic.bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let args = [extrinsic.bytes.as_slice(), &length].concat();
-        let info = runtime.api_answer_json(
+        let info = runtime.api_result_json(
             api,
             method,
             &self.api_bytes(api, method, &args, block).await?,
@@ -71,7 +71,7 @@ impl Inner {
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
         // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
-        let validity = runtime.api_answer_json(
+        let validity = runtime.api_result_json(
             api,
             method,
             &self.api_bytes(api, method, &args, block).await?,

@@ -126,7 +126,7 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn new(timing: &BlockTiming, follow: Follow) -> Self {
         let total_timeout = timing.unit().saturating_mul(follow.timeout_blocks.saturating_add(1));
-        Self { total_timeout, pause: timing.pause(), silence: timing.total() }
+        Self { total_timeout, pause: timing.pause(), silence: timing.read_timeout() }
     }
 }
 
@@ -293,16 +293,16 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         error: &RpcError,
         is_alone: bool,
     ) -> Result<Option<Outcome>, ChainError> {
-        let because =
+        let reason =
             RefusalReason::from_rpc_error(error.code, &error.message, error.data.as_deref());
-        self.refusal = Some(because.clone());
-        if !is_alone || !because.is_verdict() {
+        self.refusal = Some(reason.clone());
+        if !is_alone || !reason.is_permanent() {
             return Ok(None);
         }
         Ok(match self.search().await? {
             SearchResult::Decided(outcome) => Some(outcome),
             SearchResult::Undecided => None,
-            SearchResult::NotFound => Some(Outcome::Invalid(because)),
+            SearchResult::NotFound => Some(Outcome::Invalid(reason)),
         })
     }
 
@@ -328,7 +328,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
             (None, Some(error), _) => Outcome::Unknown(UnknownReason::from_error(error)),
-            (None, None, Some(because)) => Outcome::Unknown(UnknownReason::Refused(because)),
+            (None, None, Some(reason)) => Outcome::Unknown(UnknownReason::Refused(reason)),
             (None, None, None) => {
                 Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched })
             }

@@ -35,7 +35,7 @@ impl BlockTiming {
 
     /// Returns the total timeout of a read, and the time without a new block after which a
     /// connection is checked: two block times.
-    pub(crate) fn total(&self) -> Duration {
+    pub(crate) fn read_timeout(&self) -> Duration {
         self.unit().saturating_mul(2)
     }
 
@@ -43,7 +43,7 @@ impl BlockTiming {
     /// two nodes.
     pub(crate) fn attempt(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
-        part(self.total(), parts)
+        part(self.read_timeout(), parts)
     }
 
     /// Returns the pause between two rounds of attempts.

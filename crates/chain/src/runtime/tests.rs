@@ -214,7 +214,7 @@ fn constants_and_runtime_apis_are_read_as_recorded() {
         let (api, method) = (text(&case["api"]), text(&case["method"]));
         let args = runtime.api_args_of_json(api, method, list(&case["params"])).unwrap();
         assert_eq!(args, bytes(&case["encoded_params_hex"]), "{api}.{method}");
-        let answer = runtime.api_answer_json(api, method, &bytes(&case["raw_hex"])).unwrap();
+        let answer = runtime.api_result_json(api, method, &bytes(&case["raw_hex"])).unwrap();
         assert_eq!(answer, case["decoded"], "{api}.{method}");
     }
 }
@@ -440,7 +440,7 @@ proptest! {
         key.extend_from_slice(&raw);
         let _ = runtime.storage_keys::<Vec<Json>>("SubtensorModule", "Uids", &key);
         let _ = runtime.storage_keys::<LastKey<AccountId>>("SubtensorModule", "Uids", &key);
-        let _ = runtime.api_answer_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &raw);
+        let _ = runtime.api_result_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &raw);
         let _ = Runtime::new(&raw, BlockHash::from_bytes([0; 32]), 1, 1);
     }
 
@@ -465,11 +465,11 @@ fn length_beyond_the_input_is_refused() {
     for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {
         assert!(runtime.storage_value_json("System", "Events", Some(raw)).is_err());
         assert!(
-            runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err()
+            runtime.api_result_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err()
         );
         assert!(
             runtime
-                .api_answer::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw)
+                .api_result::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw)
                 .is_err()
         );
     }

@@ -5,7 +5,7 @@ use crate::runtime::Runtime;
 
 /// Decodes bytes with this metadata through every decoder that the client applies to data from a
 /// node, for fuzzing. Returns whether the metadata is valid.
-pub fn read_as_from_a_node(metadata: &[u8], bytes: &[u8]) -> bool {
+pub fn decode_node_data(metadata: &[u8], bytes: &[u8]) -> bool {
     if let Ok(header) = serde_json::from_slice::<Header>(bytes) {
         let _ = header.block();
     }
@@ -34,7 +34,7 @@ pub fn read_as_from_a_node(metadata: &[u8], bytes: &[u8]) -> bool {
     }
     for api in runtime.metadata().runtime_api_traits() {
         for method in api.methods() {
-            let _ = runtime.api_answer_json(api.name(), method.name(), bytes);
+            let _ = runtime.api_result_json(api.name(), method.name(), bytes);
         }
     }
     true

@@ -31,12 +31,12 @@ impl MockChain {
         if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
             return Outcome::Unknown(UnknownReason::NotYetIncluded { seen: state.finalized });
         }
-        let refused = |because: RefusalReason| {
-            let is_verdict = because.is_verdict() && !follow.sent_before;
-            if is_verdict {
-                Outcome::Invalid(because)
+        let refused = |reason: RefusalReason| {
+            let is_permanent = reason.is_permanent() && !follow.sent_before;
+            if is_permanent {
+                Outcome::Invalid(reason)
             } else {
-                Outcome::Unknown(UnknownReason::Refused(because))
+                Outcome::Unknown(UnknownReason::Refused(reason))
             }
         };
         if extrinsic.spec_version != state.spec_version {
@@ -45,7 +45,7 @@ impl MockChain {
         match state.script.pop_front().unwrap_or(Script::Include) {
             Script::Include => state.include(extrinsic, Ok(())),
             Script::Fail(error) => state.include(extrinsic, Err(error)),
-            Script::Refuse(because) => return refused(because),
+            Script::Refuse(reason) => return refused(reason),
             Script::Drop => return Outcome::Dropped,
             Script::LoseAnswer => {
                 state.include(extrinsic, Ok(()));

@@ -82,8 +82,8 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         readers: args.reader.iter().copied().collect(),
         ..ScoringLimits::default()
     };
-    let set = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
-    let database = args.database.clone().or(set);
+    let configured = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
+    let database = args.database.clone().or(configured);
     let database =
         database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
     disable_huge_pages();

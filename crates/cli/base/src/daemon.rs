@@ -316,7 +316,7 @@ pub async fn demonstrate<T>(
 }
 
 /// Serves `router` on a free loopback port and returns its URL.
-pub async fn serve_here(
+pub async fn serve_on_loopback(
     name: &'static str,
     router: Router,
     shutdown: &Shutdown,

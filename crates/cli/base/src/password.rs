@@ -53,7 +53,7 @@ impl PasswordArgs {
 
     /// Reads the password of an existing keyfile.
     pub fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
-        if let Some(password) = read_given(self.password_file.as_deref(), self.password_fd)? {
+        if let Some(password) = read_from_option(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
         }
         let keyfile =
@@ -76,7 +76,7 @@ impl PasswordArgs {
     /// Reads the password for a new keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
         read_new_password(
-            read_given(self.password_file.as_deref(), self.password_fd)?,
+            read_from_option(self.password_file.as_deref(), self.password_fd)?,
             key_name,
             "--password-file or --password-fd",
         )
@@ -86,7 +86,8 @@ impl PasswordArgs {
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
     pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
-        let from_options = read_given(self.new_password_file.as_deref(), self.new_password_fd)?;
+        let from_options =
+            read_from_option(self.new_password_file.as_deref(), self.new_password_fd)?;
         read_new_password(from_options, key_name, "--new-password-file or --new-password-fd")
     }
 }
@@ -104,7 +105,10 @@ pub fn open_error(error: WalletError) -> anyhow::Error {
     }
 }
 
-fn read_given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<Password>> {
+fn read_from_option(
+    file: Option<&Path>,
+    descriptor: Option<u32>,
+) -> anyhow::Result<Option<Password>> {
     match (file, descriptor) {
         (Some(file), _) => Ok(Some(Password::from_file(file)?)),
         (None, Some(descriptor)) => Ok(Some(Password::from_descriptor(descriptor)?)),

@@ -32,7 +32,7 @@ pub fn show_all() {
 }
 
 /// Returns the line width in characters; `None` for no limit, as in a file or a pipe.
-fn screen() -> Option<usize> {
+fn line_width() -> Option<usize> {
     if WIDE.load(Ordering::Relaxed) {
         return None;
     }
@@ -89,10 +89,10 @@ impl Rows {
     /// Renders the table for a line width; `None` for no limit.
     pub(crate) fn within(&self, width: Option<usize>) -> String {
         let Some(limit) = width.filter(|_| self.form == Form::Matrix) else {
-            return self.whole_within(width);
+            return self.render_complete(width);
         };
         let parts = split(&self.columns, |index| self.texts(index), limit);
-        let parts = parts.into_iter().map(|part| self.part(&part).whole_within(width));
+        let parts = parts.into_iter().map(|part| self.part(&part).render_complete(width));
         parts.collect::<Vec<_>>().join("\n\n")
     }
 
@@ -110,7 +110,7 @@ impl Rows {
         self.cells.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()))
     }
 
-    fn whole_within(&self, width: Option<usize>) -> String {
+    fn render_complete(&self, width: Option<usize>) -> String {
         let has_header = self.form != Form::Plain;
         let columns: Vec<VisibleColumn<'_>> =
             fit(&self.columns, has_header, |index| self.texts(index), width);
@@ -145,7 +145,7 @@ impl Rows {
 
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.within(screen()))
+        f.write_str(&self.within(line_width()))
     }
 }
 
@@ -205,7 +205,7 @@ pub fn warning_cell(text: impl Into<String>) -> Cell {
 
 /// Wraps a text between words to the line width.
 pub fn wrapped(text: &str) -> String {
-    match screen() {
+    match line_width() {
         Some(width) => layout::wrap(text, width).join("\n"),
         None => text.to_owned(),
     }

@@ -56,7 +56,7 @@ impl AutoUpdateArgs {
 
 /// Runs a daemon. If this process executes it after an automatic update, and it fails before it is
 /// ready, the program before the update is restored and executed.
-pub fn run_on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn run_with_rollback(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let trial = Trial::begin(VERSION, std::env::args_os(), READY_TIMEOUT);
     let result = daemon(&trial);
     if let Err(error) = &result {

@@ -58,7 +58,7 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let mut block_count = 0;
     loop {
         let head = *heads.borrow_and_update();
-        for number in head.map(|head| unseen(last, head)).into_iter().flatten() {
+        for number in head.map(|head| new_blocks(last, head)).into_iter().flatten() {
             match show(&chain, number, args, context).await {
                 Ok(block) => {
                     last = Some(block);
@@ -85,7 +85,7 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the blocks to show after `last`: the skipped blocks, up to a limit, and `head`. Without
 /// `last`, or after a reorg that does not raise the height, returns only `head`.
-fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
+fn new_blocks(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let first = match last {
         Some(last) if last.number < head.number => {
             last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS))
@@ -169,7 +169,7 @@ mod tests {
             (Some(block(7, 1)), block(6, 2), vec![6]),
             (Some(block(7, 1)), block(1_000, 1), (872..=1_000).collect()),
         ] {
-            let numbers: Vec<u32> = unseen(last, head).map(BlockNumber::get).collect();
+            let numbers: Vec<u32> = new_blocks(last, head).map(BlockNumber::get).collect();
             assert_eq!(numbers, expected, "{last:?} {head:?}");
         }
     }

@@ -41,7 +41,7 @@ use url::Url;
 
 use super::epoch::set_weights;
 use super::miner_key;
-use super::page::{MINER_PREFIX, Page, VISITORS_MINER_PREFIX, serve_shown};
+use super::page::{MINER_PREFIX, Page, VISITORS_MINER_PREFIX, serve_listed};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::whisper::WhisperBase;
@@ -359,7 +359,7 @@ impl Contest {
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
         let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-        serve_shown(page, "miner", label, router(server, signed), shutdown).await
+        serve_listed(page, "miner", label, router(server, signed), shutdown).await
     }
 
     /// Serves the additional miners for visitors, which do not take part in the contest: they
@@ -401,7 +401,7 @@ impl Contest {
             ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer))
         })?;
         engine.prepare().await?;
-        serve_shown(page, "engine", "engine", engine.router(), shutdown).await
+        serve_listed(page, "engine", "engine", engine.router(), shutdown).await
     }
 }
 

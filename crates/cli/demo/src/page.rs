@@ -16,7 +16,7 @@ use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::ScoringApi;
 use taonet_chain::{Chain, Network};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::serve_here;
+use taonet_cli_base::daemon::serve_on_loopback;
 use taonet_cli_base::run_log::log_file;
 use taonet_cli_dashboard::{
     follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors,
@@ -249,15 +249,15 @@ fn asynchronous(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener
 
 /// Serves a service of the demonstration on a free loopback port and returns its URL. The page
 /// shows its health under `name`, and the metrics of `service`, whose instances share one process.
-pub(crate) async fn serve_shown(
+pub(crate) async fn serve_listed(
     page: Option<&Page>,
     service: &'static str,
     name: &str,
     router: Router,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
-    let Some(page) = page else { return serve_here(service, router, shutdown).await };
-    let url = serve_here(service, page.observed(router, service), shutdown).await?;
+    let Some(page) = page else { return serve_on_loopback(service, router, shutdown).await };
+    let url = serve_on_loopback(service, page.observed(router, service), shutdown).await?;
     page.services.add(format!("{name}={url}").parse()?, &page.changes);
     Ok(url)
 }

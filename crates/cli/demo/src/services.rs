@@ -25,7 +25,7 @@ use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySetting
 use taonet_wallet::Keypair;
 use url::Url;
 
-use super::page::{Page, serve_shown};
+use super::page::{Page, serve_listed};
 
 /// Names of the services, also used as labels of their metrics.
 const GATEWAY: &str = "subtensor-gateway";
@@ -83,7 +83,7 @@ impl Services {
         };
         let arena =
             ArenaGateway::open(config, &temporary_directory.join("arena"), false, None).await?;
-        let arena_url = serve_shown(page, ARENA, ARENA, arena.router(), shutdown).await?;
+        let arena_url = serve_listed(page, ARENA, ARENA, arena.router(), shutdown).await?;
         Ok(Self { gateway, signer, scoring_url, arena_url, weights, arena, owner })
     }
 
@@ -131,7 +131,7 @@ async fn start_gateway(
             .await?;
     gateway.connect(client, submitter);
     let routes = gateway.router(OperatorLimits::new(None));
-    let url = serve_shown(page, GATEWAY, GATEWAY, routes, shutdown).await?;
+    let url = serve_listed(page, GATEWAY, GATEWAY, routes, shutdown).await?;
     shutdown.spawn_until("unfinished weights", |stop| async move { gateway.follow(&stop).await });
     Ok(GatewayClient::new(&url, None, CALL_TIMEOUT)?)
 }
@@ -153,8 +153,9 @@ async fn start_signer(
         policy: PayloadPolicy::new(validator.hotkey()).into_signing_policy(),
         audit: AuditLog::open(audit)?,
     });
-    let url = serve_shown(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown)
-        .await?;
+    let url =
+        serve_listed(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown)
+            .await?;
     Ok(SignerClient::new(&url, None)?)
 }
 
@@ -178,7 +179,7 @@ async fn start_scoring_api(
         admission,
         limits,
     );
-    let url = serve_shown(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
+    let url = serve_listed(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
     shutdown.spawn_until("upkeep", |stop| async move { api.follow(&stop).await });
     Ok(url)
 }

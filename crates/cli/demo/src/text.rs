@@ -22,7 +22,7 @@ use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledg
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{demonstrate, serve_here};
+use taonet_cli_base::daemon::{demonstrate, serve_on_loopback};
 use taonet_cli_base::exit::Classified;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::TEXT_STANDINGS;
@@ -139,7 +139,7 @@ impl TextDemo {
             ..EngineConfig::for_texts(vec![challenge])
         })?;
         let mut config = self.config.clone();
-        config.engine_url = serve_here("engine", engine.router(), shutdown).await?;
+        config.engine_url = serve_on_loopback("engine", engine.router(), shutdown).await?;
 
         let paths = RunPaths::below(directory);
         let runner = TextRunner {
@@ -209,7 +209,7 @@ impl TextDemo {
             let signed = signed_requests(keypair.hotkey())
                 .policy(Policy::only([self.validator.hotkey()]))
                 .build();
-            let url = serve_here("text miner", router(model, signed), shutdown).await?;
+            let url = serve_on_loopback("text miner", router(model, signed), shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             names.insert(keypair.hotkey(), name);
         }

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::serve_here;
+use taonet_cli_base::daemon::serve_on_loopback;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, MinerOnChain, NETUID, submit_weights};
 use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_neuron::AddressPolicy;
@@ -198,8 +198,8 @@ async fn market_services(
     let mut references =
         References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
     if goods.has_images {
-        let url =
-            serve_here("checking painter", taonet_nineteen_images::router(), shutdown).await?;
+        let url = serve_on_loopback("checking painter", taonet_nineteen_images::router(), shutdown)
+            .await?;
         references =
             references.with_image_server(CheckingServer::new(&url, None, goods.deadline())?);
     }

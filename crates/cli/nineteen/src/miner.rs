@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
+use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_on_loopback};
 use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
@@ -135,13 +135,14 @@ impl MinerArgs {
                     is_painter,
                     "--model serves no images, except painter\nhint: set --model {PAINTER}"
                 );
-                let url = serve_here(PAINTER, taonet_nineteen_images::router(), shutdown).await?;
+                let url =
+                    serve_on_loopback(PAINTER, taonet_nineteen_images::router(), shutdown).await?;
                 return Ok(Backend::new(&url, None)?);
             }
             let model = Arc::new(chat_model::load("local", model)?);
             let streams = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
             let settings = EngineSettings { streams, ..EngineSettings::default() };
-            let url = serve_here("model", model_router(model, settings)?, shutdown).await?;
+            let url = serve_on_loopback("model", model_router(model, settings)?, shutdown).await?;
             return Ok(Backend::new(&url.join("/v1")?, None)?);
         }
         let url = self.backend_url.as_ref().context("--backend-url is required without --model")?;

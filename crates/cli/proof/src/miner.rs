@@ -12,7 +12,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_base::updates::{AutoUpdateArgs, run_on_trial};
+use taonet_cli_base::updates::{AutoUpdateArgs, run_with_rollback};
 use taonet_http::Readiness;
 use taonet_kit::ChainSync;
 use taonet_primitives::{Hotkey, NetUid};
@@ -78,7 +78,7 @@ pub struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    run_on_trial(|trial| serve(args, trial, context))
+    run_with_rollback(|trial| serve(args, trial, context))
 }
 
 fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {

@@ -265,7 +265,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let text = file.text()?;
     args.compare_prompt(text.as_ref())?;
     context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
-    args.say_missing(&[(path, &file)], context);
+    args.report_missing_networks(&[(path, &file)], context);
     show(&bundle, text.as_ref(), None, context)
 }
 
@@ -356,7 +356,7 @@ impl VerifyArgs {
 
     /// Says which expectations are missing, and whether a verification key was not compared with
     /// its circuit.
-    fn say_missing(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
+    fn report_missing_networks(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
         let has_inputs = files.iter().any(|(_, file)| match file {
             ProofBundle::Model(bundle) => !bundle.inputs().is_empty(),
             ProofBundle::Text(_) => false,

@@ -14,7 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics, state_directory};
 use taonet_cli_base::keys::NeuronKeyArgs;
 use taonet_cli_base::preflight;
-use taonet_cli_base::updates::{AutoUpdateArgs, ExitAction, run_on_trial};
+use taonet_cli_base::updates::{AutoUpdateArgs, ExitAction, run_with_rollback};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
@@ -236,7 +236,7 @@ pub(crate) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    run_on_trial(|trial| validate(args, trial, context))
+    run_with_rollback(|trial| validate(args, trial, context))
 }
 
 fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {

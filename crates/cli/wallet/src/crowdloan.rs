@@ -188,14 +188,21 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Contributors(args) => contributors::run(args, context),
         Command::Create(args) => create(args, context),
         Command::Contribute(args) => contribute(args, context),
-        Command::Withdraw(args) => {
-            own(args, "Withdraw the contribution to", calls::withdraw_contribution, context)
+        Command::Withdraw(args) => submit_for_existing(
+            args,
+            "Withdraw the contribution to",
+            calls::withdraw_contribution,
+            context,
+        ),
+        Command::Finalize(args) => {
+            submit_for_existing(args, "Finalize", calls::finalize_crowdloan, context)
         }
-        Command::Finalize(args) => own(args, "Finalize", calls::finalize_crowdloan, context),
         Command::Refund(args) => {
-            own(args, "Refund contributors of", calls::refund_crowdloan, context)
+            submit_for_existing(args, "Refund contributors of", calls::refund_crowdloan, context)
         }
-        Command::Dissolve(args) => own(args, "Dissolve", calls::dissolve_crowdloan, context),
+        Command::Dissolve(args) => {
+            submit_for_existing(args, "Dissolve", calls::dissolve_crowdloan, context)
+        }
         Command::Update(args) => update(args, context),
     }
 }
@@ -397,7 +404,12 @@ fn contributed(inclusion: &Inclusion) -> Value {
     json!({ "accepted_rao": event.map(|event| &event.fields["amount"]) })
 }
 
-fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> anyhow::Result<()> {
+fn submit_for_existing(
+    args: &IdArgs,
+    verb: &str,
+    call: fn(u32) -> Call,
+    context: &Context,
+) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;

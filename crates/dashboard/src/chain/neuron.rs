@@ -198,14 +198,21 @@ pub(super) fn best(view: &View, state: &State) -> Markup {
 /// Draws a neuron's consensus weight, incentive and emission over the epochs.
 fn lines(state: &State, neuron: &Neuron) -> [Markup; 3] {
     [
-        line("Consensus weight", &over_time(state, neuron, |results| share(results.consensus))),
-        line("Incentive", &over_time(state, neuron, |results| share(results.incentive))),
-        line("Emission", &over_time(state, neuron, |results| results.emission.get() as f64)),
+        line(
+            "Consensus weight",
+            &values_by_epoch(state, neuron, |results| share(results.consensus)),
+        ),
+        line("Incentive", &values_by_epoch(state, neuron, |results| share(results.incentive))),
+        line("Emission", &values_by_epoch(state, neuron, |results| results.emission.get() as f64)),
     ]
 }
 
 /// Returns a neuron's results over the epochs, oldest first; `None` for epochs without it.
-fn over_time(state: &State, neuron: &Neuron, value: fn(&NeuronResults) -> f64) -> Vec<Option<f64>> {
+fn values_by_epoch(
+    state: &State,
+    neuron: &Neuron,
+    value: fn(&NeuronResults) -> f64,
+) -> Vec<Option<f64>> {
     let epochs = state.epochs.iter().rev();
     epochs.map(|epoch| epoch.of(neuron.uid.0, &neuron.hotkey).map(value)).collect()
 }

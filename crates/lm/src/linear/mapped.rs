@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use memmap2::{Mmap, MmapMut};
 
-use super::{few_rows, with_floats};
+use super::{multiply_few_rows, with_floats};
 use crate::ModelError;
 
 /// Minimum size of the weights, in bytes: one large page of x86-64 and AArch64.
@@ -57,7 +57,7 @@ impl MappedMatrix {
 
     /// Multiplies each row of the input with each row of the weights.
     pub(super) fn multiply(&self, input: &Tensor) -> Result<Tensor, ModelError> {
-        if let Some(output) = few_rows(self.values(), (self.outputs, self.width), input)? {
+        if let Some(output) = multiply_few_rows(self.values(), (self.outputs, self.width), input)? {
             return Ok(output);
         }
         let blocks = self.values().chunks((BLOCK / self.width).max(1) * self.width);

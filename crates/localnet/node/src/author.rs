@@ -104,7 +104,7 @@ pub(crate) fn slot(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> 
 }
 
 /// Returns the time after which the block after `head` is stamped, in milliseconds.
-fn stated_at(
+fn next_timestamp(
     head: &Head,
     state: &impl Backend<BlakeTwo256, Error = String>,
     time: Time,
@@ -165,7 +165,7 @@ impl Author {
             time = Time { offset: difference(floor, wall_millis()), floor };
             chain.store.set_time(time)?;
         }
-        let timestamp = stated_at(&tip, &state, time)?;
+        let timestamp = next_timestamp(&tip, &state, time)?;
         let (shield_key, group, flushed) = (development_key(), Group::default(), Instant::now());
         Ok(Self {
             chain,
@@ -253,10 +253,12 @@ impl Author {
         let Command { action, reply } = command;
         let executed = match action {
             Action::Submitted => Ok(None),
-            Action::Blocks(blocks) => self.make_while(blocks, || !reply.is_closed()).map(|()| None),
+            Action::Blocks(blocks) => {
+                self.produce_blocks(blocks, || !reply.is_closed()).map(|()| None)
+            }
             Action::Epoch(netuid) => self
                 .blocks_to_epoch(netuid)
-                .and_then(|blocks| self.make_while(blocks, || !reply.is_closed()))
+                .and_then(|blocks| self.produce_blocks(blocks, || !reply.is_closed()))
                 .map(|()| None),
             Action::Revert(name) => self.revert(&name).map(|()| None),
             Action::Advance(millis) => self.advance(millis).map(|()| None),
@@ -278,7 +280,7 @@ impl Author {
     }
 
     fn revert_to(&mut self, Target { head, state, time }: Target) -> Result<(), AuthorError> {
-        let timestamp = stated_at(&head, &state, time)?;
+        let timestamp = next_timestamp(&head, &state, time)?;
         drop(state);
         self.chain.revert(&head, time)?;
         tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
@@ -301,7 +303,7 @@ impl Author {
     /// Reads the timestamp of the tip.
     fn read_time(&mut self) -> Result<(), AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
-        self.stated = stated_at(&self.tip, &state, self.time)?;
+        self.stated = next_timestamp(&self.tip, &state, self.time)?;
         Ok(())
     }
 
@@ -351,11 +353,11 @@ impl Author {
 
     /// Produces and commits a number of blocks.
     fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
-        self.make_while(blocks, || true)
+        self.produce_blocks(blocks, || true)
     }
 
     /// Produces and commits a number of blocks; stops early when `should_continue` returns false.
-    fn make_while(
+    fn produce_blocks(
         &mut self,
         blocks: u32,
         should_continue: impl Fn() -> bool,
@@ -409,18 +411,18 @@ impl Author {
     /// Produces one block, and returns the number of included extrinsics from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
         let queued = self.chain.pool.queued();
-        self.make_from(&queued, None).map(|(included, _)| included)
+        self.produce_block(&queued, None).map(|(included, _)| included)
     }
 
     /// Produces and commits one block for a development command, without the pool's extrinsics.
     fn make_alone(&mut self, addition: &Addition) -> Result<Option<AppliedCommand>, AuthorError> {
-        let (_, applied) = self.make_from(&[], Some(addition))?;
+        let (_, applied) = self.produce_block(&[], Some(addition))?;
         self.commit()?;
         Ok(applied)
     }
 
     /// Produces one block from queued extrinsics or the addition of a development command.
-    fn make_from(
+    fn produce_block(
         &mut self,
         queued: &[QueuedExtrinsic],
         addition: Option<&Addition>,

@@ -132,8 +132,10 @@ impl ResponseBudget {
     /// too large.
     fn hex(&mut self, bytes: &[u8]) -> RpcResult {
         let length = bytes.len().saturating_mul(2);
-        self.remaining =
-            self.remaining.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
+        self.remaining = self
+            .remaining
+            .checked_sub(length)
+            .ok_or_else(|| error::response_too_large(self.max))?;
         Ok(json!(to_hex(bytes)))
     }
 }

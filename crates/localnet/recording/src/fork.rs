@@ -32,7 +32,7 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`]; the genesis state is then unchanged.
     pub fn fork(&self, genesis: &mut Storage) -> Result<Fork, RecordingError> {
-        let own = fork::own_items()?;
+        let own = fork::runtime_items()?;
         let (mut imported, mut left_out) = (Vec::new(), Vec::new());
         for (name, recorded) in &self.items {
             let reason = match own.get(name) {

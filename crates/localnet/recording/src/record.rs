@@ -86,7 +86,7 @@ pub async fn record<S: Source + Sync>(
     metadata: &[u8],
     netuids: &[u16],
 ) -> Result<Recording, RecordError<S::Error>> {
-    let mut own = fork::own_items()?;
+    let mut own = fork::runtime_items()?;
     let share_items = fork::share_items(&own);
     own.extend(share_items.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
     let Comparison { mut items, defaults, left_out } = compare(&own, fork::items(metadata)?);

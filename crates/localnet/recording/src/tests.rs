@@ -7,7 +7,7 @@ use sp_core::U256;
 use sp_core::crypto::AccountId32;
 use sp_core::storage::Storage;
 use sp_state_machine::BasicExternalities;
-use taonet_localnet_runtime::fork::{own_items, share_items};
+use taonet_localnet_runtime::fork::{runtime_items, share_items};
 use taonet_localnet_runtime::genesis::{block_number, development_account, genesis};
 use taonet_localnet_runtime::runtime::{Balances, Runtime, RuntimeOrigin};
 use taonet_localnet_runtime::subtensor::types::SafeFloat;
@@ -72,7 +72,7 @@ async fn recorded(state: &Memory, netuids: &[u16]) -> Recording {
 
 /// Sets a storage entry of [`share_items`], which only the main network has.
 fn set(state: &mut Memory, item: &str, key: &[&[u8]], value: impl Encode) {
-    let items = share_items(&own_items().unwrap());
+    let items = share_items(&runtime_items().unwrap());
     let item = &items[&format!("SubtensorModule.{item}")];
     state.0.top.insert(item.key(key.iter().copied()), value.encode());
 }
@@ -93,7 +93,7 @@ fn read(bytes: &[u8]) -> Result<Recording, RecordingError> {
 }
 
 /// Runs code on a fork of a recording.
-fn in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
+fn run_in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
     let mut state = genesis(&[]).unwrap();
     recording.fork(&mut state).unwrap();
     BasicExternalities::execute_with_storage(&mut state, code)
@@ -221,7 +221,7 @@ async fn unrecorded_items_have_defaults() {
     let babelbit = NetUid(BABELBIT);
     let source = changed(|| Tempo::<Runtime>::remove(babelbit));
     let recording = recorded(&source, &[BABELBIT]).await;
-    assert!(!in_fork(&recording, || Tempo::<Runtime>::contains_key(babelbit)));
+    assert!(!run_in_fork(&recording, || Tempo::<Runtime>::contains_key(babelbit)));
 }
 
 #[test]
@@ -283,9 +283,11 @@ async fn stake_shares_have_the_values_of_the_main_network() {
 
     let recording = recorded(&source, &[BABELBIT]).await;
     assert!(
-        share_items(&own_items().unwrap()).keys().all(|item| !recording.items.contains_key(item))
+        share_items(&runtime_items().unwrap())
+            .keys()
+            .all(|item| !recording.items.contains_key(item))
     );
-    in_fork(&recording, || {
+    run_in_fork(&recording, || {
         let stakes = |hotkey, netuid| {
             [&older, &newer, &both, &void]
                 .map(|coldkey| Pallet::<Runtime>::stake_of(hotkey, coldkey, netuid).0)
@@ -335,7 +337,7 @@ async fn netuid_beyond_the_localnet_range_is_imported() {
         taonet_localnet_runtime::fork::add_subnets(61).unwrap();
     });
     let recording = recorded(&source, &[61]).await;
-    in_fork(&recording, || {
+    run_in_fork(&recording, || {
         assert_eq!(TotalNetworks::<Runtime>::get(), 62);
         assert_eq!(Owner::<Runtime>::get(development_account("Alice_hk").unwrap()), alice);
         assert!(StakingHotkeys::<Runtime>::get(&alice).is_empty());

@@ -23,8 +23,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 mod items;
 
 pub use items::{
-    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items,
-    primitive_name, share_items,
+    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, primitive_name,
+    runtime_items, share_items,
 };
 
 type Subtensor = Pallet<Runtime>;

@@ -156,8 +156,9 @@ fn public(
     secret: &Path,
     state: SecretState,
 ) -> (Option<PublicKey>, Option<PublicKey>) {
-    let plain =
-        (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
+    let plain = (state == SecretState::Plain)
+        .then(|| StoredKey::read_without_warning(secret).ok())
+        .flatten();
     let stated_public = plain.and_then(|plain| plain.stated_public());
     match read_public(public).ok() {
         Some(shown_public) => (

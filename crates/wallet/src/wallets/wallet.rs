@@ -220,7 +220,7 @@ impl StoredKey {
         }
         let lock = Lock::take(self.wallet(), directory)?;
         // Another process may have written a different key in the meantime, which would be lost.
-        if Self::read_quietly(self.path())?.bytes() != self.bytes() {
+        if Self::read_without_warning(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
         replace(&lock, Draft::new(self.path(), &content)?)?;
@@ -248,7 +248,7 @@ fn content(
 }
 
 pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
-    StoredKey::read_quietly(path)?.public()
+    StoredKey::read_without_warning(path)?.public()
 }
 
 /// Whether a public file already has this key.

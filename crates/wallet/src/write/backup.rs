@@ -49,7 +49,7 @@ pub(super) fn remove(backups: &[PathBuf]) {
 /// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only,
 /// regardless of the old file's mode.
 fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
-    let old = match StoredKey::read_quietly(path) {
+    let old = match StoredKey::read_without_warning(path) {
         Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return Ok(None);
         }

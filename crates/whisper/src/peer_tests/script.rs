@@ -71,7 +71,7 @@ fn tokens(dice: &mut ScriptRandom, begin: u32) -> Vec<u32> {
 }
 
 /// Creates a synthetic alignment, identical to that of reference.py.
-fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
+fn synthetic_alignment(tokens: &[u32], frames: usize) -> Alignment {
     let mut state = tokens.iter().sum::<u32>() + frames as u32;
     let positions = frames / 2;
     let mut starts: Vec<usize> = (0..=tokens.len())
@@ -114,7 +114,7 @@ fn play(
 ) -> (Vec<Value>, Transcription) {
     let mut recording =
         Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
-    recording.alignment = Some(made_up_alignment);
+    recording.alignment = Some(synthetic_alignment);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
     let mut calls = Vec::new();

@@ -227,11 +227,11 @@ impl Comparison {
         let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
         let mut previous: Option<(Decoding, &Decoding)> = None;
         for theirs in theirs {
-            let Some(next_search) = search else { return self.judged_differently(previous) };
+            let Some(next_search) = search else { return self.acceptance_difference(previous) };
             let (prompt, temperature) =
                 (next_search.task().prompt.clone(), temperature(&next_search));
             if prompt != theirs.prompt || temperature != theirs.temperature {
-                return self.judged_differently(previous);
+                return self.acceptance_difference(previous);
             }
             if temperature > 0.0 {
                 let description = format!("both engines sample at temperature {temperature}");
@@ -267,7 +267,7 @@ impl Comparison {
                 .unwrap();
         }
         if search.is_some() {
-            return self.judged_differently(previous);
+            return self.acceptance_difference(previous);
         }
         Difference {
             description: "equal decodings, but different segments".to_owned(),
@@ -277,7 +277,7 @@ impl Comparison {
 
     /// Explains why the engines continue differently after a decoding with equal tokens: one of
     /// them accepts the result, the other one decodes the window again.
-    fn judged_differently(&self, last: Option<(Decoding, &Decoding)>) -> Difference {
+    fn acceptance_difference(&self, last: Option<(Decoding, &Decoding)>) -> Difference {
         let Some((ours, theirs)) = last else {
             return Difference {
                 description: "different first prompts".to_owned(),

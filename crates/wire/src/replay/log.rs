@@ -121,14 +121,14 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, Repl
         complete: true,
         missing: false,
     };
-    let follows = read_if_there(path)?.map(|bytes| recovered.take(&bytes, boot));
-    let old = read_if_there(&sibling_path(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
+    let follows = read_optional(path)?.map(|bytes| recovered.take(&bytes, boot));
+    let old = read_optional(&sibling_path(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
     recovered.missing = follows.is_none() && old.is_none();
     recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
     Ok(recovered)
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

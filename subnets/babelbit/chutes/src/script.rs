@@ -78,7 +78,7 @@ impl Script<'_> {
     /// Reads a file of the template directory, without its byte order mark; `None` if there is
     /// none. Python accepts the mark at the beginning of a script only, and the file becomes a part
     /// of one.
-    fn own(&self, file: &str) -> Result<Option<String>, ScriptError> {
+    fn read_template_file(&self, file: &str) -> Result<Option<String>, ScriptError> {
         let Some(path) = self.template.map(|directory| directory.join(file)) else {
             return Ok(None);
         };
@@ -97,12 +97,12 @@ impl Script<'_> {
     /// [`ScriptError::File`] when one of them is unreadable.
     pub fn dockerfile(&self) -> Result<String, ScriptError> {
         let (file, built_in) = DOCKERFILE;
-        if let Some(own) = self.own(file)? {
-            return Ok(own.trim_end().to_owned());
+        if let Some(text) = self.read_template_file(file)? {
+            return Ok(text.trim_end().to_owned());
         }
         let [(_, setup, _), ..] = SECTIONS;
         match self.template {
-            Some(directory) if self.own(setup)?.is_some() => {
+            Some(directory) if self.read_template_file(setup)?.is_some() => {
                 Err(ScriptError::NoDockerfile(directory.join(setup)))
             }
             _ => Ok(built_in.trim_end().to_owned()),
@@ -117,9 +117,10 @@ impl Script<'_> {
         let mut script = FRAME.to_owned();
         let mut replaced = 0;
         for (mark, file, built_in) in SECTIONS {
-            let own = self.own(file)?;
-            replaced += usize::from(own.is_some());
-            script = script.replacen(mark, own.as_deref().unwrap_or(built_in).trim_end(), 1);
+            let from_template = self.read_template_file(file)?;
+            replaced += usize::from(from_template.is_some());
+            script =
+                script.replacen(mark, from_template.as_deref().unwrap_or(built_in).trim_end(), 1);
         }
         if let (Some(directory), 0) = (self.template, replaced) {
             return Err(ScriptError::NoSection(directory.to_owned()));

@@ -157,7 +157,7 @@ impl TrySection {
         let mut captions = visit.captions.lock().await;
         let VisitCaptions { source, reply } = &mut *captions;
         let timeline = visit.timing().timeline;
-        let sound = visit.sound_after(source.final_samples(), reply.final_samples());
+        let sound = visit.audio_after(source.final_samples(), reply.final_samples());
         let sample_count = source.final_samples() + sound.source.len();
         let source_duration = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
         self.captions.extend(source, sound.source).await;
@@ -171,7 +171,7 @@ impl TrySection {
     }
 
     /// Transcribes and measures a visit whose reply is complete, and stores the result.
-    async fn conclude(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
+    async fn finish_visit(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
         let sound = visit.sound();
         let source_transcript = self.captions.transcribe(sound.source.clone()).await;
         let reply_transcript = self.captions.transcribe(sound.reply.clone()).await;

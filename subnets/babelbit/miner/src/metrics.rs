@@ -63,7 +63,7 @@ pub(super) fn stage(stage: &'static str, outcome: &'static str) {
     counter!(STAGE_CALLS, "stage" => stage, "outcome" => outcome).increment(1);
 }
 
-pub(super) fn stage_took(stage: &'static str, took: Duration) {
+pub(super) fn record_stage_time(stage: &'static str, took: Duration) {
     histogram!(STAGE_SECONDS, "stage" => stage).record(took);
 }
 

@@ -109,7 +109,7 @@ impl Stage {
         }
         let server = self.remote.server.within(remaining);
         let (value, result) = self.remote.runtime.block_on(call(&server));
-        metrics::stage_took(self.name, began.elapsed());
+        metrics::record_stage_time(self.name, began.elapsed());
         metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));
         let Err(error) = result else { return value };
         if error.is_timeout() && server.deadline() < self.remote.server.deadline() {

@@ -172,7 +172,7 @@ impl Rewriter {
             {
                 return 0;
             }
-            if books.iter().any(|book| book.goes_on(end)) {
+            if books.iter().any(|book| book.is_prefix(end)) {
                 return length;
             }
         }

@@ -140,7 +140,7 @@ impl Runner {
         let started = Instant::now();
         match self.ledger.find(&first.challenge_uid, self.settings.challenge_type).await? {
             Some(challenge) if challenge.state != ChallengeState::Partial => {
-                self.play_known(challenge, true, miners, observer, started).await
+                self.resume_challenge(challenge, true, miners, observer, started).await
             }
             _ => self.play(engine.prefetch_from(stream, first).await, miners, observer).await,
         }
@@ -178,7 +178,7 @@ impl Runner {
             };
             tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
             let played = self
-                .play_known(challenge, true, miners, Arc::clone(&observer), Instant::now())
+                .resume_challenge(challenge, true, miners, Arc::clone(&observer), Instant::now())
                 .await;
             let Err(error) = played else { continue };
             let error = with_causes(&error);
@@ -243,7 +243,7 @@ impl Runner {
         let challenge = self.ledger.begin(&new).await?;
         // File names contain the row's timestamp: the row must be durable before the files exist.
         self.ledger.sync().await?;
-        self.play_known(challenge, resumed, miners, observer, started).await
+        self.resume_challenge(challenge, resumed, miners, observer, started).await
     }
 
     /// Clears the scores of utterances whose reference was missing and has become available.
@@ -261,14 +261,14 @@ impl Runner {
             if old.find(&utterance.utterance_id).is_err()
                 && new.find(&utterance.utterance_id).is_ok()
             {
-                self.ledger.unscore(before, utterance.index).await?;
+                self.ledger.clear_scores(before, utterance.index).await?;
             }
         }
         Ok(())
     }
 
     /// Plays a challenge that is in the ledger.
-    async fn play_known(
+    async fn resume_challenge(
         &self,
         challenge: ChallengeRow,
         resumed: bool,

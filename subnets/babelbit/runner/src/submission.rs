@@ -248,7 +248,10 @@ impl Outbox {
             let key = file.key(entry, storage);
             match storage.upload(&key, file.path()).await {
                 Ok(()) => {
-                    self.ledger.note_uploaded(entry, &key).await.map_err(AttemptFailure::Ledger)?;
+                    self.ledger
+                        .record_uploaded(entry, &key)
+                        .await
+                        .map_err(AttemptFailure::Ledger)?;
                     s3_path = Some(key);
                 }
                 // A bucket that denies access must not block the submission of a score.

@@ -164,7 +164,7 @@ impl ScoringApi {
     /// and in-flight uploads have completed.
     pub async fn follow(&self, shutdown: &Shutdown) {
         tokio::join!(
-            self.state.validators.follow(shutdown),
+            self.state.validators.refresh_until_shutdown(shutdown),
             retention::follow(&self.state, shutdown)
         );
         self.state.uploads.close();

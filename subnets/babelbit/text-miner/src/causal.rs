@@ -18,7 +18,7 @@ use taonet_lm::{CausalModel, ModelError, greedy_token};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::line::{Line, steady_prompt};
+use crate::line::{Line, stable_prompt};
 use crate::model::{CompletionOptions, TextModel};
 use crate::ngram::NgramModel;
 use sessions::Sessions;
@@ -155,7 +155,7 @@ impl TextModel for Causal {
     }
 
     async fn predict(&self, prefix: &str, context: &str) -> String {
-        let (line, outcome) = self.complete(steady_prompt(prefix, context)).await;
+        let (line, outcome) = self.complete(stable_prompt(prefix, context)).await;
         counter!(PREDICTIONS, "outcome" => outcome.label()).increment(1);
         if outcome == Outcome::Complete {
             return line.complete(prefix, self.options.fallback.as_deref());

@@ -31,7 +31,7 @@ pub(crate) fn prompt(prefix: &str, context: &str) -> String {
 
 /// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of
 /// the prompt stays valid: earlier utterances are dropped in pieces of half the maximum length.
-pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
+pub(crate) fn stable_prompt(prefix: &str, context: &str) -> String {
     let length: usize =
         spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
     let piece = MAX_CONTEXT / 2;
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn truncated_prompt_seldom_changes_its_start() {
-        assert_eq!(steady_prompt("It", "Hello. EOF  Hi.  EOF "), "Hello.\nHi.\nIt");
-        assert_eq!(steady_prompt("It", ""), "It");
+        assert_eq!(stable_prompt("It", "Hello. EOF  Hi.  EOF "), "Hello.\nHi.\nIt");
+        assert_eq!(stable_prompt("It", ""), "It");
         let (mut context, mut last, mut changes) = (String::new(), String::new(), 0);
         for number in 0..200 {
             context = format!("{context} EOF This is the utterance number {number}.");
-            let prompt = steady_prompt("", &context);
+            let prompt = stable_prompt("", &context);
             assert!(
                 prompt.len() <= MAX_CONTEXT && prompt.ends_with(&format!("number {number}.\n")),
                 "{prompt}"

@@ -13,7 +13,7 @@ pub enum QueueError {
     Connect(#[source] async_nats::ConnectError),
     /// NATS did not respond within the timeout.
     #[error("NATS timed out after {0:?}")]
-    NoAnswer(Duration),
+    TimedOut(Duration),
     /// JetStream failed or is disabled.
     #[error("JetStream: {0}; hint: start nats-server with --jetstream")]
     JetStream(#[source] async_nats::Error),

@@ -236,5 +236,5 @@ impl Delivery {
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
     tokio::time::timeout(REQUEST_TIMEOUT, work)
         .await
-        .map_err(|_| QueueError::NoAnswer(REQUEST_TIMEOUT))
+        .map_err(|_| QueueError::TimedOut(REQUEST_TIMEOUT))
 }

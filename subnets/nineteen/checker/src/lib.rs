@@ -97,7 +97,7 @@ pub struct TokenReading {
 
 impl TokenReading {
     /// Returns the log-probability of a token if it is among the five likeliest.
-    pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
+    pub(crate) fn logprob_among_likeliest(&self, token: &str) -> Option<f64> {
         self.top
             .iter()
             .take(TOP_TOKENS)
@@ -127,7 +127,7 @@ pub enum CheckError {
     NoModel(String),
     /// The model's server is unreachable or timed out.
     #[error("the checking server did not respond")]
-    NoAnswer(#[source] taonet_http::Fault),
+    NoResponse(#[source] taonet_http::Fault),
     /// The model's server returned an error status.
     #[error("the checking server returned {status}: {text}")]
     Refused {

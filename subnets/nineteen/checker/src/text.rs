@@ -68,7 +68,7 @@ pub async fn check_text(
         Reading::Positions(readings) => {
             let distances = readings.iter().zip(&positions).filter_map(|(reading, position)| {
                 let token = tokens.get(*position)?;
-                Some(token_distance(reading.among_likeliest(&token.text), token.logprob))
+                Some(token_distance(reading.logprob_among_likeliest(&token.text), token.logprob))
             });
             return Ok(judged(&distances.collect::<Vec<_>>()));
         }
@@ -111,7 +111,10 @@ pub async fn check_text(
             .own
             .filter(|(rank, _)| *rank as usize <= TOP_TOKENS)
             .map(|(_, logprob)| logprob);
-        Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
+        Some(token_distance(
+            own.or_else(|| reading.logprob_among_likeliest(&token.text)),
+            token.logprob,
+        ))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))
 }

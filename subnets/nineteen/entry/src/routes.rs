@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use taonet_http::{BodyLimits, count, error_as_json, shown_in, tolerate_half_close};
+use taonet_http::{BodyLimits, count, error_as_json, token_of, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
@@ -211,7 +211,7 @@ impl Gateway {
     /// the header `x-api-key`.
     pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let named = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
-        let secret = shown_in(headers).or_else(named).ok_or(GatewayError::Key)?;
+        let secret = token_of(headers).or_else(named).ok_or(GatewayError::Key)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);

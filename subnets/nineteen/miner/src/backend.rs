@@ -19,7 +19,7 @@ pub enum BackendError {
     Setup(#[source] Box<dyn Error + Send + Sync>),
     /// The backend is unreachable or did not respond.
     #[error("backend did not respond")]
-    NoAnswer(#[source] reqwest::Error),
+    NoResponse(#[source] reqwest::Error),
 }
 
 /// HTTP client for the miner's inference server, which serves OpenAI's API or, for images, the
@@ -75,7 +75,7 @@ impl Backend {
     /// closes the connection.
     ///
     /// # Errors
-    /// [`BackendError::NoAnswer`] when the backend is unreachable or closes the connection.
+    /// [`BackendError::NoResponse`] when the backend is unreachable or closes the connection.
     pub(crate) async fn send(&self, call: Call) -> Result<reqwest::Response, BackendError> {
         let Call { path, content_type, body } = call;
         let mut request =
@@ -83,7 +83,7 @@ impl Backend {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        request.body(body).send().await.map_err(BackendError::NoAnswer)
+        request.body(body).send().await.map_err(BackendError::NoResponse)
     }
 }
 

@@ -151,10 +151,10 @@ impl Attempt {
         }
         // Tests have no options that make a request irreproducible.
         let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
-        let may_be_the_requests = error.may_be_the_requests()
-            || has_options && !is_slow_probe && error.may_be_the_options();
+        let may_be_request_fault = error.may_be_request_fault()
+            || has_options && !is_slow_probe && error.may_be_options_fault();
         // A test is well-formed: only a buyer's request can be the cause of a failure.
-        if is_organic && may_be_the_requests {
+        if is_organic && may_be_request_fault {
             self.outcome.dispute();
             let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
             let disputed = DisputedFailure::new(contender, inner, &error, request.has_images);

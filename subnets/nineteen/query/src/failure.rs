@@ -53,7 +53,7 @@ impl AttemptError {
     /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's
     /// server failed at it, or it asks for more than a model writes in time, or for dimensions that
     /// the model does not have.
-    pub(crate) fn may_be_the_requests(&self) -> bool {
+    pub(crate) fn may_be_request_fault(&self) -> bool {
         match self {
             Self::Status(status) => self.refused().is_some() || status.is_server_error(),
             Self::Stream(StreamFault::Reported)
@@ -66,7 +66,7 @@ impl AttemptError {
 
     /// Whether options that tests do not have may be the cause. Some of them, such as a grammar or
     /// a selection of tokens, can keep a model from writing anything in time, or from ending.
-    pub(crate) fn may_be_the_options(&self) -> bool {
+    pub(crate) fn may_be_options_fault(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Empty | Self::TooMany)
     }
 
@@ -117,7 +117,7 @@ impl DisputedFailure {
     ) -> Self {
         let status = error.refused();
         let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
-        let (is_too_large, is_of_options) = (status == Some(413), !error.may_be_the_requests());
+        let (is_too_large, is_of_options) = (status == Some(413), !error.may_be_request_fault());
         Self { contender, inner, outcome: None, refuses_images, is_too_large, is_of_options }
     }
 

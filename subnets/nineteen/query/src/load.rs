@@ -77,7 +77,7 @@ impl MinerLoad {
         } else {
             state.limit.get().min(max)
         };
-        state.enter_below(slots)
+        state.acquire_below(slots)
     }
 
     /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test
@@ -89,7 +89,7 @@ impl MinerLoad {
         } else {
             state.test_slots(max)
         };
-        state.enter_below(slots)
+        state.acquire_below(slots)
     }
 
     /// Takes a slot for a test that the miner has rejected; returns `None` if the miner might do so
@@ -97,7 +97,7 @@ impl MinerLoad {
     pub(crate) fn enter_repeated_test(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = state.promised_slots(max);
-        state.enter_below(slots)
+        state.acquire_below(slots)
     }
 
     /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as
@@ -179,7 +179,7 @@ impl State {
         if is_repeated { &mut self.repeated_tests } else { &mut self.waiting_tests }
     }
 
-    fn enter_below(&mut self, slots: usize) -> Option<Position> {
+    fn acquire_below(&mut self, slots: usize) -> Option<Position> {
         if self.running >= slots {
             return None;
         }

@@ -32,7 +32,7 @@ impl Payload {
 
     /// Returns the value of a field.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.get(name).map(|value| self.own(name, value))
+        self.fields.get(name).map(|value| self.seed_or_shared(name, value))
     }
 
     /// Returns the fields. The seed is the shared one.
@@ -41,11 +41,11 @@ impl Payload {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.fields.iter().map(|(name, value)| (name, self.own(name, value)))
+        self.fields.iter().map(|(name, value)| (name, self.seed_or_shared(name, value)))
     }
 
     /// Returns the value of a shared field in this payload.
-    fn own<'a>(&'a self, name: &str, shared: &'a Value) -> &'a Value {
+    fn seed_or_shared<'a>(&'a self, name: &str, shared: &'a Value) -> &'a Value {
         self.seed.as_ref().filter(|_| name == SEED).unwrap_or(shared)
     }
 

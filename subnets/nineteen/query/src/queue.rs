@@ -75,7 +75,7 @@ pub enum QueueError {
     JetStream(#[source] async_nats::Error),
     /// NATS did not respond.
     #[error("NATS did not respond within {0:?}")]
-    NoAnswer(Duration),
+    TimedOut(Duration),
     /// The database, which names the queue, failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -202,7 +202,7 @@ impl Order {
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
     tokio::time::timeout(REQUEST_TIMEOUT, work)
         .await
-        .map_err(|_| QueueError::NoAnswer(REQUEST_TIMEOUT))
+        .map_err(|_| QueueError::TimedOut(REQUEST_TIMEOUT))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Recorder {
     /// the miners' limits are small until [`Self::keep_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
         let recorder = Self { store, market, process: Process::random(), role };
-        if recorder.divides_market() {
+        if recorder.counts_in_divisions() {
             recorder.market.divide(Divisions::new([Division::UNKNOWN], false));
         }
         recorder
@@ -68,7 +68,7 @@ impl Recorder {
             // The database may be unreachable, or take long.
             () = self.market.watch_division() => {}
         }
-        if !self.divides_market() {
+        if !self.counts_in_divisions() {
             return;
         }
         // The other processes take over this one's share while it completes its requests.
@@ -82,13 +82,13 @@ impl Recorder {
     }
 
     /// Returns whether this process divides the market's limits with other processes.
-    fn divides_market(&self) -> bool {
+    fn counts_in_divisions(&self) -> bool {
         self.store.is_shared() && self.role != ProcessRole::Entry
     }
 
     async fn keep_counters_until(&self, shutdown: &Shutdown) {
         let membership = || Membership::new(self.process.clone(), self.role == ProcessRole::Worker);
-        let mut membership = self.divides_market().then(membership);
+        let mut membership = self.counts_in_divisions().then(membership);
         // The first update is due now.
         let mut read = Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {

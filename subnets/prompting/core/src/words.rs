@@ -6,8 +6,8 @@ pub fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the runs of `length` words; the whole text if it has fewer.
-pub(crate) fn runs(words: &[String], length: usize) -> Vec<&[String]> {
+/// Returns the n-grams of `length` words; the complete text if it has fewer words.
+pub(crate) fn n_grams(words: &[String], length: usize) -> Vec<&[String]> {
     if words.is_empty() || length == 0 {
         return Vec::new();
     }
@@ -24,13 +24,13 @@ mod tests {
         assert!(words(" \n?!\u{0}").is_empty());
     }
 
-    /// Columns: text · number of runs of three words
+    /// Columns: text · number of 3-grams
     #[test]
-    fn texts_have_a_run_for_each_position_and_short_texts_one() {
+    fn text_has_an_n_gram_per_position_and_short_text_has_one() {
         for (text, count) in [("", 0), ("one", 1), ("one two three", 1), ("one two three four", 2)]
         {
-            assert_eq!(runs(&words(text), 3).len(), count, "{text}");
+            assert_eq!(n_grams(&words(text), 3).len(), count, "{text}");
         }
-        assert!(runs(&words("one"), 0).is_empty());
+        assert!(n_grams(&words("one"), 0).is_empty());
     }
 }

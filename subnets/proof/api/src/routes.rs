@@ -13,7 +13,7 @@ use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taonet_http::{BodyLimits, RateLimit, SlidingWindow, buffer_body, shown_in};
+use taonet_http::{BodyLimits, RateLimit, SlidingWindow, buffer_body, token_of};
 use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query::integers;
@@ -193,7 +193,7 @@ impl IntoResponse for Refusal {
 }
 
 async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let Some(name) = shown_in(request.headers()).and_then(|key| api.keys.name_of(key)) else {
+    let Some(name) = token_of(request.headers()).and_then(|key| api.keys.name_of(key)) else {
         return Refusal::Key.into_response();
     };
     if let Err(pause) = api.rate.admit(Digest::of(name.as_bytes()), SystemTime::now()) {

@@ -48,7 +48,7 @@ impl Catalogue {
         let (catalogue, skipped) = Self::read(path, backends)?;
         match skipped.into_iter().next() {
             Some(first) => Err(first.error),
-            None => catalogue.unless_empty(path),
+            None => catalogue.require_nonempty(path),
         }
     }
 
@@ -83,7 +83,7 @@ impl Catalogue {
         if catalogue.circuits.is_empty() && !skipped.is_empty() {
             return Err(skipped.swap_remove(0).error);
         }
-        Ok((catalogue.unless_empty(path)?, skipped))
+        Ok((catalogue.require_nonempty(path)?, skipped))
     }
 
     /// Reads the metadata of every circuit in a directory, by identity. Neither reads nor checks
@@ -117,7 +117,7 @@ impl Catalogue {
     }
 
     /// Rejects an empty catalogue.
-    fn unless_empty(self, path: &Path) -> Result<Self, CircuitError> {
+    fn require_nonempty(self, path: &Path) -> Result<Self, CircuitError> {
         if self.circuits.is_empty() {
             Err(CircuitError::NoCircuit(path.to_owned()))
         } else {

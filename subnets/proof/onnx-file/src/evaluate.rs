@@ -339,7 +339,7 @@ impl Operands<'_> {
     fn compute_other_operators(&self) -> Result<Tensor, OnnxError> {
         match self.node.op_type.as_str() {
             operator if operator.starts_with("Reduce") => self.reduced(),
-            "CumSum" => self.cumulated(),
+            "CumSum" => self.cumulative_sum(),
             "DepthToSpace" | "SpaceToDepth" => self.blocks(),
             "Einsum" => self.summed_products(),
             "GatherElements" => self.gathered_elements(),

@@ -64,7 +64,7 @@ impl Reader {
             } else {
                 let inputs = vec![
                     terms.powers,
-                    self.spread_to_terms(node, factors, &ordered, mask.as_ref())?,
+                    self.repeat_for_terms(node, factors, &ordered, mask.as_ref())?,
                 ];
                 let shape = self.network.shape(terms.powers).unwrap_or(input.shape);
                 let shares = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
@@ -147,7 +147,7 @@ impl Reader {
             )?,
         };
         let largest = self.row_maxima(node, maxima_dims, rows)?;
-        let inputs = vec![arguments, self.spread_to_terms(node, largest, rows, mask)?];
+        let inputs = vec![arguments, self.repeat_for_terms(node, largest, rows, mask)?];
         let shape = self.network.shape(arguments).unwrap_or(self.network.input);
         let differences =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
@@ -158,7 +158,7 @@ impl Reader {
     }
 
     /// Appends a tensor that repeats the value of each row for all of its terms, and returns it.
-    fn spread_to_terms(
+    fn repeat_for_terms(
         &mut self,
         node: &NodeProto,
         tensor: usize,

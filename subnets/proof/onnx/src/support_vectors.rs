@@ -11,7 +11,7 @@ use super::{OnnxError, Reader};
 
 /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has
 /// another offset, and itself.
-fn with_opposite(machine: Machine, factor: f32, offset: f32) -> Machine {
+fn with_negated_copy(machine: Machine, factor: f32, offset: f32) -> Machine {
     let signed_coefficients =
         |sign: f32| machine.coefficients.iter().map(move |value| sign * factor * value);
     let coefficients = signed_coefficients(-1.0).chain(signed_coefficients(1.0)).collect();
@@ -38,9 +38,9 @@ impl Reader {
         let (name, probability) = (scores_of(node)?, machine.probability);
         let (machine, operator) = match (&machine.offsets[..], probability) {
             (&[offset], Some([factor, added])) => {
-                (with_opposite(machine, factor, factor * offset + added), "Sigmoid")
+                (with_negated_copy(machine, factor, factor * offset + added), "Sigmoid")
             }
-            (&[offset], None) => (with_opposite(machine, 1.0, offset), "Identity"),
+            (&[offset], None) => (with_negated_copy(machine, 1.0, offset), "Identity"),
             _ => (machine, "Identity"),
         };
         let mut expansion = Expansion::new(self, node);

@@ -104,9 +104,9 @@ impl Examiner {
                 Ok(assignment) => return (assignment, permit),
                 Err(Some(ready_at)) => tokio::select! {
                     () = tokio::time::sleep_until(ready_at.into()) => {}
-                    () = self.dispatcher.any_end() => {}
+                    () = self.dispatcher.wait_for_end() => {}
                 },
-                Err(None) => self.dispatcher.any_end().await,
+                Err(None) => self.dispatcher.wait_for_end().await,
             }
         }
     }

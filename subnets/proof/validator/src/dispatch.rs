@@ -212,7 +212,7 @@ impl Dispatcher {
     }
 
     /// Waits until a request ends.
-    pub(crate) async fn any_end(&self) {
+    pub(crate) async fn wait_for_end(&self) {
         self.ended.notified().await;
     }
 

@@ -81,7 +81,7 @@ fn continues_scores(walkthrough: &Walkthrough, state: &str) {
 }
 
 /// Runs the rehearsal: a market that continues the reference's database on a local chain.
-fn rehearse(walkthrough: &mut Walkthrough) -> String {
+fn run_rehearsal(walkthrough: &mut Walkthrough) -> String {
     let mut lines = commands("Rehearse Nineteen");
     let (purchase, _) = lines.pop().unwrap();
     for (line, is_service) in lines {
@@ -118,7 +118,7 @@ fn nineteen_guide_continues_keys_and_scores_of_the_reference() {
     for (line, is_service) in preparation {
         walkthrough.follow(line, *is_service);
     }
-    let purchase = rehearse(&mut walkthrough);
+    let purchase = run_rehearsal(&mut walkthrough);
     for (line, is_service) in migration {
         match line.as_str() {
             line if *is_service => {

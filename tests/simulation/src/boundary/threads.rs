@@ -177,7 +177,7 @@ unsafe extern "C" fn pthread_join(handle: pthread_t, result: *mut *mut c_void) -
 unsafe extern "C" fn sched_yield() -> c_int {
     type Function = unsafe extern "C" fn() -> c_int;
     if turns::is_taking() {
-        turns::give_way();
+        turns::yield_turn();
         return 0;
     }
     // SAFETY: this is the address of the C library's function of this type.

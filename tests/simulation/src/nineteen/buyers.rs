@@ -1,4 +1,4 @@
-//! Buyers, who note what they get for their money.
+//! Buyers, which record the outcome of each purchase.
 
 use std::time::Duration;
 

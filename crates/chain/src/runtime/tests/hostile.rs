@@ -203,7 +203,7 @@ fn fuzz_seeds_are_valid_metadata() {
         let seed = std::fs::read(seed.unwrap().path()).unwrap();
         let (length, remaining) = seed.split_first_chunk().unwrap();
         let (metadata, bytes) = remaining.split_at(u16::from_le_bytes(*length).into());
-        assert!(crate::testing::read_as_from_a_node(metadata, bytes));
+        assert!(crate::testing::decode_node_data(metadata, bytes));
         let runtime = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1).unwrap();
         events += runtime.events(bytes).map_or(0, |events| events.len());
     }

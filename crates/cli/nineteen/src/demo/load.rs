@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::{Value, json};
-use taonet_cli_base::daemon::serve_here;
+use taonet_cli_base::daemon::serve_on_loopback;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_store::{KeyTerms, Store};
 use taonet_service::{Shutdown, system_clock};
@@ -47,7 +47,7 @@ impl Buyer {
     ) -> anyhow::Result<Self> {
         let RunningMarket { store, querier, market, .. } = market_services;
         let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
-        let url = serve_here("gateway", gateway.router(), shutdown)
+        let url = serve_on_loopback("gateway", gateway.router(), shutdown)
             .await?
             .join("/v1/chat/completions")?;
         let key = key(store).await?;

@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::{Json, Router};
 use serde_json::json;
-use taonet_cli_base::daemon::serve_here;
+use taonet_cli_base::daemon::serve_on_loopback;
 use taonet_cli_localnet::demo_chain::DemoChain;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router;
@@ -126,7 +126,7 @@ pub(super) async fn start(
             behaviour,
             behaviour.delay(goods.is_trained),
         );
-        let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
+        let backend = serve_on_loopback("model", backend, shutdown).await?.join("/v1")?;
         let served = vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?];
         let miner = miner_of(TaskType::Text, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
@@ -137,7 +137,7 @@ pub(super) async fn start(
     for behaviour in Behaviour::IMAGE {
         let is_painter = behaviour == Behaviour::Painting;
         let backend = if is_painter { taonet_nineteen_images::router() } else { one_image()? };
-        let backend = serve_here("painter", backend, shutdown).await?;
+        let backend = serve_on_loopback("painter", backend, shutdown).await?;
         let tasks = goods.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
         let served = tasks
             .map(|task| Served { task: task.task.clone(), model: None, capacity: None })
@@ -172,7 +172,7 @@ async fn register(
         .policy(Policy::only([validator.hotkey()]));
     let signed = signed.limits(limits).build();
     let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
-    let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;
+    let url = serve_on_loopback("miner", miner_router(miner, handshake, signed), shutdown).await?;
     chain.register(&keypair, url.port().unwrap_or_default()).await?;
     Ok(DemoMiner { behaviour, hotkey: keypair.hotkey() })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{demonstrate, serve_here};
+use taonet_cli_base::daemon::{demonstrate, serve_on_loopback};
 use taonet_cli_localnet::demo_chain::{
     ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
 };
@@ -300,7 +300,7 @@ impl Market {
         let signed = signed_requests(hotkey, timeout)
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
-        let url = serve_here("miner", router(miner.clone(), signed), shutdown).await?;
+        let url = serve_on_loopback("miner", router(miner.clone(), signed), shutdown).await?;
         chain.register(&keypair, url.port().unwrap_or_default()).await?;
         self.names.insert(hotkey, name);
         Ok(miner)

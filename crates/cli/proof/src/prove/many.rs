@@ -52,7 +52,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     }
     context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
     let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
-    args.say_missing(&files, context);
+    args.report_missing_networks(&files, context);
     if context.json {
         context.print_json(&json!({ "proofs": documents }))?;
     } else {

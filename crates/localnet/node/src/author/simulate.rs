@@ -5,7 +5,7 @@ use sp_io::hashing::twox_128;
 use sp_runtime::DispatchResult;
 
 use super::build::Draft;
-use super::{AuthorError, slot, stated_at};
+use super::{AuthorError, next_timestamp, slot};
 use crate::chain::Chain;
 use crate::clock::{Clock, wall_millis};
 use crate::execute::within;
@@ -36,7 +36,7 @@ pub(crate) fn simulate(
     let state = chain.store.tip(&parent)?;
     let (slot, time) = (slot(&state)?, chain.store.time()?);
     let now = wall_millis().saturating_add_signed(time.offset);
-    let millis = clock.stamp(stated_at(&parent, &state, time)?, slot, now);
+    let millis = clock.stamp(next_timestamp(&parent, &state, time)?, slot, now);
     let (mut draft, _) = Draft::begin(&parent, &state, millis, slot, None)?;
     let applied = draft.add(extrinsic)?;
     let key = [twox_128(b"System"), twox_128(b"Events")].concat();

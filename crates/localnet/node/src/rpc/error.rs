@@ -39,7 +39,7 @@ pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
 }
 
 /// Returns the error for an oversized response, in the wording of the RPC server itself.
-pub(crate) fn too_big(max: usize) -> ErrorObjectOwned {
+pub(crate) fn response_too_large(max: usize) -> ErrorObjectOwned {
     error(
         OVERSIZED_RESPONSE_CODE,
         OVERSIZED_RESPONSE_MSG,

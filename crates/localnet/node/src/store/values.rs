@@ -119,7 +119,7 @@ impl Values {
         self.items.insert(key.to_vec(), value.cloned());
     }
 
-    fn remember_next(&mut self, position: &[u8], next: Option<&StorageKey>) {
+    fn cache_next(&mut self, position: &[u8], next: Option<&StorageKey>) {
         if self.next.len() >= MAX_POSITIONS {
             self.next.clear();
         }
@@ -238,7 +238,7 @@ impl Backend<BlakeTwo256> for KnownState {
         }
         let next = self.state.next_storage_key(key)?;
         if let Some(mut values) = self.values_mut() {
-            values.remember_next(key, next.as_ref());
+            values.cache_next(key, next.as_ref());
         }
         Ok(next)
     }

@@ -121,7 +121,7 @@ impl Authority {
     /// `BadOrigin`, `SubnetDoesNotExist`, `SubnetNotExists`, `TempoOutOfBounds`,
     /// `ActivityCutoffFactorMilliOutOfBounds`, the errors of
     /// [`subtensor::Pallet::ensure_owner_may`], and the errors of `change`.
-    pub(super) fn carry_out<T: Config>(
+    pub(super) fn execute_change<T: Config>(
         self,
         origin: OriginFor<T>,
         change: impl FnOnce() -> DispatchResult,

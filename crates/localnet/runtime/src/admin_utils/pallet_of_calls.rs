@@ -152,7 +152,7 @@ macro_rules! pallet_of_calls {
                     #[pallet::call_index($index)]
                     #[pallet::weight((call_weights::$name(), class($index), Pays::Yes))]
                     pub fn $name(origin: OriginFor<T>, $($argument: $type),*) -> DispatchResult {
-                        $authority($($of)*).carry_out::<T>(origin, || {
+                        $authority($($of)*).execute_change::<T>(origin, || {
                             $($change)*
                             Ok(())
                         })

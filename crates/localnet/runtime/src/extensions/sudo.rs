@@ -23,7 +23,7 @@ impl SudoTransactionExtension {
         _: &RuntimeOrigin,
         call: &RuntimeCall,
     ) -> Result<ValidTransaction, TransactionValidityError> {
-        if breaks_the_chain(call) {
+        if changes_vital_storage(call) {
             return Err(InvalidTransaction::Call.into());
         }
         Ok(ValidTransaction::default())
@@ -48,7 +48,7 @@ fn is_vital_prefix(prefix: &[u8]) -> bool {
 
 /// Whether a call, or a call nested in it, replaces the code, or sets storage without which no
 /// block can be built.
-fn breaks_the_chain(call: &RuntimeCall) -> bool {
+fn changes_vital_storage(call: &RuntimeCall) -> bool {
     use frame_system::Call as System;
     use pallet_multisig::Call as Multisig;
     use pallet_scheduler::Call as Scheduler;
@@ -93,15 +93,15 @@ fn breaks_the_chain(call: &RuntimeCall) -> bool {
         )
         | RuntimeCall::Proxy(Proxy::proxy { call, .. } | Proxy::proxy_announced { call, .. })
         | RuntimeCall::Crowdloan(Crowdloan::create { call: Some(call), .. }) => {
-            breaks_the_chain(call)
+            changes_vital_storage(call)
         }
         RuntimeCall::Utility(
             Utility::batch { calls }
             | Utility::batch_all { calls }
             | Utility::force_batch { calls },
-        ) => calls.iter().any(breaks_the_chain),
+        ) => calls.iter().any(changes_vital_storage),
         RuntimeCall::Utility(Utility::if_else { main, fallback }) => {
-            breaks_the_chain(main) || breaks_the_chain(fallback)
+            changes_vital_storage(main) || changes_vital_storage(fallback)
         }
         _ => false,
     }
@@ -127,7 +127,7 @@ mod tests {
             |key: &[u8]| System::<Runtime>::kill_prefix { prefix: key.to_vec(), subkeys: 9 };
         let is_refused = |call: System<Runtime>| {
             let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call.into()) };
-            breaks_the_chain(&by_root.into())
+            changes_vital_storage(&by_root.into())
         };
         for key in [&b""[..], b":code", b":slot_duration", &number] {
             assert!(
@@ -224,14 +224,14 @@ mod tests {
             ]
         };
         for call in wrapped(&forbidden) {
-            assert!(breaks_the_chain(&call), "{call:?}");
+            assert!(changes_vital_storage(&call), "{call:?}");
             let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call) };
-            assert!(breaks_the_chain(
+            assert!(changes_vital_storage(
                 &pallet_utility::Call::<Runtime>::batch { calls: vec![by_root.into()] }.into()
             ));
         }
         for call in wrapped(&harmless) {
-            assert!(!breaks_the_chain(&call), "{call:?}");
+            assert!(!changes_vital_storage(&call), "{call:?}");
         }
     }
 }

@@ -82,7 +82,7 @@ impl OnChargeTransaction<Runtime> for Charge {
             <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
         in_tao.or_else(|error| {
             let stake = spent_stake(who, call).filter(|stake| {
-                stake.amount() >= SubtensorModule::alpha_worth(stake.netuid, TaoBalance(fee))
+                stake.amount() >= SubtensorModule::alpha_for_tao(stake.netuid, TaoBalance(fee))
             });
             stake.map(drop).ok_or(error)
         })
@@ -137,7 +137,7 @@ impl Stake<'_> {
     /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
     fn sell(self, fee: TaoBalance) -> Result<Withdrawn, DispatchError> {
         let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
-        let (stake, worth) = (self.amount(), SubtensorModule::alpha_worth(self.netuid, fee));
+        let (stake, worth) = (self.amount(), SubtensorModule::alpha_for_tao(self.netuid, fee));
         let alpha_fee = if worth == AlphaBalance::ZERO { stake } else { worth.min(stake) };
         let tao_amount = SubtensorModule::sell_for(
             &author,

@@ -227,7 +227,7 @@ pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
 ///
 /// # Errors
 /// [`MetadataError`], which does not occur.
-pub fn own_items() -> Result<Items, MetadataError> {
+pub fn runtime_items() -> Result<Items, MetadataError> {
     let metadata =
         Runtime::metadata_at_version(METADATA_VERSION).ok_or(MetadataError::Version(0))?;
     items(&metadata)
@@ -421,7 +421,7 @@ mod tests {
     use super::*;
 
     fn own() -> Items {
-        own_items().unwrap()
+        runtime_items().unwrap()
     }
 
     fn get(name: &str) -> Item {

@@ -34,7 +34,7 @@ impl Trade {
         self.paid.saturating_sub(self.fee)
     }
 
-    const fn at_par(amount: u64) -> Self {
+    const fn without_conversion(amount: u64) -> Self {
         Self { paid: amount, fee: 0, received: amount }
     }
 
@@ -100,7 +100,7 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the alpha that `tao` is worth at the current price, without slippage; 0 if the pool
     /// is empty.
-    pub fn alpha_worth(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
+    pub fn alpha_for_tao(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let alpha = U64F64::from_num(tao.0).checked_div(Self::alpha_price(netuid));
         AlphaBalance(alpha.map_or(0, U64F64::saturating_to_num))
     }
@@ -132,7 +132,7 @@ impl<T: Config> Pallet<T> {
     /// `SwapInputTooLarge` beyond 1 000 times the pool's TAO.
     pub fn quote_buy(netuid: NetUid, tao: TaoBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
-            return Ok(Trade::at_par(tao.0));
+            return Ok(Trade::without_conversion(tao.0));
         }
         let pool = Self::pool_of(netuid);
         let trade = Trade::of(tao.0, fee.on::<T>(netuid, tao.0));
@@ -149,7 +149,7 @@ impl<T: Config> Pallet<T> {
         fee: Fee,
     ) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
-            return Ok(Trade::at_par(alpha.0));
+            return Ok(Trade::without_conversion(alpha.0));
         }
         let pool = Self::pool_of(netuid);
         let trade = Trade::of(alpha.0, fee.on::<T>(netuid, alpha.0));

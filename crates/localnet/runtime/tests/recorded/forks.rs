@@ -1,6 +1,6 @@
 //! What a fork takes from a recording of the real chain.
 
-use taonet_localnet_runtime::fork::{items, own_items, share_items};
+use taonet_localnet_runtime::fork::{items, runtime_items, share_items};
 
 use crate::vectors;
 
@@ -13,7 +13,7 @@ const MIN_FORK_ITEMS: usize = 200;
 #[test]
 fn fork_imports_every_item_of_both_chains() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
-    let (theirs, own) = (items(&metadata).unwrap(), own_items().unwrap());
+    let (theirs, own) = (items(&metadata).unwrap(), runtime_items().unwrap());
     let mut count = 0;
     for (name, item) in &own {
         let (Ok(item), Some(their)) = (item, theirs.get(name)) else { continue };
@@ -32,7 +32,7 @@ fn fork_imports_every_item_of_both_chains() {
 #[test]
 fn share_items_of_the_recording_are_converted() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
-    let (theirs, converted) = (items(&metadata).unwrap(), share_items(&own_items().unwrap()));
+    let (theirs, converted) = (items(&metadata).unwrap(), share_items(&runtime_items().unwrap()));
     assert_eq!(converted.len(), 4);
     for (name, item) in converted {
         let their = theirs[&name].as_ref().unwrap();

@@ -20,7 +20,7 @@ const RECORDED_VERSION: (u32, &str, &str) = (
 #[test]
 fn metadata_and_genesis_belong_to_their_version() {
     let metadata =
-        hex::encode(blake2_256(&without_words(vectors::localnet_metadata().clone()).encode()));
+        hex::encode(blake2_256(&without_docs(vectors::localnet_metadata().clone()).encode()));
     let first_block = hex::encode(blake2_256(&genesis(&[]).unwrap().top.encode()));
     let actual = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
     let remedy = if VERSION.spec_version == RECORDED_VERSION.0 {
@@ -33,7 +33,7 @@ fn metadata_and_genesis_belong_to_their_version() {
 }
 
 /// Returns metadata without documentation, with which no client decodes anything.
-fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
+fn without_docs(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
     for portable in &mut metadata.types.types {
         portable.ty.docs.clear();
         match &mut portable.ty.type_def {

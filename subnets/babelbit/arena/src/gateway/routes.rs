@@ -20,7 +20,7 @@ use taonet_wire::{Caller as Signer, SignedLayer};
 use super::answer::{ApiError, Body, error_body};
 use super::entries::{Listed, Rules};
 use super::{CachedList, Listing, State};
-use taonet_http::{JsonService, shown_in, subscriber};
+use taonet_http::{JsonService, subscriber, token_of};
 
 type Gateway = Shared<Arc<State>>;
 
@@ -132,7 +132,7 @@ impl FromRequestParts<Arc<State>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
-        let token = shown_in(&parts.headers).ok_or(ApiError::Token)?;
+        let token = token_of(&parts.headers).ok_or(ApiError::Token)?;
         let hotkey = state.grants.owner(token, state.now())?;
         state.admit_hotkey(hotkey)?;
         Ok(Self(hotkey))
@@ -183,7 +183,7 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
 /// in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let presented = match shown_in(&parts.headers) {
+    let presented = match token_of(&parts.headers) {
         Some(_) => Some(parts.extract_with_state::<Caller, _>(&state).await?.0),
         None => None,
     };

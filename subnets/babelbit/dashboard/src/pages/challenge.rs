@@ -13,7 +13,7 @@ use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, prob
 use taonet_primitives::counted;
 
 use super::audio::layout;
-use super::parts::{reply_path, score, source_path, standing_cells, standing_header, state, time};
+use super::parts::{reply_path, score, source_path, state, stats_cells, stats_header, time};
 use super::validators;
 use crate::diff::compare;
 use crate::index::{Challenge, MinerStats};
@@ -106,14 +106,14 @@ fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Mar
             @if challenge.standings.is_empty() { p.empty { "No miner has replied yet." } } @else {
                 div.scroll tabindex="0" role="group" aria-labelledby="ranking" {
                     table {
-                        thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (standing_header()) } }
+                        thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (stats_header()) } }
                         tbody {
                             @for (rank, stats) in challenge.standings.iter().take(RANKED).enumerate() {
                                 tr {
                                     td.num.rank { (rank + 1) }
                                     th scope="row" { (section.miner_link(view, &stats.miner)) }
                                     td.num { (score(stats.score)) }
-                                    (standing_cells(stats))
+                                    (stats_cells(stats))
                                 }
                             }
                         }

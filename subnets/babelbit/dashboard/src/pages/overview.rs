@@ -6,8 +6,7 @@ use taonet_dashboard::draw::meter;
 use taonet_dashboard::{Paging, View, live, problem};
 
 use super::parts::{
-    challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time,
-    warning,
+    challenge_link, contest, history, score, state, stats_cells, stats_header, tabs, time, warning,
 };
 use super::validators;
 use crate::index::Index;
@@ -107,7 +106,7 @@ fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
                                 th scope="col" { "Miner" }
                                 th.num scope="col" { "Score" }
                                 th scope="col" { "Scores over time" }
-                                (standing_header())
+                                (stats_header())
                             }
                         }
                         tbody {
@@ -117,7 +116,7 @@ fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
                                     th scope="row" { (section.miner_link(view, &stats.miner)) }
                                     td.num { (score(stats.score)) }
                                     td { (history(section, stats)) }
-                                    (standing_cells(stats))
+                                    (stats_cells(stats))
                                 }
                             }
                         }

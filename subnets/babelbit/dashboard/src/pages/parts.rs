@@ -57,8 +57,8 @@ pub(super) fn score(value: f64) -> Markup {
     html! { span.score { (number(Some(value), 3)) (meter(value, &format!("score {}", number(Some(value), 3)))) } }
 }
 
-/// Renders the header cells for the columns of [`standing_cells`].
-pub(super) fn standing_header() -> Markup {
+/// Renders the header cells for the columns of [`stats_cells`].
+pub(super) fn stats_header() -> Markup {
     html! {
         th.num scope="col" { "Accuracy" }
         th.num scope="col" { "Rate" }
@@ -69,7 +69,7 @@ pub(super) fn standing_header() -> Markup {
 }
 
 /// Renders the means and lost points of a miner as table cells.
-pub(super) fn standing_cells(stats: &MinerStats) -> Markup {
+pub(super) fn stats_cells(stats: &MinerStats) -> Markup {
     html! {
         td.num { (number(stats.accuracy, 2)) }
         td.num { (number(stats.rate_ratio, 2)) }

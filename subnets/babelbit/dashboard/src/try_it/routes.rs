@@ -117,7 +117,7 @@ async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>,
     drop(body);
     let visit = section.open(miner, is_kept).await?;
     visit.send(&samples, true).await?;
-    section.conclude(&visit).await
+    section.finish_visit(&visit).await
 }
 
 #[derive(Deserialize)]
@@ -158,7 +158,7 @@ async fn sound(
     if !is_last {
         return Ok(Json(json!({ "audio": audio })));
     }
-    let trial = section.conclude(&visit).await;
+    let trial = section.finish_visit(&visit).await;
     section.visits.remove(id);
     let trial = trial?;
     let result = result_path(view, &trial);

@@ -122,7 +122,7 @@ impl Visit {
     }
 
     /// Returns the sound so far, without this many samples of source and reply.
-    pub(super) fn sound_after(&self, source: usize, reply: usize) -> VisitAudio {
+    pub(super) fn audio_after(&self, source: usize, reply: usize) -> VisitAudio {
         let sound = lock(&self.sound);
         VisitAudio {
             source: sound.source.get(source..).unwrap_or_default().to_vec(),

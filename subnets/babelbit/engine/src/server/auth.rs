@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::{Signature, verify};
 
 use super::answer::ApiError;
-use taonet_http::{BearerTokens, drop_oldest, random_hex, shown_in};
+use taonet_http::{BearerTokens, drop_oldest, random_hex, token_of};
 use taonet_service::unix_time;
 
 /// Maximum number of unsigned challenges; a further challenge replaces the oldest one.
@@ -87,7 +87,7 @@ impl Authenticator {
 
     /// Returns the hotkey of a request's bearer token.
     pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
-        shown_in(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
+        token_of(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
     }
 }
 

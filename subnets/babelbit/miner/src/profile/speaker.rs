@@ -43,7 +43,7 @@ impl Speaker {
         let words_per_minute = (f64::from(self.voice.words_per_minute) * speed).round() as u16;
         let voice = Voice { words_per_minute, ..self.voice.clone() };
         let pcm = match deadline {
-            Some(deadline) => self.synthesizer.speak_by(phrase, &voice, deadline)?,
+            Some(deadline) => self.synthesizer.speak_until(phrase, &voice, deadline)?,
             None => self.synthesizer.speak(phrase, &voice)?,
         };
         Ok(trim(resample_endpoints(&pcm, SampleRate::HZ_24K).samples))

@@ -85,7 +85,7 @@ impl Synthesizer for RemoteSynthesizer {
         self.say(text, voice, None)
     }
 
-    fn speak_by(
+    fn speak_until(
         &self,
         text: &str,
         voice: &Voice,

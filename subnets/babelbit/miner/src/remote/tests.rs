@@ -229,7 +229,7 @@ fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
         voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
     let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     for (time, expected) in [(Duration::from_secs(5), 1), (Duration::ZERO, 1)] {
-        let speech = tts.speak_by("Hello.", &voice(), Instant::now() + time).unwrap();
+        let speech = tts.speak_until("Hello.", &voice(), Instant::now() + time).unwrap();
         assert_eq!(
             (speech.samples.len(), requests.load(Ordering::Relaxed)),
             (0, expected),

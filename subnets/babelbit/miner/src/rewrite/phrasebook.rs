@@ -159,7 +159,7 @@ impl Phrasebook {
 
     /// Whether a longer phrase starts with all of `words`. Wildcards do not count: they match
     /// everything.
-    pub(crate) fn goes_on(&self, words: &[String]) -> bool {
+    pub(crate) fn is_prefix(&self, words: &[String]) -> bool {
         self.candidates(words).any(|entry| {
             let begun =
                 entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
@@ -325,10 +325,10 @@ mod tests {
     #[test]
     fn incomplete_phrase_may_continue() {
         let book = Phrasebook::parse("test", "at the end of the day | finally").unwrap();
-        assert!(book.goes_on(&words("at the end")));
-        assert!(!book.goes_on(&words("at the end of the day")));
-        assert!(!book.goes_on(&words("at the start")));
-        assert!(!book.goes_on(&[]));
+        assert!(book.is_prefix(&words("at the end")));
+        assert!(!book.is_prefix(&words("at the end of the day")));
+        assert!(!book.is_prefix(&words("at the start")));
+        assert!(!book.is_prefix(&[]));
     }
 
     #[test]

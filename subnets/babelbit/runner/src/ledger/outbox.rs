@@ -188,7 +188,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn note_uploaded(
+    pub(crate) async fn record_uploaded(
         &self,
         entry: &OutboxEntry,
         s3_path: &str,

@@ -156,7 +156,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn unscore(
+    pub(crate) async fn clear_scores(
         &self,
         challenge: &ChallengeRow,
         index: u32,

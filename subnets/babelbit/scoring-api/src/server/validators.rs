@@ -56,7 +56,7 @@ impl Validators {
             Admission::Open => true,
             Admission::Listed(listed) => listed.contains(hotkey),
             Admission::Permits { .. } => {
-                self.known().ok_or(ApiError::ValidatorsUnknown)?.contains_key(hotkey)
+                self.current_stakes().ok_or(ApiError::ValidatorsUnknown)?.contains_key(hotkey)
             }
         };
         if is_admitted { Ok(()) } else { Err(ApiError::NotAdmitted(hotkey.to_string())) }
@@ -64,7 +64,7 @@ impl Validators {
 
     /// Returns the weight of a validator's scores; `None` excludes them.
     pub(super) fn stake(&self) -> impl Fn(&Hotkey) -> Option<u64> + '_ {
-        let permits = self.known();
+        let permits = self.current_stakes();
         move |hotkey| match &self.admission {
             Admission::Open => Some(1),
             Admission::Listed(listed) => listed.contains(hotkey).then_some(1),
@@ -73,7 +73,7 @@ impl Validators {
     }
 
     /// Refreshes the list until shutdown. After a failure, the previous list stays in use.
-    pub(super) async fn follow(&self, shutdown: &Shutdown) {
+    pub(super) async fn refresh_until_shutdown(&self, shutdown: &Shutdown) {
         let Admission::Permits { gateway, netuid } = &self.admission else { return };
         loop {
             let pause = match look_up(gateway, *netuid).await {
@@ -94,7 +94,7 @@ impl Validators {
         }
     }
 
-    fn known(&self) -> Option<Arc<HashMap<Hotkey, u64>>> {
+    fn current_stakes(&self) -> Option<Arc<HashMap<Hotkey, u64>>> {
         self.stakes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -372,7 +372,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pull_without_response_fails() {
         let failed = next_job(&mut futures::stream::pending()).await.unwrap_err();
-        assert!(matches!(failed, QueueError::NoAnswer(_)), "{failed}");
+        assert!(matches!(failed, QueueError::TimedOut(_)), "{failed}");
         assert!(next_job(&mut futures::stream::empty()).await.unwrap().is_none());
     }
 }

@@ -128,7 +128,7 @@ impl From<DatabaseError> for RowError {
     }
 }
 
-const fn left_out_row(column: &'static str, reason: &'static str) -> RowError {
+const fn omitted_row(column: &'static str, reason: &'static str) -> RowError {
     RowError::LeftOut { column, reason }
 }
 
@@ -305,7 +305,7 @@ fn required<T>(row: &Row, column: &'static str) -> Result<T, RowError>
 where
     Option<T>: Column,
 {
-    row.get::<Option<T>>(column)?.ok_or(left_out_row(column, MISSING))
+    row.get::<Option<T>>(column)?.ok_or(omitted_row(column, MISSING))
 }
 
 fn parsed<T: FromStr>(
@@ -313,39 +313,39 @@ fn parsed<T: FromStr>(
     column: &'static str,
     reason: &'static str,
 ) -> Result<T, RowError> {
-    required::<String>(row, column)?.parse().map_err(|_| left_out_row(column, reason))
+    required::<String>(row, column)?.parse().map_err(|_| omitted_row(column, reason))
 }
 
 /// Reads a finite number of at least 0, if there is one.
 fn optional_amount(row: &Row, column: &'static str) -> Result<Option<f64>, RowError> {
     let amount: Option<f64> = row.get(column)?;
     if amount.is_some_and(|amount| !amount.is_finite() || amount < 0.0) {
-        return Err(left_out_row(column, NO_AMOUNT));
+        return Err(omitted_row(column, NO_AMOUNT));
     }
     Ok(amount)
 }
 
 fn amount(row: &Row, column: &'static str) -> Result<f64, RowError> {
-    optional_amount(row, column)?.ok_or(left_out_row(column, MISSING))
+    optional_amount(row, column)?.ok_or(omitted_row(column, MISSING))
 }
 
 /// Reads a number in `0..=1`, if there is one.
 fn optional_share(row: &Row, column: &'static str) -> Result<Option<f64>, RowError> {
     let share: Option<f64> = row.get(column)?;
     if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-        return Err(left_out_row(column, NO_SHARE));
+        return Err(omitted_row(column, NO_SHARE));
     }
     Ok(share)
 }
 
 fn time(row: &Row, column: &'static str, latest_ms: i64) -> Result<i64, RowError> {
-    let time_ms: i64 = row.get::<Option<i64>>(column)?.ok_or(left_out_row(column, NO_TIME))?;
-    if time_ms > latest_ms { Err(left_out_row(column, FUTURE)) } else { Ok(time_ms) }
+    let time_ms: i64 = row.get::<Option<i64>>(column)?.ok_or(omitted_row(column, NO_TIME))?;
+    if time_ms > latest_ms { Err(omitted_row(column, FUTURE)) } else { Ok(time_ms) }
 }
 
 fn uid(row: &Row) -> Result<Uid, RowError> {
     let uid: i64 = required(row, "node_id")?;
-    Ok(Uid(u16::try_from(uid).map_err(|_| left_out_row("node_id", NO_UID))?))
+    Ok(Uid(u16::try_from(uid).map_err(|_| omitted_row("node_id", NO_UID))?))
 }
 
 fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
@@ -353,7 +353,7 @@ fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let is_trimmed = secret.trim() == secret.as_str();
     if secret.is_empty() || !is_trimmed || !secret.bytes().all(is_plain) {
-        return Err(left_out_row("key", NO_HEADER));
+        return Err(omitted_row("key", NO_HEADER));
     }
     let mut notes = Vec::new();
     if secret.len() < KEY_LENGTH {
@@ -404,14 +404,14 @@ fn reward(row: &Row, latest_ms: i64) -> Result<(Sample, Reward), RowError> {
         created_ms,
     };
     let quality = optional_share(row, "quality_score")?;
-    let quality = Some(quality.ok_or(left_out_row("quality_score", MISSING))?);
+    let quality = Some(quality.ok_or(omitted_row("quality_score", MISSING))?);
     let metric = optional_amount(row, "metric")?;
     Ok((sample, Reward { quality, metric, reason: IMPORTED.to_owned(), created_ms }))
 }
 
 fn contender(row: &Row, terms: &ReadTerms, latest_ms: i64) -> Result<ContenderRecord, RowError> {
     if required::<i64>(row, "netuid")? != i64::from(terms.netuid.0) {
-        return Err(left_out_row("netuid", OTHER_SUBNET));
+        return Err(omitted_row("netuid", OTHER_SUBNET));
     }
     let closed_ms = time(row, "expired_at", latest_ms)?;
     let created_ms = time(row, "created_at", latest_ms)?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Completion, Prompt, RewardModel};
-use crate::words::{runs, words};
+use crate::words::{n_grams, words};
 
 /// Share of an answer's runs of words that may come from the prompt: answers often take up the
 /// question's words.
@@ -9,7 +9,7 @@ const QUOTED: f64 = 0.5;
 /// Share from which on an answer is a repetition of the prompt.
 const PARROT_SHARE: f64 = 0.9;
 /// Length of the compared runs, in words.
-const RUN: usize = 3;
+const N_GRAM_WORDS: usize = 3;
 
 /// Reward for a suitable length: 1 from `min` to `max` words, less in proportion below and above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl RewardModel for Repetition {
     fn rewards(&self, _: &Prompt, completions: &[Completion]) -> Vec<f64> {
         let reward = |completion: &Completion| {
             let words = words(&completion.text);
-            let pairs = runs(&words, 2);
+            let pairs = n_grams(&words, 2);
             let distinct: BTreeSet<_> = pairs.iter().collect();
             if pairs.is_empty() { 0.0 } else { distinct.len() as f64 / pairs.len() as f64 }
         };
@@ -64,8 +64,8 @@ impl RewardModel for Repetition {
     }
 }
 
-/// Reward for text that does not repeat the prompt: 1 while at most half of its runs of three words
-/// come from a message of the prompt, less from there, and 0 from nine tenths on.
+/// Reward for text that does not repeat the prompt: 1 while at most half of its sequences of three
+/// words come from a message of the prompt, less from there, and 0 from nine tenths on.
 #[derive(Debug, Clone, Copy)]
 pub struct Originality;
 
@@ -78,15 +78,17 @@ impl RewardModel for Originality {
         let messages: Vec<_> = prompt.messages.iter().map(|message| words(message)).collect();
         let reward = |completion: &Completion| {
             let words = words(&completion.text);
-            let own = runs(&words, RUN);
-            if own.is_empty() {
+            let completion_ngrams = n_grams(&words, N_GRAM_WORDS);
+            if completion_ngrams.is_empty() {
                 return 0.0;
             }
-            let length = own.first().map_or(RUN, |run| run.len());
+            let length = completion_ngrams.first().map_or(N_GRAM_WORDS, |ngram| ngram.len());
             let given_ngrams: BTreeSet<&[String]> =
                 messages.iter().flat_map(|message| message.windows(length)).collect();
-            let share = own.iter().filter(|run| given_ngrams.contains(*run)).count() as f64
-                / own.len() as f64;
+            let share =
+                completion_ngrams.iter().filter(|ngram| given_ngrams.contains(*ngram)).count()
+                    as f64
+                    / completion_ngrams.len() as f64;
             ((PARROT_SHARE - share) / (PARROT_SHARE - QUOTED)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()

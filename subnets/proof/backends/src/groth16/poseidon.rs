@@ -157,12 +157,12 @@ mod tests {
         assignment.extend(&elements);
         let expected = hash_traced(&elements, &mut assignment);
         cs.enforce_equal(digest, &Lc::constant(expected));
-        assert_eq!(cs.broken(&assignment), None);
+        assert_eq!(cs.violated_constraint(&assignment), None);
         assert_eq!(assignment.len(), cs.variables);
         for position in 1..assignment.len() {
             let mut wrong = assignment.clone();
             wrong[position] += Fr::ONE;
-            assert!(cs.broken(&wrong).is_some(), "{position}");
+            assert!(cs.violated_constraint(&wrong).is_some(), "{position}");
         }
     }
 

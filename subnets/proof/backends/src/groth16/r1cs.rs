@@ -101,7 +101,7 @@ impl R1cs {
 
     /// Returns the first constraint that an assignment violates.
     #[cfg(test)]
-    pub(super) fn broken(&self, assignment: &[Fr]) -> Option<usize> {
+    pub(super) fn violated_constraint(&self, assignment: &[Fr]) -> Option<usize> {
         let value = |row: &[(Fr, Var)]| {
             row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>()
         };

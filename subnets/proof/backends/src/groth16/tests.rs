@@ -176,7 +176,7 @@ fn check_extremes(network: &Network) {
         let execution = circuit.execute(&inputs).unwrap();
         let assignment = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
         assert_eq!(assignment.len(), cs.variables);
-        assert_eq!(cs.broken(&assignment), None, "{network:?} {inputs:?}");
+        assert_eq!(cs.violated_constraint(&assignment), None, "{network:?} {inputs:?}");
     }
 }
 
@@ -240,13 +240,13 @@ fn check_witness(most_public: usize, step: usize) {
     let inputs = testing::inputs(&circuit, 4);
     let execution = circuit.execute(&inputs).unwrap();
     let honest = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
-    assert_eq!(cs.broken(&honest), None);
+    assert_eq!(cs.violated_constraint(&honest), None);
     let mut free = 0;
     for position in (1..honest.len()).step_by(step) {
         for change in [Fr::one(), -Fr::one()] {
             let mut wrong = honest.clone();
             wrong[position] += change;
-            if cs.broken(&wrong).is_none() {
+            if cs.violated_constraint(&wrong).is_none() {
                 free += 1;
                 // A variable for the inverse of zero may have any value; nothing depends on it.
                 assert!(honest[position] == Fr::from(0), "variable {position}");
@@ -287,7 +287,7 @@ fn proofs_of_changed_witnesses_are_refused() {
         let mut wrong = honest.clone();
         wrong[position] += Fr::one();
         // A variable for the inverse of zero may have any value.
-        if cs.broken(&wrong).is_some() {
+        if cs.violated_constraint(&wrong).is_some() {
             let proof = prover.prove_assignment(&wrong).unwrap();
             assert_eq!(
                 verifier.verify(&statement, &proof),

@@ -161,13 +161,14 @@ impl Verifier for Groth16Verifier {
         let read: Vec<Result<ReadProof, VerifyError>> =
             proofs.iter().map(|(statement, proof)| self.read(statement, proof)).collect();
         let good: Vec<&ReadProof> = read.iter().flatten().collect();
-        let suspects = suspects(good.len(), |range| {
+        let invalid_candidates = invalid_candidates(good.len(), |range| {
             good.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok())
         });
         let mut positions = 0..;
         let verify = |proof: Result<ReadProof, VerifyError>| {
             let proof = proof?;
-            let is_suspect = positions.next().is_some_and(|position| suspects.contains(&position));
+            let is_suspect =
+                positions.next().is_some_and(|position| invalid_candidates.contains(&position));
             if is_suspect { self.verify_single(&proof) } else { Ok(()) }
         };
         read.into_iter().map(verify).collect()
@@ -177,14 +178,17 @@ impl Verifier for Groth16Verifier {
 /// Returns the proofs that have to be verified individually: the invalid ones and, after
 /// [`MAX_FAILURES`], all that are not known to be valid. `are_valid` verifies several proofs with
 /// one equation.
-fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BTreeSet<usize> {
-    let mut suspects = BTreeSet::new();
+fn invalid_candidates(
+    count: usize,
+    mut are_valid: impl FnMut(Range<usize>) -> bool,
+) -> BTreeSet<usize> {
+    let mut invalid_candidates = BTreeSet::new();
     let mut failures = 0;
     // Proofs, and whether at least one of them is known to be invalid.
     let mut pending = vec![(0..count, false)];
     while let Some((range, is_known)) = pending.pop() {
         if range.len() <= 1 || failures == MAX_FAILURES {
-            suspects.extend(range);
+            invalid_candidates.extend(range);
         } else if is_known || !are_valid(range.clone()) {
             failures += 1;
             let middle = range.start.midpoint(range.end);
@@ -196,7 +200,7 @@ fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BT
             }
         }
     }
-    suspects
+    invalid_candidates
 }
 
 #[cfg(test)]
@@ -207,7 +211,7 @@ mod tests {
     /// the number of equations, theirs included.
     fn search(invalid: &[usize]) -> (Vec<usize>, usize) {
         let mut equations = 0;
-        let suspect_proofs = suspects(MAX_BATCH, |range| {
+        let suspect_proofs = invalid_candidates(MAX_BATCH, |range| {
             equations += 1;
             !invalid.iter().any(|proof| range.contains(proof))
         });
@@ -239,6 +243,6 @@ mod tests {
         let all: Vec<usize> = (0..MAX_BATCH).collect();
         let (suspect_proofs, equations) = search(&all);
         assert!(suspect_proofs == all && equations <= MAX_BATCH + 2 * MAX_FAILURES, "{equations}");
-        assert!(suspects(0, |_| false).is_empty());
+        assert!(invalid_candidates(0, |_| false).is_empty());
     }
 }

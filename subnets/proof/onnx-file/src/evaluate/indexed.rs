@@ -330,7 +330,7 @@ impl Operands<'_> {
     }
 
     /// Adds the elements along an axis one by one.
-    pub(super) fn cumulated(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn cumulative_sum(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let axis = existing_axis(self.number(1)? as i64, &tensor.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;

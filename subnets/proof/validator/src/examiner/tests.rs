@@ -281,19 +281,19 @@ async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
         examiner.examine(&entry("//Dave", slow.peer.port())).await,
         Some(failed(Fault::Refused))
     );
-    let full = axum_answer(&market, 429, "{}").await;
+    let full = axum_response(&market, 429, "{}").await;
     assert_eq!(examiner.examine(&full).await, None);
     let garbage =
-        axum_answer(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
+        axum_response(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
     assert_eq!(examiner.examine(&garbage).await, Some(failed(Fault::Malformed)));
     let short =
-        axum_answer(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
+        axum_response(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
     assert_eq!(examiner.examine(&short).await, Some(failed(Fault::Malformed)));
     assert_eq!(score_store.events(), 5);
 }
 
 /// Starts a miner that sends the same response to every request.
-async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofMiner {
+async fn axum_response(market: &Market, status: u16, body: &'static str) -> ProofMiner {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     let routes = axum::Router::new().fallback(move || async move { (status, body) });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

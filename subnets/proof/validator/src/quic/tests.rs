@@ -27,7 +27,10 @@ fn client(limits: Limits) -> QuicClient {
 }
 
 /// Runs a client beside a miner that never stops serving.
-async fn while_serving<T>(asking: impl Future<Output = T>, serving: impl Future<Output = ()>) -> T {
+async fn run_beside_server<T>(
+    asking: impl Future<Output = T>,
+    serving: impl Future<Output = ()>,
+) -> T {
     tokio::select! {
         actual = asking => actual,
         () = serving => unreachable!("the miner serves"),
@@ -170,9 +173,11 @@ async fn connection_attempts_time_out() {
     let miner = FakeMiner::start(true);
     let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let start = Instant::now();
-    let actual =
-        while_serving(async { ask(&client, &miner.peer("//Bob"), LONG_TIMEOUT).await }, holding)
-            .await;
+    let actual = run_beside_server(
+        async { ask(&client, &miner.peer("//Bob"), LONG_TIMEOUT).await },
+        holding,
+    )
+    .await;
     assert_eq!(fault(actual), Fault::Unreachable);
     assert!(
         (limits.connecting..LONG_TIMEOUT / 2).contains(&start.elapsed()),
@@ -221,7 +226,7 @@ async fn response_timeout_excludes_wait_for_memory() {
             after(600, Duration::from_secs(1))
         )
     };
-    let (first, second, (last, waited)) = while_serving(asking, serving).await;
+    let (first, second, (last, waited)) = run_beside_server(asking, serving).await;
     assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(
@@ -264,7 +269,7 @@ async fn declared_size_reserves_no_memory() {
         let last = fault(ask(&client, &peer, LONG_TIMEOUT).await);
         (last, waiting.len(), waiting.try_join_next().is_none())
     };
-    let actual = while_serving(asking, serving).await;
+    let actual = run_beside_server(asking, serving).await;
     assert_eq!(actual, (Fault::Refused, 8, true), "the large answer does not wait for the others");
 }
 
@@ -289,7 +294,7 @@ async fn answers_are_bounded_in_size_and_time() {
             fault(ask(&client, &peer, Duration::from_millis(300)).await),
         ]
     };
-    let actual = while_serving(asking, serving).await;
+    let actual = run_beside_server(asking, serving).await;
     assert_eq!(actual, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
 }
 
@@ -312,7 +317,7 @@ async fn streams_opened_by_miners_are_refused() {
             .unwrap();
         std::future::pending::<()>().await;
     };
-    let actual = while_serving(ask(&client, &peer, LONG_TIMEOUT), serving).await;
+    let actual = run_beside_server(ask(&client, &peer, LONG_TIMEOUT), serving).await;
     assert_eq!(fault(actual), Fault::Refused);
 }
 
@@ -338,7 +343,7 @@ async fn servers_need_the_key_of_their_certificate() {
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
-        let actual = while_serving(ask(&client, &peer, LONG_TIMEOUT), serving).await;
+        let actual = run_beside_server(ask(&client, &peer, LONG_TIMEOUT), serving).await;
         let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
         assert_eq!(fault(actual), expected, "{has_key}");
     }
@@ -372,7 +377,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
             fault(ask(&client, &bob, LONG_TIMEOUT).await),
         ]
     };
-    let actual = while_serving(asking, serving).await;
+    let actual = run_beside_server(asking, serving).await;
     assert_eq!(actual, [Fault::Refused, Fault::Refused, Fault::Timeout]);
 }
 
@@ -396,7 +401,7 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
         client.follow(&[ProofMiner { peer: bob, wire: Wire::Quic }]).await;
         assert_eq!(fault(ask(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
     };
-    while_serving(asking, serving).await;
+    run_beside_server(asking, serving).await;
     // One each for the stranger, Bob, and the stranger again.
     assert_eq!(handshakes.into_inner(), 3);
 }

@@ -200,7 +200,7 @@ fn change_invalidates_positions_up_to_the_previous_key() {
         let mut values = Values::default();
         for position in 0..10_u8 {
             let next = [2, 5, 8].into_iter().find(|key| *key > position).map(|key| vec![key]);
-            values.remember_next(&[position], next.as_ref());
+            values.cache_next(&[position], next.as_ref());
         }
         values.advance(H256::zero(), H256::zero(), &[(vec![key], exists.then(|| vec![1]))]);
         let expected: Vec<StorageKey> = (0..10)
@@ -222,7 +222,7 @@ fn memory_of_the_value_cache_is_bounded() {
     let large = vec![0; MAX_BYTES / 4];
     for number in 0..20_u8 {
         values.remember(&[number], Some(&large));
-        values.remember_next(&[number], None);
+        values.cache_next(&[number], None);
         assert!(values.bytes <= MAX_BYTES);
         assert_eq!(values.bytes, total(&values));
     }
@@ -232,7 +232,7 @@ fn memory_of_the_value_cache_is_bounded() {
     assert_eq!(values.items.get(&vec![18]), None);
     assert_eq!(values.bytes, total(&values));
     for number in 0..3_000_u32 {
-        values.remember_next(&number.to_le_bytes(), None);
+        values.cache_next(&number.to_le_bytes(), None);
     }
     assert!(values.next.len() <= MAX_POSITIONS);
 }

@@ -248,7 +248,7 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
 
 /// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its
 /// owner.
-fn use_as_owner(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
+fn set_owner_of_subnet(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
     let timelocked = Data::TimelockEncrypted { encrypted: timelocked("text"), reveal_round: 1_000 };
     let info =
         CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };
@@ -267,8 +267,8 @@ fn dissolved_subnet_leaves_no_storage_key() {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");
         let before = (stored_for(BABELBIT).len(), stored_for(NetUid(60)).len());
-        use_as_owner(BABELBIT, &account("Alice"), &account("Alice_hk"));
-        use_as_owner(NetUid(60), &account("Bob"), &key(1));
+        set_owner_of_subnet(BABELBIT, &account("Alice"), &account("Alice_hk"));
+        set_owner_of_subnet(NetUid(60), &account("Bob"), &key(1));
         let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
         assert_eq!(

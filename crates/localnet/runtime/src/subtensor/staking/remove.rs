@@ -187,7 +187,7 @@ impl<T: Config> Pallet<T> {
         if stake == AlphaBalance::ZERO || min == TaoBalance::ZERO || Self::owns(coldkey, hotkey) {
             return;
         }
-        if stake >= Self::alpha_worth(netuid, min) {
+        if stake >= Self::alpha_for_tao(netuid, min) {
             return;
         }
         if Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {

@@ -216,7 +216,7 @@ impl<T: Config> Pallet<T> {
         Self::validate_transition(transition, amount, max)?;
         let amount = amount.min(max);
         if from.netuid == to.netuid {
-            Self::carry_within(*from, *to, amount)
+            Self::move_within_subnet(*from, *to, amount)
         } else {
             Self::trade(*from, *to, amount, transition.minimum())
         }
@@ -252,7 +252,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `AmountTooLow` if the stake is worth less than `MIN_TRANSFER` at the current price, and the
     /// errors of [`Self::move_lock_with_stake`].
-    fn carry_within(
+    fn move_within_subnet(
         from: StakePosition<'_>,
         to: StakePosition<'_>,
         amount: AlphaBalance,
@@ -282,7 +282,7 @@ impl<T: Config> Pallet<T> {
     /// complete stake.
     ///
     /// # Errors
-    /// The errors of [`Self::carry_within`].
+    /// The errors of [`Self::move_within_subnet`].
     pub(in crate::subtensor) fn give_stake(
         from: &AccountId32,
         to: &AccountId32,
@@ -293,7 +293,7 @@ impl<T: Config> Pallet<T> {
         let amount = amount.min(Self::stake_of(hotkey, from, netuid));
         let from = StakePosition { coldkey: from, hotkey, netuid };
         let to = StakePosition { coldkey: to, hotkey, netuid };
-        Self::carry_within(from, to, amount).map(|_| ())
+        Self::move_within_subnet(from, to, amount).map(|_| ())
     }
 
     /// Validates a move, without writing.

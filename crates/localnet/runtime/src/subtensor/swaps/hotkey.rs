@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
         let swapped: Vec<NetUid> = match netuid {
             Some(netuid) => vec![netuid],
             None => {
-                subnets.iter().copied().filter(|netuid| Self::takes_part(old, *netuid)).collect()
+                subnets.iter().copied().filter(|netuid| Self::is_used_on(old, *netuid)).collect()
             }
         };
         let is_retired = netuid.is_none() && !keep_stake;
@@ -124,7 +124,7 @@ impl<T: Config> Pallet<T> {
             Some(netuid) => Self::swap_interval_has_passed(who, netuid),
             None => Self::all_netuids()
                 .into_iter()
-                .filter(|netuid| Self::takes_part(old, *netuid))
+                .filter(|netuid| Self::is_used_on(old, *netuid))
                 .all(|netuid| Self::swap_interval_has_passed(who, netuid)),
         };
         ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
@@ -147,7 +147,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.
-    fn takes_part(hotkey: &AccountId32, netuid: NetUid) -> bool {
+    fn is_used_on(hotkey: &AccountId32, netuid: NetUid) -> bool {
         IsNetworkMember::<T>::get(hotkey, netuid) || ChildKeys::<T>::contains_key(hotkey, netuid)
     }
 

@@ -27,7 +27,7 @@ async fn submission_outcomes_are_stored() {
     ledger.note_outcome(&due[0], 10, None).await.unwrap();
     ledger.note_outcome(&due[1], 10, Some("403")).await.unwrap();
     ledger.reschedule(&due[2], 500, "down").await.unwrap();
-    ledger.note_uploaded(&due[3], "a/b").await.unwrap();
+    ledger.record_uploaded(&due[3], "a/b").await.unwrap();
     assert_eq!(
         ledger.outbox_counts().await.unwrap(),
         OutboxCounts { waiting: 2, delivered: 1, refused: 1 }
@@ -48,7 +48,7 @@ async fn rewritten_files_are_queued_again() {
     ledger.enqueue(&results.challenge, miner(1), &written("part"), false).await.unwrap();
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().is_empty());
     let part = ledger.due(0, 100).await.unwrap();
-    ledger.note_uploaded(&part[0], "a/b").await.unwrap();
+    ledger.record_uploaded(&part[0], "a/b").await.unwrap();
     ledger.note_outcome(&part[1], 10, None).await.unwrap();
     ledger.note_outcome(&part[2], 10, Some("400")).await.unwrap();
     ledger.enqueue(&results.challenge, miner(1), &written("whole"), true).await.unwrap();

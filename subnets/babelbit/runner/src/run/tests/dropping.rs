@@ -4,7 +4,11 @@ use super::*;
 
 /// Plays a challenge of eight utterances to a miner that fails those in `fails`, and to one without
 /// failures; returns the report of the failing miner.
-async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
+async fn drop_after_two_failures(
+    directory: &Path,
+    fails: &'static [u32],
+    rules: Rules,
+) -> MinerReport {
     let unreliable = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
         move |request, _| {
             let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
@@ -54,7 +58,7 @@ async fn arena_miner_is_dropped_after_two_failures_in_a_row() {
     ] {
         for (rules, score) in [(Rules::Reference, reference), (Rules::Strict, strict)] {
             let directory = tempfile::tempdir().unwrap();
-            let report = drop_after_two(directory.path(), fails, rules).await;
+            let report = drop_after_two_failures(directory.path(), fails, rules).await;
             assert_eq!(report.utterances.len(), entries, "{fails:?}");
             assert!((report.score - score).abs() < 1e-12, "{fails:?} {rules:?}: {}", report.score);
             assert!(!report.completed);

@@ -37,12 +37,12 @@ fn false_product_breaks_a_constraint() {
             let assignment =
                 circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
             assert_eq!(assignment.len(), cs.variables);
-            assert_eq!(cs.broken(&assignment), None, "{inputs:?}");
+            assert_eq!(cs.violated_constraint(&assignment), None, "{inputs:?}");
             // The first witness is the square of the binding, the second one the first product.
             for change in [1, -1, 16, 1 << 20] {
                 let mut changed = assignment.clone();
                 changed[cs.instance + 1] += Fr::from(change);
-                assert!(cs.broken(&changed).is_some(), "{inputs:?}, {change}");
+                assert!(cs.violated_constraint(&changed).is_some(), "{inputs:?}, {change}");
             }
         }
     }

@@ -21,10 +21,10 @@ proptest! {
             let mut assignment =
                 circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
             prop_assert_eq!(assignment.len(), cs.variables);
-            prop_assert_eq!(cs.broken(&assignment), None);
+            prop_assert_eq!(cs.violated_constraint(&assignment), None);
             // After the constant 1 and the binding.
             assignment[2] += Fr::from(1);
-            prop_assert!(cs.broken(&assignment).is_some());
+            prop_assert!(cs.violated_constraint(&assignment).is_some());
         }
     }
 }

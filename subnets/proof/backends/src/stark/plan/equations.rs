@@ -292,7 +292,7 @@ pub(super) fn saving(linear: &Linear, tile: Tile) -> Option<usize> {
 
 /// Returns the form of a stage that is cheaper than tiles in a circuit whose kernels take more rows
 /// than all else: the rows of further ones cost nothing.
-pub(super) fn form_beside_kernels(linear: &Linear, tile: Tile) -> Option<Form<'_>> {
+pub(super) fn form_with_kernels(linear: &Linear, tile: Tile) -> Option<Form<'_>> {
     let form = Form::of_any(linear)?;
     let size = Size { kernels: 0, ..form.size(linear) };
     (size.cost() < tile_cost(linear, tile)).then_some(form)

@@ -86,7 +86,7 @@ fn axis(
 }
 
 impl Residue {
-    fn farthest(&self) -> i64 {
+    fn max_distance(&self) -> i64 {
         self.nearest + signed(self.taps) - 1
     }
 
@@ -101,7 +101,7 @@ impl Residue {
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
     let maximum = axis.iter().map(|residue| signed(residue.elements)).max()?;
     let nearest = axis.iter().map(|residue| residue.nearest).min()?;
-    Some((maximum, nearest, axis.iter().map(Residue::farthest).max()?))
+    Some((maximum, nearest, axis.iter().map(Residue::max_distance).max()?))
 }
 
 impl Geometry {
@@ -113,12 +113,13 @@ impl Geometry {
         let vertical = axis(input.height, window.kernel[0], window.stride[0], top, *rows);
         let horizontal = axis(input.width, window.kernel[1], window.stride[1], left, *columns);
         let (tallest, uppermost, lowermost) = extremes(&vertical)?;
-        let (widest, nearest, farthest) = extremes(&horizontal)?;
+        let (widest, nearest, max_distance) = extremes(&horizontal)?;
         // Neither the padding on the left nor that on the right reaches into another row, and no
         // two outputs coincide.
-        let pitch = (widest - nearest.min(0)).max(signed(*columns) + farthest.max(0));
+        let pitch = (widest - nearest.min(0)).max(signed(*columns) + max_distance.max(0));
         let highest = (tallest - 1) * pitch + widest - 1;
-        let (lowest_tap, highest_tap) = (uppermost * pitch + nearest, lowermost * pitch + farthest);
+        let (lowest_tap, highest_tap) =
+            (uppermost * pitch + nearest, lowermost * pitch + max_distance);
         let last = (signed(*rows) - 1) * pitch + signed(*columns) - 1;
         let shift = (-lowest_tap).max(last - highest).max(0);
         let length = highest + shift + highest_tap.max(0) + 1;

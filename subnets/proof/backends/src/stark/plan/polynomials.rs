@@ -8,7 +8,7 @@ use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED, Til
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
 use super::equations::{
-    Equation, EquationInput, Form, Tap, Weights, form_beside_kernels, gaps, matrix_equations,
+    Equation, EquationInput, Form, Tap, Weights, form_with_kernels, gaps, matrix_equations,
     matrix_rows, saving,
 };
 use super::{KeyFormat, Layout};
@@ -209,7 +209,7 @@ impl Polynomials {
     /// or has more gaps than the kernels table has room for.
     pub(super) fn form<'a>(&mut self, linear: &'a Linear, tile: Tile) -> Option<Form<'a>> {
         let form = if self.has_most_rows {
-            form_beside_kernels(linear, tile)
+            form_with_kernels(linear, tile)
         } else {
             saving(linear, tile).and_then(|_| Form::of(linear))
         };

@@ -45,7 +45,7 @@ impl RandomGraph {
         f32::from(self.generator.random_range(-8..=8_i8)) / 8.0
     }
 
-    fn eighths(&mut self, count: usize) -> Vec<f32> {
+    fn random_eighths(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.eighth()).collect()
     }
 
@@ -55,7 +55,7 @@ impl RandomGraph {
         let features = [feature(), feature(), 0, 0, 0];
         let modes = [self.one_of(&BRANCHES), self.one_of(&BRANCHES), "LEAF", "LEAF", "LEAF"];
         let limits = [self.eighth(), self.eighth(), 0.0, 0.0, 0.0];
-        let weights = self.eighths(3);
+        let weights = self.random_eighths(3);
         let (count, leaf_outputs, transforms) = match (is_classifier, self.extent(2)) {
             (false, 1) => (1, [0; 3], 1),
             (false, _) => (2, [0, 1, 0], 1),
@@ -98,7 +98,7 @@ impl RandomGraph {
         if self.extent(4) == 1 {
             let targets = self.extent(3);
             let (coefficients, intercepts) =
-                (self.eighths(targets * features), self.eighths(targets));
+                (self.random_eighths(targets * features), self.random_eighths(targets));
             let attributes = [
                 Attribute::Int("targets", signed(targets)),
                 Attribute::Floats("coefficients", &coefficients),
@@ -109,7 +109,7 @@ impl RandomGraph {
         let kernel = self.one_of(&KERNELS);
         let count = self.extent(3);
         let (vectors, coefficients, offset) =
-            (self.eighths(count * features), self.eighths(count), [self.eighth()]);
+            (self.random_eighths(count * features), self.random_eighths(count), [self.eighth()]);
         let attributes = [
             Attribute::Text("kernel_type", kernel),
             Attribute::Floats("kernel_params", &KERNEL),
@@ -129,7 +129,8 @@ impl RandomGraph {
         if self.extent(2) == 1 {
             let sums = if classes == 2 { self.extent(2) } else { classes };
             let transforms = if sums == 1 { 1 } else { 3 };
-            let (coefficients, intercepts) = (self.eighths(sums * features), self.eighths(sums));
+            let (coefficients, intercepts) =
+                (self.random_eighths(sums * features), self.random_eighths(sums));
             let attributes = [
                 Attribute::Ints("classlabels_ints", &labels),
                 Attribute::Floats("coefficients", &coefficients),
@@ -144,11 +145,11 @@ impl RandomGraph {
         let mut vectors_per_class = vec![1; classes];
         vectors_per_class[0] = signed(vectors_of_first);
         let (vectors, coefficients) =
-            (self.eighths(count * features), self.eighths(count * (classes - 1)));
-        let offsets = self.eighths(classes * (classes - 1) / 2);
+            (self.random_eighths(count * features), self.random_eighths(count * (classes - 1)));
+        let offsets = self.random_eighths(classes * (classes - 1) / 2);
         // Scores of two classes can be probabilities.
         let probabilities = if classes == 2 { self.extent(2) - 1 } else { 0 };
-        let [factors, added] = [(); 2].map(|()| self.eighths(probabilities));
+        let [factors, added] = [(); 2].map(|()| self.random_eighths(probabilities));
         let attributes = [
             Attribute::Ints("classlabels_ints", &labels),
             Attribute::Text("kernel_type", self.one_of(&KERNELS)),
@@ -173,7 +174,8 @@ impl RandomGraph {
                 (self.graph.learned_node("ArrayFeatureExtractor", &[row, &chosen], &[]), 3)
             }
             2 => {
-                let (offsets, factors) = (self.eighths(features), self.eighths(features));
+                let (offsets, factors) =
+                    (self.random_eighths(features), self.random_eighths(features));
                 let attributes =
                     [Attribute::Floats("offset", &offsets), Attribute::Floats("scale", &factors)];
                 (self.graph.learned_node("Scaler", &[row], &attributes), features)
