@@ -377,7 +377,7 @@ fn interpreter_comparison_without_its_peers_compares_nothing() {
 
 /// The goals of translation and recognition that a comparison names, without the programs.
 #[test]
-fn goals_without_figures_are_not_measured() {
+fn comparison_goals_without_measurements_are_not_met() {
     let script = "
 import compare
 figures = {'chrf': 60.0, 'laal_seconds': 2.0, 'cpu_per_second': 0.3, 'word_errors_percent': 4.0}

@@ -41,7 +41,7 @@ fn word_errors_are_counted_as_edits() {
 }
 
 #[test]
-fn at_most_18_of_215_words_are_misheard() {
+fn at_most_18_of_215_words_are_misrecognised() {
     let folder = repository("vectors/speech");
     let spoken: Value =
         serde_json::from_slice(&std::fs::read(folder.join("transcripts.json")).unwrap()).unwrap();

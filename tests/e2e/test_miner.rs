@@ -188,7 +188,7 @@ fn text_miner_passes_all_rules_and_verdicts_are_streamed() {
 
 /// The verdicts on the first rules are shown while the miner still works on the first frame.
 #[test]
-fn verdicts_appear_before_slow_miner_answers() {
+fn rule_verdicts_are_printed_before_slow_miner_responds() {
     let toy = ToyMiner::start("waits");
     let mut command = bb();
     command.args([

@@ -342,7 +342,7 @@ fn is_riddle(name: &str) -> bool {
 }
 
 #[test]
-fn test_names_are_no_riddles() {
+fn test_names_are_not_riddles() {
     let folders = ["benches", "crates", "examples", "python", "subnets", "tests"];
     let (mut count, mut riddles) = (0, Vec::new());
     for path in rust_files(folders.iter().map(|folder| root().join(folder)).collect()) {

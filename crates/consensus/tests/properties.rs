@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_a_row_does_not_matter(mut input in active_epoch()) {
+    fn epoch_is_independent_of_order_within_rows(mut input in active_epoch()) {
         let output = run(&input).unwrap();
         input.weights.iter_mut().chain(&mut input.bonds).for_each(|row| row.reverse());
         let mut reversed = run(&input).unwrap();

@@ -145,7 +145,7 @@ mod tests {
 
     /// The address is that of `encodeDerivedAddress` in polkadot.js.
     #[test]
-    fn derivative_has_the_address_of_other_wallets() {
+    fn derivative_matches_polkadot_js_address() {
         let account: AccountId =
             "5GvUh7fGKsdBEh5XpypkfkGuf7j3vXLxH9BdxjxnJNVXRYi1".parse().unwrap();
         let derived = account.derivative(0);

@@ -287,7 +287,7 @@ impl Miner {
 }
 
 #[test]
-fn a_wallet_of_ours_is_registered() {
+fn wallet_created_by_tao_is_registered() {
     let Some(miner) = Miner::register() else { return };
     assert!(miner.registered.contains(FINGERPRINT), "{}", miner.registered);
     assert_eq!(miner.cloud.take_requests(), ["GET /ping", "POST /users/register?token=replaceme"]);

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn dense_word_marks_are_limited_without_labels() {
+    fn dense_word_marks_are_limited_and_unlabelled() {
         let marks: Vec<_> =
             (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
         let svg = lane(&Peaks::default(), &[], &marks).draw().into_string();

@@ -105,7 +105,7 @@ fn problems_without_a_subnet_have_their_own_entry() {
 }
 
 #[test]
-fn terminal_has_the_words_of_the_page() {
+fn terminal_panel_shows_health_of_several_subnets() {
     let sections = [subnet("Babelbit", Condition::Healthy)];
     assert_eq!(panel(&of(&sections)), None, "the subnet's panels");
     let sections = [subnet("Babelbit", Condition::Healthy), subnet("Proof", Condition::Stopped)];
@@ -117,7 +117,7 @@ fn terminal_has_the_words_of_the_page() {
 }
 
 #[test]
-fn most_miners_without_an_answer_are_a_minority_answering() {
+fn fewer_than_half_answering_miners_are_a_minority() {
     for (answering, queried, is_minority, text) in [
         (0, 0, false, "0 of 0 miners answer"),
         (0, 1, true, "0 of 1 miner answer"),

@@ -208,7 +208,7 @@ fn a_malformed_node_is_an_error() {
 }
 
 #[test]
-fn changes_without_effect_change_no_node() {
+fn ineffective_changes_leave_trie_unchanged() {
     let mut both = TriePair::new();
     let delta = map();
     both.change(&delta);

@@ -222,7 +222,7 @@ async fn an_interrupted_download_resumes() {
 }
 
 #[tokio::test]
-async fn a_later_update_resumes_half_a_download() {
+async fn next_update_resumes_partial_download() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long.as_bytes());
@@ -370,7 +370,7 @@ async fn unwritable_directories_are_reported_before_the_download() {
 }
 
 #[tokio::test]
-async fn one_process_updates_at_a_time() {
+async fn concurrent_update_is_refused() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let updater = local(&releases, &installation);
     let lock = fs::File::create(installation.file(".tao.lock")).unwrap();

@@ -167,7 +167,7 @@ fn fused_tensors_are_put_together_from_safetensors() {
 }
 
 #[test]
-fn names_of_both_formats_correspond() {
+fn ctranslate2_and_safetensors_names_correspond() {
     let cases = [
         ("encoder/conv1/weight", "model.encoder.conv1.weight"),
         ("encoder/position_encodings/encodings", "model.encoder.embed_positions.weight"),

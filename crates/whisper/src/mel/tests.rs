@@ -99,7 +99,7 @@ fn ten_times_the_amplitude_is_half_a_unit_louder() {
 }
 
 #[test]
-fn values_lie_within_two_units_of_the_loudest() {
+fn log_mel_values_lie_within_two_units_of_the_loudest() {
     let mut samples = sine(440.0, 0.9, 16_000);
     samples.extend(vec![0.0; 16_000]);
     let features = LogMel::new(80).features(&samples);
@@ -139,7 +139,7 @@ fn features_have_one_frame_per_10_ms_and_one_more() {
 }
 
 #[test]
-fn ends_are_mirrored_without_repeating_them() {
+fn reflect_padding_omits_end_samples() {
     let position = |at, length| mirrored(at, length);
     assert_eq!([0, 1, 199, 200, 201, 359].map(|at| position(at, 160)), [118, 119, 1, 0, 1, 159]);
     assert_eq!([360, 361, 518, 519].map(|at| position(at, 160)), [158, 157, 0, 1]);

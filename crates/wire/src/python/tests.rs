@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn integers_stay_as_they_are(text in "-?[1-9][0-9]{0,60}") {
+    fn integer_text_is_unchanged(text in "-?[1-9][0-9]{0,60}") {
         prop_assert_eq!(python_text(&text).unwrap(), text);
     }
 

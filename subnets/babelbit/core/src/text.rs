@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn first_of_equal_maxima_wins() {
+    fn first_of_equally_good_steps_is_best() {
         let scored = score_dialogue(
             vec![predicted_utterance("truth", &["", "", ""])],
             None,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialogue_is_the_mean_of_its_utterances() {
+    fn dialogue_score_is_mean_of_best_utterance_scores() {
         let utterances = vec![
             predicted_utterance("one", &["one"]),
             predicted_utterance("two", &["", "two"]),

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn miners_answer_if_one_of_their_replies_did_not_fail() {
+    fn miner_with_one_successful_reply_counts_as_answering() {
         let played = challenge(
             1,
             Rules::Reference,

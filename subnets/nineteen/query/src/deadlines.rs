@@ -50,7 +50,7 @@ mod tests {
 
     /// Otherwise, a miner would fail at a long answer that the buyer has asked for.
     #[test]
-    fn long_answers_have_more_time() {
+    fn total_deadline_grows_with_max_tokens() {
         let deadlines = QueryDeadlines::default();
         let seconds = [1, 2_400, 10_000, 32_768, usize::MAX]
             .map(|tokens| deadlines.total_of(tokens).as_secs());

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn taps_leave_the_padding_out() {
+    fn window_taps_exclude_padding() {
         let input = Shape::new(1, 3, 3).unwrap();
         let corner: Vec<_> = window(3, 1, 1).taps(&input, 0, 0).collect();
         assert_eq!(corner, [(4, 0), (5, 1), (7, 3), (8, 4)]);

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_of_other_implementations_are_left_out() {
+    fn entries_of_other_implementations_are_omitted() {
         let id = Digest::of(b"1");
         let document = json!({
             "circuits": [

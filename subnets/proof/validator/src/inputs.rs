@@ -116,7 +116,7 @@ mod tests {
     const ALL: usize = 100_000;
 
     #[test]
-    fn forms_alternate_between_range_and_count() {
+    fn input_forms_halve_range_and_count_alternately() {
         let forms: Vec<[u32; 2]> =
             (0..5).map(Form::new).map(|Form { range, count }| [range, count]).collect();
         assert_eq!(forms, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);

@@ -174,7 +174,7 @@ fn output_of<'a>(outputs: &'a [(String, String)], words: &str) -> &'a str {
 }
 
 #[test]
-fn ten_commands_and_the_way_back_keep_and_continue_results() {
+fn migration_and_rollback_keep_results() {
     let machine = Machine::start();
     assert!(machine.is_running("babelbit"));
     let outputs = machine.run("Ten commands");

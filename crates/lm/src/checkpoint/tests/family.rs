@@ -274,7 +274,7 @@ fn gguf_file_of_gemma_can_state_its_local_layers() {
 
 /// A window that is longer than every context hides nothing.
 #[test]
-fn impossible_window_of_gemma_is_no_limit() {
+fn impossible_sliding_window_of_gemma_is_ignored() {
     let mut gemma = TestModel::new("gemma3");
     let field = "gemma3.attention.sliding_window";
     gemma.metadata = vec![(field, Metadata::U32(64))];

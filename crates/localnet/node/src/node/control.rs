@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn author_stopped_on_request_is_no_failure() {
+    async fn author_stopped_on_request_is_not_a_failure() {
         let (control, author) = node_of(None, || ());
         control.stop();
         author.await.unwrap();

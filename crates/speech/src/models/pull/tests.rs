@@ -302,7 +302,7 @@ async fn two_processes_do_not_write_one_file() {
 }
 
 #[tokio::test]
-async fn a_built_in_model_has_nothing_to_fetch() {
+async fn built_in_model_needs_no_download() {
     let setup = Setup::new().await;
     let result = setup.store.pull(&crate::models::TINY_CTC, |_| {}).await;
     assert!(matches!(result, Err(ModelError::BuiltIn { model: "tiny-ctc" })));

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_run_from_first_to_last_letter() {
+    fn aligned_word_spans_first_to_last_letter() {
         let words = [labels_of("an"), labels_of("egg")];
         let alignment = align(&rows("__aa_n_ e_gg_g__"), &words);
         assert_eq!(alignment.words, [2..6, 8..14]);

@@ -275,7 +275,7 @@ async fn connection_is_closed_after_its_last_response() {
 }
 
 #[tokio::test]
-async fn bytes_on_an_idle_connection_are_no_response() {
+async fn bytes_on_an_idle_connection_are_not_a_response() {
     let (sent_sender, mut sent) = mpsc::unbounded_channel();
     let peer = serving(move |mut stream| {
         let sent_sender = sent_sender.clone();

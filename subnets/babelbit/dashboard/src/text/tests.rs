@@ -172,7 +172,7 @@ fn files_are_read_once_until_they_change() {
 }
 
 #[tokio::test]
-async fn a_pipe_among_the_results_does_not_block() {
+async fn named_pipe_among_results_does_not_block() {
     let results = Results::write();
     let name = "challenge_run_pipe_run_20261122_030407";
     let pipe = results.paths().scores.join(format!("{name}.json"));
@@ -191,7 +191,7 @@ async fn a_pipe_among_the_results_does_not_block() {
 }
 
 #[tokio::test]
-async fn texts_of_result_files_are_escaped() {
+async fn text_of_result_files_is_escaped() {
     let results = Results::write();
     let head = "a_type_main_miner_9";
     let dialogue = |uid: &str| json!({"dialogue_uid": uid, "dialogue_average_u_best_early": 0.5, "dialogue_index": 0});

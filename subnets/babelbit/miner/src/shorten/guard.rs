@@ -190,7 +190,7 @@ mod tests {
 
     /// Columns: text · words of its numbers
     #[test]
-    fn numbers_are_words_and_digits() {
+    fn number_words_and_digits_are_extracted() {
         for (text, expected) in [
             ("the train leaves at 8 with 21 cars", "8 21"),
             (

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_in_pieces_are_not_compared() {
+    fn characters_split_between_tokens_are_not_compared() {
         let checked_positions = |texts: &[&str]| {
             let token = |text: &&str| Token { text: (*text).to_owned(), logprob: -0.5 };
             comparable(&texts.iter().map(token).collect::<Vec<_>>())

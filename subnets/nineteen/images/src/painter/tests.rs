@@ -134,7 +134,7 @@ fn inpainting_changes_only_the_masked_area() {
 }
 
 #[test]
-fn avatar_keeps_the_face() {
+fn avatar_keeps_face_of_initial_image() {
     let initial = painted(
         Endpoint::TextToImage,
         &json!({"prompt": "portrait of a man", "width": SIZE, "height": 640}),

@@ -312,7 +312,7 @@ async fn malformed_stream_is_reported_with_reason() {
 /// miner, and opens no breaker. It is not a sample either, because no check can compare it with the
 /// model.
 #[tokio::test]
-async fn answer_without_text_is_no_failure() {
+async fn empty_answer_is_not_a_miner_failure() {
     let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
     let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     for (body, reason) in

@@ -79,7 +79,7 @@ async fn image_refused_by_all_miners_is_a_request_error() {
 
 /// A miner need not accept requests of the size that others accept.
 #[tokio::test]
-async fn refusal_of_a_large_request_is_no_miner_failure() {
+async fn refusal_of_large_request_is_not_a_miner_failure() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let miner = refusing_miner(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
     let bench = bench(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;

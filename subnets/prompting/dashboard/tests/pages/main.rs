@@ -180,7 +180,7 @@ async fn validator_without_a_new_step_for_ten_minutes_is_a_problem() {
 }
 
 #[tokio::test]
-async fn strip_shows_how_many_miners_answer() {
+async fn health_strip_shows_number_of_answering_miners() {
     let directory = tempfile::tempdir().unwrap();
     let (section, router) = site(directory.path()).await;
     let shown = page(&router, "/").await;

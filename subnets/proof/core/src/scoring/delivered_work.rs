@@ -224,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn work_is_never_negative_and_never_grows_by_waiting(
+        fn delivered_work_is_nonnegative_and_decays(
             events in prop::collection::vec((any::<bool>(), 1_u64..20, 0_u64..5), 1..200),
         ) {
             let mut accounts = WorkAccounts::default();

@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn compositions_have_the_values_of_the_standard() {
+fn compositions_match_the_onnx_standard() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,

@@ -11,7 +11,7 @@ use super::*;
 /// Expected values are those of the standard's formulas, computed with Python's `math`, for -1.5,
 /// -0.5, 0, 0.5, 1.5, 3.
 #[test]
-fn functions_have_the_values_of_the_standard() {
+fn functions_match_the_onnx_standard() {
     let alpha = |operator, alpha| with_float(unary(operator), "alpha", alpha);
     let input = [-1.5, -0.5, 0.0, 0.5, 1.5, 3.0];
     for (node, expected) in [

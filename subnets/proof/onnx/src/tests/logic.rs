@@ -27,7 +27,7 @@ fn turned() -> TensorProto {
 }
 
 #[test]
-fn conditions_have_the_values_of_the_standard() {
+fn conditions_match_the_onnx_standard() {
     let compare = |operator: &str| vec![node(operator, &["x", "one"], "y", &[])];
     // The product of `x` with the matrix is 6, 2, -1, -2.
     let product = || node("MatMul", &["x", "w"], "h", &[]);
@@ -237,7 +237,7 @@ fn powers_of_integers_are_integers() {
 
 /// Each element has its own limit. Expected values are those of onnxruntime 1.32.
 #[test]
-fn comparisons_with_lists_have_the_values_of_the_standard() {
+fn comparisons_with_lists_match_the_onnx_standard() {
     let limits = [-0.75, 0.5, 0.0, 0.125];
     for (operator, operands, limits, expected) in [
         ("Less", ["x", "w"], limits, [0.0, 1.0, 1.0, 0.0]),

@@ -41,7 +41,7 @@ pub(super) fn check_values(opset: i64, graph: &GraphProto, input: &[f32], expect
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn products_have_the_values_of_the_standard() {
+fn products_match_the_onnx_standard() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,

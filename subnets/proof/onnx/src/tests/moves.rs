@@ -66,7 +66,7 @@ fn tensors_are_split_and_expanded() {
 /// Expected values are those of onnxruntime 1.32.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn moves_have_the_values_of_the_standard() {
+fn moves_match_the_onnx_standard() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,

@@ -30,7 +30,7 @@ fn check(
 
 /// Expected values are computed with Python's `math`.
 #[test]
-fn softmaxes_have_the_values_of_the_standard() {
+fn softmaxes_match_the_onnx_standard() {
     let rows = [0.121_951_7, 0.331_499, 0.546_549_4, 0.062_89, 0.170_952_8, 0.766_157_2];
     let columns = [0.119_202_9, 0.119_202_9, 0.047_425_9, 0.880_797_1, 0.880_797_1, 0.952_574_1];
     let all = [0.007_956, 0.021_626_6, 0.035_656_2, 0.058_787_1, 0.159_8, 0.716_174_1];
@@ -69,7 +69,7 @@ fn softmaxes_have_the_values_of_the_standard() {
 }
 
 #[test]
-fn norms_have_the_values_of_the_standard() {
+fn norms_match_the_onnx_standard() {
     let rows = [-1.336_289, 0.267_257_8, 1.069_031_2, -1.135_544_6, -0.162_220_7, 1.297_765_2];
     let all = [-1.385_637_3, -0.692_818_7, -0.346_409_3, 0.0, 0.692_818_7, 1.732_046_7];
     let roots = [-1.441_153_4, -0.480_384_5, 0.0, 0.247_435_8, 0.742_307_5, 1.484_615];

@@ -13,7 +13,7 @@ pub(super) fn spread(count: usize) -> Vec<f32> {
 }
 
 #[test]
-fn reductions_have_the_values_of_the_standard() {
+fn reductions_match_the_onnx_standard() {
     let attribute = |operator: &str, axes: &[i64]| {
         (node(operator, &["x"], "y", &[("axes", axes)]), Vec::<TensorProto>::new())
     };
@@ -61,7 +61,7 @@ fn reductions_have_the_values_of_the_standard() {
 
 /// Before version 18, the axes are an attribute. Expected values are those of onnxruntime 1.32.
 #[test]
-fn reductions_of_functions_have_the_values_of_the_standard() {
+fn reductions_of_functions_match_the_onnx_standard() {
     for (operator, by_row, by_column) in [
         ("ReduceL1", [1.5, 1.125], [1.75, 1.75, 1.75]),
         ("ReduceL2", [0.984_251, 0.673_146], [0.984_251, 0.951_972, 0.984_251]),
@@ -244,7 +244,7 @@ fn misplaced_and_missing_axes_are_refused() {
 }
 
 #[test]
-fn extrema_of_tensors_have_the_values_of_the_standard() {
+fn extrema_of_tensors_match_the_onnx_standard() {
     let doubled = || node("Mul", &["x", "two"], "h", &[]);
     let weights = || {
         vec![floats("two", &[], &[2.0]), floats("low", &[], &[-0.75]), floats("high", &[1], &[1.5])]

@@ -18,7 +18,7 @@ fn norm_of_two_channels() -> Vec<TensorProto> {
 /// Windows over one to three axes, with padding, strides and dilations.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn windows_have_the_values_of_the_standard() {
+fn windows_match_the_onnx_standard() {
     for (opset, dims, nodes, weights, expected) in [
         (
             17,

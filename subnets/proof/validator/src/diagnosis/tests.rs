@@ -157,7 +157,7 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
 }
 
 #[test]
-fn likely_origins_are_found_with_few_verifications() {
+fn common_faults_are_diagnosed_with_few_verifications() {
     let case = case();
     let remembered = ProofHistory::default();
     // A verbatim replay and a verbatim copy of a verified proof cost nothing.

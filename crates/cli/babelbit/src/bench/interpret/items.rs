@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_has_recordings_with_references() {
+    fn recordings_directory_error_names_missing_file() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &[u8]| {
             std::fs::write(directory.path().join(name), content).unwrap();

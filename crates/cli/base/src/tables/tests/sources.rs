@@ -114,7 +114,7 @@ fn sets_width(placeholder: &str) -> bool {
 }
 
 #[test]
-fn no_output_is_aligned_by_hand() {
+fn output_has_no_width_specifiers() {
     for placeholder in [":13", "name:names$", ":<14", ":─>8.2", "text:^20"] {
         assert!(sets_width(placeholder), "{placeholder}");
     }

@@ -86,7 +86,7 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
 }
 
 #[test]
-fn each_type_allows_its_calls_and_no_other() {
+fn each_proxy_type_allows_only_its_calls() {
     for (call, allowing) in cases() {
         for kind in ProxyType::ALL {
             let expected = kind == ProxyType::Any || allowing.contains(&kind);
@@ -96,7 +96,7 @@ fn each_type_allows_its_calls_and_no_other() {
 }
 
 #[test]
-fn a_call_that_the_type_forbids_changes_nothing() {
+fn call_forbidden_by_proxy_type_changes_nothing() {
     chain(|| {
         let alice = account("Alice");
         for (number, kind) in (0_u32..).zip(ProxyType::ALL) {
@@ -157,7 +157,7 @@ fn delegates_do_not_extend_their_permissions() {
 }
 
 #[test]
-fn a_type_that_includes_another_allows_all_its_calls() {
+fn proxy_type_allows_calls_of_included_types() {
     let calls = every_call();
     for (kind, other) in
         ProxyType::ALL.into_iter().flat_map(|kind| ProxyType::ALL.map(|other| (kind, other)))

@@ -86,7 +86,7 @@ const RAMBLING: [(&str, [&str; 4]); 4] = [
 ];
 
 #[test]
-fn rambling_is_interpreted_in_time() {
+fn disfluent_speech_is_interpreted_in_time() {
     for (text, expected) in RAMBLING {
         let reply = interpret(text, false);
         let matched = expected.iter().filter(|part| reply.text.contains(*part)).count();

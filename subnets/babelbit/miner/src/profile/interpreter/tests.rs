@@ -173,7 +173,7 @@ fn a_late_reply_is_spoken_faster_but_never_too_fast() {
 }
 
 #[test]
-fn hurried_reply_keeps_its_rate() {
+fn accelerated_reply_stays_within_rate_limit() {
     // Speed of 6 further words in percent of the normal rate, with a backlog in seconds.
     let speed = |spoken_words: usize, seconds: f64, ahead: f64| {
         let mut session = interpreter(&[]).0.open_session(1, None);
@@ -193,7 +193,7 @@ fn hurried_reply_keeps_its_rate() {
 }
 
 #[test]
-fn invented_words_do_not_make_a_reply_much_longer_than_its_source() {
+fn hallucinated_words_lengthen_reply_by_at_most_3_s() {
     // As Whisper does in an unknown language: 16 different words in 1.4 s, and 41 at the end.
     let invented = "the old green house near the river stands empty because nobody wants such a \
                     long walk";

@@ -320,7 +320,7 @@ fn table_entry_of_another_bias_is_rejected() {
 /// quotient has no entry equals none of them: sums of both signs, close to half of the field, on
 /// both sides of the largest divisor that shares its entries.
 #[test]
-fn no_sum_equals_the_entries_of_another_one() {
+fn sum_without_table_entry_equals_no_other_entry() {
     let order = i64::from(Val::ORDER_U32);
     for (bits, shift) in [(4, 0), (4, 4), (4, 18), (8, 0), (8, 18), (8, 19), (12, 14), (12, 15)] {
         let mut network = matrices(SIZES, None);

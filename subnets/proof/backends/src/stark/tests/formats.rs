@@ -148,7 +148,7 @@ fn key_8() -> String {
 }
 
 #[test]
-fn released_key_of_format_8_is_that_of_its_network() {
+fn stored_key_of_format_8_matches_its_network() {
     let key = std::fs::read_to_string(KEY_8).expect("run key_of_format_8_is_written");
     assert_eq!(key, key_8(), "keys of format 8 changed: revert the change, or add a format");
 }

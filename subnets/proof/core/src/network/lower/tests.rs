@@ -357,14 +357,14 @@ fn sum_over_a_choice_has_the_interval_of_its_largest_product() {
 
 /// A cheat could choose two of them.
 #[test]
-fn indicators_of_the_same_value_are_no_choice() {
+fn indicators_of_the_same_value_are_not_a_choice() {
     let network = indicators([0, 1, 2, 3, 3], &[[3, -7, 100, 50, 20]]);
     assert_eq!(last_sums(&network), Range { low: -6, high: 174 });
     assert_eq!(network.smallest_format().unwrap(), FORMAT);
 }
 
 #[test]
-fn indicators_of_different_cells_are_no_choice() {
+fn indicators_of_different_cells_are_not_a_choice() {
     let mut network = indicators([0, 1, 2, 3, 4], &[[0; 5]]);
     let bias = vec![0];
     network.layers[3].operation = Operation::Dense { weights: vec![1; 10], bias };
@@ -372,7 +372,7 @@ fn indicators_of_different_cells_are_no_choice() {
 }
 
 #[test]
-fn function_with_many_values_is_no_indicator() {
+fn function_with_many_values_is_not_an_indicator() {
     let mut network = indicators([0, 1, 2, 3, 4], &[[1; 5]]);
     network.layers[2].operation =
         Operation::Table { low: -4, values: vec![0, 0, 0, 1, 1, 1, 0, 0, 0] };

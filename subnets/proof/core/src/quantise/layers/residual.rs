@@ -163,7 +163,7 @@ mod tests {
     use crate::quantise::{QuantiseOptions, power, quantise};
 
     #[test]
-    fn streams_are_chained_additions_and_their_layers() {
+    fn residual_streams_include_chained_additions_and_their_layers() {
         let shape = Shape::vector(2).unwrap();
         let node = |inputs: &[usize], operation: FloatOperation| FloatNode {
             inputs: inputs.to_vec(),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_get_their_bits_and_layers_that_add_to_them_two_fewer() {
+    fn residual_stream_tensors_have_configured_bits() {
         let options = QuantiseOptions { residual_bits: Some(15), ..QuantiseOptions::default() };
         let network = quantise(&stream(1.0), &options, &[vec![255, 128]]).unwrap();
         let bits: Vec<u8> = network

@@ -42,7 +42,7 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn circuit_for_users_only_is_not_benchmarked() {
+async fn user_only_circuit_is_not_benchmarked() {
     let market = Market::new(&["stark", "groth16"]);
     let circuits: Vec<Digest> = market.catalogue.circuits().map(|circuit| circuit.id()).collect();
     let users_only = BTreeSet::from([circuits[0]]);
