@@ -140,7 +140,7 @@ fn count_tokens_request_needs_no_max_tokens() {
 }
 
 #[test]
-fn max_tokens_above_the_maximum_is_no_limit() {
+fn max_tokens_above_the_maximum_is_ignored() {
     let limit = |max_tokens: Value| {
         let body = json!({"model": "m", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "hello"}]});
         let body = body.to_string();
