@@ -42,7 +42,7 @@ const FULL: usize = 200;
 /// The number of clients that submit calls at the same time.
 const CLIENTS: usize = 16;
 /// Maximum number of blocks of the chain in memory.
-const IN_MEMORY: u32 = 10_000;
+const MAX_BLOCKS_IN_MEMORY: u32 = 10_000;
 /// The number of metagraph reads.
 const READS: usize = 101;
 /// 1 TAO, in rao.
@@ -70,7 +70,7 @@ async fn main() -> Result<()> {
     let block = mined(&node, blocks).await?;
     let (bytes, peak) = (size_of_files(directory.path())?, status_kib("VmHWM:")?);
     let memory = Node::start(config(None)?).await?;
-    let in_memory = mined(&memory, blocks.min(IN_MEMORY)).await?;
+    let in_memory = mined(&memory, blocks.min(MAX_BLOCKS_IN_MEMORY)).await?;
     memory.stop().await;
     let bound =
         format!("{} a block, {} where the chain is in memory", micros(block), micros(in_memory));

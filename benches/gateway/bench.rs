@@ -36,9 +36,9 @@ use load::{Load, Target};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Maximum number of concurrent streams in the memory measurement.
-const IDLE: u64 = 10_000;
+const MAX_IDLE_STREAMS: u64 = 10_000;
 /// Maximum number of the gateway's open files besides two connections for each stream.
-const OTHER_FILES: u64 = 500;
+const MAX_OTHER_FILES: u64 = 500;
 /// Requests per second of the open loop.
 const RATE: u32 = 1_000;
 /// Concurrent requests of the closed loop.
@@ -160,9 +160,13 @@ fn compare(words: &[&str]) {
 /// Returns the number of concurrent streams in the memory measurement.
 fn idle_streams() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    let streams = limit.map_or(IDLE, |files| IDLE.min(files.saturating_sub(OTHER_FILES) / 2));
-    if streams < IDLE {
-        eprintln!("only {streams} streams instead of {IDLE}: the limit of open files is too low");
+    let streams = limit.map_or(MAX_IDLE_STREAMS, |files| {
+        MAX_IDLE_STREAMS.min(files.saturating_sub(MAX_OTHER_FILES) / 2)
+    });
+    if streams < MAX_IDLE_STREAMS {
+        eprintln!(
+            "only {streams} streams instead of {MAX_IDLE_STREAMS}: the limit of open files is too low"
+        );
     }
     usize::try_from(streams).unwrap()
 }

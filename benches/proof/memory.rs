@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Default number of miners.
-const MINERS: usize = 200;
+const DEFAULT_MINERS: usize = 200;
 /// Number of verified proofs of each miner after which the measurement ends.
 const PROOFS: u64 = 2;
 /// Timeout of a request: all miners share the cores of this machine.
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .build()?;
         return runtime.block_on(serve_miners(Path::new(directory), miners.parse()?));
     }
-    let miners = arguments.first().map_or(Ok(MINERS), |miners| miners.parse())?;
+    let miners = arguments.first().map_or(Ok(DEFAULT_MINERS), |miners| miners.parse())?;
     tokio::runtime::Runtime::new()?.block_on(measure(miners))
 }
 

@@ -8,14 +8,14 @@ use taonet_proof_core::slices::SlicedModel;
 use taonet_proof_onnx as onnx;
 
 /// Maximum number of values of a tensor in a model that is run.
-const SMALL: usize = 1 << 12;
+const MAX_RUN_VALUES: usize = 1 << 12;
 
 /// Checks one input.
 pub fn check(file: &[u8]) {
     if let Ok(model) = onnx::Model::decode(file)
         && let Ok(network) = model.network()
-        && network.input.elements() <= SMALL
-        && network.nodes.iter().all(|node| node.shape.elements() <= SMALL)
+        && network.input.elements() <= MAX_RUN_VALUES
+        && network.nodes.iter().all(|node| node.shape.elements() <= MAX_RUN_VALUES)
     {
         let input = vec![0.5; network.input.elements()];
         let outputs = network

@@ -11,7 +11,7 @@ use taonet_proof_core::circuit::{Cell, Circuit, Job, StageKind, Tap};
 use taonet_proof_core::network::Network;
 
 /// Largest circuit that is executed, in multiply-adds.
-const SMALL: u64 = 1 << 20;
+const MAX_EXECUTED_MULTIPLY_ADDS: u64 = 1 << 20;
 
 /// Checks one input.
 pub fn check(input: &[u8]) {
@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     let Ok(circuit) = network.lower() else { return };
     let limit = MemoryBudget::new(network.parameters()).limit();
     assert!(size(&circuit) <= limit, "{} bytes, more than {limit}", size(&circuit));
-    if circuit.multiply_adds() <= SMALL {
+    if circuit.multiply_adds() <= MAX_EXECUTED_MULTIPLY_ADDS {
         circuit.execute(&vec![0; circuit.inputs]).expect("0 is in the range of every input");
     }
     if key.is_empty() {

@@ -28,14 +28,14 @@ const TASK: &str = "chat-a";
 /// Credits of the buyer.
 const CREDITS: i64 = 1_000_000;
 /// Minimum number of periods over which the kills are spread.
-const PERIODS: i64 = 10;
+const MIN_PERIODS: i64 = 10;
 /// Length of a period, in seconds.
 const PERIOD: u32 = 4;
 /// Interval at which a validator stores its counters, in seconds; a killed validator loses at most
 /// the counts of one interval.
-const UNSTORED: f64 = 0.25;
+const COUNTER_STORE_INTERVAL: f64 = 0.25;
 /// Maximum number of requests in flight when the validator is killed.
-const IN_FLIGHT: f64 = 4.0;
+const MAX_IN_FLIGHT: f64 = 4.0;
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -475,7 +475,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         let mut maximum = 0.0;
         for period in losses {
             let planned = store.budgets(PeriodId(period), None).await.unwrap()[0].planned as f64;
-            maximum += planned / f64::from(PERIOD) * UNSTORED + IN_FLIGHT;
+            maximum += planned / f64::from(PERIOD) * COUNTER_STORE_INTERVAL + MAX_IN_FLIGHT;
         }
         maximum
     });
@@ -488,7 +488,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     // Without kills, each request counts exactly once.
     let validator = Running(start());
     let (after, started) = (newest(), Instant::now());
-    while newest() < after.max(PERIODS) + 2 {
+    while newest() < after.max(MIN_PERIODS) + 2 {
         assert!(started.elapsed() < LONG_TIMEOUT, "the periods do not go on");
         std::thread::sleep(Duration::from_millis(100));
     }

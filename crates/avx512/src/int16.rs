@@ -11,11 +11,11 @@
 use crate::product::{LANES, PANEL, Panels, Values, Vnni};
 
 /// Maximum norm of a row or column, in steps.
-const NORM: f32 = 46_000.0;
+const MAX_NORM: f32 = 46_000.0;
 /// Maximum absolute value, in steps.
 const MAXIMUM: f32 = 32_767.0;
 /// Maximum number of values of a row or column. Rounding adds up to half of its root to the norm.
-const DEPTH: usize = 1 << 16;
+const MAX_DEPTH: usize = 1 << 16;
 /// Sums of squares below this may have lost some to underflow.
 const LEAST_SQUARES: f32 = 1e-30;
 /// Rows of smaller values count as zeros: their steps would have no reciprocal.
@@ -165,7 +165,7 @@ impl FixedMatrix {
 
     /// Sets the dimensions and resizes the buffers.
     fn resize(&mut self, depth: usize, columns: usize) {
-        assert!((1..=DEPTH).contains(&depth), "a matrix of {depth} rows");
+        assert!((1..=MAX_DEPTH).contains(&depth), "a matrix of {depth} rows");
         self.depth = depth;
         self.panels.resize(columns, depth.div_ceil(2));
         self.steps.resize(columns.next_multiple_of(PANEL), 0.0);
@@ -189,7 +189,7 @@ impl FixedRows {
         factor: f32,
         row: impl Fn(usize) -> &'a [f32],
     ) {
-        assert!((1..=DEPTH).contains(&depth), "rows of {depth} values");
+        assert!((1..=MAX_DEPTH).contains(&depth), "rows of {depth} values");
         let words = depth.div_ceil(2);
         self.depth = depth;
         self.words.resize(count * words, 0);
@@ -213,9 +213,9 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
         return 1.0;
     }
     let by_norm = if (LEAST_SQUARES..f32::INFINITY).contains(&squares) {
-        NORM / squares.sqrt()
+        MAX_NORM / squares.sqrt()
     } else {
-        NORM / (depth as f32).sqrt() / maximum
+        MAX_NORM / (depth as f32).sqrt() / maximum
     };
     by_norm.min(MAXIMUM / maximum)
 }

@@ -79,7 +79,7 @@ use connection::{Connection, PooledConnection, within};
 /// Number of connections that read a SQLite file.
 const SQLITE_READERS: u32 = 3;
 /// Default maximum number of connections to PostgreSQL.
-const POSTGRES_CONNECTIONS: u32 = 16;
+const DEFAULT_POSTGRES_CONNECTIONS: u32 = 16;
 /// Timeout for obtaining a connection, and for SQLite's lock.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of schema migrations.
@@ -124,7 +124,7 @@ pub struct PoolOptions {
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { connections: POSTGRES_CONNECTIONS, acquire_timeout: ACQUIRE_TIMEOUT }
+        Self { connections: DEFAULT_POSTGRES_CONNECTIONS, acquire_timeout: ACQUIRE_TIMEOUT }
     }
 }
 

@@ -27,7 +27,7 @@ const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Maximum size of a connection's read buffer, in bytes; unread bodies stay in the system's
 /// buffers.
-const BUFFER_BYTES: usize = 64 * 1024;
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub async fn serve_over<S, F>(
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
+        .max_buf_size(limits.header_bytes.max(MAX_BUFFER_BYTES));
     let router = router.layer(middleware::from_fn(follow));
     let slots = ConnectionSlots::new(limits.connections, limits.connections_per_address);
     let graceful = GracefulShutdown::new();

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use crate::ModelError;
 
 /// Minimum number of tokens by which the capacity of a cache grows.
-const GROWTH: usize = 64;
+const MIN_GROWTH: usize = 64;
 
 /// Key-value cache of the tokens processed so far.
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl KvCache {
             }
             None => {
                 let (heads, _, size) = keys.dims3()?;
-                let shape = (heads, end + GROWTH, size);
+                let shape = (heads, end + MIN_GROWTH, size);
                 self.layers.push(LayerCache {
                     keys: Tensor::zeros(shape, DType::F32, keys.device())?,
                     values: Tensor::zeros(shape, DType::F32, values.device())?,
@@ -125,7 +125,7 @@ fn tensor_bytes(tensor: &Tensor) -> usize {
 /// `capacity` tokens.
 fn reallocated(past: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
-    let larger = Tensor::zeros((heads, capacity + GROWTH, size), DType::F32, past.device())?;
+    let larger = Tensor::zeros((heads, capacity + MIN_GROWTH, size), DType::F32, past.device())?;
     if tokens > 0 {
         larger.slice_set(&past.narrow(1, 0, tokens)?.contiguous()?, 1, 0)?;
     }

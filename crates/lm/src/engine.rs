@@ -19,7 +19,7 @@ use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 
 /// Maximum number of prompt tokens in one pass, which all prompts share. Longer prompts are split,
 /// so that other answers progress in between.
-const PROMPT_TOKENS: usize = 256;
+const MAX_PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const EVENT_BUFFER: usize = 16;
 /// Poll interval while a slow client's full buffer pauses an answer.
@@ -237,7 +237,7 @@ impl<'a> Batch<'a> {
         let (now, mut pause) = (Instant::now(), None::<Duration>);
         // Equal shares: a short prompt does not wait for a long one.
         let prompts = self.streams.iter().filter(|stream| stream.pending.len() > 1).count();
-        let share = (PROMPT_TOKENS / prompts.max(1)).max(1);
+        let share = (MAX_PROMPT_TOKENS / prompts.max(1)).max(1);
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let early = stream.due.saturating_duration_since(now);
             // The buffer needs room for a token and the end event.

@@ -23,7 +23,7 @@ use self::nibbles::Nibbles;
 use crate::ModelError;
 
 /// Maximum number of rows for which [`kernel::multiply`] is faster than candle's product.
-const FEW_ROWS: usize = 6;
+const MAX_KERNEL_ROWS: usize = 6;
 
 /// Width of a model's weights after loading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ fn multiply_few_rows(
     input: &Tensor,
 ) -> Result<Option<Tensor>, ModelError> {
     let (rows, _) = input.dims2()?;
-    if rows > FEW_ROWS || !input.device().is_cpu() {
+    if rows > MAX_KERNEL_ROWS || !input.device().is_cpu() {
         return Ok(None);
     }
     let products =
@@ -234,7 +234,7 @@ pub(crate) mod tests {
             let ids = Tensor::new(&[outputs as u32 - 1, 0], &Device::Cpu).unwrap();
             let rows = weights.index_select(&ids, 0).unwrap();
             assert!(largest_difference(&layer.weight.select(&ids).unwrap(), &rows) < f32::EPSILON);
-            for rows in [1, 2, FEW_ROWS, FEW_ROWS + 1] {
+            for rows in [1, 2, MAX_KERNEL_ROWS, MAX_KERNEL_ROWS + 1] {
                 let input = random(rows, width, "x");
                 let expected = input.matmul(&weights.t().unwrap()).unwrap();
                 let expected = expected.broadcast_add(layer.bias.as_ref().unwrap()).unwrap();

@@ -18,10 +18,10 @@ const NAME: &str = "tao";
 /// Names of the links to the program.
 const LINKS: [&str; 3] = ["bb", "sn2-miner", "sn2-validator"];
 /// Maximum number of bytes that are read from each output stream of a program under test.
-const OUTPUT: u64 = 4096;
+const MAX_OUTPUT_BYTES: u64 = 4096;
 /// Maximum attempts to execute a file while another thread's child process still has it open for
 /// writing.
-const STARTS: u32 = 20;
+const MAX_START_ATTEMPTS: u32 = 20;
 /// Pause between two attempts to execute a file.
 const START_PAUSE: Duration = Duration::from_millis(50);
 
@@ -97,7 +97,8 @@ async fn start(program: &Path) -> io::Result<Child> {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         match child {
             Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && attempts < STARTS =>
+                if error.kind() == io::ErrorKind::ExecutableFileBusy
+                    && attempts < MAX_START_ATTEMPTS =>
             {
                 attempts += 1;
                 sleep(START_PAUSE).await;
@@ -110,7 +111,7 @@ async fn start(program: &Path) -> io::Result<Child> {
 async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
-        stream.take(OUTPUT).read_to_end(&mut bytes).await?;
+        stream.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }

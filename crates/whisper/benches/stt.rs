@@ -36,7 +36,7 @@ const MELS: usize = 80;
 /// Width of an attention head.
 const HEAD: usize = 64;
 /// Minimum duration of the measurement of a rate.
-const DURATION: Duration = Duration::from_secs(2);
+const MIN_DURATION: Duration = Duration::from_secs(2);
 
 /// Parameters of the benchmark.
 #[derive(Debug, Clone, Deserialize)]
@@ -217,7 +217,7 @@ fn rate<L, O>(products: &mut [Product<L, O>]) -> Result<Rate> {
     };
     pass()?;
     let (started, before, mut passes) = (Instant::now(), cpu_seconds(), 0);
-    while started.elapsed() < DURATION {
+    while started.elapsed() < MIN_DURATION {
         pass()?;
         passes += 1;
     }

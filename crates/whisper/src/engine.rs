@@ -37,7 +37,7 @@ const MAX_MEMORY: usize = 800 << 20;
 const MAX_WINDOWS: usize = 12;
 /// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a
 /// speech follow after 0.8 s.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Number of threads and windows of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Shared {
 /// A recording whose window is being decoded.
 struct Active {
     job: Arc<Job>,
-    answer: SyncSender<TranscribeResult>,
+    result_sender: SyncSender<TranscribeResult>,
     recording: Recording,
     search: Search,
 }
@@ -330,7 +330,7 @@ impl Worker {
             return next;
         }
         if self.is_after_pass
-            && let Some(job) = shared.next(false, Some(IDLE))
+            && let Some(job) = shared.next(false, Some(IDLE_TIMEOUT))
         {
             return Some(job);
         }
@@ -413,18 +413,20 @@ impl Worker {
     fn advance(
         &mut self,
         job: Arc<Job>,
-        answer: SyncSender<TranscribeResult>,
+        result_sender: SyncSender<TranscribeResult>,
         recording: Recording,
         search: Result<Option<Search>, TranscribeError>,
     ) {
         let result = match search {
-            Ok(Some(search)) => return self.active.push(Active { job, answer, recording, search }),
+            Ok(Some(search)) => {
+                return self.active.push(Active { job, result_sender, recording, search });
+            }
             Ok(None) => Ok(recording.into_transcription()),
             Err(error) => Err(error),
         };
         self.remove(&job);
         // Sending fails only if the caller has stopped waiting.
-        let _ = answer.send(result);
+        let _ = result_sender.send(result);
     }
 
     /// Removes a recording that has its answer.
@@ -470,9 +472,9 @@ impl Worker {
             }
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
-            let Active { job, answer, mut recording, .. } = self.active.swap_remove(index);
+            let Active { job, result_sender, mut recording, .. } = self.active.swap_remove(index);
             let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.advance(job, answer, recording, search);
+            self.advance(job, result_sender, recording, search);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::decoder::{cross_attention_bytes, slot_bytes};
 use crate::mel::WINDOW_FRAMES;
-use crate::transcribe::CONTEXT;
+use crate::transcribe::CONTEXT_TOKENS;
 
 /// Rows of logits in memory per worker: those of the largest batch of windows. The alignment of a
 /// window, in the same memory, takes fewer.
@@ -14,7 +14,7 @@ const STATES: usize = 10;
 
 /// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the
 /// prompt, and have at worst no other token in common.
-const TOKENS: usize = CONTEXT / 2 + 5 * CONTEXT / 2;
+const MAX_TOKENS: usize = CONTEXT_TOKENS / 2 + 5 * CONTEXT_TOKENS / 2;
 
 /// Dimensions of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,8 @@ impl Dimensions {
     /// Returns the maximum size of the keys and values of one window, in bytes: cross-attention,
     /// and self-attention.
     pub(crate) fn window_bytes(self) -> usize {
-        cross_attention_bytes(self.layers, self.width) + slot_bytes(TOKENS, self.layers, self.width)
+        cross_attention_bytes(self.layers, self.width)
+            + slot_bytes(MAX_TOKENS, self.layers, self.width)
     }
 
     /// Returns the approximate size of a worker's buffers, in bytes.

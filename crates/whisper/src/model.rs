@@ -14,7 +14,7 @@ use crate::kernel::{Extension, Gemm};
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::memory::{self, Dimensions};
-use crate::transcribe::CONTEXT;
+use crate::transcribe::CONTEXT_TOKENS;
 use crate::vocabulary::Vocabulary;
 
 /// A Whisper model in memory, with its weights quantised to int8 and packed for this machine.
@@ -200,11 +200,11 @@ fn check_decoder(
 ) -> Result<Vocabulary, ModelError> {
     let context =
         weights.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
-    if context < CONTEXT {
+    if context < CONTEXT_TOKENS {
         return Err(ModelError::Unsupported {
             path: weights.path().to_owned(),
             reason: format!(
-                "the decoder has a context of {context} tokens, expected at least {CONTEXT}"
+                "the decoder has a context of {context} tokens, expected at least {CONTEXT_TOKENS}"
             ),
         });
     }

@@ -13,7 +13,7 @@ use taonet_speech::{
 };
 
 use crate::recognizer::recognize_error;
-use crate::transcribe::{CONTEXT, Continuation, Prefix};
+use crate::transcribe::{CONTEXT_TOKENS, Continuation, Prefix};
 use crate::vocabulary::trim;
 use crate::words::{TimedWord, merge_punctuation};
 use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
@@ -31,9 +31,9 @@ const TRAILING_SILENCE: usize = 2 * SAMPLE_RATE / 5;
 /// silence at the end, and the encoder's window has 30 s.
 const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - TRAILING_SILENCE;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
-const MAX_CONTEXT: usize = CONTEXT / 4;
+const MAX_CONTEXT: usize = CONTEXT_TOKENS / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
-const MAX_FORCED: usize = CONTEXT / 3;
+const MAX_FORCED: usize = CONTEXT_TOKENS / 3;
 /// Length of the audio from which an unknown language is detected, in samples: 2 s.
 const DETECTION: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Model;
 use crate::options::Options;
-use crate::transcribe::CONTEXT;
+use crate::transcribe::CONTEXT_TOKENS;
 
 /// End-of-text token. The text tokens before it are the 256 bytes, some words, and the empty token.
 pub(crate) const END_OF_TEXT: u32 = 300;
@@ -75,7 +75,7 @@ pub(crate) const EMBEDDINGS: usize = (BEGIN + TIMESTAMPS) as usize;
 
 /// Writes the model's files: safetensors, `config.json` and `tokenizer.json`.
 pub(crate) fn write(folder: &Path) {
-    write_shape(folder, EMBEDDINGS, CONTEXT);
+    write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS);
 }
 
 /// Writes the model's files, with these numbers of token and position embeddings.

@@ -24,7 +24,7 @@ pub(crate) use continuation::{Continuation, Prefix};
 use fallback::{Attempt, Decision, decide, is_silent};
 
 /// Maximum number of tokens of prompt and text together: the length of the model's context.
-pub(crate) const CONTEXT: usize = 448;
+pub(crate) const CONTEXT_TOKENS: usize = 448;
 
 /// A word with its start and end.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,7 +215,9 @@ impl Recording {
         let mut prompt = Vec::new();
         if !previous.is_empty() {
             prompt.push(self.model.vocabulary.special().start_of_previous);
-            prompt.extend(previous.iter().skip(previous.len().saturating_sub(CONTEXT / 2 - 1)));
+            prompt.extend(
+                previous.iter().skip(previous.len().saturating_sub(CONTEXT_TOKENS / 2 - 1)),
+            );
         }
         prompt.extend(&self.start);
         prompt
@@ -233,8 +235,10 @@ impl Recording {
             Strategy::Beam { beams: options.beam_size, patience: options.patience }
         };
         let prompt = window.prompt.clone();
-        let total =
-            options.max_new_tokens.map_or(CONTEXT, |tokens| prompt.len() + tokens).min(CONTEXT);
+        let total = options
+            .max_new_tokens
+            .map_or(CONTEXT_TOKENS, |tokens| prompt.len() + tokens)
+            .min(CONTEXT_TOKENS);
         let longest = (total / 2).min(total - (prompt.len() - 1));
         Some(Search::new(Task {
             memory: window.memory.clone(),

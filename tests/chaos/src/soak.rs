@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_mins(10);
 /// first.
 const RECONNECT_INTERVAL: usize = 10;
 /// Highest share of requests that may fail, such as those during a restart of the second node.
-const FAILURES: f64 = 0.001;
+const MAX_FAILURES: f64 = 0.001;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -155,7 +155,7 @@ impl SoakReport {
             && self
                 .requests
                 .iter()
-                .all(|requests| requests.has_passed && requests.failed_share() <= FAILURES)
+                .all(|requests| requests.has_passed && requests.failed_share() <= MAX_FAILURES)
     }
 
     /// Returns the report as Markdown.
@@ -211,7 +211,7 @@ impl SoakReport {
             let LatencyTrend { name, requests, failures, p50_ms, p99_ms, .. } = row;
             let [p50, p50_later] = p50_ms;
             let [p99, p99_later] = p99_ms;
-            let verdict = mark(row.has_passed && row.failed_share() <= FAILURES);
+            let verdict = mark(row.has_passed && row.failed_share() <= MAX_FAILURES);
             writeln!(
                 text,
                 "| {name} | {requests} | {failures} | {p50:.1} ms | {p50_later:.1} ms | {p99:.1} ms \

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::load::Results;
 
 /// Highest growth of resident memory, in percent.
-const GROWTH: f64 = 5.0;
+const MAX_GROWTH_PERCENT: f64 = 5.0;
 /// Number of samples whose median is a value at the beginning or the end.
 const MEDIAN_SAMPLES: usize = 3;
 /// Connections that may be open by chance when a sample is taken.
@@ -64,7 +64,7 @@ impl ProcessTrend {
         let descriptors =
             maximum(first).zip(maximum(second)).map(|(first, second)| [first, second]);
         let is_constant = descriptors.is_none_or(|[first, second]| second <= first + DESCRIPTORS);
-        let has_passed = !is_judged || (growth_percent <= GROWTH && is_constant);
+        let has_passed = !is_judged || (growth_percent <= MAX_GROWTH_PERCENT && is_constant);
         Self {
             name: name.to_owned(),
             first_mib,

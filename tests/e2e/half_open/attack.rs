@@ -35,7 +35,7 @@ pub(crate) const TLS_REOPEN_DELAY: Duration = Duration::from_secs(10);
 const REQUESTS: usize = 200;
 /// Maximum number of rounds. So many because other programs on the machine can slow several rounds
 /// in a row.
-const ROUNDS: usize = 15;
+const MAX_ROUNDS: usize = 15;
 /// Maximum 99th percentile of the response time.
 pub(crate) const MAX_P99: Duration = Duration::from_millis(50);
 /// Maximum response time: long enough for slow machines, shorter than the wait for a connection
@@ -246,7 +246,8 @@ pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStrea
 pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Duration>) -> Duration {
     let enough = if is_exhaustive() { 3 } else { 1 };
     let mut rounds = Vec::new();
-    while rounds.len() < ROUNDS && rounds.iter().filter(|round| **round < most).count() < enough {
+    while rounds.len() < MAX_ROUNDS && rounds.iter().filter(|round| **round < most).count() < enough
+    {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
             times.push(answered().await.unwrap_or(MAX_RESPONSE_TIME));

@@ -27,7 +27,7 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(3);
 /// Deadline of the rest of a reply after the last frame.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum number of empty requests after the last frame.
-const DRAIN_REQUESTS: usize = 8;
+const MAX_DRAIN_REQUESTS: usize = 8;
 /// Limit of the miner on the duration of a source, in seconds.
 const MAX_SOURCE: usize = 120;
 /// Maximum number of runs of a source until one has no late response.
@@ -159,7 +159,7 @@ fn play(client: &MinerClient, utterance: &str, language: &str, frames: &[String]
         has_ended = response["out_eos"] == true;
         assert!(!has_ended || number == frames.len(), "{utterance}: ended at frame {number}");
     }
-    for _ in 0..DRAIN_REQUESTS {
+    for _ in 0..MAX_DRAIN_REQUESTS {
         if has_ended {
             break;
         }
@@ -272,7 +272,7 @@ fn invalid_frames_are_refused_and_the_session_continues() {
         let response = client.accepted(&numbered(frame, index, index == speech.len() as u64));
         bytes += response["n_bytes"].as_u64().unwrap();
     }
-    for _ in 0..DRAIN_REQUESTS {
+    for _ in 0..MAX_DRAIN_REQUESTS {
         bytes += client.accepted(&predict(&session, "", true))["n_bytes"].as_u64().unwrap();
     }
     assert!(bytes > 24_000, "a reply of {bytes} bytes");

@@ -44,7 +44,7 @@ use_oldest_libc"#;
 }
 
 /// Prints the command that runs programs, and what the compiler for the target is called with.
-const SHOW: &str = r#"echo "runner: ${release_runner[*]-}"
+const PRINT_RUNNER_AND_LINKER: &str = r#"echo "runner: ${release_runner[*]-}"
 linker=$(env | sed -n 's/^CARGO_TARGET_.*_LINKER=//p'); compiler=$(env | sed -n 's/^CC_.*=//p')
 [ "$linker" = "$compiler" ] && [ -z "$compiler" ] || "$compiler" -c 'my file.c'"#;
 
@@ -58,7 +58,7 @@ fn sysroot(cache: &Path) -> PathBuf {
 fn release_is_linked_with_the_oldest_c_library() {
     let cache = tempfile::tempdir().unwrap();
     let sysroot = sysroot(cache.path());
-    let output = run(cache.path(), "2.36", SHOW);
+    let output = run(cache.path(), "2.36", PRINT_RUNNER_AND_LINKER);
     assert!(output.contains("fetching glibc 2.31 of Debian bullseye"), "{output}");
     assert!(output.contains("--include=libc6-dev,libgcc-s1 bullseye - "), "{output}");
     assert!(output.contains(&format!("\n--sysroot={}\n", sysroot.display())), "{output}");
@@ -70,7 +70,7 @@ fn release_is_linked_with_the_oldest_c_library() {
     assert_eq!(link, Path::new("../../lib/libm.so.6"));
     assert!(!sysroot.join("dev/null").exists());
 
-    let again = run(cache.path(), "2.36", SHOW);
+    let again = run(cache.path(), "2.36", PRINT_RUNNER_AND_LINKER);
     assert!(again.contains(&runner) && !again.contains("mmdebstrap"), "{again}");
 }
 
@@ -78,7 +78,11 @@ fn release_is_linked_with_the_oldest_c_library() {
 fn old_c_library_of_the_machine_is_used() {
     let cache = tempfile::tempdir().unwrap();
     for libc in ["2.31", "2.28"] {
-        assert_eq!(run(cache.path(), libc, SHOW).trim_end(), "runner:", "{libc}");
+        assert_eq!(
+            run(cache.path(), libc, PRINT_RUNNER_AND_LINKER).trim_end(),
+            "runner:",
+            "{libc}"
+        );
     }
     assert!(!sysroot(cache.path()).exists());
 }

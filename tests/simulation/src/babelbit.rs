@@ -51,23 +51,23 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     let [engine, scoring, gateway, signing, validator, running] = NAMES;
     let root = parts.root;
     Ok(vec![
-        Process::new(engine, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(services::engine(incarnation, of_engine.clone()))
+        Process::new(engine, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(services::engine(process_run, of_engine.clone()))
         }),
-        Process::new(scoring, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(services::scoring(incarnation, of_scoring.clone()))
+        Process::new(scoring, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(services::scoring(process_run, of_scoring.clone()))
         }),
-        Process::new(gateway, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(services::gateway(incarnation, node.clone()))
+        Process::new(gateway, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(services::gateway(process_run, node.clone()))
         }),
-        Process::new(signing, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(services::signer(incarnation, of_signer.clone()))
+        Process::new(signing, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(services::signer(process_run, of_signer.clone()))
         }),
-        Process::new(validator, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(services::validator(incarnation, of_validator.clone(), signer.clone()))
+        Process::new(validator, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(services::validator(process_run, of_validator.clone(), signer.clone()))
         }),
-        Process::new(running, root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(runner::runner(incarnation, of_runner.clone()))
+        Process::new(running, root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(runner::runner(process_run, of_runner.clone()))
         }),
     ])
 }

@@ -163,14 +163,14 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     let shared =
         Shared { database: database(parts.root), market_records: parts.market_records.clone() };
     let (of_control, node) = (shared.clone(), parts.node.clone());
-    let control = Process::new(control, parts.root, parts.seed_of_disk(), move |incarnation| {
-        Box::pin(control::control(incarnation, of_control.clone(), node.clone()))
+    let control = Process::new(control, parts.root, parts.seed_of_disk(), move |process_run| {
+        Box::pin(control::control(process_run, of_control.clone(), node.clone()))
     });
     let mut processes = vec![control];
     for (name, turn) in [(query_a, 1), (query_b, 2)] {
         let shared = shared.clone();
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(query::query(incarnation, shared.clone(), turn))
+        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(query::query(process_run, shared.clone(), turn))
         }));
     }
     let gateways = [parts.url(BUYERS, QUERY_A)?, parts.url(BUYERS, QUERY_B)?];
@@ -181,8 +181,8 @@ pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
         let name = Subnet::Nineteen.name(process);
         let faults = parts.faults_of(process);
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |incarnation| {
-            Box::pin(miners::miner(incarnation, uid, behaviour, faults.clone()))
+        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |process_run| {
+            Box::pin(miners::miner(process_run, uid, behaviour, faults.clone()))
         }));
     }
     Ok(processes)

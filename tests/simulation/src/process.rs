@@ -41,7 +41,7 @@ pub(crate) struct Process {
     pub(crate) name: &'static str,
     root: PathBuf,
     /// Number of the current run, or of the next one.
-    incarnation: u32,
+    process_run: u32,
     start: Box<dyn Fn(ProcessRun) -> Main>,
     running: Option<Running>,
     disk: Option<Disk>,
@@ -82,7 +82,7 @@ impl Process {
         Self {
             name,
             root: root.join(name),
-            incarnation: 0,
+            process_run: 0,
             start: Box::new(start),
             running: None,
             disk: None,
@@ -102,11 +102,11 @@ impl Process {
 
     /// The directory of the current incarnation, or of the next one.
     pub(crate) fn directory(&self) -> PathBuf {
-        self.directory_of(self.incarnation)
+        self.directory_of(self.process_run)
     }
 
-    fn directory_of(&self, incarnation: u32) -> PathBuf {
-        self.root.join(incarnation.to_string())
+    fn directory_of(&self, process_run: u32) -> PathBuf {
+        self.root.join(process_run.to_string())
     }
 
     /// Runs the process until the time `until`; starts it if that is due. Returns whether it has
@@ -164,7 +164,7 @@ impl Process {
         let fault = disk.and_then(|disk| disk.fault);
         self.disk = Some(Disk {
             directory: directory.clone(),
-            after_crash: self.directory_of(self.incarnation + 1),
+            after_crash: self.directory_of(self.process_run + 1),
             fault,
             crash_in: None,
             is_dead: false,
@@ -220,7 +220,7 @@ impl Process {
         turns::run_others();
         self.disk = disk::leave();
         self.port = None;
-        self.incarnation += 1;
+        self.process_run += 1;
         self.ends.push(record::now());
         self.start_at = restart_at;
     }

@@ -26,9 +26,9 @@ use crate::process::ProcessRun;
 use crate::services::{MINERS, Services, miner, validator_key};
 
 /// Runs rounds and submissions, like `bb runner`.
-pub(crate) async fn runner(incarnation: ProcessRun, services: Services) -> anyhow::Result<()> {
+pub(crate) async fn runner(process_run: ProcessRun, services: Services) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
-    let paths = RunPaths::below(&incarnation.directory);
+    let paths = RunPaths::below(&process_run.directory);
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await?;
     let outbox_settings = OutboxSettings::new(services.scoring.clone(), paths);

@@ -69,27 +69,27 @@ pub(crate) fn neurons() -> Vec<(Hotkey, Option<SocketAddr>)> {
 
 /// Serves routes on the listener of a process.
 pub(crate) async fn listen(
-    incarnation: &ProcessRun,
+    process_run: &ProcessRun,
     router: Router,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::from_std(incarnation.listener.try_clone()?)?;
+    let listener = TcpListener::from_std(process_run.listener.try_clone()?)?;
     serve(listener, router, shutdown, ServeLimits::default()).await;
     Ok(())
 }
 
 /// Runs the subtensor gateway, like `bb subtensor-gateway`.
-pub(crate) async fn gateway(incarnation: ProcessRun, node: Node) -> anyhow::Result<()> {
+pub(crate) async fn gateway(process_run: ProcessRun, node: Node) -> anyhow::Result<()> {
     let key = validator_key();
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key.hotkey()));
-    let mut ledger = Some(Ledger::open(&incarnation.directory).await?);
+    let mut ledger = Some(Ledger::open(&process_run.directory).await?);
     let shutdown = Shutdown::new();
     let chain = async {
         let endpoint = Arc::new(Endpoint::new(node));
         let submitter = loop {
             let open = match ledger.take() {
                 Some(open) => open,
-                None => Ledger::open(&incarnation.directory).await?,
+                None => Ledger::open(&process_run.directory).await?,
             };
             match Submitter::new(open, Arc::clone(&endpoint) as _, key.clone()).await {
                 Ok(submitter) => break submitter,
@@ -100,13 +100,13 @@ pub(crate) async fn gateway(incarnation: ProcessRun, node: Node) -> anyhow::Resu
         gateway.follow(&shutdown).await;
         anyhow::Ok(())
     };
-    let served = listen(&incarnation, gateway.router(OperatorLimits::new(None)), &shutdown);
+    let served = listen(&process_run, gateway.router(OperatorLimits::new(None)), &shutdown);
     tokio::try_join!(served, chain)?;
     Ok(())
 }
 
 /// Runs the signer, like `bb signer`.
-pub(crate) async fn signer(incarnation: ProcessRun, gateway: Url) -> anyhow::Result<()> {
+pub(crate) async fn signer(process_run: ProcessRun, gateway: Url) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
     let policy = PayloadPolicy::new(keypair.hotkey()).into_signing_policy();
     let signer = Signer::new(SignerConfig {
@@ -116,9 +116,9 @@ pub(crate) async fn signer(incarnation: ProcessRun, gateway: Url) -> anyhow::Res
         retries: 5,
         retry_delay: Duration::from_secs(2),
         policy,
-        audit: AuditLog::open(&incarnation.directory.join("audit.jsonl"))?,
+        audit: AuditLog::open(&process_run.directory.join("audit.jsonl"))?,
     });
-    listen(&incarnation, signer.router(OperatorLimits::new(None)), &Shutdown::new()).await
+    listen(&process_run, signer.router(OperatorLimits::new(None)), &Shutdown::new()).await
 }
 
 /// Addresses of the services that validator and runner call.
@@ -131,7 +131,7 @@ pub(crate) struct Services {
 
 /// Runs the validator, like `bb validate`.
 pub(crate) async fn validator(
-    incarnation: ProcessRun,
+    process_run: ProcessRun,
     services: Services,
     signer: Url,
 ) -> anyhow::Result<()> {
@@ -146,7 +146,7 @@ pub(crate) async fn validator(
         current: CurrentChallenge::Speech,
         arena_share: ArenaShare::from_percent(0.0),
         rules: Rules::Reference,
-        cache_dir: incarnation.directory.join("cache"),
+        cache_dir: process_run.directory.join("cache"),
     };
     let babelbit = Babelbit::new(engine, scores, settings);
     let service = HttpWeights {
@@ -161,7 +161,7 @@ pub(crate) async fn validator(
         burn_uid: Uid(0),
         max_skipped_epochs: 1,
     };
-    let state = StateFile::open(&incarnation.directory.join("state.json"))?;
+    let state = StateFile::open(&process_run.directory.join("state.json"))?;
     Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper())
         .run(&Shutdown::new())
         .await;
@@ -169,15 +169,15 @@ pub(crate) async fn validator(
 }
 
 /// Runs the scoring API, like `bb scoring-api`.
-pub(crate) async fn scoring(incarnation: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn scoring(process_run: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
     let store =
-        Store::open(&format!("sqlite:{}", scoring_database(&incarnation.directory).display()))
+        Store::open(&format!("sqlite:{}", scoring_database(&process_run.directory).display()))
             .await?;
-    let artifacts = ArtifactStore::open(&incarnation.directory.join("artifacts"), None)?;
+    let artifacts = ArtifactStore::open(&process_run.directory.join("artifacts"), None)?;
     let admission = Admission::Listed([validator_key().hotkey()].into());
     let api = ScoringApi::new(store, artifacts, admission, ScoringLimits::default());
     let shutdown = Shutdown::new();
-    let served = listen(&incarnation, faults.apply(api.router()), &shutdown);
+    let served = listen(&process_run, faults.apply(api.router()), &shutdown);
     tokio::join!(api.follow(&shutdown), served).1
 }
 
@@ -187,13 +187,13 @@ pub(crate) fn scoring_database(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Runs the utterance engine, like `bb engine`. It keeps nothing on disk.
-pub(crate) async fn engine(incarnation: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
+pub(crate) async fn engine(process_run: ProcessRun, faults: ServiceFaults) -> anyhow::Result<()> {
     let challenges = (0..CHALLENGES).map(challenge).collect::<anyhow::Result<_>>()?;
     let config = EngineConfig {
         rotation: Rotation::Every(EPOCH_TIME),
         ..EngineConfig::new(challenges, Arc::new(ConstantSynthesizer))
     };
-    listen(&incarnation, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
+    listen(&process_run, faults.apply(Engine::new(config)?.router()), &Shutdown::new()).await
 }
 
 /// Creates a challenge whose reference texts are the scores of the replies.

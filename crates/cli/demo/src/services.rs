@@ -37,7 +37,7 @@ const OWNER: &str = "//Bob";
 /// Timeout of a call to a service on this machine.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum number of attempts to submit weights, and the pause between them.
-const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
+const MAX_WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// The running services and their URLs.
 pub(crate) struct Services {
@@ -143,7 +143,7 @@ async fn start_signer(
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<SignerClient> {
-    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
+    let (retries, retry_delay) = MAX_WEIGHT_ATTEMPTS;
     let signer = Signer::new(SignerConfig {
         keypair: Arc::clone(validator),
         netuid: NETUID,

@@ -41,7 +41,7 @@ use super::services::Services;
 use super::{DemoArgs, OutputDirectory, local_config, miner_key};
 
 /// Maximum context length of the model in words: small, since there are few training texts.
-const CONTEXT_WORDS: usize = 3;
+const MAX_CONTEXT_WORDS: usize = 3;
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.stt.is_some() {
@@ -87,7 +87,7 @@ fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
 
 /// Trains a model on the sentences of the shipped speech challenges, which are not played.
 fn train() -> anyhow::Result<NgramModel> {
-    let mut trainer = Trainer::new(CONTEXT_WORDS)?;
+    let mut trainer = Trainer::new(MAX_CONTEXT_WORDS)?;
     for utterance in Challenges::english()?.iter().flat_map(|challenge| &challenge.utterances) {
         if let Source::Text { text, .. } = &utterance.source {
             add_sentences(&mut trainer, text)?;

@@ -24,7 +24,7 @@ const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
 const RETAINED_BLOCKS: u32 = 12_000;
 /// Maximum number of submissions of the weights of an epoch.
-const SUBMISSIONS: usize = 20;
+const MAX_SUBMISSIONS: usize = 20;
 /// Key that pays for all registrations: a development key without funds of value.
 const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
@@ -149,7 +149,7 @@ pub async fn submit_weights(
     mut submit: impl AsyncFnMut() -> Result<EpochReport, EpochError>,
 ) -> anyhow::Result<EpochReport> {
     let mut epoch = submit().await?;
-    for _ in 1..SUBMISSIONS {
+    for _ in 1..MAX_SUBMISSIONS {
         if epoch.outcome.is_success() {
             break;
         }

@@ -15,7 +15,7 @@ use taonet_primitives::{AccountId, Rao, counted};
 use super::database::DatabaseArgs;
 
 /// Maximum number of addresses in one extrinsic, whose fee and weight grow with it.
-const ADDRESSES: usize = 100;
+const MAX_ADDRESSES: usize = 100;
 
 /// Collect the TAO of all deposit addresses in the account of --topup-account
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
             bail!("no deposit address of {account} has TAO");
         }
         funded.sort_by_key(|(free, _)| Reverse(*free));
-        let remaining = funded.split_off(funded.len().min(ADDRESSES));
+        let remaining = funded.split_off(funded.len().min(MAX_ADDRESSES));
         if !remaining.is_empty() {
             context.print_notice(
                 &format!("run the command again for the other {}", counted(remaining.len(), "address")),

@@ -23,7 +23,7 @@ use super::teams::{TeamArgs, team, teams};
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 
 /// Maximum length of a key's name, in characters.
-pub(crate) const NAME_LENGTH: usize = 64;
+pub(crate) const MAX_NAME_LENGTH: usize = 64;
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]
@@ -242,8 +242,9 @@ pub(crate) fn budget() -> RangedI64ValueParser<i64> {
 
 /// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
 pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
-    let is_line =
-        printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
+    let is_line = printable(text) == text
+        && !text.trim().is_empty()
+        && text.chars().count() <= MAX_NAME_LENGTH;
     if is_line {
         Ok(text.to_owned())
     } else {
@@ -490,12 +491,12 @@ mod tests {
         for name in [
             "shop".to_owned(),
             "k\u{e9}y \u{2603} \u{540d}".to_owned(),
-            "\u{540d}".repeat(NAME_LENGTH),
+            "\u{540d}".repeat(MAX_NAME_LENGTH),
         ] {
             assert_eq!(display_name(&name), Ok(name.clone()));
         }
         for name in
-            ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(NAME_LENGTH + 1).as_str()]
+            ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(MAX_NAME_LENGTH + 1).as_str()]
         {
             assert!(display_name(name).is_err(), "{name:?}");
         }

@@ -18,7 +18,7 @@ use taonet_nineteen_store::{
 use taonet_primitives::{NetUid, counted};
 
 use super::database::DatabaseArgs;
-use super::keys::{NAME_LENGTH, now_ms};
+use super::keys::{MAX_NAME_LENGTH, now_ms};
 
 /// Name of the reference's keys that have none.
 const NO_NAME: &str = "No-Name";
@@ -116,7 +116,7 @@ async fn import(
 /// Returns the name of a key in the form that the other commands accept: one line of 1 to 64
 /// characters.
 fn display_name(name: &str) -> String {
-    let name: String = printable(name.trim()).chars().take(NAME_LENGTH).collect();
+    let name: String = printable(name.trim()).chars().take(MAX_NAME_LENGTH).collect();
     if name.is_empty() { NO_NAME.to_owned() } else { name }
 }
 

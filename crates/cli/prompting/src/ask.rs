@@ -30,7 +30,7 @@ use taonet_wallet::Keypair;
 use super::judge::JudgeArgs;
 
 /// Default maximum number of miners.
-const MINERS: u16 = 16;
+const DEFAULT_MINERS: u16 = 16;
 /// Error when there is no miner.
 const NO_MINER: &str = "there is no miner to ask";
 
@@ -216,8 +216,11 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     let judge = Arc::new(args.judge.open(context)?);
     let answers = context.block_on(async {
         let candidates = args.candidates(keypair.hotkey()).await?;
-        let miners =
-            args.choose(candidates, usize::from(args.limit.unwrap_or(MINERS)), Some(&judge))?;
+        let miners = args.choose(
+            candidates,
+            usize::from(args.limit.unwrap_or(DEFAULT_MINERS)),
+            Some(&judge),
+        )?;
         let client = client(keypair, &args.addresses(), args.limits())?;
         Ok(ask(&client, &miners, conversation, args.limits(), judge).await?)
     })?;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{Peaks, at};
 
 /// Minimum distance between two word labels, in percent of the axis.
-const LABEL_DISTANCE: f64 = 4.5;
+const MIN_LABEL_DISTANCE: f64 = 4.5;
 /// Gap, in seconds, below which two segments are joined, since it is inaudible.
 const INAUDIBLE: f64 = 0.002;
 /// Maximum number of segments for the script.
@@ -63,7 +63,7 @@ impl Lane<'_> {
         let mut last = f64::NEG_INFINITY;
         let marks = self.marks.iter().take(MAX_MARKS).map(|mark| {
             let x = self.percent(mark.start);
-            let has_label = x - last >= LABEL_DISTANCE && x < 96.0;
+            let has_label = x - last >= MIN_LABEL_DISTANCE && x < 96.0;
             if has_label {
                 last = x;
             }

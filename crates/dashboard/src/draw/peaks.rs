@@ -9,7 +9,7 @@ const BUFFER: usize = 64 * 1024;
 /// Number of envelope points of a recording.
 const POINTS: usize = 400;
 /// Maximum number of samples read per point; longer recordings are subsampled.
-const SAMPLES_PER_POINT: u64 = 2_000;
+const MAX_SAMPLES_PER_POINT: u64 = 2_000;
 
 /// Envelope of a recording: the lowest and highest sample of each of its parts, which have equal
 /// durations.
@@ -61,7 +61,7 @@ impl Peaks {
         let mut skipped = 0;
         for point in 0..points {
             let (from, to) = (frames * point / points, frames * (point + 1) / points);
-            let count = (to - from).min(SAMPLES_PER_POINT);
+            let count = (to - from).min(MAX_SAMPLES_PER_POINT);
             part.resize(usize::try_from(count * block).map_err(|_| PeaksError::Format)?, 0);
             // Keeps the buffer, unlike `seek`.
             file.seek_relative(skipped)?;

@@ -15,7 +15,7 @@ use crate::view::View;
 /// Maximum number of events per page.
 const PER_PAGE: usize = 100;
 /// Maximum number of warnings and errors on the overview.
-const OVERVIEW_EVENTS: usize = 5;
+const MAX_OVERVIEW_EVENTS: usize = 5;
 /// Maximum length of a filter in characters.
 const MAX_FILTER_CHARS: usize = 64;
 
@@ -53,7 +53,7 @@ impl Filter {
 pub(super) fn overview(view: &View, state: &State) -> Markup {
     let newest = state.entries.iter().rev().map(Arc::as_ref);
     let warnings_and_errors: Vec<&Entry> =
-        newest.filter(|entry| entry.level >= Level::Warn).take(OVERVIEW_EVENTS).collect();
+        newest.filter(|entry| entry.level >= Level::Warn).take(MAX_OVERVIEW_EVENTS).collect();
     let body = html! {
         section.card aria-labelledby="log" {
             h2 id="log" { a href=(view.href("/log")) { "Log" } }

@@ -19,7 +19,7 @@ use crate::LoadError;
 /// First bytes of every file.
 const MAGIC: [u8; 4] = *b"GGUF";
 /// Default alignment of the tensors in bytes.
-const ALIGNMENT: u64 = 32;
+const DEFAULT_ALIGNMENT: u64 = 32;
 /// Maximum number of dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 4;
 /// Arrays that are kept in memory. All others are skipped, whatever their length.
@@ -107,7 +107,7 @@ impl Gguf {
         let read = size - header.left;
         let mut gguf = Self { path: path.to_owned(), file, metadata, tensors: HashMap::new() };
         let alignment = match gguf.metadata.get("general.alignment") {
-            None => ALIGNMENT,
+            None => DEFAULT_ALIGNMENT,
             Some(Value::Integer(value))
                 if (1..=MAX_ALIGNMENT).contains(value) && value.count_ones() == 1 =>
             {

@@ -71,7 +71,10 @@ fn short_prompt_does_not_wait_for_a_long_one() {
         });
         receiver
     });
-    assert!(prompt(&model, 9).len() > PROMPT_TOKENS && prompt(&model, 0).len() < PROMPT_TOKENS / 2);
+    assert!(
+        prompt(&model, 9).len() > MAX_PROMPT_TOKENS
+            && prompt(&model, 0).len() < MAX_PROMPT_TOKENS / 2
+    );
     batch.admit();
     batch.pass();
     let [long, short] = &mut received;

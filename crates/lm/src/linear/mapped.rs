@@ -11,9 +11,9 @@ use super::{multiply_few_rows, with_floats};
 use crate::ModelError;
 
 /// Minimum size of the weights, in bytes: one large page of x86-64 and AArch64.
-const LARGE_PAGE: usize = 2 << 20;
+const MIN_MAPPED_BYTES: usize = 2 << 20;
 /// Maximum number of weights in a copy for a product of many rows, 4 MB.
-const BLOCK: usize = 1 << 20;
+const MAX_BLOCK_WEIGHTS: usize = 1 << 20;
 
 /// Allocates zeroed memory, in large pages if possible.
 pub(super) fn allocate(bytes: usize) -> io::Result<MmapMut> {
@@ -38,7 +38,7 @@ impl MappedMatrix {
     pub(super) fn copy(weights: &Tensor) -> Result<Option<Self>, ModelError> {
         let (outputs, width) = weights.dims2()?;
         let length = outputs * width * size_of::<f32>();
-        if length < LARGE_PAGE || !weights.device().is_cpu() {
+        if length < MIN_MAPPED_BYTES || !weights.device().is_cpu() {
             return Ok(None);
         }
         let memory = with_floats(&weights.contiguous()?, |weights| {
@@ -60,7 +60,7 @@ impl MappedMatrix {
         if let Some(output) = multiply_few_rows(self.values(), (self.outputs, self.width), input)? {
             return Ok(output);
         }
-        let blocks = self.values().chunks((BLOCK / self.width).max(1) * self.width);
+        let blocks = self.values().chunks((MAX_BLOCK_WEIGHTS / self.width).max(1) * self.width);
         let products = blocks.map(|weights| {
             let shape = (weights.len() / self.width, self.width);
             input.matmul(&Tensor::from_slice(weights, shape, &Device::Cpu)?.t()?)

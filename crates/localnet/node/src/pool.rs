@@ -29,7 +29,7 @@ pub use watch::TxEvent;
 pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
-pub(crate) const DEPTH: u32 = 256;
+pub(crate) const MAX_CALL_DEPTH: u32 = 256;
 /// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
 const BAN_DURATION: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics in memory.
@@ -115,7 +115,7 @@ impl Pool {
         watcher: Watcher,
     ) -> Result<H256, SubmitError> {
         let extrinsic =
-            UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice())
+            UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut bytes.as_slice())
                 .map_err(SubmitError::Format)?;
         let hash = BlakeTwo256::hash(&bytes);
         self.admit(hash)?;

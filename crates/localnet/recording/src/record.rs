@@ -12,7 +12,7 @@ type Account = [u8; 32];
 type Entry = (Vec<u8>, Vec<u8>);
 
 /// Maximum number of mechanisms of a subnet: their storage indexes are mechanism × 4 096 + netuid.
-const MECHANISMS: u16 = 16;
+const MAX_MECHANISMS: u16 = 16;
 
 /// The state of a node after one block.
 pub trait Source {
@@ -202,7 +202,7 @@ impl<S: Source + Sync> Reader<'_, S> {
                 }
                 Access::Mechanism => {
                     let indexes = self.netuids.iter().flat_map(|netuid| {
-                        (0..MECHANISMS).map(move |mechanism| {
+                        (0..MAX_MECHANISMS).map(move |mechanism| {
                             mechanism.saturating_mul(4_096).saturating_add(*netuid)
                         })
                     });

@@ -108,7 +108,7 @@ impl SlotDuration {
     /// Storage key of the slot duration.
     pub const KEY: &'static [u8] = b":slot_duration";
     /// Default slot duration: the block time of the reference's local network.
-    const FAST: u64 = 250;
+    const FAST_SLOT_DURATION: u64 = 250;
 }
 
 impl Get<u64> for SlotDuration {
@@ -116,7 +116,9 @@ impl Get<u64> for SlotDuration {
         // The metadata includes this value, and is available without state.
         let stated =
             sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
-        stated.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(Self::FAST)
+        stated
+            .and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok())
+            .unwrap_or(Self::FAST_SLOT_DURATION)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{EmbedError, Embedding, SentenceEmbedder};
 const MAX_TOKENS: usize = 256;
 
 /// The maximum number of tokens of a batch. Larger batches would not fit in the processor caches.
-const BATCH_TOKENS: usize = 1024;
+const MAX_BATCH_TOKENS: usize = 1024;
 
 /// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats, with 384 dimensions.
 ///
@@ -108,7 +108,7 @@ impl SentenceEmbedder for MiniLm {
 fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     let total: usize = tokens.iter().map(|(_, ids)| ids.len()).sum();
     let threads = rayon::current_num_threads();
-    let limit = total.div_ceil(threads * total.div_ceil(threads * BATCH_TOKENS).max(1));
+    let limit = total.div_ceil(threads * total.div_ceil(threads * MAX_BATCH_TOKENS).max(1));
     let mut runs = Vec::new();
     let (mut start, mut size) = (0, 0);
     for (end, (_, ids)) in tokens.iter().enumerate() {

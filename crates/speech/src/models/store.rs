@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use super::{CATALOGUE, ModelError, ModelSpec};
 
 /// The default hub for published models.
-const HUB: &str = "https://huggingface.co";
+const DEFAULT_HUB: &str = "https://huggingface.co";
 
 /// The directories with models, one subdirectory per model, and the hub to download from.
 ///
@@ -43,7 +43,10 @@ impl ModelStore {
     /// (`~/.cache/taonet/models` on Linux).
     pub fn new(directory: Option<PathBuf>) -> Self {
         let cache = dirs::cache_dir().map(|cache| cache.join("taonet").join("models"));
-        Self { directories: directory.into_iter().chain(cache).collect(), hub: HUB.to_owned() }
+        Self {
+            directories: directory.into_iter().chain(cache).collect(),
+            hub: DEFAULT_HUB.to_owned(),
+        }
     }
 
     /// Creates a store that searches only these directories, in order, and downloads from this hub,

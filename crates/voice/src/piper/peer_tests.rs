@@ -17,7 +17,7 @@ const VOICE: &str = "en_US-joe-medium";
 const MAX_DIFFERENCE: f32 = 1e-3;
 /// Maximum share of phonemes that differ: espeak-ng on this machine is another version than that
 /// within the reference.
-const OTHER_PHONEMES: f64 = 0.1;
+const MAX_OTHER_PHONEMES: f64 = 0.1;
 
 /// Texts with every punctuation mark, names, numbers, other languages, and one long sentence.
 const TEXTS: [&str; 8] = [
@@ -169,7 +169,7 @@ fn phonemes_match_the_reference() {
     }
     let share = f64::from(u32::try_from(differences).unwrap()) / count as f64;
     let _ = writeln!(std::io::stderr(), "{differences} of {count} phonemes differ");
-    assert!(share <= OTHER_PHONEMES, "{differences} of {count} phonemes differ");
+    assert!(share <= MAX_OTHER_PHONEMES, "{differences} of {count} phonemes differ");
 }
 
 /// Returns the edit distance of two sequences of phonemes.

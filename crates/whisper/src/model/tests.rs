@@ -38,19 +38,19 @@ fn write_vocabulary(folder: &Path, id: u32, token: &str) {
 
 #[test]
 fn a_context_that_is_too_short_is_refused() {
-    let error = refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT - 1));
+    let error = refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS - 1));
     assert!(
         error.ends_with("the decoder has a context of 447 tokens, expected at least 448"),
         "{error}"
     );
-    assert_eq!(refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT + 1)), "");
+    assert_eq!(refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS + 1)), "");
 }
 
 #[test]
 fn tokens_without_an_embedding_are_refused() {
-    let error = refused(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT));
+    let error = refused(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT_TOKENS));
     assert_eq!(error, "token `<|30.00|>` has the ID 1811, but the weights have 1811 embeddings");
-    let error = refused(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT));
+    let error = refused(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT_TOKENS));
     assert_eq!(
         error,
         "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings"

@@ -125,7 +125,7 @@ pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
 }
 
 /// Maximum number of tokens of a search.
-const STEPS: usize = 30;
+const MAX_TOKENS: usize = 30;
 
 /// A beam search for the text of a window.
 struct BeamSearch {
@@ -156,7 +156,7 @@ impl BeamSearch {
         json!({
             "prompt": self.prompt(model).0,
             "options": {
-                "beam_size": self.beams, "patience": self.patience, "max_length": 2 * STEPS,
+                "beam_size": self.beams, "patience": self.patience, "max_length": 2 * MAX_TOKENS,
                 "suppress_tokens": model.vocabulary.suppressed(), "max_initial_timestamp_index": 50
             }
         })
@@ -192,7 +192,7 @@ fn compare_beams(
             rules: rules.clone(),
             strategy: Strategy::Beam { beams, patience },
             length_penalty: 1.0,
-            longest: STEPS,
+            longest: MAX_TOKENS,
             no_speech: special.no_speech,
         };
         let (hypothesis, no_speech) = decode(model, task);

@@ -10,7 +10,8 @@
 
 use super::fallback::{Attempt, is_silent};
 use super::{
-    Buffers, CONTEXT, Cache, Recording, Row, TranscribeError, WINDOW_FRAMES, compression_ratio,
+    Buffers, CONTEXT_TOKENS, Cache, Recording, Row, TranscribeError, WINDOW_FRAMES,
+    compression_ratio,
 };
 use crate::align::{Alignment, Attention, shortest_path};
 use crate::decoder::{Capture, Memory, Slot};
@@ -25,7 +26,7 @@ use crate::words::{POSITIONS_PER_SECOND, TimedWord, time_words};
 const MAX_REWIND: usize = 200;
 /// Maximum number of tokens for each started second of audio after the final text: twice as many as
 /// Whisper's maximum of 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
-const TOKENS_PER_SECOND: usize = 16;
+const MAX_TOKENS_PER_SECOND: usize = 16;
 /// Number of times that a text must have the same tokens at its end to be a repetition without end.
 const REPETITIONS: usize = 4;
 /// Maximum number of tokens that are repeated.
@@ -192,7 +193,7 @@ impl Recording {
         tokens.push(special.no_timestamps);
         tokens.extend_from_slice(&prefix.tokens);
         let (text, forced) = (tokens.len() - prefix.tokens.len(), tokens.len());
-        if forced > CONTEXT {
+        if forced > CONTEXT_TOKENS {
             return Ok(None);
         }
         // At the end, all words are complete, and the last one attends to the end of the audio.
@@ -242,7 +243,7 @@ impl Recording {
                 if !prefix.tokens.is_empty() {
                     latest = attention.position(forced - 2);
                 }
-                limit = max_tokens(positions - latest).min(CONTEXT - forced);
+                limit = max_tokens(positions - latest).min(CONTEXT_TOKENS - forced);
             }
             // Without timestamps, Whisper tends to end the text with a sentence although the speech
             // goes on. As in SimulStreaming, a pass tries one more token; here only if the decoder
@@ -408,7 +409,7 @@ fn repetition(tokens: &[u32]) -> Option<usize> {
 
 /// Returns the maximum number of tokens in audio of this many encoder positions.
 fn max_tokens(positions: usize) -> usize {
-    positions.div_ceil(POSITIONS).max(1) * TOKENS_PER_SECOND
+    positions.div_ceil(POSITIONS).max(1) * MAX_TOKENS_PER_SECOND
 }
 
 #[cfg(test)]

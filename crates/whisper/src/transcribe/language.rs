@@ -5,7 +5,7 @@ use crate::options::SpeechTask;
 
 /// Minimum difference between the two best language probabilities. Below it, detection runs again
 /// on the window that the reference uses.
-const LANGUAGE_MARGIN: f32 = 0.2;
+const MIN_LANGUAGE_MARGIN: f32 = 0.2;
 
 impl Recording {
     /// Sets language and start tokens, from the options or by detection in the first window.
@@ -40,7 +40,7 @@ impl Recording {
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
-            if margin_of(&languages) < LANGUAGE_MARGIN && self.content() < WINDOW_FRAMES {
+            if margin_of(&languages) < MIN_LANGUAGE_MARGIN && self.content() < WINDOW_FRAMES {
                 let window = self.features.window(0, WINDOW_FRAMES);
                 let memory = self.model.listen(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;

@@ -24,7 +24,7 @@ const MAX_DISTANCE: usize = 32_768 - MAX_MATCH - MIN_MATCH - 1;
 /// Maximum distance of a three-byte match that saves space, in bytes.
 const MAX_SHORT_MATCH_DISTANCE: usize = 4096;
 /// Maximum number of symbols per block.
-const SYMBOLS: usize = 16_383;
+const MAX_SYMBOLS: usize = 16_383;
 const HASH_BITS: usize = 15;
 
 /// Computes the length in bytes of the result of Python's `zlib.compress`.
@@ -169,7 +169,7 @@ impl Compressor {
     }
 
     fn flush_if_full(&mut self, at: usize) {
-        if self.block.symbols >= SYMBOLS {
+        if self.block.symbols >= MAX_SYMBOLS {
             self.flush(at);
         }
     }

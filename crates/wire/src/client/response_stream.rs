@@ -24,7 +24,7 @@ use tokio::task::coop;
 use super::chunk_decoder::ChunkDecoder;
 
 /// Maximum number of bytes that are read at once.
-const READ_BYTES: usize = 16 * 1024;
+const MAX_READ_BYTES: usize = 16 * 1024;
 /// Start of the head of a successful response.
 const SUCCESS: &[u8] = b"HTTP/1.1 200";
 /// End of the head of a response.
@@ -145,8 +145,8 @@ impl State {
                 Poll::Ready(Ok(()))
             }
             Access::Head => {
-                let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_BYTES];
-                let length = buffer.remaining().min(READ_BYTES);
+                let mut space = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
+                let length = buffer.remaining().min(MAX_READ_BYTES);
                 let mut read = ReadBuf::uninit(space.get_mut(..length).unwrap_or_default());
                 ready!(Pin::new(&mut self.stream).poll_read(context, read.unfilled()))?;
                 let bytes = read.filled();
@@ -226,7 +226,7 @@ impl ChunkedBody {
         let mut body = Vec::new();
         while !self.decoder.has_ended() && body.is_empty() {
             let chunks = if unread.is_empty() {
-                let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_BYTES];
+                let mut space = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
                 let mut read = ReadBuf::uninit(&mut space);
                 ready!(Pin::new(&mut *stream).poll_read(context, read.unfilled()))?;
                 let bytes = read.filled();

@@ -54,7 +54,7 @@ use resolve::{Endpoints, Pod, Resolved, Route, RouteError, Target, resolve};
 /// Minimum interval between polls for ready miners.
 const MIN_POLL: Duration = Duration::from_secs(1);
 /// Maximum size of the gateway's envelope around a miner's response in bytes.
-const ENVELOPE_BYTES: usize = 4 << 10;
+const MAX_ENVELOPE_BYTES: usize = 4 << 10;
 
 /// Dependencies and settings of an [`Arena`].
 #[derive(Clone)]
@@ -154,7 +154,7 @@ impl Arena {
             BabelbitScheme::managed(),
         );
         let limits = ClientConfig {
-            max_response_bytes: config.max_response_bytes.saturating_add(ENVELOPE_BYTES),
+            max_response_bytes: config.max_response_bytes.saturating_add(MAX_ENVELOPE_BYTES),
             ..ClientConfig::default()
         };
         let clients = Clients {

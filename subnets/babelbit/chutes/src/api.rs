@@ -21,7 +21,7 @@ const MAX_LISTS: usize = 50;
 /// Substring of the name of every text miner's chute, in any case.
 const TEXT_MINER_NAME: &str = "babelbit";
 /// Maximum time to build an image.
-const BUILD_TIME: Duration = Duration::from_hours(2);
+const MAX_BUILD_TIME: Duration = Duration::from_hours(2);
 /// Pause between two requests for the status of an image.
 const BUILD_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum number of consecutive failed requests for the status of an image.
@@ -255,7 +255,7 @@ impl ChutesApi {
         line: impl FnMut(&str),
     ) -> Result<(), ApiError> {
         let building =
-            tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
+            tokio::time::timeout(MAX_BUILD_TIME, self.watch_build(image, sleeper, line)).await;
         building.unwrap_or_else(|_| {
             let operation = "build the image";
             Err(ApiError::refused(operation, Fault::Timeout))

@@ -39,7 +39,7 @@ const BRANCH: &str = "main";
 /// A download without data for this long is resumed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
-const ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Maximum length of a part of a model's name.
@@ -371,7 +371,7 @@ impl HubApi {
                 self.service().call("download the model", Method::GET, &segments, Body::None);
             let remote = Remote { service: self.service(), call: self.with_key(call) };
             let download =
-                Download { file: &part, limit: *size, attempts: ATTEMPTS, pause: RETRY_DELAY };
+                Download { file: &part, limit: *size, attempts: MAX_ATTEMPTS, pause: RETRY_DELAY };
             let report_progress =
                 |done, _| progress(HubProgress { file: name, done, total: *size });
             download.run(&remote, report_progress).await.map_err(|error| match error {

@@ -75,7 +75,7 @@ pub use variables::variables;
 
 /// Default number of consecutive epochs without scores after which all weight goes to the burn uid,
 /// as in the reference.
-const MAX_SKIPPED_EPOCHS: u32 = 12;
+const DEFAULT_MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]

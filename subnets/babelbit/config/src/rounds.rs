@@ -3,13 +3,13 @@ use std::time::Duration;
 use taonet_babelbit_runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
 
 /// Maximum number of attempts of a round in its epoch: with backoff, about two and a half hours.
-const ATTEMPTS: u32 = 20;
-/// Number of frames at the start of a startup utterance to which [`STARTUP_CHUNK`] applies; also a
-/// constant in the reference.
+const MAX_ATTEMPTS: u32 = 20;
+/// Number of frames at the start of a startup utterance to which [`STARTUP_CHUNK_TIMEOUT`] applies;
+/// also a constant in the reference.
 const STARTUP_FRAMES: u32 = 4;
 /// Timeout of an arena miner's response to each of the first [`STARTUP_FRAMES`] frames of a startup
 /// utterance.
-const STARTUP_CHUNK: Duration = Duration::from_mins(1);
+const STARTUP_CHUNK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Schedule of the runner's rounds, and the settings specific to the arena.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl RoundSettings {
             on_startup: self.on_startup,
             solo: self.solo,
             arena: enabled.then_some(ArenaSchedule { cadence, on_startup }),
-            attempts: ATTEMPTS,
+            attempts: MAX_ATTEMPTS,
         }
     }
 
@@ -85,7 +85,7 @@ impl RoundSettings {
         PlaySettings {
             startup_utterances: self.arena.startup_utterances,
             startup_frames: STARTUP_FRAMES,
-            startup_chunk_timeout: STARTUP_CHUNK,
+            startup_chunk_timeout: STARTUP_CHUNK_TIMEOUT,
             miner_timeout: self.arena.miner_timeout,
             init_barrier: Some(self.arena.init_barrier),
             drop_after_failures: self.arena.drop_after_failures,

@@ -63,7 +63,7 @@ impl ServiceSettings {
             gateway_port: 8090,
             gateway_timeout: Duration::from_mins(5),
             token_file: None,
-            max_skipped_epochs: super::MAX_SKIPPED_EPOCHS,
+            max_skipped_epochs: super::DEFAULT_MAX_SKIPPED_EPOCHS,
             metrics_addr: loopback,
             metrics_port: 8010,
         }

@@ -11,7 +11,7 @@ use taonet_settings::value::{
 };
 use taonet_settings::{Shown, Variable, replaced, unused, variable};
 
-use super::{Config, MAX_SKIPPED_EPOCHS, submission};
+use super::{Config, DEFAULT_MAX_SKIPPED_EPOCHS, submission};
 
 /// Parses a number of attempts, in the range accepted by signer and gateway.
 fn attempts(text: &str) -> Result<u32, Expected> {
@@ -201,7 +201,7 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         variable!("SUBTENSOR_GATEWAY_TIMEOUT_S", "Timeout of a call to the subtensor gateway, in seconds", services.gateway_timeout = seconds),
         variable!("BB_API_TOKEN_FILE", "File with the access token of signer and subtensor gateway", services.token_file = |t: &str| any(t).map(Some)),
         variable!("BB_MAX_SKIPPED_WEIGHT_EPOCHS",
-            "Consecutive epochs without scores after which all weight goes to BB_DEFAULT_FALLBACK_UID", services.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(MAX_SKIPPED_EPOCHS))),
+            "Consecutive epochs without scores after which all weight goes to BB_DEFAULT_FALLBACK_UID", services.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(DEFAULT_MAX_SKIPPED_EPOCHS))),
         variable!("BABELBIT_METRICS_ADDR", "Address that bb validate and bb runner serve metrics on", services.metrics_addr = address),
         variable!("BABELBIT_METRICS_PORT", "Port that bb validate serves metrics on", services.metrics_port = integer),
         variable!("BABELBIT_RUNNER_TEMPO", "Blocks between two main rounds", rounds.tempo = blocks),

@@ -34,7 +34,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of waveform envelopes in memory, of 3.2 KB each.
 const MAX_PEAKS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// Maximum number of recordings read concurrently.
-const PARALLEL_READS: usize = 4;
+const MAX_PARALLEL_READS: usize = 4;
 
 /// Device and inode of an open ledger file.
 type FileId = (u64, u64);
@@ -73,7 +73,7 @@ impl Source {
             ledger: AsyncMutex::default(),
             index: RwLock::default(),
             peaks: Mutex::new(LruCache::new(MAX_PEAKS)),
-            reads: Semaphore::new(PARALLEL_READS),
+            reads: Semaphore::new(MAX_PARALLEL_READS),
         };
         let mut follower = Follower::default();
         source.poll_ledger(&mut follower).await;

@@ -34,7 +34,7 @@ use batch::Batches;
 const WAITING_ROWS: usize = 1_024;
 /// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of
 /// each reply.
-pub(super) const WRITERS: usize = 8;
+pub(super) const MAX_WRITERS: usize = 8;
 
 /// Messages from a player to the scorer.
 enum Progress {
@@ -55,7 +55,7 @@ pub(super) struct ChallengeRun {
     pub(super) references: Arc<References>,
     /// Directory to which replies above the memory limit spill.
     pub(super) spool: PathBuf,
-    /// Semaphore of [`WRITERS`] permits for encoding replies.
+    /// Semaphore of [`MAX_WRITERS`] permits for encoding replies.
     pub(super) writers: Semaphore,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::artifacts::{MinerResult, write_status};
-use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
+use super::challenge_run::{ChallengeRun, MAX_WRITERS, by_miner};
 use super::connection::MinerConnection;
 use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
@@ -299,7 +299,7 @@ impl Runner {
             observer: Arc::clone(&observer),
             play: self.settings.play.clone(),
             spool: self.settings.paths.state.clone(),
-            writers: Semaphore::new(WRITERS),
+            writers: Semaphore::new(MAX_WRITERS),
         });
         if !todo.is_empty() {
             let sources = || {

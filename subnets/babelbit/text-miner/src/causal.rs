@@ -24,7 +24,7 @@ use crate::ngram::NgramModel;
 use sessions::Sessions;
 
 /// Maximum number of predictions queued for the model; further predictions do without it.
-const QUEUE: usize = 64;
+const QUEUE_CAPACITY: usize = 64;
 /// Number of tokens of a prompt between two checks of the deadline.
 const TOKENS_PER_CHECK: usize = 32;
 
@@ -123,7 +123,7 @@ impl Causal {
         fallback: Option<Arc<NgramModel>>,
         work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel(QUEUE);
+        let (jobs, inbox) = mpsc::channel(QUEUE_CAPACITY);
         std::thread::Builder::new().name("language model".to_owned()).spawn(move || work(inbox))?;
         Ok(Self { name, jobs, deadline, options, fallback })
     }

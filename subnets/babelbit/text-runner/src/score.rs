@@ -17,7 +17,7 @@ use super::play::PlayedDialogue;
 const LEXICAL_WEIGHT: f64 = 0.0;
 /// Maximum number of texts per call of the embedder, which sorts them by length: in a large call,
 /// texts of equal length share products, and the threads wait for each other less often.
-const BATCH: usize = 4_096;
+const MAX_BATCH_TEXTS: usize = 4_096;
 
 /// Why predictions could not be scored.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,7 @@ fn vectors(
     texts.dedup();
     let dimensions = dimensions.map_or(usize::MAX, NonZeroUsize::get);
     let (mut vectors, mut unusable) = (BTreeMap::new(), Vec::new());
-    for batch in texts.chunks(BATCH) {
+    for batch in texts.chunks(MAX_BATCH_TEXTS) {
         for (text, vector) in batch.iter().zip(embed(batch, &truths, embedder)?) {
             let numbers = |vector: Embedding| {
                 vector.0.iter().take(dimensions).copied().map(f64::from).collect::<Vec<f64>>()

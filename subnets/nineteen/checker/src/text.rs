@@ -11,7 +11,7 @@ use taonet_nineteen_core::task::Endpoint;
 use crate::{CheckError, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading};
 
 /// Maximum number of tokens of an answer if the request sets none.
-const DEFAULT_TOKENS: usize = 2_048;
+const DEFAULT_MAX_TOKENS: usize = 2_048;
 
 /// Result of a check: the quality of an answer, with the reason.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,7 +132,7 @@ fn likelihood(reading: &TokenReading, passes: bool) -> TokenLikelihood {
 /// Returns the maximum number of tokens that a request sets, or the default.
 fn max_tokens(payload: &Map<String, Value>) -> usize {
     let maximum = payload.get("max_tokens").and_then(Value::as_u64);
-    maximum.map_or(DEFAULT_TOKENS, |maximum| usize::try_from(maximum).unwrap_or(usize::MAX))
+    maximum.map_or(DEFAULT_MAX_TOKENS, |maximum| usize::try_from(maximum).unwrap_or(usize::MAX))
 }
 
 fn judged(distances: &[f64]) -> Checked {

@@ -30,7 +30,7 @@ const OPEN_RETRY_DELAY: Duration = Duration::from_secs(20);
 /// Default interval at which miners that have offered no capacity are asked again.
 const CAPACITY_RETRY_INTERVAL: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
-const KEY_MARGIN: Duration = Duration::from_mins(10);
+const MIN_KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
 const HISTORY_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Retention of unchecked answers.
@@ -265,7 +265,7 @@ impl Controller {
         config: &MarketConfig,
         remaining: Duration,
     ) -> Result<Vec<Offer>, StoreError> {
-        let needed = unix_time((self.clock)()) + remaining + KEY_MARGIN;
+        let needed = unix_time((self.clock)()) + remaining + MIN_KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);
         offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await

@@ -32,7 +32,7 @@ use derivatives::Derivatives;
 pub(crate) use measures::describe as describe_metrics;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
-const BLOCKS: u32 = 64;
+const MAX_BLOCKS: u32 = 64;
 /// Number of transfers to deposit addresses after which no further block is recorded in the same
 /// transaction.
 const TRANSFERS: usize = 256;
@@ -286,7 +286,7 @@ impl TopUpWatcher {
         newest: Block,
         terms: &TopUpTerms,
     ) -> Result<BlockBatch, TopUpError> {
-        let end = newest.number.min(recorded.number.plus(BLOCKS));
+        let end = newest.number.min(recorded.number.plus(MAX_BLOCKS));
         // Alone, so that a node that has pruned the block gets few requests.
         let first = self.read_block(recorded.number.plus(1)).await?;
         let later = recorded.number.plus(2).get()..=end.get();

@@ -33,7 +33,7 @@ const MAX_RESULTS: usize = 1_010;
 /// Number of results evicted together.
 const EVICTION_BATCH: usize = 10;
 /// Maximum number of stored results of a task with weight 1.
-const RESULTS_PER_WEIGHT: f64 = 1_000.0;
+const MAX_RESULTS_PER_WEIGHT: f64 = 1_000.0;
 /// Pauses after failed checks.
 const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(5));
 
@@ -74,7 +74,7 @@ fn is_plain(message: &Value) -> bool {
 /// Returns whether a task with `stored` results may store another one; the maximum is `⌊1000 ·
 /// weight⌋ + 1`.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
-    stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
+    stored as f64 <= (MAX_RESULTS_PER_WEIGHT * weight).floor()
 }
 
 /// Returns the number of oldest results to evict before storing another one, given the number

@@ -17,9 +17,9 @@ use crate::tasks::TaskState;
 /// Maximum number of miners per page.
 const PER_PAGE: usize = 50;
 /// Maximum number of periods per page.
-const PERIODS_PER_PAGE: usize = 12;
+const MAX_PERIODS_PER_PAGE: usize = 12;
 /// Maximum number of rows of the spend by key per page.
-const SPEND_PER_PAGE: usize = 20;
+const MAX_SPEND_PER_PAGE: usize = 20;
 /// Unit of the columns "Capacity", which depends on the task.
 pub(crate) const CAPACITY_UNIT: &str =
     "Capacity: tokens, or denoising steps of images, per period.";
@@ -309,7 +309,7 @@ pub(crate) fn scores(uid: Uid, scores: &[Option<f64>]) -> Markup {
 
 fn periods(view: &View, market: &Market) -> Markup {
     let past = &market.past.periods;
-    let paging = Paging::of(view, "periods", PERIODS_PER_PAGE, past.len());
+    let paging = Paging::of(view, "periods", MAX_PERIODS_PER_PAGE, past.len());
     html! {
         @if past.is_empty() { p.empty { "No period has ended in the last day." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="periods" {
@@ -351,7 +351,7 @@ fn periods(view: &View, market: &Market) -> Markup {
 }
 
 fn spend(view: &View, market: &Market) -> Markup {
-    let paging = Paging::of(view, "spend", SPEND_PER_PAGE, market.spend.len());
+    let paging = Paging::of(view, "spend", MAX_SPEND_PER_PAGE, market.spend.len());
     html! {
         @if market.spend.is_empty() { p.empty { "No API key has been charged in these days." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="spend" {

@@ -14,7 +14,7 @@ use crate::bill::today;
 use crate::{Gateway, GatewayError};
 
 /// Maximum number of transfers in one document.
-const PAGE: u32 = 100;
+const MAX_TRANSFERS: u32 = 100;
 
 impl Gateway {
     /// Authenticates a request for a document of the own key, unless there are too many.
@@ -194,9 +194,10 @@ pub(crate) async fn topup(
     let topups =
         store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
     let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?.address;
-    let mut deposits = store.latest_deposits(&key.id, before, PAGE.saturating_add(1)).await?;
-    let has_more = deposits.len() > PAGE as usize;
-    deposits.truncate(PAGE as usize);
+    let mut deposits =
+        store.latest_deposits(&key.id, before, MAX_TRANSFERS.saturating_add(1)).await?;
+    let has_more = deposits.len() > MAX_TRANSFERS as usize;
+    deposits.truncate(MAX_TRANSFERS as usize);
     let document = json!({
         "object": "topup",
         "address": address,

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an image, in bytes.
 const MAX_IMAGE_BYTES: usize = 6 << 20;
 /// Maximum number of redirects.
-const REDIRECTS: usize = 3;
+const MAX_REDIRECTS: usize = 3;
 /// Maximum length of a URL, in bytes.
 const MAX_URL_LENGTH: usize = 2_048;
 
@@ -68,7 +68,7 @@ impl Downloads {
         let url: Url = url.parse().map_err(|_| DownloadError::Malformed)?;
         self.check(&url)?;
         let redirects = redirect::Policy::custom(move |attempt| {
-            if attempt.previous().len() > REDIRECTS {
+            if attempt.previous().len() > MAX_REDIRECTS {
                 return attempt.error(DownloadError::Redirect);
             }
             match self.check(attempt.url()) {

@@ -21,13 +21,13 @@ use crate::{Gateway, GatewayError};
 const HEADER: &str = "x-taonet-route";
 /// Minimum share of the newest answer in the moving average of a task's time to the first token. It
 /// grows with the time since the answer before.
-const NEWEST: f64 = 0.2;
+const MIN_NEWEST_SHARE: f64 = 0.2;
 /// Time after which the average of a task counts no more.
 const MAX_SPEED_AGE: Duration = Duration::from_mins(10);
 /// One of so many requests that prefer speed asks a task whose speed is unknown first.
 const EXPLORATION_INTERVAL: usize = 16;
 /// Maximum time that a request waits in the queue of a task that is not the last one of its alias.
-pub(crate) const FALLBACK_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const MAX_FALLBACK_WAIT: Duration = Duration::from_secs(1);
 
 /// Preference of a buyer among the tasks of an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Speed {
     fn add(&mut self, seconds: f64, now: Instant) {
         let age = now.saturating_duration_since(self.measured).as_secs_f64()
             / MAX_SPEED_AGE.as_secs_f64();
-        self.seconds += age.clamp(NEWEST, 1.0) * (seconds - self.seconds);
+        self.seconds += age.clamp(MIN_NEWEST_SHARE, 1.0) * (seconds - self.seconds);
         self.measured = now;
     }
 

@@ -23,7 +23,7 @@ const DEFAULT_CFG: f64 = 3.0;
 /// Default width and height, in pixels.
 const DEFAULT_SIDE: u64 = 1_024;
 /// Minimum and maximum width and height, in pixels: those of the reference's image workers.
-const SIDES: std::ops::RangeInclusive<u64> = 513..=2_047;
+const SIDE_RANGE: std::ops::RangeInclusive<u64> = 513..=2_047;
 /// Maximum length of a prompt, in characters.
 const MAX_PROMPT_LENGTH: usize = 32_000;
 
@@ -47,7 +47,9 @@ impl ImageRequest {
         let has_one_task = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         let model = if has_one_task && !fields.has("model") { None } else { Some(fields.model()?) };
         let mut side = |name: &'static str| -> Result<u64, GatewayError> {
-            Ok(fields.integer(name, *SIDES.start(), *SIDES.end())?.unwrap_or(DEFAULT_SIDE))
+            Ok(fields
+                .integer(name, *SIDE_RANGE.start(), *SIDE_RANGE.end())?
+                .unwrap_or(DEFAULT_SIDE))
         };
         let size = (side("width")?, side("height")?);
         Ok(Self {

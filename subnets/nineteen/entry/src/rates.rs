@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Maximum requests per minute and key for documents of the key, such as its usage. They do not
 /// count as the key's requests.
-const READS_PER_MINUTE: u32 = 120;
+const MAX_READS_PER_MINUTE: u32 = 120;
 
 /// Requests of API keys in the last minute.
 type Windows = Mutex<HashMap<String, Arc<SlidingWindow<()>>>>;
@@ -86,8 +86,10 @@ impl Rates {
     /// Admits or rejects a request for a document of the own key.
     pub(crate) fn admit_read(&self, key: &ApiKey, now: SystemTime) -> Result<(), GatewayError> {
         let window =
-            window(&self.reads, key, RateLimit { requests: READS_PER_MINUTE, window: MINUTE });
-        window.admit((), now).map_err(|retry| GatewayError::Rate { limit: READS_PER_MINUTE, retry })
+            window(&self.reads, key, RateLimit { requests: MAX_READS_PER_MINUTE, window: MINUTE });
+        window
+            .admit((), now)
+            .map_err(|retry| GatewayError::Rate { limit: MAX_READS_PER_MINUTE, retry })
     }
 
     /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.

@@ -49,7 +49,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE_BODIES: usize = 1 << 30;
 /// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB
 /// of memory.
-const DOWNLOADING: usize = 16;
+const MAX_DOWNLOADING_REQUESTS: usize = 16;
 /// Maximum number of requests whose images are being decoded or encoded, each of which can take
 /// some 300 MiB of memory.
 const MAX_IMAGE_CONVERSIONS: usize = 4;
@@ -127,7 +127,7 @@ impl Gateway {
             speeds: Speeds::default(),
             missing_logprobs: MissingLogprobs::default(),
             measures: Measures::default(),
-            downloading: Semaphore::new(DOWNLOADING),
+            downloading: Semaphore::new(MAX_DOWNLOADING_REQUESTS),
             converting: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
             bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
         }))

@@ -16,7 +16,7 @@ use crate::answer::{Head, complete_response, stream};
 use crate::bill::{Bill, Tariff, now_ms};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
-use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
+use crate::fallback::{MAX_FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
 use crate::image::{ImageRequest, Output};
 use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
@@ -40,7 +40,7 @@ const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 const MIN_AFFORDABLE_TOKENS: u64 = 16;
 /// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`,
 /// each with fewer tokens.
-const BILL_ATTEMPTS: usize = 4;
+const MAX_BILL_ATTEMPTS: usize = 4;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
 
@@ -165,7 +165,14 @@ impl Gateway {
         let (head, replies, bill) = 'answered: {
             for task in candidates {
                 match self
-                    .ask_text(key, task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT))
+                    .ask_text(
+                        key,
+                        task,
+                        request.clone(),
+                        endpoint,
+                        &protocol,
+                        Some(MAX_FALLBACK_WAIT),
+                    )
                     .await
                 {
                     Ok(answer) => break 'answered answer,
@@ -284,7 +291,7 @@ impl Gateway {
                 tokens.min(request.most_total_tokens() / answers).max(request.min_tokens);
         }
         let tariff = Tariff::Text(task.price);
-        let mut attempts = 1..BILL_ATTEMPTS;
+        let mut attempts = 1..MAX_BILL_ATTEMPTS;
         let bill = loop {
             let most = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
             let error = match self.bill(key, task, tariff, most).await {

@@ -20,7 +20,7 @@ const MAX_ESCAPE_LENGTH: usize = 6;
 /// Maximum size in bytes of a JSON number, of `true`, `false` and `null`.
 const MAX_SCALAR_LENGTH: usize = 32;
 /// Maximum size in bytes of the quotes, brackets and separators around a JSON value.
-const PUNCTUATION: usize = 6;
+const MAX_PUNCTUATION_BYTES: usize = 6;
 
 /// Checks that miners accept a text request of this size, for each of its answers.
 ///
@@ -67,7 +67,7 @@ fn largest_size_of_value(value: &Value) -> usize {
     match value {
         Value::String(text) => largest_size_of_text(text),
         Value::Array(values) => {
-            values.iter().map(largest_size_of_value).sum::<usize>() + PUNCTUATION
+            values.iter().map(largest_size_of_value).sum::<usize>() + MAX_PUNCTUATION_BYTES
         }
         Value::Object(fields) => largest_size_of_fields(fields),
         _ => MAX_SCALAR_LENGTH,
@@ -78,11 +78,11 @@ fn largest_size_of_fields(fields: &Map<String, Value>) -> usize {
     let sizes = fields
         .iter()
         .map(|(name, value)| largest_size_of_text(name) + largest_size_of_value(value));
-    sizes.sum::<usize>() + PUNCTUATION
+    sizes.sum::<usize>() + MAX_PUNCTUATION_BYTES
 }
 
 const fn largest_size_of_text(text: &str) -> usize {
-    MAX_ESCAPE_LENGTH * text.len() + PUNCTUATION
+    MAX_ESCAPE_LENGTH * text.len() + MAX_PUNCTUATION_BYTES
 }
 
 /// Checks that miners accept a number of requests for images. `size` is that of the fields with

@@ -16,7 +16,7 @@ pub const MAX_SIDE: u32 = 4_096;
 /// bits.
 const MAX_DECODED: u64 = 8 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// Smallest value of a channel that counts as set in a mask: half of the range.
-const HALF: u8 = 128;
+const MASK_THRESHOLD: u8 = 128;
 
 /// Format of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Picture {
         let pixels = self.0.to_rgba8();
         let mut mask = GrayImage::new(pixels.width(), pixels.height());
         for (to, Rgba([.., alpha])) in mask.pixels_mut().zip(pixels.pixels()) {
-            *to = Luma([if *alpha < HALF { u8::MAX } else { 0 }]);
+            *to = Luma([if *alpha < MASK_THRESHOLD { u8::MAX } else { 0 }]);
         }
         Ok(Self(mask.into()))
     }
@@ -200,14 +200,14 @@ impl Picture {
         let pixels = self.0.to_luma8();
         let mut mask = RgbaImage::new(pixels.width(), pixels.height());
         for (to, Luma([white])) in mask.pixels_mut().zip(pixels.pixels()) {
-            *to = Rgba([0, 0, 0, if *white < HALF { u8::MAX } else { 0 }]);
+            *to = Rgba([0, 0, 0, if *white < MASK_THRESHOLD { u8::MAX } else { 0 }]);
         }
         Self::from_pixels(mask)
     }
 
     /// Returns whether each pixel of a mask of the miners is to be replaced, row by row.
     pub(crate) fn is_white(&self) -> Vec<bool> {
-        self.0.to_luma8().pixels().map(|Luma([white])| *white >= HALF).collect()
+        self.0.to_luma8().pixels().map(|Luma([white])| *white >= MASK_THRESHOLD).collect()
     }
 
     /// Returns the colours, row by row.

@@ -7,7 +7,7 @@ use taonet_nineteen_core::task::Endpoint;
 use crate::{Picture, PictureError};
 
 /// Default number of denoising steps, width, height, and guidance scale.
-const STEPS: u32 = 8;
+const DEFAULT_STEPS: u32 = 8;
 const SIDE: u32 = 1_024;
 const CFG_SCALE: f32 = 3.0;
 /// Default strength, of each of the fields with one.
@@ -111,7 +111,7 @@ impl PaintRequest {
         Ok(Self {
             prompt,
             negative_prompt: fields.text("negative_prompt")?,
-            steps: fields.integer("steps", 5, 49, "an integer in 5..=49")?.unwrap_or(STEPS),
+            steps: fields.integer("steps", 5, 49, "an integer in 5..=49")?.unwrap_or(DEFAULT_STEPS),
             cfg_scale,
             size: (side("width")?.unwrap_or(SIDE), side("height")?.unwrap_or(SIDE)),
             seed: fields.seed()?,

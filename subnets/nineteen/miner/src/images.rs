@@ -12,7 +12,7 @@ use taonet_nineteen_images::{Format, Picture};
 use crate::backend::Call;
 
 /// Default width and height, in pixels.
-const SIDE: u64 = 1_024;
+const DEFAULT_SIDE: u64 = 1_024;
 /// Error codes with which servers withhold an unsafe image.
 const UNSAFE: [&str; 2] = ["content_policy_violation", "moderation_blocked"];
 
@@ -33,7 +33,8 @@ pub(crate) fn call(
     endpoint: Endpoint,
     mut payload: Map<String, Value>,
 ) -> Result<Call, &'static str> {
-    let side = |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(SIDE);
+    let side =
+        |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(DEFAULT_SIDE);
     let (width, height) =
         (side(payload.shift_remove("width")), side(payload.shift_remove("height")));
     payload.insert("size".to_owned(), format!("{width}x{height}").into());

@@ -15,7 +15,7 @@ use crate::sse::{Accepted, EventFilter, StreamFault};
 use crate::{Deadlines, measures};
 
 /// Maximum time from `[DONE]` to the end of the backend's response.
-const DONE_GRACE: Duration = Duration::from_millis(100);
+const MAX_DONE_GRACE: Duration = Duration::from_millis(100);
 
 /// Warning about a backend that does not send the log-probabilities that validators check. Clones
 /// share whether it has been logged.
@@ -165,7 +165,7 @@ impl Relay {
             }
             // A response that was read to its end leaves its connection to the next request.
             let end = async { while let Ok(Some(_)) = answer.chunk().await {} };
-            let _ended_or_not = timeout(DONE_GRACE, end).await;
+            let _ended_or_not = timeout(MAX_DONE_GRACE, end).await;
         }
         self.filter.finish(&mut self.ready)?;
         Ok(false)

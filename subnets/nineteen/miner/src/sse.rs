@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 /// Maximum length of a backend's message in an error, in characters.
-const EXCERPT: usize = 120;
+const MAX_EXCERPT_CHARS: usize = 120;
 /// Chunk of a chat's answer without text, for validators that accept no chunk without a text. Their
 /// checker skips a first chunk with the role.
 const EMPTY_CHAT: &str =
@@ -349,7 +349,7 @@ pub(crate) fn reported(text: &str) -> StreamFault {
 fn excerpt(text: &str) -> String {
     let printable =
         text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    printable.take(EXCERPT).collect()
+    printable.take(MAX_EXCERPT_CHARS).collect()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, measures
 
 /// Maximum number of attempts of an organic request, without those that a miner rejected with
 /// status 429.
-const ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Number of miners that must reject a buyer's request as malformed, or whose model's server must
 /// fail at it, until the request is at fault.
@@ -355,7 +355,7 @@ impl Querier {
         let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
-                if tried.len() >= skipped + ATTEMPTS || Instant::now() >= deadline {
+                if tried.len() >= skipped + MAX_ATTEMPTS || Instant::now() >= deadline {
                     break NoSlot::NoMiner;
                 }
                 let slot = match inner.slot(&mut slots, &tried, deadline).await {
@@ -377,7 +377,7 @@ impl Querier {
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
                     // A collected answer may have begun.
-                    if has_first.load(Ordering::Relaxed) || tried.len() >= skipped + ATTEMPTS {
+                    if has_first.load(Ordering::Relaxed) || tried.len() >= skipped + MAX_ATTEMPTS {
                         continue;
                     }
                     // Queued requests have no slot at all, so they come first.

@@ -55,13 +55,13 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 const REDELIVERY_DELAY: Duration = Duration::from_secs(3);
 /// Maximum number of deliveries of a job, so that a request that crashes its worker is not retried
 /// forever.
-const DELIVERIES: i64 = 3;
+const MAX_DELIVERIES: i64 = 3;
 /// Maximum age of a job. Entry processes time out earlier.
 const MAX_AGE: Duration = Duration::from_mins(1);
 /// Maximum number of queued jobs, beyond which entry processes reject requests.
 const MAX_JOBS: i64 = 10_000;
 /// Maximum number of chunks that a worker sends ahead of the entry.
-const WINDOW: u64 = 64;
+const MAX_UNREAD_CHUNKS: u64 = 64;
 
 /// Why an operation on the queue failed.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +140,7 @@ impl Queue {
         let config = ConsumerConfig {
             durable_name: Some("workers".to_owned()),
             ack_wait: REDELIVERY_DELAY,
-            max_deliver: DELIVERIES,
+            max_deliver: MAX_DELIVERIES,
             max_ack_pending: MAX_JOBS,
             ..ConsumerConfig::default()
         };

@@ -17,7 +17,7 @@ use crate::querier::Inner;
 use crate::{PeriodMiners, TaskMiner, measures};
 
 /// Maximum time that a test waits for a slot.
-const TEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
 /// Interval at which a waiting test polls for a slot.
 const TEST_POLL: Duration = Duration::from_millis(20);
 
@@ -79,10 +79,10 @@ impl Slot {
         Some(slot)
     }
 
-    /// Reserves a slot for a synthetic request. Waits up to [`TEST_WAIT`] for one at the first
+    /// Reserves a slot for a synthetic request. Waits up to [`MAX_TEST_WAIT`] for one at the first
     /// miner in turn.
     pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
-        let until = Instant::now() + TEST_WAIT;
+        let until = Instant::now() + MAX_TEST_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;
@@ -105,13 +105,13 @@ impl Slot {
     }
 
     /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which
-    /// the miner must accept it. Waits up to [`TEST_WAIT`].
+    /// the miner must accept it. Waits up to [`MAX_TEST_WAIT`].
     pub(crate) async fn repeated(
         inner: &Arc<Inner>,
         task: &TaskName,
         hotkey: &Hotkey,
     ) -> Option<Self> {
-        let until = Instant::now() + TEST_WAIT;
+        let until = Instant::now() + MAX_TEST_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;

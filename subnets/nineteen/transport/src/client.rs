@@ -25,7 +25,7 @@ use crate::{
 /// Timeout of each of the two calls of a handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 /// Maximum size of a handshake response, in bytes.
-const HANDSHAKE_BYTES: usize = 16 * 1024;
+const MAX_HANDSHAKE_BYTES: usize = 16 * 1024;
 /// Maximum difference between the clocks of miner and validator, in seconds.
 const CLOCK_TOLERANCE: f64 = 120.0;
 /// Maximum length of the response excerpt in an error, in characters.
@@ -295,7 +295,7 @@ impl FiberClient {
 fn handshake_call(method: Method, path: &str, body: Vec<u8>) -> Call {
     let mut call = Call::new(method, path, body);
     call.deadline = HANDSHAKE_DEADLINE;
-    call.max_response_bytes = HANDSHAKE_BYTES;
+    call.max_response_bytes = MAX_HANDSHAKE_BYTES;
     call
 }
 

@@ -10,9 +10,9 @@ use crate::FernetKey;
 pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
 /// Maximum number of keys per validator; a further key evicts the oldest. Each validator process
 /// may have its own key.
-const KEYS_PER_VALIDATOR: usize = 32;
+const MAX_KEYS_PER_VALIDATOR: usize = 32;
 /// Maximum number of validators with keys.
-const VALIDATORS: usize = 4_096;
+const MAX_VALIDATORS: usize = 4_096;
 
 /// Symmetric keys that validators have sent to a miner, by hotkey and ID. Memory is bounded, and
 /// keys expire.
@@ -28,7 +28,7 @@ struct Entry {
 
 /// The key store has reached its maximum number of validators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("key store is full: {VALIDATORS} validators have keys")]
+#[error("key store is full: {MAX_VALIDATORS} validators have keys")]
 pub struct KeyStoreFull;
 
 impl KeyStore {
@@ -46,15 +46,15 @@ impl KeyStore {
     ) -> Result<(), KeyStoreFull> {
         let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let mut validators = self.lock();
-        if !validators.contains_key(&validator) && validators.len() >= VALIDATORS {
+        if !validators.contains_key(&validator) && validators.len() >= MAX_VALIDATORS {
             validators.retain(|_, keys| keys.back().is_some_and(|newest| newest.ends_ns > now_ns));
-            if validators.len() >= VALIDATORS {
+            if validators.len() >= MAX_VALIDATORS {
                 return Err(KeyStoreFull);
             }
         }
         let keys = validators.entry(validator).or_default();
         keys.retain(|entry| entry.id != id && entry.ends_ns > now_ns);
-        if keys.len() >= KEYS_PER_VALIDATOR {
+        if keys.len() >= MAX_KEYS_PER_VALIDATOR {
             keys.pop_front();
         }
         keys.push_back(Entry { id, key, ends_ns });

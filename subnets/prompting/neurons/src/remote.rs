@@ -21,7 +21,7 @@ const HUB: &str = "https://huggingface.co/datasets";
 /// A download without data for this long is resumed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of consecutive attempts without progress.
-const ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Maximum length of the suffix of a file.
@@ -150,7 +150,7 @@ impl RemoteFile {
         let client = Client::builder().connect_timeout(STALL_TIMEOUT).build();
         let client = client.map_err(|error| self.failed(fault(error)))?;
         let download =
-            Download { file: &part, limit: MAX_BYTES, attempts: ATTEMPTS, pause: RETRY_DELAY };
+            Download { file: &part, limit: MAX_BYTES, attempts: MAX_ATTEMPTS, pause: RETRY_DELAY };
         let origin = UrlOrigin { client: &client, file: self };
         download.run(&origin, |_, _| ()).await.map_err(|error| match error {
             DownloadError::Origin(error) => error,

@@ -28,7 +28,7 @@ use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status, Submission};
 /// Maximum size of an integer of the input with its separators, in bytes of JSON.
 const MAX_INTEGER_BYTES: usize = 24;
 /// Maximum size of a request body without the input, in bytes.
-const ENVELOPE: usize = 4096;
+const MAX_ENVELOPE_BYTES: usize = 4096;
 /// Timeout for receiving a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes
@@ -81,7 +81,7 @@ pub fn router(
     // Bodies are limited by the largest input of a served circuit.
     let values =
         examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
-    let largest = ENVELOPE.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
+    let largest = MAX_ENVELOPE_BYTES.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
     let bodies = BodyLimits::new(largest, BODY_TIMEOUT, LARGE_BODIES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,

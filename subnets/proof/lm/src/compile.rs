@@ -17,7 +17,7 @@ use crate::model::{FILE, TOKENIZER};
 use crate::{LanguageModel, LmError, graph};
 
 /// Maximum number of texts for calibration and tests.
-const TEXTS: usize = 32;
+const MAX_TEXTS: usize = 32;
 /// Maximum number of tokens of any circuit: an attention has a score for each pair of tokens, and a
 /// tensor has at most 2^24 elements.
 const MAX_TOKENS: usize = 1 << 12;
@@ -180,7 +180,7 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
         ));
     }
     // Evenly spread over the file.
-    let step = lines.len().div_ceil(TEXTS);
+    let step = lines.len().div_ceil(MAX_TEXTS);
     lines.into_iter().step_by(step).map(|line| line_of(vocabulary, line, tokens)).collect()
 }
 
@@ -202,8 +202,8 @@ fn filled(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64> {
 fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
     let mut random = StdRng::seed_from_u64(SEED);
     let begin = model.vocabulary().begin();
-    let mut texts = Vec::with_capacity(TEXTS);
-    for _ in 0..TEXTS {
+    let mut texts = Vec::with_capacity(MAX_TEXTS);
+    for _ in 0..MAX_TEXTS {
         let (mut cache, mut text) = (KvCache::default(), Vec::with_capacity(tokens));
         let mut next = begin.unwrap_or_else(|| model.vocabulary().end());
         while text.len() < tokens {

@@ -38,9 +38,9 @@ const MAX_INTEGER_BYTES: usize = 21;
 /// Lower bound of the maximum message size, in bytes.
 const MIN_LIMIT: usize = 64 << 10;
 /// Maximum size of all messages in flight together, in bytes.
-const IN_FLIGHT_BYTES: usize = 512 << 20;
+const MAX_IN_FLIGHT_BYTES: usize = 512 << 20;
 /// Maximum number of authenticated connections. A subnet has at most 64 validators with a permit.
-const VALIDATORS: usize = 64;
+const MAX_VALIDATORS: usize = 64;
 /// Slowest transfer of a message, in bytes per second.
 const MIN_TRANSFER_RATE: usize = 1 << 20;
 /// Grace period for proofs in progress at shutdown.
@@ -50,7 +50,7 @@ const FLUSH_TIME: Duration = Duration::from_millis(200);
 /// Idle timeout of a connection, in milliseconds.
 const IDLE_MILLISECONDS: u32 = 150_000;
 /// Interval of keep-alive packets.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Receive window of an authenticated connection, in bytes.
 const WINDOW: u32 = 1 << 20;
 /// Receive window of a connection before its handshake is accepted, in bytes.
@@ -118,9 +118,9 @@ impl Limits {
         let message = inputs
             .saturating_mul(MAX_INTEGER_BYTES)
             .saturating_add(4096)
-            .clamp(MIN_LIMIT, IN_FLIGHT_BYTES);
-        let validators = (IN_FLIGHT_BYTES / message).clamp(1, VALIDATORS);
-        let streams = IN_FLIGHT_BYTES / validators / message;
+            .clamp(MIN_LIMIT, MAX_IN_FLIGHT_BYTES);
+        let validators = (MAX_IN_FLIGHT_BYTES / message).clamp(1, MAX_VALIDATORS);
+        let streams = MAX_IN_FLIGHT_BYTES / validators / message;
         Self {
             connections: 512,
             connections_per_address: 64,
@@ -268,7 +268,7 @@ fn server_config() -> Result<(ServerConfig, String), QuicError> {
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()))
-        .keep_alive_interval(Some(KEEP_ALIVE));
+        .keep_alive_interval(Some(KEEP_ALIVE_INTERVAL));
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));
     Ok((config, fingerprint))

@@ -267,7 +267,7 @@ impl Reader {
     pub(super) fn pad(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let (attribute, pads) = (node.ints("pads").map(<[i64]>::to_vec), self.integers(node, 1)?);
-        let value = self.limit_of_pad(node)?;
+        let value = self.padding_value(node)?;
         let declared_by =
             (node.attribute("value").is_some() || attribute.is_some(), pads.is_some());
         if declared_by != (self.opset < 11, self.opset >= 11) {
@@ -300,7 +300,7 @@ impl Reader {
     }
 
     /// Returns the value of padding.
-    fn limit_of_pad(&self, node: &NodeProto) -> Result<f32, OnnxError> {
+    fn padding_value(&self, node: &NodeProto) -> Result<f32, OnnxError> {
         let Some(constant) = self.weights(node, 2)? else { return Ok(node.float("value", 0.0)) };
         match constant.floats() {
             Some(&[value]) => Ok(value),

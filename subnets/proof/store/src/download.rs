@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::{Source, SourceError};
 
 /// Maximum number of consecutive attempts without progress.
-const ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// Initial pause between attempts, doubled after each failure.
 const INITIAL_RETRY_DELAY: Duration = Duration::from_millis(500);
 
@@ -54,7 +54,7 @@ pub(crate) async fn download(
     if expected.is_some() && digest(path).await.map_err(StoreError::file(path))? == expected {
         return Ok(());
     }
-    let target = Download { file: path, limit, attempts: ATTEMPTS, pause: INITIAL_RETRY_DELAY };
+    let target = Download { file: path, limit, attempts: MAX_ATTEMPTS, pause: INITIAL_RETRY_DELAY };
     target.run(&Remote { source, location }, |_, _| ()).await.map_err(|error| match error {
         DownloadError::Origin(error) => StoreError::Source(error),
         DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },

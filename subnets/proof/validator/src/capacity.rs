@@ -25,7 +25,7 @@ const DEADBAND: f64 = 0.25;
 /// Relative change of the capacity in one step, rounded up to a request.
 const STEP: f64 = 0.1;
 /// Minimum number of verified proofs between two steps.
-const PROOFS_PER_STEP: usize = 8;
+const MIN_PROOFS_PER_STEP: usize = 8;
 /// Number of verified proofs after which the miner's idle response time is measured again.
 const PROOFS_PER_PROBE: usize = 256;
 /// Number of verified proofs after which a measurement that is due is given up, because the miner
@@ -117,7 +117,7 @@ impl Default for Performance {
             until_probe: PROOFS_PER_PROBE,
             without_probe: 0,
             parallelism: Vec::new(),
-            until_step: PROOFS_PER_STEP,
+            until_step: MIN_PROOFS_PER_STEP,
             failures: 0,
         }
     }
@@ -184,7 +184,7 @@ impl Performance {
         self.failures = self.failures.saturating_add(1);
         self.capacity = (self.capacity / 2).max(1);
         self.parallelism.clear();
-        self.until_step = PROOFS_PER_STEP;
+        self.until_step = MIN_PROOFS_PER_STEP;
     }
 
     fn step(&mut self) {
@@ -198,7 +198,7 @@ impl Performance {
         } else if target < capacity * (1.0 - DEADBAND) {
             self.capacity = self.capacity.saturating_sub(step).max(1);
         }
-        self.until_step = self.capacity.max(PROOFS_PER_STEP);
+        self.until_step = self.capacity.max(MIN_PROOFS_PER_STEP);
     }
 }
 

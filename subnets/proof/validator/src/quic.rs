@@ -46,16 +46,16 @@ const MAX_STARK_BYTES: usize = 2 << 20;
 /// Maximum size of a proof of an external backend, in bytes.
 const MAX_PROOF: usize = 16 << 20;
 /// Maximum size of an output in a message, in bytes: a double with its type.
-const OUTPUT_BYTES: usize = 9;
+const MAX_OUTPUT_BYTES: usize = 9;
 /// Lower bound of the maximum size of an answer, in bytes.
 const MIN_LIMIT: usize = 64 << 10;
 /// Maximum size of all answers in flight together, in bytes, besides the first 768 KiB of each.
-const IN_FLIGHT_BYTES: usize = 256 << 20;
+const MAX_IN_FLIGHT_BYTES: usize = 256 << 20;
 /// Step in which an answer is read, in bytes.
 const READ_STEP: usize = 64 << 10;
 /// Maximum number of answers that are parsed at the same time: values in memory may take 40 times
 /// their size in a message.
-const PARSERS: usize = 2;
+const MAX_PARSERS: usize = 2;
 /// Slowest transfer of an answer, in bytes per second.
 const MIN_TRANSFER_RATE: usize = 1 << 20;
 /// Timeout for the transfer of an answer, in addition to the time at the slowest rate.
@@ -94,7 +94,11 @@ struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connecting: CONNECT_TIMEOUT, in_flight: IN_FLIGHT_BYTES, transfer: TRANSFER_TIMEOUT }
+        Self {
+            connecting: CONNECT_TIMEOUT,
+            in_flight: MAX_IN_FLIGHT_BYTES,
+            transfer: TRANSFER_TIMEOUT,
+        }
     }
 }
 
@@ -126,7 +130,8 @@ impl QuicClient {
         let mut endpoint = Endpoint::client(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
         endpoint.set_default_client_config(tls::client_config()?);
         let connections = Connections::new(endpoint, keypair.clone(), limits.connecting);
-        let (memory, parsers) = (ResponseMemory::new(limits.in_flight), Semaphore::new(PARSERS));
+        let (memory, parsers) =
+            (ResponseMemory::new(limits.in_flight), Semaphore::new(MAX_PARSERS));
         Ok(Self(Arc::new(Inner { connections, limits, memory, parsers })))
     }
 
@@ -303,7 +308,7 @@ fn largest_answer(circuit: &CircuitMetadata) -> usize {
         stark::ID => MAX_STARK_BYTES,
         _ => MAX_PROOF,
     };
-    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096).max(MIN_LIMIT)
+    (proof + circuit.output.shape.elements().saturating_mul(MAX_OUTPUT_BYTES) + 4096).max(MIN_LIMIT)
 }
 
 /// Returns the address of a miner; `None` if it is not an IPv4 address.

@@ -33,7 +33,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
 pub(super) async fn control(
-    incarnation: ProcessRun,
+    process_run: ProcessRun,
     shared: Shared,
     node: Node,
 ) -> anyhow::Result<()> {
@@ -77,7 +77,7 @@ pub(super) async fn control(
         burn_uid: Uid(0),
         max_skipped_epochs: 24,
     };
-    let directory = &incarnation.directory;
+    let directory = &process_run.directory;
     let mut validator =
         Validator::open(subnet, key, chain, directory, "validator.json", settings, &shutdown)
             .await?;

@@ -53,7 +53,7 @@ pub(super) enum Behaviour {
 
 /// Runs a miner.
 pub(super) async fn miner(
-    incarnation: ProcessRun,
+    process_run: ProcessRun,
     uid: u8,
     behaviour: Behaviour,
     faults: ServiceFaults,
@@ -66,7 +66,7 @@ pub(super) async fn miner(
     let sealed =
         Router::new().route("/capacity", post(capacity)).route(Endpoint::Chat.path(), post(chat));
     let router = faults.apply(routes(handshake, signed, sealed));
-    listen(&incarnation, router, &Shutdown::new()).await
+    listen(&process_run, router, &Shutdown::new()).await
 }
 
 fn rsa_key() -> anyhow::Result<RsaKey> {

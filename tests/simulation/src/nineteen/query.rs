@@ -16,7 +16,7 @@ use crate::services::listen;
 /// Runs `tao nineteen entry` and `tao nineteen query` in one process. `turn` is that of
 /// [`watch_balances`].
 pub(super) async fn query(
-    incarnation: ProcessRun,
+    process_run: ProcessRun,
     shared: Shared,
     turn: u64,
 ) -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ pub(super) async fn query(
     let gateway = Gateway::new(store.clone(), querier, market, Arc::clone(&clock));
     gateway.load_tokenizers(|_| None).await;
     gateway.recover().await?;
-    let served = listen(&incarnation, gateway.router(), &shutdown);
+    let served = listen(&process_run, gateway.router(), &shutdown);
     tokio::join!(
         served,
         recorder.keep_counters(&shutdown),

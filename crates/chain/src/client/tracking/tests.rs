@@ -279,8 +279,8 @@ async fn permanent_refusal_is_invalid() {
     ] {
         let stage = Stage::new([ScriptedResponse::Refuses(code, data)]);
         let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
-        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
-        assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
+        let reason = RefusalReason::from_rpc_error(code, "refused", Some(data));
+        assert_eq!((outcome, stage.offers()), (Outcome::Invalid(reason), 1), "{code} {data}");
     }
 }
 
@@ -298,8 +298,8 @@ async fn temporary_refusal_is_not_invalid() {
         let stage = Stage::new(refusals());
         let ours = stage.signed(Era::default()).await;
         let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
-        let because = RefusalReason::from_rpc_error(code, "refused", Some(data));
-        assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(because)), "{code}");
+        let reason = RefusalReason::from_rpc_error(code, "refused", Some(data));
+        assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(reason)), "{code}");
         assert!(stage.offers() > 10, "{code}");
         // The refusal is temporary, or the bytes are in a block already.
         for is_in_block in [false, true] {
@@ -345,19 +345,19 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 async fn unknown_outcome_names_its_cause() {
     let stage = Stage::new((0..10_000).map(|_| connection_lost()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
-    let Outcome::Unknown(because @ UnknownReason::Unreachable { .. }) = outcome else {
+    let Outcome::Unknown(reason @ UnknownReason::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
-    let text = because.to_string();
+    let text = reason.to_string();
     assert!(text.contains("ws://node") && text.matches("it was reset").count() == 1, "{text}");
 
     let pruned = || ScriptedResponse::Fails(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
     let stage = Stage::new((0..10_000).map(|_| pruned()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
-    let Outcome::Unknown(because @ UnknownReason::Unreadable { .. }) = outcome else {
+    let Outcome::Unknown(reason @ UnknownReason::Unreadable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
-    assert!(because.to_string().contains("does not have block 3"), "{because}");
+    assert!(reason.to_string().contains("does not have block 3"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

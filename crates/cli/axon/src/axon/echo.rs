@@ -28,7 +28,7 @@ pub(super) const ECHO: &str = "EchoSynapse";
 pub(super) const STREAM: &str = "StreamSynapse";
 
 /// Maximum size of a request body: 1 MiB.
-const BODY_BYTES: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 const REQUESTS: &str = "taonet_axon_requests_total";
 const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
@@ -50,7 +50,7 @@ pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuil
         SchemeName::Babelbit => SignedLayer::builder(me, BabelbitScheme::axon()),
         SchemeName::Dendrite => SignedLayer::builder(me, synapses()),
     };
-    layer.limits(Limits { body_bytes: BODY_BYTES, ..Limits::default() })
+    layer.limits(Limits { body_bytes: MAX_BODY_BYTES, ..Limits::default() })
 }
 
 /// Creates the echo neuron's HTTP router. All routes but `/healthz` require a signature.

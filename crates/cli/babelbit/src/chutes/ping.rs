@@ -19,7 +19,7 @@ use super::{find, interruptible, revision};
 use crate::settings;
 
 /// Default address of a chute that runs on this machine, from `chutes run --dev`.
-const LOCAL: &str = "http://127.0.0.1:8000";
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8000";
 /// Words of the probes: each probe reveals one more.
 const WORDS: [&str; 5] = ["Hi", "-", "how", "are", "you"];
 /// Timeout of a probe, at most: the setting is usually shorter.
@@ -33,7 +33,7 @@ pub struct PingArgs {
     revision: Option<String>,
     /// Call the chute at this address, which `chutes run --dev` serves, without the API key
     /// [default: http://127.0.0.1:8000]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = LOCAL, value_parser = address)]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = DEFAULT_ADDRESS, value_parser = address)]
     local: Option<Url>,
 }
 

@@ -26,7 +26,7 @@ use super::is_interpreter;
 /// Directory of downloaded language models, in the model directory.
 const DOWNLOADS: &str = "hub";
 /// Default of `--lm-sessions`.
-const SESSIONS: u32 = 8;
+const DEFAULT_SESSIONS: u32 = 8;
 /// Default of `--lm-memory`.
 const MEMORY_MIB: u32 = 1_024;
 
@@ -201,7 +201,7 @@ impl LanguageModelArgs {
             );
         }
         let limits = Limits {
-            sessions: usize::try_from(self.lm_sessions.unwrap_or(SESSIONS))?,
+            sessions: usize::try_from(self.lm_sessions.unwrap_or(DEFAULT_SESSIONS))?,
             cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?
                 .saturating_mul(1 << 20),
             deadline,

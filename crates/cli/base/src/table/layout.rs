@@ -10,9 +10,9 @@ use super::truncate_text;
 /// Padding between columns, in characters.
 const PADDING: usize = 3;
 /// Minimum width of an abbreviated address, such as `5GrwvaEF…`.
-const ADDRESS: usize = 9;
+const MIN_ADDRESS_WIDTH: usize = 9;
 /// Minimum width of a text column; longer words widen it.
-const TEXT: usize = 24;
+const MIN_TEXT_WIDTH: usize = 24;
 
 /// A table column with its kind and rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,14 +88,14 @@ impl Column {
     ) -> usize {
         match self.kind {
             Kind::Number | Kind::Fixed => natural,
-            Kind::Address => natural.min(ADDRESS.max(header)),
+            Kind::Address => natural.min(MIN_ADDRESS_WIDTH.max(header)),
             Kind::Text => {
                 let longest = cells
                     .flat_map(str::split_whitespace)
                     .map(measure_text_width)
                     .max()
                     .unwrap_or(0);
-                natural.min(longest.min(TEXT).max(header))
+                natural.min(longest.min(MIN_TEXT_WIDTH).max(header))
             }
         }
     }
@@ -150,7 +150,7 @@ pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
 ) -> Vec<Range<usize>> {
     let measured = measured(columns, true, cells);
     let [first, others @ ..] = measured.as_slice() else { return Vec::new() };
-    let first = first.natural.min(TEXT.max(first.least));
+    let first = first.natural.min(MIN_TEXT_WIDTH.max(first.least));
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut used = 0;
     for column in others {

@@ -18,7 +18,7 @@ use super::super::operation::RunningMarket;
 use super::MODEL;
 
 /// Maximum tokens per request.
-const TOKENS: u64 = 16;
+const MAX_TOKENS: u64 = 16;
 /// Initial credits of the buyer.
 const CREDITS: i64 = 1_000_000;
 
@@ -80,7 +80,7 @@ impl Buyer {
         let body = json!({
             "model": MODEL,
             "messages": [{"role": "user", "content": format!("Tell me about number {number}.")}],
-            "max_tokens": TOKENS,
+            "max_tokens": MAX_TOKENS,
             "temperature": 0.7,
         });
         let response = self

@@ -31,7 +31,7 @@ use super::goods::DemoMarket;
 /// each task.
 const REJECTION_INTERVAL: u64 = 3;
 /// Maximum concurrent requests per miner.
-const CONCURRENCY: usize = 64;
+const MAX_CONCURRENCY: usize = 64;
 
 /// Behaviour of a demonstration miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(super) async fn start(
             _ => &goods.model,
         };
         let settings = EngineSettings {
-            streams: CONCURRENCY,
+            streams: MAX_CONCURRENCY,
             pace: behaviour.pace(),
             ..EngineSettings::default()
         };
@@ -152,7 +152,7 @@ fn miner_of(task_type: TaskType, served: Vec<Served>, backend: &Url) -> anyhow::
     let config = MinerConfig {
         task_type,
         served,
-        concurrency: CONCURRENCY,
+        concurrency: MAX_CONCURRENCY,
         deadlines: Deadlines::default(),
     };
     Ok(Miner::new(config, Backend::new(backend, None)?, None))

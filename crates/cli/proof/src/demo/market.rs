@@ -36,7 +36,7 @@ use crate::validator;
 /// Minimum number of outcomes for a miner to get a weight.
 const MIN_ANSWERS: u64 = 3;
 /// Minimum number of verified proofs per epoch, over all miners.
-const PROOFS: u64 = 40;
+const MIN_PROOFS: u64 = 40;
 /// Timeout of an epoch.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
@@ -319,7 +319,7 @@ impl Market {
                 let all = self.names.keys().all(|hotkey| {
                     tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS)
                 });
-                all && verified >= PROOFS * epoch
+                all && verified >= MIN_PROOFS * epoch
                     && kinds.iter().all(|kind| board.price(kind).is_some())
             });
             if is_enough {

@@ -243,10 +243,10 @@ mod tests {
             (&[1, 2, 4, 0], &[9_362, 18_724, 37_449, 0]),
             (&[u32::MAX, u32::MAX], &[32_767, 32_768]),
         ] {
-            let found = parts(shares).unwrap();
-            assert_eq!(found, expected, "{shares:?}");
+            let actual = parts(shares).unwrap();
+            assert_eq!(actual, expected, "{shares:?}");
             assert_eq!(
-                found.iter().map(|part| u32::from(*part)).sum::<u32>(),
+                actual.iter().map(|part| u32::from(*part)).sum::<u32>(),
                 65_535,
                 "{shares:?}"
             );

@@ -81,7 +81,7 @@ fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
     file.extend([columns as u64, rows as u64].map(u64::to_le_bytes).concat());
     file.extend(number.to_le_bytes());
     file.extend(0_u64.to_le_bytes());
-    file.resize(file.len().next_multiple_of(ALIGNMENT as usize), 0);
+    file.resize(file.len().next_multiple_of(DEFAULT_ALIGNMENT as usize), 0);
     file.extend_from_slice(&blocks.data().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");

@@ -12,9 +12,9 @@ use crate::store::{Staged, StoreError};
 
 /// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the
 /// threads that build and commit them: with 64, an empty block takes a quarter longer.
-pub(super) const GROUP: usize = 8;
+pub(super) const MAX_GROUP_BLOCKS: usize = 8;
 /// Maximum bytes of uncommitted trie nodes.
-const GROUP_BYTES: usize = 4 << 20;
+const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// A block that is not committed yet, with the watchers of its extrinsics.
 pub(super) struct PendingBlock {
@@ -42,7 +42,7 @@ impl Group {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.staged.len() >= GROUP || self.weight >= GROUP_BYTES
+        self.staged.len() >= MAX_GROUP_BLOCKS || self.weight >= MAX_GROUP_BYTES
     }
 
     /// Commits the blocks, then announces them.

@@ -7,7 +7,7 @@ use redb::backends::InMemoryBackend;
 use sp_core::H256;
 use taonet_localnet_runtime::genesis;
 
-use super::group::GROUP;
+use super::group::MAX_GROUP_BLOCKS;
 use super::*;
 use crate::chain::ChainEvent;
 use crate::pool::{Pool, PoolLimits, TxEvent};
@@ -87,7 +87,7 @@ fn block_is_announced_after_it_is_on_disk() {
 #[test]
 fn blocks_are_the_same_in_groups_and_one_by_one() {
     let (mut one, mut other) = (author(), author());
-    let blocks = 3 * GROUP as u32 + 5;
+    let blocks = 3 * MAX_GROUP_BLOCKS as u32 + 5;
     one.make(blocks).unwrap();
     for _ in 0..blocks {
         other.make(1).unwrap();
@@ -151,7 +151,7 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
     let (_, mut events) = author.chain.follow();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
-    assert!(matches!(author.make(3 * GROUP as u32), Err(AuthorError::Store(_))));
+    assert!(matches!(author.make(3 * MAX_GROUP_BLOCKS as u32), Err(AuthorError::Store(_))));
     assert!(events.try_recv().is_err());
     assert!(author.group.is_empty());
     assert_eq!(

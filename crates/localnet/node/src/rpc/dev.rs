@@ -12,7 +12,7 @@ use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
 use crate::author::{Action, AppliedCommand, AuthorError, CommandOutput, simulate};
 use crate::clock::Clock;
-use crate::pool::DEPTH;
+use crate::pool::MAX_CALL_DEPTH;
 use crate::store::Snapshot;
 
 /// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to
@@ -35,7 +35,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.heavy(&["dev_status"], &[], status);
     methods.heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
         let extrinsic = args.bytes(0, "an extrinsic")?;
-        UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut extrinsic.as_slice())
+        UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut extrinsic.as_slice())
             .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
         let simulated = simulate(&context.chain, context.clock, &extrinsic)
             .map_err(|failure| author(&failure))?;
@@ -89,7 +89,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let call = context
             .workers
             .run(move || {
-                RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new)
+                RuntimeCall::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut bytes.as_slice())
+                    .map(Box::new)
             })
             .await
             .ok_or_else(|| internal("the request's worker panicked"))?;

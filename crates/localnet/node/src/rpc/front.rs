@@ -41,7 +41,7 @@ pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// maximum size.
 pub(super) const LARGE_BODIES: usize = 4;
 /// Maximum number of connections beyond the limits, which only receive the response 429.
-const REJECTED_CONNECTIONS: usize = 64;
+const MAX_REJECTED_CONNECTIONS: usize = 64;
 
 /// Layers of HTTP requests: the filter of host names, then `GET /health`.
 pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, Identity>>;
@@ -67,7 +67,7 @@ impl SharedState {
             limits.connections as usize,
             limits.connections_per_address as usize,
         );
-        let spare = ConnectionSlots::new(REJECTED_CONNECTIONS, REJECTED_CONNECTIONS);
+        let spare = ConnectionSlots::new(MAX_REJECTED_CONNECTIONS, MAX_REJECTED_CONNECTIONS);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

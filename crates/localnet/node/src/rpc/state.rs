@@ -17,9 +17,9 @@ use crate::chain::StateError;
 use crate::store::State;
 
 /// Maximum number of keys in a page, as in the real chain's node.
-const PAGE: u64 = 1_000;
+const MAX_PAGE_KEYS: u64 = 1_000;
 /// Maximum number of keys in an unpaged listing.
-const LISTING: usize = 250_000;
+const MAX_UNPAGED_KEYS: usize = 250_000;
 /// Parameters of methods that read a storage key.
 const KEY: Names = &["key", "hash"];
 /// Parameters of a page of storage keys.
@@ -125,8 +125,8 @@ fn query_storage(context: &Context, args: &Args) -> RpcResult {
 fn keys_paged(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let count = args.count(1, "a count")?;
-    if count > PAGE {
-        return Err(too_many(count, PAGE));
+    if count > MAX_PAGE_KEYS {
+        return Err(too_many(count, MAX_PAGE_KEYS));
     }
     let start = args.optional_bytes(2, "a start key")?;
     let (_, state) = state_at(context, args.hash(3)?)?;
@@ -136,9 +136,9 @@ fn keys_paged(context: &Context, args: &Args) -> RpcResult {
 fn keys(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    let listed = list(&state, prefix.as_deref(), None, LISTING + 1, context.budget())?;
+    let listed = list(&state, prefix.as_deref(), None, MAX_UNPAGED_KEYS + 1, context.budget())?;
     match listed.as_array().map_or(0, Vec::len) {
-        count if count > LISTING => Err(too_many(count as u64, LISTING as u64)),
+        count if count > MAX_UNPAGED_KEYS => Err(too_many(count as u64, MAX_UNPAGED_KEYS as u64)),
         _ => Ok(listed),
     }
 }

@@ -19,7 +19,7 @@ use super::{
 
 /// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds.
 /// Applies when a chain is opened with a shorter history.
-pub(super) const PRUNE_AHEAD: u32 = 64;
+pub(super) const MAX_EXTRA_PRUNED: u32 = 64;
 
 /// A block that is built but not committed.
 pub(crate) struct Staged {
@@ -159,7 +159,8 @@ impl Store {
         let Some(newest) = added.last().map(|block| block.head.number()) else {
             return Ok(Vec::new());
         };
-        let maximum = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
+        let maximum =
+            u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(MAX_EXTRA_PRUNED);
         let mut bodies = write.open_table(BODIES)?;
         let mut recent = write.open_table(RECENT)?;
         let mut nodes = write.open_table(NODES)?;

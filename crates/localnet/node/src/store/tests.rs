@@ -8,7 +8,7 @@ use sp_runtime::Digest;
 use sp_state_machine::{Backend, InMemoryBackend as MemoryState, OverlayedChanges};
 use sp_trie::{LayoutV1, TrieConfiguration};
 
-use super::commit::PRUNE_AHEAD;
+use super::commit::MAX_EXTRA_PRUNED;
 use super::nodes::{NodeName, nodes_in, recent_row, row_key};
 use super::*;
 
@@ -319,7 +319,7 @@ fn chain_opened_with_less_history_is_pruned_gradually() {
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Last(20)).unwrap();
     let head = grow(&store, 1, &[1]);
-    assert_eq!(store.oldest().unwrap(), u32::from(PRUNE_AHEAD > 0) + PRUNE_AHEAD);
+    assert_eq!(store.oldest().unwrap(), u32::from(MAX_EXTRA_PRUNED > 0) + MAX_EXTRA_PRUNED);
     let head = grow(&store, 10, &[1]).number().max(head.number());
     assert_eq!(store.oldest().unwrap(), head - 19);
 }

@@ -7,7 +7,7 @@ use crate::types::NetUid;
 const CONTRIBUTORS: u64 = 500;
 /// Maximum number of subnets that the weight of a completed hotkey swap counts: more would exceed
 /// the declared weight.
-const SWAPS: u64 = 100;
+const MAX_SWAPS: u64 = 100;
 /// Number of baskets that the weight of a claim covers.
 const CLAIMS: u64 = 256;
 /// Numbers of purchases and of holdings that the weight of a deposit in a basket covers.
@@ -124,7 +124,7 @@ pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
 /// Weight of a hotkey swap on this many subnets. The real chain counts reads and writes; this is
 /// its weight for a swap on one subnet that keeps the stake.
 pub(crate) fn hotkey_swapped(subnets: u64) -> Weight {
-    weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, SWAPS))
+    weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, MAX_SWAPS))
 }
 
 /// Weight of creating a leased subnet, for the maximum number of contributors.

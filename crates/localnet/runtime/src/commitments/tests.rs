@@ -20,7 +20,7 @@ pub(super) fn info(fields: &[Data]) -> CommitmentInfo {
     CommitmentInfo { fields: fields.to_vec().try_into().unwrap() }
 }
 
-pub(super) fn state(who: &AccountId, fields: &[Data]) -> String {
+pub(super) fn commit(who: &AccountId, fields: &[Data]) -> String {
     outcome(send(who, Call::set_commitment { netuid: BABELBIT, info: Box::new(info(fields)) }))
 }
 
@@ -33,11 +33,11 @@ fn neuron_sets_a_commitment() {
     chain(|| {
         System::set_block_number(7);
         let who = key(1);
-        assert_eq!(state(&who, &[raw(b"hello")]), "AccountNotAllowedCommit");
+        assert_eq!(commit(&who, &[raw(b"hello")]), "AccountNotAllowedCommit");
         Subtensor::append_neuron(BABELBIT, &who);
         let failed = Data::TimelockRevealFailed { encrypted: BoundedVec::new(), reveal_round: 1 };
-        assert_eq!(state(&who, &[raw(b"hello"), failed]), "TimelockRevealFailedNotAllowed");
-        assert_eq!(state(&who, &[raw(b"hello")]), "ok");
+        assert_eq!(commit(&who, &[raw(b"hello"), failed]), "TimelockRevealFailedNotAllowed");
+        assert_eq!(commit(&who, &[raw(b"hello")]), "ok");
         let stored =
             Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
         assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
@@ -55,14 +55,14 @@ fn timelocked_commitment_is_kept_until_replaced() {
             encrypted: vec![1; 1_024].try_into().unwrap(),
             reveal_round: 9,
         };
-        assert_eq!(state(&who, &[raw(b"soon"), timelocked]), "ok");
+        assert_eq!(commit(&who, &[raw(b"soon"), timelocked]), "ok");
         assert!(TimelockedIndex::<Runtime>::get().contains(&(BABELBIT, who.clone())));
         assert!(was_emitted(&Event::TimelockCommitment {
             netuid: BABELBIT,
             who: who.clone(),
             reveal_round: 9
         }));
-        assert_eq!(state(&who, &[raw(b"now")]), "ok");
+        assert_eq!(commit(&who, &[raw(b"now")]), "ok");
         assert!(TimelockedIndex::<Runtime>::get().is_empty());
     });
 }
@@ -82,10 +82,10 @@ fn commitments_of_an_epoch_share_a_size_limit() {
             (vec![raw(&[1; 128]), raw(&[1; 128])], 3_076),
         ];
         for (fields, used) in steps {
-            assert_eq!(state(&who, &fields), "ok");
+            assert_eq!(commit(&who, &fields), "ok");
             assert_eq!(UsedSpaceOf::<Runtime>::get(BABELBIT, &who).unwrap().used_space, used);
         }
-        assert_eq!(state(&who, &[raw(b"x")]), "SpaceLimitExceeded");
+        assert_eq!(commit(&who, &[raw(b"x")]), "SpaceLimitExceeded");
 
         let limit = |origin| {
             use sp_runtime::traits::Dispatchable;
@@ -95,11 +95,11 @@ fn commitments_of_an_epoch_share_a_size_limit() {
         assert_eq!(limit(RuntimeOrigin::signed(who.clone())), "BadOrigin");
         assert_eq!(limit(RuntimeOrigin::root()), "ok");
         assert_eq!(MaxSpace::<Runtime>::get(), 3_176);
-        assert_eq!(state(&who, &[raw(b"x")]), "ok");
-        assert_eq!(state(&who, &[raw(b"x")]), "SpaceLimitExceeded");
+        assert_eq!(commit(&who, &[raw(b"x")]), "ok");
+        assert_eq!(commit(&who, &[raw(b"x")]), "SpaceLimitExceeded");
 
         SubnetEpochIndex::<Runtime>::mutate(BABELBIT, |index| *index += 1);
-        assert_eq!(state(&who, &[raw(b"x")]), "ok");
+        assert_eq!(commit(&who, &[raw(b"x")]), "ok");
         let epoch = Subtensor::epoch_index_now(BABELBIT);
         let usage = UsageTracker { last_epoch: epoch, used_space: 100 };
         assert_eq!(UsedSpaceOf::<Runtime>::get(BABELBIT, &who), Some(usage));
@@ -114,12 +114,12 @@ fn reset_flag_clears_bonds_where_enabled() {
         let index = NetUidStorageIndex(BABELBIT.0);
         let bonds = || Bonds::<Runtime>::get(index, 0);
         Bonds::<Runtime>::insert(index, 0, vec![(0, 5), (uid, 6), (9, 7)]);
-        assert_eq!(state(&who, &[Data::ResetBondsFlag]), "ok");
+        assert_eq!(commit(&who, &[Data::ResetBondsFlag]), "ok");
         assert_eq!(bonds().len(), 3);
         BondsResetOn::<Runtime>::insert(BABELBIT, true);
-        assert_eq!(state(&who, &[raw(b"x")]), "ok");
+        assert_eq!(commit(&who, &[raw(b"x")]), "ok");
         assert_eq!(bonds().len(), 3);
-        assert_eq!(state(&who, &[raw(b"x"), Data::ResetBondsFlag]), "ok");
+        assert_eq!(commit(&who, &[raw(b"x"), Data::ResetBondsFlag]), "ok");
         assert_eq!(bonds(), [(0, 5), (9, 7)]);
         assert_eq!(LastBondsReset::<Runtime>::get(BABELBIT, &who), Some(1));
     });

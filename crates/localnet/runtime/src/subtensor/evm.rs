@@ -16,7 +16,7 @@ pub const MAX_UIDS_OF_EVM_ADDRESS: u32 = 32;
 
 /// Minimum interval between the associations of a neuron, in blocks, as on a chain with fast
 /// blocks.
-const INTERVAL: u64 = 1;
+const MIN_INTERVAL: u64 = 1;
 
 impl<T: Config> Pallet<T> {
     /// Associates a neuron with an Ethereum address, whose key signed the hotkey and the hash of a
@@ -69,7 +69,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<u16, Error<T>> {
         let uid = Self::uid_of(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         let last = AssociatedEvmAddress::<T>::get(netuid, uid).map_or(0, |(_, block)| block);
-        let is_allowed = Self::current_block().saturating_sub(last) >= INTERVAL;
+        let is_allowed = Self::current_block().saturating_sub(last) >= MIN_INTERVAL;
         ensure!(is_allowed, Error::<T>::EvmKeyAssociateRateLimitExceeded);
         Ok(uid)
     }

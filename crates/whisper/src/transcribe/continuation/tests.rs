@@ -161,7 +161,7 @@ fn full_context_keeps_the_accepted_words() {
         tokens(&continue_noise(&Prefix { tokens: text, is_end: true, ..begin() }))
     };
     // Prompt of three tokens, and the mark for text without timestamps.
-    let room = |count: usize| CONTEXT - 4 - count;
+    let room = |count: usize| CONTEXT_TOKENS - 4 - count;
     for count in [430, 440] {
         let added = forced(count as u32);
         assert!(added.len() <= room(count), "{} tokens after {count}", added.len());

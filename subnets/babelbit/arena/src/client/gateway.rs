@@ -19,7 +19,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::auth::{TokenError, TokenScope, Tokens, is_transport};
-use super::{ArenaTime, ENVELOPE_BYTES};
+use super::{ArenaTime, MAX_ENVELOPE_BYTES};
 use crate::ArenaSettings;
 use taonet_babelbit_runner::http::{
     INIT_MESSAGE, MAX_INIT_RESPONSE_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
@@ -185,7 +185,7 @@ impl GatewayMiner {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(Failure::Token)?;
         let body = self.request(sent, &token, total).map_err(Failure::Final)?;
         let remaining = until.saturating_duration_since(self.time.now());
-        let limit = max_response_bytes.saturating_add(ENVELOPE_BYTES);
+        let limit = max_response_bytes.saturating_add(MAX_ENVELOPE_BYTES);
         let headers = headers(&token);
         let answer =
             self.client.post(self.route.url.as_str(), headers, body.into(), remaining, limit).await;

@@ -159,7 +159,7 @@ impl Entries {
     }
 
     /// Records the current challenge.
-    pub(super) async fn note_challenge(
+    pub(super) async fn record_challenge(
         &self,
         challenge_uid: &str,
         now: SystemTime,
@@ -301,8 +301,8 @@ pub(super) struct Listed {
 impl SavedEntries {
     fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
         let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
-        let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
-        records(lately.flat_map(|challenge| &challenge.winners))
+        let recent = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
+        records(recent.flat_map(|challenge| &challenge.winners))
     }
 
     fn make_room(&mut self) {

@@ -24,7 +24,7 @@ const WINDOW: Window = Window {
 };
 /// Maximum number of tokens of one hotkey: a validator has one per miner, in each of several
 /// processes.
-const TOKENS_PER_HOTKEY: usize = 1_024;
+const MAX_TOKENS_PER_HOTKEY: usize = 1_024;
 /// Bounds of the replay log.
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10_000, total: 100_000 };
 
@@ -44,7 +44,7 @@ impl Grants {
             Some(path) => ReplayGuard::open(path, &WINDOW, ReplayRule::Once, BOUNDS, now)?,
             None => ReplayGuard::new(&WINDOW, ReplayRule::Once, BOUNDS),
         };
-        let tokens = BearerTokens::new(config.token_lifetime, TOKENS_PER_HOTKEY);
+        let tokens = BearerTokens::new(config.token_lifetime, MAX_TOKENS_PER_HOTKEY);
         Ok(Self { allowed: config.allowed.clone(), tokens, replay })
     }
 

@@ -64,7 +64,7 @@ impl ArenaGateway {
 
     async fn note_current(&self, results: &Results) -> Result<(), PollError> {
         let challenge_uid = results.engine.current_main().await?;
-        Ok(self.state.entries.note_challenge(&challenge_uid, self.state.now()).await?)
+        Ok(self.state.entries.record_challenge(&challenge_uid, self.state.now()).await?)
     }
 
     async fn read_scores(&self, results: &Results) -> Result<(), PollError> {

@@ -5,7 +5,7 @@ use super::TextPair;
 use super::ngrams::{Matches, is_space, words};
 
 /// Maximum length of n-grams.
-const ORDER: usize = 4;
+const MAX_ORDER: usize = 4;
 
 /// Computes the BLEU score of a corpus, 0 to 100, from the n-grams of all pairs together.
 pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
@@ -22,7 +22,7 @@ pub fn sentence_bleu(pair: TextPair<'_>) -> f64 {
 struct Statistics {
     hypothesis: u64,
     reference: u64,
-    orders: [Matches; ORDER],
+    orders: [Matches; MAX_ORDER],
 }
 
 impl Statistics {
@@ -62,7 +62,7 @@ impl Statistics {
             logarithms += (100.0 * matches / order.hypothesis as f64).ln();
             orders += 1;
         }
-        if orders < ORDER && !effective_order {
+        if orders < MAX_ORDER && !effective_order {
             return 0.0;
         }
         let brevity = if self.hypothesis < self.reference {

@@ -5,14 +5,14 @@ use super::TextPair;
 use super::ngrams::{Matches, is_space};
 
 /// Maximum length of n-grams.
-const ORDER: usize = 6;
+const MAX_ORDER: usize = 6;
 /// Square of the weight of recall.
 const BETA_SQUARED: f64 = 4.0;
 
 /// Computes the chrF score of one pair or of a corpus, 0 to 100, from the n-grams of all pairs
 /// together.
 pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
-    let mut orders = [Matches::default(); ORDER];
+    let mut orders = [Matches::default(); MAX_ORDER];
     for pair in pairs {
         let (hypothesis, reference) = (characters(pair.hypothesis), characters(pair.reference));
         for (n, order) in (1..).zip(&mut orders) {

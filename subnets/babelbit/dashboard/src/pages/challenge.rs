@@ -24,7 +24,7 @@ use crate::verdict::{components, decision};
 /// Maximum number of replies per page.
 const PER_PAGE: usize = 8;
 /// Maximum number of miners in the ranking of a challenge.
-const RANKED: usize = 10;
+const MAX_RANKED: usize = 10;
 /// Maximum length, in seconds, of recordings that a browser may decode and play together.
 const MAX_MIX_S: f64 = 600.0;
 
@@ -108,7 +108,7 @@ fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Mar
                     table {
                         thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (stats_header()) } }
                         tbody {
-                            @for (rank, stats) in challenge.standings.iter().take(RANKED).enumerate() {
+                            @for (rank, stats) in challenge.standings.iter().take(MAX_RANKED).enumerate() {
                                 tr {
                                     td.num.rank { (rank + 1) }
                                     th scope="row" { (section.miner_link(view, &stats.miner)) }
@@ -119,7 +119,7 @@ fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Mar
                         }
                     }
                 }
-                @if challenge.standings.len() > RANKED { p.sub { "The best " (RANKED) " of " (challenge.standings.len()) " miners; all replies are below." } }
+                @if challenge.standings.len() > MAX_RANKED { p.sub { "The best " (MAX_RANKED) " of " (challenge.standings.len()) " miners; all replies are below." } }
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// Samples per second.
 const RATE: f64 = 24_000.0;
 /// Minimum number of new samples between two passes of the recogniser: 0.5 s.
-const STEP: usize = 12_000;
+const MIN_NEW_SAMPLES: usize = 12_000;
 /// Duration of the speech of a pass, in seconds, above which its first words become final. It
 /// bounds the cost of a pass, and leaves the recogniser the context of a sentence.
 const WINDOW: f64 = 8.0;
@@ -67,7 +67,7 @@ impl Captions {
     /// if it has enough new samples.
     pub(super) async fn extend(&self, track: &mut CaptionTrack, open: Vec<f32>) {
         let (samples, start) = (open.len(), Instant::now());
-        if track.final_samples + samples < track.transcribed + STEP {
+        if track.final_samples + samples < track.transcribed + MIN_NEW_SAMPLES {
             return;
         }
         if open.iter().all(|sample| sample.abs() <= SILENCE) {
@@ -125,7 +125,7 @@ impl CaptionTrack {
     /// Skips silence after the final words, except for its end, in which speech can begin.
     fn skip(&mut self, samples: usize) {
         self.transcribed = self.final_samples + samples;
-        self.final_samples += samples.saturating_sub(STEP);
+        self.final_samples += samples.saturating_sub(MIN_NEW_SAMPLES);
     }
 
     /// Replaces the words that are not final by the transcript of the `samples` after the final

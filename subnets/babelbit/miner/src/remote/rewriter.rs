@@ -10,9 +10,9 @@ use crate::rewrite::plain;
 /// Path of the chats below the server's base URL.
 const CHAT: &str = "chat/completions";
 /// Number of earlier phrases in a request.
-const MEMORY: usize = 8;
+const MAX_EARLIER_PHRASES: usize = 8;
 /// Maximum average length in bytes of the words of an answer.
-const LONG_WORD: usize = 32;
+const MAX_MEAN_WORD_BYTES: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
 const CONTINUATION_MARK: &str = "...";
 /// Message in place of a phrase, after the end of speech.
@@ -73,7 +73,7 @@ impl ChatRewriter {
     ) -> (Option<Vec<String>>, Result<(), CallError>) {
         let message = |role: &str, content: &str| json!({"role": role, "content": content});
         let mut messages = vec![message("system", INSTRUCTIONS)];
-        for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
+        for turn in turns.iter().skip(turns.len().saturating_sub(MAX_EARLIER_PHRASES)) {
             messages.push(message("user", &turn.source_phrase));
             messages.push(message(
                 "assistant",
@@ -140,7 +140,9 @@ impl ChatCompletion {
         let content = self.content.get_or_insert_default();
         content.push_str(piece);
         // A long answer is a comment, or the model repeats itself.
-        if content.len() > LONG_WORD * self.most_words || spoken(content).len() > self.most_words {
+        if content.len() > MAX_MEAN_WORD_BYTES * self.most_words
+            || spoken(content).len() > self.most_words
+        {
             return self.fail("the answer is much longer than the phrase");
         }
         let is_last = choice.get("finish_reason").is_some_and(Value::is_string);

@@ -37,7 +37,7 @@ const EXAMPLES: [(&str, &str); 5] = [
 /// Number of tokens of a prompt that are read in one step, which cannot be interrupted.
 const STEP: usize = 16;
 /// Maximum number of tokens for each word of a proposal.
-const TOKENS_PER_WORD: usize = 4;
+const MAX_TOKENS_PER_WORD: usize = 4;
 
 /// A chat model that shortens phrases by greedy decoding. The instructions and examples, which
 /// begin every prompt, are read once.
@@ -158,7 +158,7 @@ impl ChatPhraseModel {
                 return Ok(line.to_owned());
             }
             let words = text.split_whitespace().count();
-            if words > limits.most_words || tokens.len() > TOKENS_PER_WORD * limits.most_words {
+            if words > limits.most_words || tokens.len() > MAX_TOKENS_PER_WORD * limits.most_words {
                 return Err(ProposalError::TooLong);
             }
             (logits, took) = self.step(&[token], &mut cache, limits.deadline, took)?;

@@ -10,7 +10,7 @@ use taonet_database::{Database, DatabaseError, Migrator, PoolOptions, Row, migra
 use super::record::{NewSubmission, PutOutcome, SubmissionKey, ValidatorScore};
 
 /// Maximum number of connections to PostgreSQL.
-const CONNECTIONS: u32 = 8;
+const MAX_CONNECTIONS: u32 = 8;
 /// Timeout for a connection, and for SQLite's lock. A statement may take four times as long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -86,7 +86,7 @@ impl Store {
                 Database::postgres_with(
                     url,
                     &MIGRATIONS,
-                    PoolOptions { connections: CONNECTIONS, acquire_timeout: wait },
+                    PoolOptions { connections: MAX_CONNECTIONS, acquire_timeout: wait },
                 )
                 .await?
             }

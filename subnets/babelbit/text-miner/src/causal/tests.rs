@@ -147,7 +147,7 @@ async fn full_queue_is_reported_as_overload() {
         },
     );
     let model = Arc::new(model.unwrap());
-    let tasks: Vec<_> = (0..QUEUE)
+    let tasks: Vec<_> = (0..QUEUE_CAPACITY)
         .map(|_| {
             let model = Arc::clone(&model);
             tokio::spawn(async move { model.complete("How".to_owned()).await.1 })

@@ -28,7 +28,7 @@ use super::{MAX_CONTEXT, NgramModel, Table, Vocabulary};
 const MAGIC: [u8; 8] = *b"taongram";
 const VERSION: u32 = 1;
 /// Minimum size of a word in the file, in bytes: its length field and one byte of text.
-const WORD_BYTES: u64 = 3;
+const MIN_WORD_BYTES: u64 = 3;
 /// Size of a context in the file, in bytes: its hash and its continuation.
 const CONTEXT_BYTES: u64 = 12;
 /// Size of the checksum in bytes.
@@ -236,7 +236,7 @@ impl<R: Read> Input<R> {
     }
 
     fn vocabulary(&mut self, words: u64) -> Result<Vocabulary, Problem> {
-        let capacity = self.capacity(words, WORD_BYTES, "vocabulary")?;
+        let capacity = self.capacity(words, MIN_WORD_BYTES, "vocabulary")?;
         let mut vocabulary =
             Vocabulary { words: Vec::with_capacity(capacity), ..Vocabulary::default() };
         vocabulary.ids.reserve(capacity);

@@ -20,7 +20,7 @@ use crate::store::Store;
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 /// Minimum number of kills. Further kills follow until one has hit a worker with a job.
-const KILLS: usize = 10;
+const MIN_KILLS: usize = 10;
 const MAX_KILLS: usize = 60;
 /// Processing time of a recording.
 const PROCESSING_TIME: Duration = Duration::from_millis(40);
@@ -124,7 +124,8 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
-    let (kills, target_kills) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
+    let (kills, target_kills) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(MIN_KILLS)));
     let _killer = {
         let (servers, kills, target_kills) =
             (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&target_kills));

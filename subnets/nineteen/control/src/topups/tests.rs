@@ -390,13 +390,16 @@ async fn failure_while_catching_up_keeps_the_recorded_blocks() {
         matches!(error, TopUpError::Chain(ChainError::Unreachable { .. })) && !error.is_permanent(),
         "{error:?}"
     );
-    assert_eq!((recorded(&market).await, market.balance().await), (BLOCKS, i64::from(BLOCKS)));
+    assert_eq!(
+        (recorded(&market).await, market.balance().await),
+        (MAX_BLOCKS, i64::from(MAX_BLOCKS))
+    );
     market.chain.limit.store(u32::MAX, Ordering::SeqCst);
     market.chain.requests.store(0, Ordering::SeqCst);
     market.watcher.advance().await.unwrap();
     assert_eq!((recorded(&market).await, market.balance().await), (last.number.get(), 200));
     let requests = market.chain.requests.load(Ordering::SeqCst);
-    assert!(requests <= 3 * (200 - BLOCKS) + 5, "{requests} requests");
+    assert!(requests <= 3 * (200 - MAX_BLOCKS) + 5, "{requests} requests");
 }
 
 #[tokio::test]

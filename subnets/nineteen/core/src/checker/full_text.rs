@@ -11,7 +11,7 @@ const UNLIKELY_RANK: u32 = 10;
 const MAX_UNLIKELY_TOKENS: usize = 3;
 
 /// Maximum ratio of the end token's probability to the emitted token's.
-const END_RATIO: f64 = 100.0;
+const MAX_END_RATIO: f64 = 100.0;
 
 /// Rank and probability of one token of an answer, according to the validator's model.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +66,7 @@ pub fn check(
         let rank = likelihood.rank.ok_or(FullTextError::Absent(index))?;
         if likelihood
             .end_logprob
-            .is_some_and(|end| end.exp() > END_RATIO * likelihood.logprob.exp())
+            .is_some_and(|end| end.exp() > MAX_END_RATIO * likelihood.logprob.exp())
         {
             return Err(FullTextError::PastItsEnd(index));
         }

@@ -7,7 +7,7 @@ use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_images::{Format, Picture, PictureError};
 
 use super::output::OpenAiOutput;
-use super::{DEFAULT_SIDE, ImageRequest, Output, SIDES, payload};
+use super::{DEFAULT_SIDE, ImageRequest, Output, SIDE_RANGE, payload};
 use crate::GatewayError;
 use crate::request::{Fields, integer};
 
@@ -179,7 +179,7 @@ fn size(size: Option<Value>) -> Result<Size, GatewayError> {
 }
 
 fn side(text: &str) -> Result<u64, GatewayError> {
-    text.parse().ok().filter(|side| SIDES.contains(side)).ok_or_else(invalid_size)
+    text.parse().ok().filter(|side| SIDE_RANGE.contains(side)).ok_or_else(invalid_size)
 }
 
 fn invalid_size() -> GatewayError {
@@ -198,14 +198,14 @@ fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
         let side = |side: u64| (side * to / from.max(1) + STEP / 2) / STEP * STEP;
         (side(own.0), side(own.1))
     };
-    let (width, height) = if shorter < *SIDES.start() {
-        scaled(SIDES.start().next_multiple_of(STEP), shorter)
-    } else if longer > *SIDES.end() {
-        scaled(*SIDES.end() / STEP * STEP, longer)
+    let (width, height) = if shorter < *SIDE_RANGE.start() {
+        scaled(SIDE_RANGE.start().next_multiple_of(STEP), shorter)
+    } else if longer > *SIDE_RANGE.end() {
+        scaled(*SIDE_RANGE.end() / STEP * STEP, longer)
     } else {
         own
     };
-    if SIDES.contains(&width) && SIDES.contains(&height) {
+    if SIDE_RANGE.contains(&width) && SIDE_RANGE.contains(&height) {
         return Ok((width, height));
     }
     Err(GatewayError::field("image", "image is too narrow; hint: set size, to which it is scaled"))

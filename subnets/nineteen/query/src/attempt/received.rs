@@ -11,7 +11,7 @@ use crate::{Chunk, ChunkBody, Request};
 
 /// Maximum number of events of a stream for each requested chunk: the parts of a character are
 /// tokens without text.
-const EVENTS_PER_CHUNK: usize = 5;
+const MAX_EVENTS_PER_CHUNK: usize = 5;
 
 /// The part of an answer that has arrived.
 pub(super) struct ReceivedAnswer {
@@ -112,7 +112,7 @@ impl ReceivedAnswer {
         self.event_count += 1;
         self.content_chunks += usize::from(chunk.is_content);
         if self.content_chunks > self.max_content_chunks
-            || self.event_count > self.max_content_chunks.saturating_mul(EVENTS_PER_CHUNK)
+            || self.event_count > self.max_content_chunks.saturating_mul(MAX_EVENTS_PER_CHUNK)
         {
             return Err(AttemptError::TooMany);
         }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{HEARTBEAT_INTERVAL, Order, Queue, REDELIVERY_DELAY, WINDOW};
+use super::{HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, REDELIVERY_DELAY};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
 
@@ -239,7 +239,7 @@ impl RemoteAnswer {
                 .take(number, frame)
                 .map_err(|lost| Interrupted(lost.to_string()))?;
             // A lost credit is sent again after the worker's next heartbeat.
-            if is_alive || worker.read >= worker.credited + WINDOW / 2 {
+            if is_alive || worker.read >= worker.credited + MAX_UNREAD_CHUNKS / 2 {
                 worker.credited = worker.read;
                 worker.outbox.send(Frame::Credit(worker.read)).await;
             }

@@ -21,7 +21,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{HEARTBEAT_INTERVAL, Order, Queue, QueueError, REQUEST_TIMEOUT, WINDOW, within};
+use super::{
+    HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, QueueError, REQUEST_TIMEOUT, within,
+};
 use crate::{Answer, Querier, Request, RequestKind, measures};
 
 /// Maximum time that a pull request waits for jobs.
@@ -321,7 +323,7 @@ async fn relay(
             // Keep the future until it is ready, because a new one would restart its timeouts.
             let mut next = pin!(answer.next());
             loop {
-                let may_send = sent < read + WINDOW;
+                let may_send = sent < read + MAX_UNREAD_CHUNKS;
                 tokio::select! {
                     biased;
                     more = credit(inbox) => match more {

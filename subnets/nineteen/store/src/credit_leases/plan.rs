@@ -12,7 +12,7 @@ use crate::credits::HoldRefusal;
 /// Inverse of the share of a key's credits that a reserve may have.
 const SHARE: i64 = 64;
 /// Maximum number of further requests that a reserve is for.
-const REQUESTS: i64 = 255;
+const MAX_RESERVED_REQUESTS: i64 = 255;
 
 /// Pending work on one key.
 #[derive(Debug, Default)]
@@ -165,7 +165,7 @@ impl Plan {
         let remaining = budgets
             .reservable(self.running.saturating_add(granted))
             .min(credits.saturating_sub(granted));
-        let reserve = (remaining / SHARE).min(largest.saturating_mul(REQUESTS));
+        let reserve = (remaining / SHARE).min(largest.saturating_mul(MAX_RESERVED_REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
         let retained = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));

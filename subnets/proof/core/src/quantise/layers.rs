@@ -23,7 +23,7 @@ const EXACT_AREA: usize = 16;
 /// Maximum absolute scale, in bits.
 const MAX_SCALE: i32 = 40;
 /// Interval of sums that are not rescaled: that of every sum.
-const SUMS: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
+const SUM_INTERVAL: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
 
 /// A network, the descriptions of its layers, and the index and the scale of each float tensor.
 type Located = (Network, Vec<LayerDescription>, Vec<(u32, i32)>);
@@ -193,7 +193,7 @@ impl<'a> Quantiser<'a> {
                 self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target)
             }
             FloatOperation::Negate => {
-                let range = first.range.times(-1).unwrap_or(SUMS);
+                let range = first.range.times(-1).unwrap_or(SUM_INTERVAL);
                 self.exact(&inputs, Operation::Sum { factors: vec![-1] }, range, target)
             }
             FloatOperation::ChannelAffine { factors, offsets } => {
@@ -224,7 +224,7 @@ impl<'a> Quantiser<'a> {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 let operation = Operation::MatrixProduct(*sizes);
                 if self.is_rescaled_after_move(index + 1) {
-                    self.push(&inputs, operation, None, scale, SUMS);
+                    self.push(&inputs, operation, None, scale, SUM_INTERVAL);
                     return Ok(());
                 }
                 self.linear(&inputs, operation, scale, target)
@@ -261,7 +261,7 @@ impl<'a> Quantiser<'a> {
                     && !target.positive
                 {
                     // The weights are 1, or the scale is that of the mean.
-                    let range = first.range.times(1 << bits).unwrap_or(SUMS);
+                    let range = first.range.times(1 << bits).unwrap_or(SUM_INTERVAL);
                     self.push(&inputs, operation, None, first.scale + bits, range);
                     return Ok(());
                 }
@@ -344,7 +344,7 @@ impl<'a> Quantiser<'a> {
     ) -> Result<(), QuantiseError> {
         if self.is_output(target.node + 1) && !target.positive {
             // Sums without readers need no rescale.
-            self.push(inputs, operation, None, sums, SUMS);
+            self.push(inputs, operation, None, sums, SUM_INTERVAL);
             return Ok(());
         }
         if let Some(range) = self.exact_sums(target, inputs, &operation) {

@@ -20,9 +20,9 @@ const SAMPLE_ROWS: usize = 4;
 /// Maximum number of times that the largest loss is halved. Even smaller losses do not matter.
 const MAX_HALVINGS: u32 = 40;
 /// Maximum bits of a sum, without the sign, that fit the field of `stark` together with the bias.
-const SUM_BITS: f64 = 29.0;
+const MAX_SUM_BITS: f64 = 29.0;
 /// Maximum bits of each factor of a product: products of up to 28 bits fit the field of `stark`.
-const FACTOR_BITS: f64 = 14.0;
+const MAX_FACTOR_BITS: f64 = 14.0;
 /// Bits by which the sum of a small average pool exceeds its output.
 const POOL_BITS: f64 = 4.0;
 
@@ -241,11 +241,11 @@ fn provable_bits(network: &FloatNetwork, weight_bits: u8) -> Vec<u8> {
         let limit = match &node.operation {
             FloatOperation::Dense { weights, bias }
             | FloatOperation::Convolution { weights, bias, .. } => {
-                SUM_BITS - libm::log2(max_row_weight_sum(weights, bias.len(), weight_bits))
+                MAX_SUM_BITS - libm::log2(max_row_weight_sum(weights, bias.len(), weight_bits))
             }
-            FloatOperation::Multiply => FACTOR_BITS,
+            FloatOperation::Multiply => MAX_FACTOR_BITS,
             FloatOperation::MatrixProduct(sizes) => {
-                ((SUM_BITS - libm::log2(sizes.inner as f64)) / 2.0).min(FACTOR_BITS)
+                ((MAX_SUM_BITS - libm::log2(sizes.inner as f64)) / 2.0).min(MAX_FACTOR_BITS)
             }
             FloatOperation::AveragePool(_) => output_limit - POOL_BITS,
             FloatOperation::MaxPool(_) | FloatOperation::Move { .. } | FloatOperation::Negate => {

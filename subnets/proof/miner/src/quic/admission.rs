@@ -23,9 +23,9 @@ const MAX_AGE: u64 = 300;
 /// Maximum time by which a validator's clock may be ahead, in seconds.
 const MAX_CLOCK_LEAD_SECONDS: u64 = 60;
 /// Maximum number of stored nonces.
-const NONCES: usize = 100_000;
+const MAX_NONCES: usize = 100_000;
 /// Maximum number of handshakes from one address.
-const HANDSHAKES: RateLimit = RateLimit { requests: 30, window: Duration::from_mins(1) };
+const MAX_HANDSHAKES: RateLimit = RateLimit { requests: 30, window: Duration::from_mins(1) };
 
 /// Verifies the handshakes of validators.
 pub(super) struct Admission {
@@ -48,7 +48,7 @@ impl Nonces {
     /// Marks a nonce as used. Returns `false` if it was used before.
     fn insert(&mut self, nonce: &str, now: u64) -> bool {
         let is_old = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_CLOCK_LEAD_SECONDS;
-        while self.order.len() >= NONCES
+        while self.order.len() >= MAX_NONCES
             || self.order.front().is_some_and(|(used, _)| is_old(*used))
         {
             if let Some((_, oldest)) = self.order.pop_front() {
@@ -69,7 +69,7 @@ impl Admission {
             keypair,
             fingerprint,
             permits,
-            attempts: SlidingWindow::new(HANDSHAKES),
+            attempts: SlidingWindow::new(MAX_HANDSHAKES),
             nonces: Mutex::default(),
         }
     }
@@ -242,9 +242,9 @@ mod tests {
         assert!(nonces.insert("a", 1_000) && !nonces.insert("a", 1_000 + MAX_AGE));
         assert!(nonces.insert("b", 1_001 + MAX_AGE + MAX_CLOCK_LEAD_SECONDS));
         assert_eq!((nonces.used.len(), nonces.order.len()), (1, 1), "the first has expired");
-        for count in 0..NONCES + 10 {
+        for count in 0..MAX_NONCES + 10 {
             assert!(nonces.insert(&format!("{count}"), 2_000));
         }
-        assert_eq!((nonces.used.len(), nonces.order.len()), (NONCES, NONCES));
+        assert_eq!((nonces.used.len(), nonces.order.len()), (MAX_NONCES, MAX_NONCES));
     }
 }

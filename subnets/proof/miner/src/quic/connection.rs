@@ -19,7 +19,7 @@ use super::requests::Handlers;
 use super::{Limits, WINDOW};
 
 /// Maximum size of a handshake, in bytes.
-const HANDSHAKE_BYTES: usize = 4096;
+const MAX_HANDSHAKE_BYTES: usize = 4096;
 
 /// State shared by all connections of a server.
 pub(super) struct ServerState {
@@ -76,7 +76,7 @@ impl ServerState {
     async fn admit(&self, connection: &Connection) -> Option<Registration> {
         loop {
             let (mut send, mut recv) = connection.accept_bi().await.ok()?;
-            let (kind, payload) = read_frame(&mut recv, HANDSHAKE_BYTES).await.ok()?;
+            let (kind, payload) = read_frame(&mut recv, MAX_HANDSHAKE_BYTES).await.ok()?;
             let (kind, reply, registration) = match kind {
                 MessageType::HandshakeRequest => {
                     let (reply, registration) = self.handshake(&payload, connection);

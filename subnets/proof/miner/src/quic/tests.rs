@@ -275,11 +275,11 @@ fn limits_bound_the_total_bytes_in_flight() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
         let limits = Limits::of(inputs);
         assert!(
-            limits.message >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(IN_FLIGHT_BYTES),
+            limits.message >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(MAX_IN_FLIGHT_BYTES),
             "{inputs}: all fit"
         );
         let total = limits.validators * limits.streams as usize * limits.message;
-        assert!(total <= IN_FLIGHT_BYTES, "{inputs}: {total} bytes");
+        assert!(total <= MAX_IN_FLIGHT_BYTES, "{inputs}: {total} bytes");
         assert!(limits.validators_per_address > 0, "{inputs}");
     }
     let shipped = Limits::of(784);

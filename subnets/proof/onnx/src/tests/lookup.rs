@@ -14,7 +14,7 @@ pub(super) fn with_integers(mut graph: GraphProto) -> GraphProto {
     graph
 }
 
-/// Numbers of five rows.
+/// Options for inputs that are row indices from 0 to 4.
 fn options() -> QuantiseOptions {
     QuantiseOptions { input_range: Range { low: 0, high: 4 }, ..QuantiseOptions::default() }
 }
@@ -38,10 +38,10 @@ fn embeddings_are_rows_of_their_table() {
         [3.0, 4.0, 5.0, 0.0, 1.0, 2.0, 12.0, 13.0, 14.0, 3.0, 4.0, 5.0]
     );
     // Of the transposed table, the columns: rows of the output, one for each element of the index.
-    let turned: Vec<f32> = (0..15_u8).map(|at| f32::from(at % 5 * 3 + at / 5)).collect();
+    let transposed: Vec<f32> = (0..15_u8).map(|at| f32::from(at % 5 * 3 + at / 5)).collect();
     let by_column = with_int(node("Gather", &["e", "x"], "y", &[]), "axis", 1);
     let by_column =
-        with_integers(small(&[1, 4], vec![by_column], vec![floats("e", &[3, 5], &turned)]));
+        with_integers(small(&[1, 4], vec![by_column], vec![floats("e", &[3, 5], &transposed)]));
     assert_eq!(
         outputs(by_column, &[1.0, 0.0, 4.0, -5.0]),
         [3.0, 0.0, 12.0, 0.0, 4.0, 1.0, 13.0, 1.0, 5.0, 2.0, 14.0, 2.0]
@@ -140,7 +140,7 @@ fn large_vocabularies_are_exact() {
             assert!((*output as f64 * unit - expected).abs() < 0.05, "{token}: {outputs:?}");
         }
     }
-    // A limit of the rows in the graph does not make rounded numbers of rows right.
+    // Clamping indices in the graph does not correct indices that were rounded before.
     let nodes = vec![node("Min", &["x", "most"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
     let weights = vec![
         floats("e", &[2, 1], &[1.0, 2.0]),

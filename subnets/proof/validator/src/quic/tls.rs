@@ -15,7 +15,7 @@ use super::QuicError;
 /// Idle timeout of a connection, in milliseconds.
 const IDLE_MILLISECONDS: u32 = 150_000;
 /// Interval of keep-alive packets.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Receive window of a connection, in bytes.
 const WINDOW: u32 = 1 << 20;
 
@@ -38,7 +38,7 @@ pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
         .stream_receive_window(VarInt::from_u32(WINDOW))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()))
-        .keep_alive_interval(Some(KEEP_ALIVE));
+        .keep_alive_interval(Some(KEEP_ALIVE_INTERVAL));
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));
     Ok(config)

@@ -1,7 +1,7 @@
 use frame_support::BoundedVec;
 use frame_support::traits::Hooks as _;
 
-use super::super::tests::{info, raw, state, was_emitted};
+use super::super::tests::{commit, info, raw, was_emitted};
 use super::super::{
     CommitmentInfo, CommitmentOf, Data, Event, Pallet, RevealFailure, RevealedCommitments,
     TimelockedIndex,
@@ -42,7 +42,7 @@ fn waiting() -> usize {
 fn a_pulse_reveals_a_commitment() {
     chain(|| {
         let who = neuron();
-        assert_eq!(state(&who, &[raw(b"soon"), field("text", 1_000)]), "ok");
+        assert_eq!(commit(&who, &[raw(b"soon"), field("text", 1_000)]), "ok");
         jump_to(11);
         let before = state_root();
         begin(11);
@@ -55,7 +55,7 @@ fn a_pulse_reveals_a_commitment() {
         assert!(was_emitted(&Event::CommitmentRevealed { netuid: BABELBIT, who: who.clone() }));
 
         // A commitment whose fields were all timelocked is removed when they are revealed.
-        assert_eq!(state(&who, &[field("text with its round", 1_000)]), "ok");
+        assert_eq!(commit(&who, &[field("text with its round", 1_000)]), "ok");
         begin(13);
         assert_eq!(revealed(&who)[1..], [(b"speech at 8 kHz".to_vec(), 13)]);
         assert_eq!((stored(&who), waiting()), (None, 0));
@@ -67,7 +67,7 @@ fn each_field_waits_for_its_own_pulse() {
     chain(|| {
         let who = neuron();
         let later = field("weights of round 2000", 2_000);
-        assert_eq!(state(&who, &[later.clone(), field("text", 1_000)]), "ok");
+        assert_eq!(commit(&who, &[later.clone(), field("text", 1_000)]), "ok");
         publish(1_000);
         begin(5);
         assert_eq!(revealed(&who), [(b"speech at 16 kHz".to_vec(), 5)]);
@@ -101,7 +101,7 @@ fn unrevealable_fields_are_stored_as_failures() {
             let mut bad = Pulses::<Runtime>::get(2_000).unwrap();
             bad.signature = BoundedVec::truncate_from(vec![0; 48]);
             Pulses::<Runtime>::insert(3_000, bad);
-            assert_eq!(state(&who, std::slice::from_ref(&data)), "ok");
+            assert_eq!(commit(&who, std::slice::from_ref(&data)), "ok");
             begin(5);
             let Data::TimelockEncrypted { encrypted, reveal_round } = data else { unreachable!() };
             let failed = Data::TimelockRevealFailed { encrypted, reveal_round };
@@ -126,7 +126,10 @@ fn last_ten_revealed_commitments_are_kept() {
         let who = neuron();
         let earlier: Vec<_> = (0..9).map(|number| (vec![number], 1)).collect();
         RevealedCommitments::<Runtime>::insert(BABELBIT, &who, &earlier);
-        assert_eq!(state(&who, &[field("text", 1_000), field("text with its round", 1_000)]), "ok");
+        assert_eq!(
+            commit(&who, &[field("text", 1_000), field("text with its round", 1_000)]),
+            "ok"
+        );
         publish(1_000);
         begin(5);
         let all = revealed(&who);
@@ -139,7 +142,7 @@ fn last_ten_revealed_commitments_are_kept() {
 fn reveal_entry_without_commitment_is_removed() {
     chain(|| {
         let who = neuron();
-        assert_eq!(state(&who, &[field("text", 1_000)]), "ok");
+        assert_eq!(commit(&who, &[field("text", 1_000)]), "ok");
         CommitmentOf::<Runtime>::remove(BABELBIT, &who);
         begin(5);
         assert_eq!(waiting(), 0);

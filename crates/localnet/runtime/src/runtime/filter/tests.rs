@@ -22,7 +22,7 @@ fn by_root(call: Call<Runtime>) -> String {
     )
 }
 
-fn is_paid(by: &AccountId) -> String {
+fn pay_outcome(by: &AccountId) -> String {
     outcome(send(by, pay(&key(1))))
 }
 
@@ -40,7 +40,7 @@ fn root_enters_and_leaves_safe_mode() {
         assert_eq!(by_root(Call::force_extend {}), "ok");
         assert_eq!(EnteredUntil::<Runtime>::get(), Some(10_801));
 
-        assert_eq!(is_paid(&account("Bob")), "CallFiltered");
+        assert_eq!(pay_outcome(&account("Bob")), "CallFiltered");
         // Not in a batch, nor through a delegate; sudo passes, and so does what it makes.
         let batch = pallet_utility::Call::batch { calls: vec![pay(&key(1))] };
         assert_eq!(outcome(send(&alice, batch)), "CallFiltered");
@@ -61,7 +61,7 @@ fn root_enters_and_leaves_safe_mode() {
         assert_eq!(balance(&key(1)), 5_000_000);
 
         assert_eq!(by_root(Call::force_exit {}), "ok");
-        assert_eq!(is_paid(&account("Bob")), "ok");
+        assert_eq!(pay_outcome(&account("Bob")), "ok");
     });
 }
 
@@ -72,7 +72,7 @@ fn safe_mode_ends_by_itself() {
         for (block, expected) in [(7_201, "CallFiltered"), (7_202, "ok")] {
             jump_to(block);
             SafeMode::on_initialize(block);
-            assert_eq!(is_paid(&account("Bob")), expected, "{block}");
+            assert_eq!(pay_outcome(&account("Bob")), expected, "{block}");
         }
     });
 }

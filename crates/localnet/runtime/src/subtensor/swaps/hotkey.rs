@@ -3,7 +3,7 @@
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
-use super::{INTERVAL, SUBNET_SWAP_COST, SWAP_COST};
+use super::{MIN_INTERVAL, SUBNET_SWAP_COST, SWAP_COST};
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
     AlphaDividendsPerSubnet, AlphaV2, AutoParentDelegationEnabled, AutoStakeDestination,
@@ -143,7 +143,7 @@ impl<T: Config> Pallet<T> {
     /// Returns whether a coldkey may again swap a hotkey on a subnet.
     fn swap_interval_has_passed(coldkey: &AccountId32, netuid: NetUid) -> bool {
         let last = LastHotkeySwapOnNetuid::<T>::get(netuid, coldkey);
-        last == 0 || last.saturating_add(INTERVAL) < Self::current_block()
+        last == 0 || last.saturating_add(MIN_INTERVAL) < Self::current_block()
     }
 
     /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.

@@ -26,7 +26,7 @@ async fn uids(entries: &Entries, rules: Rules, now: u64) -> Vec<u16> {
 }
 
 async fn win(entries: &Entries, challenge: &str, winners: Vec<Winner>, now: u64) {
-    entries.note_challenge(challenge, at(now)).await.unwrap();
+    entries.record_challenge(challenge, at(now)).await.unwrap();
     entries.set_winners(challenge, winners, at(now), RULES.window).await.unwrap();
 }
 

@@ -30,7 +30,7 @@ const COLLISION_BITS: usize = 128;
 /// Label of the evaluation of polynomials.
 const POLYNOMIALS_LABEL: &str = "evaluation of polynomials";
 /// Maximum number of rows of a column that one constraint reads.
-const ROWS_READ: usize = 2;
+const MAX_ROWS_READ: usize = 2;
 
 /// Size of the largest permitted circuit, as the analysis needs it.
 struct LargestCircuit {
@@ -103,7 +103,7 @@ impl LargestCircuit {
             num_constraints: constraints,
             max_constraint_degree: degree,
             num_quotient_chunks: quotient_chunks(degree, parameters.hides),
-            max_combo: ROWS_READ,
+            max_combo: MAX_ROWS_READ,
         };
         let shape = InstanceShape {
             // A hidden column is committed with as many random values.
@@ -243,7 +243,7 @@ fn formats_increase_and_the_last_is_the_newest() {
 fn hidden_columns_have_enough_random_values() {
     let dimension = <Challenge as BasedVectorSpace<Val>>::DIMENSION;
     let [min, max] = HIDING.log_rows;
-    assert!(1 << min >= 2 * (HIDING.queries + ROWS_READ * dimension));
+    assert!(1 << min >= 2 * (HIDING.queries + MAX_ROWS_READ * dimension));
     // The longest codewords are subgroups of the field.
     assert_eq!(max + 1 + HIDING.log_blowup, Val::TWO_ADICITY);
 }

@@ -17,18 +17,18 @@ use crate::testing::check_flipped_proof;
 /// Number of bits that are flipped in the proof of each kind: 1000 for all of them.
 const FLIPS: usize = 1000_usize.div_ceil(NODES);
 /// Maximum number of kinds in a graph.
-const STEPS: usize = 4;
+const MAX_STEPS: usize = 4;
 /// Number of graphs that onnxruntime executes at once.
 const GRAPHS: usize = 32;
 /// Interval of the inputs.
-const INPUTS: Range = Range { low: -100, high: 100 };
+const INPUT_RANGE: Range = Range { low: -100, high: 100 };
 
 /// Returns the integer network of a graph; `None` if it is refused, such as for tensors that are
 /// too small or too large for their scales.
 fn network_of(seed: u64, kinds: &[usize]) -> Option<Network> {
     let float = taonet_proof_onnx::read(&file_of(seed, kinds))
         .unwrap_or_else(|error| panic!("seed {seed}, kinds {kinds:?}: {error}"));
-    let options = QuantiseOptions { input_range: INPUTS, ..QuantiseOptions::default() };
+    let options = QuantiseOptions { input_range: INPUT_RANGE, ..QuantiseOptions::default() };
     let network = quantise(&float, &options, &rows_of(float.input.elements())).ok()?;
     Plan::new(&network.lower().unwrap()).ok()?;
     Some(network)
@@ -50,7 +50,7 @@ fn rows_of(length: usize) -> Vec<Vec<i64>> {
 
 /// Returns a row of the sample and the ends of the interval.
 fn inputs_of(circuit: &Circuit) -> [Vec<i64>; 3] {
-    let [low, high] = [INPUTS.low, INPUTS.high].map(|value| vec![value; circuit.inputs]);
+    let [low, high] = [INPUT_RANGE.low, INPUT_RANGE.high].map(|value| vec![value; circuit.inputs]);
     [rows_of(circuit.inputs).swap_remove(0), low, high]
 }
 
@@ -61,7 +61,7 @@ proptest! {
     #[test]
     fn random_graphs_satisfy_the_constraints_and_match_onnxruntime(
         graphs in prop::collection::vec(
-            (any::<u64>(), prop::collection::vec(0..NODES, 1..=STEPS)),
+            (any::<u64>(), prop::collection::vec(0..NODES, 1..=MAX_STEPS)),
             GRAPHS,
         ),
     ) {

@@ -16,7 +16,7 @@ use super::*;
 use crate::testing::{KINDS, kind, random_network};
 
 /// Maximum number of layers.
-const LAYERS: usize = 8;
+const MAX_LAYERS: usize = 8;
 /// Products of polynomials wherever they are possible.
 const POLYNOMIALS_ONLY: Method =
     Method { tile: Tile { inputs: 1, outputs: 1 }, format: KeyFormat::Polynomials };
@@ -40,7 +40,7 @@ proptest! {
     #[test]
     fn traces_of_random_networks_satisfy_the_constraints(
         seed: u64,
-        layers in 1..=LAYERS,
+        layers in 1..=MAX_LAYERS,
         changed: prop::sample::Index,
     ) {
         let circuit = random_network(seed, layers, true).lower().unwrap();
@@ -65,9 +65,9 @@ proptest! {
 fn random_networks_have_layers_of_every_kind() {
     let mut counts = [[0; 2]; KINDS];
     for seed in 0..400 {
-        let network = random_network(seed, LAYERS, true);
+        let network = random_network(seed, MAX_LAYERS, true);
         for (index, layer) in network.layers.iter().enumerate() {
-            counts[kind(&layer.operation)][usize::from(index + 1 == LAYERS)] += 1;
+            counts[kind(&layer.operation)][usize::from(index + 1 == MAX_LAYERS)] += 1;
         }
     }
     assert!(counts.iter().flatten().all(|&count| count >= 5), "{counts:?}");
@@ -85,7 +85,7 @@ fn random_networks_are_proven_with_hidden_values() {
 
 fn check_random_networks(backend: &dyn Backend) {
     for seed in 0..tries(6) {
-        let bench = Bench::new(backend, &random_network(seed, LAYERS, true));
+        let bench = Bench::new(backend, &random_network(seed, MAX_LAYERS, true));
         for inputs in inputs_of(&bench.circuit, seed) {
             let (mut statement, proof) = bench.prove(&inputs);
             assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "seed {seed}");
@@ -98,7 +98,7 @@ fn check_random_networks(backend: &dyn Backend) {
 #[test]
 fn random_networks_match_onnxruntime() {
     let circuits = (0..tries(100)).map(|seed| {
-        let circuit = random_network(seed, 1 + seed as usize % LAYERS, true).lower().unwrap();
+        let circuit = random_network(seed, 1 + seed as usize % MAX_LAYERS, true).lower().unwrap();
         let inputs = inputs_of(&circuit, seed);
         (circuit, inputs)
     });

@@ -1,7 +1,7 @@
 //! Element-wise functions as tables, and moves.
 
 use super::integers::{fits_table, weighted_sums};
-use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
+use super::{MAX_SCALE, Quantiser, SUM_INTERVAL, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function, Unary};
 use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
@@ -338,7 +338,9 @@ impl Quantiser<'_> {
     ) -> Result<Tensor, QuantiseError> {
         let (rescale, factor, range) = match scale - tensor.scale {
             0 => return Ok(tensor),
-            finer @ 1..=30 => (None, 1 << finer, tensor.range.times(1 << finer).unwrap_or(SUMS)),
+            finer @ 1..=30 => {
+                (None, 1 << finer, tensor.range.times(1 << finer).unwrap_or(SUM_INTERVAL))
+            }
             coarser @ -40..=-1 => {
                 let shift = coarser.unsigned_abs() as u8;
                 let quotients = Rescale { shift, clamp: Clamp::Signed(0) }.quotients(&tensor.range);
