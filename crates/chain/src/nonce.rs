@@ -28,8 +28,8 @@ struct LastNonce {
 impl Nonces {
     /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce,
     /// counting its pool) and the nonce after the last one used by this process. A nonce used
-    /// longer than `remember` ago is ignored: its extrinsic is in a block, or was lost, so that the
-    /// nonce is free again.
+    /// longer than `retention` ago is ignored: its extrinsic is in a block, or was lost, so that
+    /// the nonce is free again.
     ///
     /// # Errors
     /// [`ChainError::Busy`] if the lease does not become free within `max_wait`, or an error of
@@ -38,7 +38,7 @@ impl Nonces {
         &self,
         account: AccountId,
         max_wait: Duration,
-        remember: Duration,
+        retention: Duration,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
         let turn = Arc::clone(self.accounts.lock().await.entry(account).or_default());
@@ -46,7 +46,7 @@ impl Nonces {
             timeout(max_wait, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
         let next = next.await?;
         let after_ours = used
-            .filter(|used| used.at.elapsed() < remember)
+            .filter(|used| used.at.elapsed() < retention)
             .map_or(0, |used| used.nonce.saturating_add(1));
         Ok(NonceLease { nonce: next.max(after_ours), used })
     }

@@ -97,8 +97,9 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ArenaGateway::describe_metrics();
         // Port 0 selects another port at each start, so there is nothing to persist.
-        let remember = args.listen.port() != 0;
-        let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
+        let is_persistent = args.listen.port() != 0;
+        let gateway =
+            ArenaGateway::open(gateway_config, &state, is_persistent, members.clone()).await?;
         context.print_notice(&format!("hotkey {}", gateway.hotkey()));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(
@@ -149,7 +150,7 @@ impl ArenaGatewayArgs {
         Ok(Results {
             engine: engine_client(config, keypair)?,
             scores: ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?,
-            every: Duration::from_secs(self.poll),
+            interval: Duration::from_secs(self.poll),
         })
     }
 }

@@ -107,7 +107,7 @@ impl Services {
     /// Refreshes the arena, so that recent winners qualify.
     pub(crate) async fn refresh_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
         let scores = self.scores(&self.owner)?;
-        self.arena.poll(&Results { engine, scores, every: CALL_TIMEOUT }).await;
+        self.arena.poll(&Results { engine, scores, interval: CALL_TIMEOUT }).await;
         Ok(())
     }
 

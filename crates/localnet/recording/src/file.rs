@@ -16,7 +16,7 @@ use blake2::{Blake2b, Digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{OmittedItem, Origin, Recorded, Recording, RecordingError};
+use super::{OmittedItem, Origin, RecordedItem, Recording, RecordingError};
 
 /// Name of the format, in the first line.
 const FORMAT: &str = "taonet-recording";
@@ -142,7 +142,7 @@ impl Recording {
                 Line::Item(line) => {
                     let ItemLine { item, encoding, prefix, entries } = line;
                     let prefix = lines.bytes(&prefix)?;
-                    let mut recorded = Recorded { encoding, prefix, ..Recorded::default() };
+                    let mut recorded = RecordedItem { encoding, prefix, ..RecordedItem::default() };
                     for _ in 0..entries {
                         lines.next()?;
                         let (key, value): (String, String) = lines.parse()?;

@@ -93,7 +93,7 @@ impl OmittedItem {
 
 /// The entries of a storage item: values by storage key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Recorded {
+struct RecordedItem {
     /// The encoding of keys and values.
     encoding: String,
     /// The first bytes of all keys.
@@ -108,7 +108,7 @@ pub struct Recording {
     origin: Origin,
     netuids: Vec<u16>,
     left_out: Vec<OmittedItem>,
-    items: BTreeMap<String, Recorded>,
+    items: BTreeMap<String, RecordedItem>,
 }
 
 impl Recording {

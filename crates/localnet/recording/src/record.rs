@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use codec::Decode;
 use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, MetadataError};
 
-use super::{OmittedItem, Origin, REQUIRED, Recorded, Recording, shares};
+use super::{OmittedItem, Origin, REQUIRED, RecordedItem, Recording, shares};
 
 type Account = [u8; 32];
 /// A storage key and its value.
@@ -165,7 +165,7 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
 fn sorted(
     items: &BTreeMap<String, Item>,
     entries: &BTreeMap<Vec<u8>, Vec<u8>>,
-) -> BTreeMap<String, Recorded> {
+) -> BTreeMap<String, RecordedItem> {
     let recorded = items.iter().map(|(name, item)| {
         let prefix = item.prefix().to_vec();
         let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
@@ -175,7 +175,7 @@ fn sorted(
         let entries = entries.collect();
         (
             name.clone(),
-            Recorded { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries },
+            RecordedItem { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries },
         )
     });
     recorded.collect()

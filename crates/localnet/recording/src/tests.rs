@@ -102,7 +102,7 @@ fn run_in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
 fn recordings() -> impl Strategy<Value = Recording> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..8);
     let entries = prop::collection::btree_map(bytes(), bytes(), 0..6);
-    let item = (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded {
+    let item = (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| RecordedItem {
         encoding,
         prefix,
         entries,

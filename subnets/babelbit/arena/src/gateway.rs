@@ -187,21 +187,21 @@ pub struct ArenaGateway {
 }
 
 impl ArenaGateway {
-    /// Opens a gateway with its state in `directory`. With `remember`, the gateway also rejects
-    /// replays of requests that it accepted before a restart. With `members`, only registered
-    /// hotkeys may submit a miner.
+    /// Opens a gateway with its state in `directory`. With `is_persistent`, the gateway also
+    /// rejects replays of requests that it accepted before a restart. With `members`, only
+    /// registered hotkeys may submit a miner.
     ///
     /// # Errors
     /// [`ArenaGatewayError`] when another gateway uses the directory, or the state is unusable.
     pub async fn open(
         config: ArenaGatewayConfig,
         directory: &Path,
-        remember: bool,
+        is_persistent: bool,
         members: Option<Members>,
     ) -> Result<Self, ArenaGatewayError> {
         // Opened first, since it acquires the directory's lock.
         let entries = Entries::open(directory).await?;
-        let log = |name: &str| -> Option<PathBuf> { remember.then(|| directory.join(name)) };
+        let log = |name: &str| -> Option<PathBuf> { is_persistent.then(|| directory.join(name)) };
         let grants = Grants::open(&config, log("tokens.log").as_deref())?;
         let limits = Limits { body_bytes: 8 << 10, ..Limits::default() };
         // A miner rarely changes its endpoint.

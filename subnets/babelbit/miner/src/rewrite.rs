@@ -11,23 +11,23 @@ mod repetition;
 pub use phrasebook::{Phrasebook, PhrasebookError};
 
 /// Maximum number of words deferred to the next phrase.
-const MAX_WAIT: usize = 6;
+const MAX_DEFERRED_WORDS: usize = 6;
 /// Number of words remembered from the end of the previous phrase.
-const MEMORY: usize = 8;
+const CONTEXT_WORDS: usize = 8;
 
 /// Words that cannot end a sentence: a phrase that ends with one of them continues in the next
 /// phrase.
-const UNFINISHED: [&str; 54] = [
+const NON_FINAL_WORDS: [&str; 54] = [
     "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her",
     "our", "their", "am", "is", "are", "was", "were", "be", "been", "have", "has", "had", "do",
     "does", "did", "will", "would", "could", "can", "should", "might", "may", "must", "to", "of",
     "in", "on", "at", "for", "with", "from", "and", "that", "who", "which", "not", "but", "or",
     "because", "if",
 ];
-/// Exceptions to [`UNFINISHED`]: words that may also end a sentence, as in "he likes it".
-const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
+/// Exceptions to [`NON_FINAL_WORDS`]: words that may also end a sentence, as in "he likes it".
+const OBJECT_PRONOUNS: [&str; 4] = ["you", "it", "her", "that"];
 /// Words that join a sentence to the previous one.
-const JOINING: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
+const CONJUNCTIONS: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
 
 /// Marks within numbers, as in `3.5`, `1,000` and `10:30`.
 const NUMBER_MARKS: [char; 3] = ['.', ',', ':'];
@@ -79,9 +79,9 @@ pub struct Context {
     /// End of the previous phrase.
     before: Vec<String>,
     /// Deferred words: the start of a possible figure of speech.
-    waiting: Vec<String>,
+    deferred: Vec<String>,
     /// Whether the deferred words start a sentence.
-    waiting_begins: bool,
+    deferred_starts_sentence: bool,
 }
 
 impl Rewriter {
@@ -112,43 +112,44 @@ impl Rewriter {
 
     /// Rewrites a lowercase phrase.
     ///
-    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure
-    /// of speech, or that cannot end a phrase, are deferred to the next phrase, unless this phrase
-    /// is the `last` one.
+    /// `starts_sentence` means that a clear pause preceded the phrase. Final words that may start a
+    /// figure of speech, or that cannot end a phrase, are deferred to the next phrase, unless this
+    /// phrase is the `last` one.
     pub fn rewrite(
         &self,
         context: &mut Context,
         phrase: &[String],
-        begins: bool,
+        starts_sentence: bool,
         last: bool,
     ) -> Vec<String> {
-        let mut words = std::mem::take(&mut context.waiting);
-        let begins = if words.is_empty() { begins } else { context.waiting_begins };
-        let begins = begins
-            && !context.before.last().is_some_and(|word| UNFINISHED.contains(&word.as_str()));
+        let mut words = std::mem::take(&mut context.deferred);
+        let starts_sentence =
+            if words.is_empty() { starts_sentence } else { context.deferred_starts_sentence };
+        let starts_sentence = starts_sentence
+            && !context.before.last().is_some_and(|word| NON_FINAL_WORDS.contains(&word.as_str()));
         words.extend_from_slice(phrase);
 
-        let words = self.misheard.apply(&words, begins);
-        let words = self.contractions.apply(&words, begins);
-        let words = self.expletives.apply(&words, begins);
+        let words = self.misheard.apply(&words, starts_sentence);
+        let words = self.contractions.apply(&words, starts_sentence);
+        let words = self.expletives.apply(&words, starts_sentence);
         let words = repetition::apply_corrections(&words);
-        let words = self.fillers.apply(&words, begins);
+        let words = self.fillers.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
         let mut words = repetition::drop_repeated_across(&context.before, &words);
         if !last {
-            context.waiting = words.split_off(words.len() - self.wait(&words));
-            context.waiting_begins = begins && words.is_empty();
+            context.deferred = words.split_off(words.len() - self.deferred_count(&words));
+            context.deferred_starts_sentence = starts_sentence && words.is_empty();
         }
         if !words.is_empty() {
             context.before =
-                words.get(words.len().saturating_sub(MEMORY)..).unwrap_or_default().to_vec();
+                words.get(words.len().saturating_sub(CONTEXT_WORDS)..).unwrap_or_default().to_vec();
         }
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
-        let words = self.meanings.apply(&words, begins);
-        let words = self.meanings.apply(&words, begins);
+        let words = self.meanings.apply(&words, starts_sentence);
+        let words = self.meanings.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
-        if begins { self.restore(words) } else { words }
+        if starts_sentence { self.restore(words) } else { words }
     }
 
     /// Shortens the words further, for a reply that lags behind the source.
@@ -157,12 +158,12 @@ impl Rewriter {
     }
 
     /// Returns how many words at the end of the phrase to defer.
-    fn wait(&self, words: &[String]) -> usize {
-        if words.iter().all(|word| JOINING.contains(&word.as_str())) {
+    fn deferred_count(&self, words: &[String]) -> usize {
+        if words.iter().all(|word| CONJUNCTIONS.contains(&word.as_str())) {
             return words.len();
         }
         let books = [&self.meanings, &self.fillers, &self.expletives];
-        for length in (2..=MAX_WAIT.min(words.len())).rev() {
+        for length in (2..=MAX_DEFERRED_WORDS.min(words.len())).rev() {
             let end = words.get(words.len() - length..).unwrap_or_default();
             // A complete phrase is spoken at once, even if a longer phrase starts with the same
             // words.
@@ -176,15 +177,15 @@ impl Rewriter {
                 return length;
             }
         }
-        let clings = |word: &&String| {
-            UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str())
+        let is_non_final = |word: &&String| {
+            NON_FINAL_WORDS.contains(&word.as_str()) && !OBJECT_PRONOUNS.contains(&word.as_str())
         };
-        words.iter().rev().take_while(clings).count().min(MAX_WAIT)
+        words.iter().rev().take_while(is_non_final).count().min(MAX_DEFERRED_WORDS)
     }
 
     /// Restores words that the speaker omitted at the start of a sentence.
     fn restore(&self, words: Vec<String>) -> Vec<String> {
-        let joining = words.iter().take_while(|word| JOINING.contains(&word.as_str())).count();
+        let joining = words.iter().take_while(|word| CONJUNCTIONS.contains(&word.as_str())).count();
         let (before, sentence) = words.split_at(joining);
         match self.ellipsis.replacement(sentence, true) {
             Some((length, replacement)) => {

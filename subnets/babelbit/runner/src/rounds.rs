@@ -120,7 +120,7 @@ pub struct PlayedRound {
     /// Number of miners with a score.
     pub miners: usize,
     /// Whether an earlier round had already scored the challenge.
-    pub is_known: bool,
+    pub was_already_played: bool,
 }
 
 /// Dependencies of [`Rounds`].
@@ -240,8 +240,8 @@ impl Rounds {
             wall_sec: elapsed.as_secs_f64(),
         };
         let row = match result {
-            Ok(PlayedRound { challenge_uid, miners, is_known }) => {
-                if is_known {
+            Ok(PlayedRound { challenge_uid, miners, was_already_played }) => {
+                if was_already_played {
                     report.outcome = "already_done";
                 }
                 tracing::info!(

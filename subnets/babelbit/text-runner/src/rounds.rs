@@ -175,10 +175,10 @@ impl TextRounds {
         match report.outcome {
             TextOutcome::NoChallenge => Err(RoundError::NoChallenge),
             TextOutcome::AlreadyDone => {
-                Ok(PlayedRound { challenge_uid, miners: 0, is_known: true })
+                Ok(PlayedRound { challenge_uid, miners: 0, was_already_played: true })
             }
             _ if scored == 0 => Err(RoundError::NoScore { challenge_uid }),
-            _ => Ok(PlayedRound { challenge_uid, miners: scored, is_known: false }),
+            _ => Ok(PlayedRound { challenge_uid, miners: scored, was_already_played: false }),
         }
     }
 }

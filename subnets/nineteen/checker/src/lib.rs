@@ -71,9 +71,9 @@ pub use openai::OpenAiReference;
 pub use server::CheckingServer;
 pub use text::{Checked, check_text};
 
-/// A question to a model: a request and the miner's answer to it.
+/// A request to read probabilities: a buyer's request and the miner's answer to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ReadingRequest<'a> {
     /// Endpoint of the request.
     pub endpoint: Endpoint,
     /// Payload of the request.
@@ -169,7 +169,7 @@ impl CheckError {
 #[async_trait]
 pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
-    async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError>;
+    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError>;
 
     /// Generates the assistant's answer to a conversation, with at most `most` tokens, for
     /// synthetic requests; `None` if the model cannot generate text.

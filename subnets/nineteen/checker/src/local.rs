@@ -8,7 +8,7 @@ use taonet_lm::{LanguageModel, Message, Vocabulary};
 use taonet_nineteen_core::checker::text::Token;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading};
+use crate::{CheckError, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading};
 
 /// A language model in this process, which processes every answer in one pass.
 #[derive(Debug, Clone)]
@@ -25,11 +25,11 @@ impl LocalReference {
 
 #[async_trait]
 impl ReferenceModel for LocalReference {
-    async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
-        let prompt = prompt(&self.model, question)?;
+    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
+        let prompt = prompt(&self.model, request)?;
         let vocabulary = self.model.vocabulary();
         let TokenisedAnswer { tokens, positions } =
-            TokenisedAnswer::read(vocabulary, question.tokens)?;
+            TokenisedAnswer::read(vocabulary, request.tokens)?;
         let model = Arc::clone(&self.model);
         let readings =
             tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, TOP_TOKENS)).await;
@@ -121,16 +121,16 @@ fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
     }
 }
 
-fn prompt(model: &LanguageModel, question: &Question<'_>) -> Result<Vec<u32>, CheckError> {
-    if question.endpoint == Endpoint::Completions {
-        let text = question
+fn prompt(model: &LanguageModel, request: &ReadingRequest<'_>) -> Result<Vec<u32>, CheckError> {
+    if request.endpoint == Endpoint::Completions {
+        let text = request
             .payload
             .get("prompt")
             .and_then(Value::as_str)
             .ok_or(CheckError::Sample("no prompt"))?;
         return Ok(model.completion_prompt(text)?);
     }
-    let messages = question
+    let messages = request
         .payload
         .get("messages")
         .and_then(Value::as_array)

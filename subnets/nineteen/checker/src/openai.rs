@@ -6,7 +6,7 @@ use taonet_nineteen_core::checker::text::{Token, comparable};
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{
-    CheckError, CheckingServer, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading,
+    CheckError, CheckingServer, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading,
 };
 
 /// A reference model on an OpenAI-compatible server that the validator runs.
@@ -30,18 +30,18 @@ impl OpenAiReference {
     /// Builds a request for the next token after `answer_start`, the beginning of an answer.
     fn request(
         &self,
-        question: &Question<'_>,
+        request: &ReadingRequest<'_>,
         answer_start: &str,
     ) -> Result<Map<String, Value>, CheckError> {
         let mut body = Map::new();
         body.insert("model".to_owned(), self.model.as_str().into());
-        if question.endpoint == Endpoint::Completions {
-            let prompt = question.payload.get("prompt").and_then(Value::as_str);
+        if request.endpoint == Endpoint::Completions {
+            let prompt = request.payload.get("prompt").and_then(Value::as_str);
             let prompt = prompt.ok_or(CheckError::Sample("no prompt"))?;
             body.insert("prompt".to_owned(), format!("{prompt}{answer_start}").into());
             body.insert("logprobs".to_owned(), TOP_TOKENS.into());
         } else {
-            let messages = question.payload.get("messages").and_then(Value::as_array);
+            let messages = request.payload.get("messages").and_then(Value::as_array);
             let mut messages = messages.ok_or(CheckError::Sample("no messages"))?.clone();
             if !answer_start.is_empty() {
                 messages.push(json!({"role": "assistant", "content": answer_start}));
@@ -53,7 +53,7 @@ impl OpenAiReference {
             body.insert("top_logprobs".to_owned(), TOP_TOKENS.into());
         }
         for name in ["seed", "temperature"] {
-            if let Some(value) = question.payload.get(name) {
+            if let Some(value) = request.payload.get(name) {
                 body.insert(name.to_owned(), value.clone());
             }
         }
@@ -64,12 +64,12 @@ impl OpenAiReference {
 
     async fn read_full_text(
         &self,
-        question: &Question<'_>,
+        request: &ReadingRequest<'_>,
     ) -> Result<Option<Vec<TokenReading>>, CheckError> {
-        let text: String = question.tokens.iter().map(|token| token.text.as_str()).collect();
-        let mut body = self.request(question, &text)?;
+        let text: String = request.tokens.iter().map(|token| token.text.as_str()).collect();
+        let mut body = self.request(request, &text)?;
         body.insert("prompt_logprobs".to_owned(), TOP_TOKENS.into());
-        let response = match self.server.post(question.endpoint.path(), &body).await {
+        let response = match self.server.post(request.endpoint.path(), &body).await {
             // The server does not support the option.
             Err(CheckError::Refused { status: 400 | 422, .. }) => return Ok(None),
             other => other?,
@@ -79,22 +79,22 @@ impl OpenAiReference {
             .or_else(|| response.pointer("/choices/0/prompt_logprobs"));
         Ok(logprobs
             .and_then(Value::as_array)
-            .and_then(|positions| align(positions, question.tokens)))
+            .and_then(|positions| align(positions, request.tokens)))
     }
 
     async fn read_position(
         &self,
-        question: &Question<'_>,
+        request: &ReadingRequest<'_>,
         position: usize,
     ) -> Result<TokenReading, CheckError> {
         let answer_start: String =
-            question.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
+            request.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
         let response = self
             .server
-            .post(question.endpoint.path(), &self.request(question, &answer_start)?)
+            .post(request.endpoint.path(), &self.request(request, &answer_start)?)
             .await?;
         let missing = CheckError::Malformed("has no log-probabilities of the likeliest tokens");
-        let top: Vec<(String, f64)> = if question.endpoint == Endpoint::Completions {
+        let top: Vec<(String, f64)> = if request.endpoint == Endpoint::Completions {
             let top = response
                 .pointer("/choices/0/logprobs/top_logprobs/0")
                 .and_then(Value::as_object)
@@ -117,13 +117,13 @@ impl OpenAiReference {
 
 #[async_trait]
 impl ReferenceModel for OpenAiReference {
-    async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
-        if let Some(readings) = self.read_full_text(question).await? {
+    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
+        if let Some(readings) = self.read_full_text(request).await? {
             return Ok(Reading::FullText(readings));
         }
-        let mut readings = Vec::with_capacity(question.positions.len());
-        for position in question.positions {
-            readings.push(self.read_position(question, *position).await?);
+        let mut readings = Vec::with_capacity(request.positions.len());
+        for position in request.positions {
+            readings.push(self.read_position(request, *position).await?);
         }
         Ok(Reading::Positions(readings))
     }

@@ -8,7 +8,7 @@ use taonet_nineteen_core::checker::text::{
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, Question, Reading, ReferenceModel, TOP_TOKENS, TokenReading};
+use crate::{CheckError, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading};
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_MAX_TOKENS: usize = 2_048;
@@ -61,8 +61,8 @@ pub async fn check_text(
         .into_iter()
         .filter_map(|position| comparable.get(position).copied())
         .collect();
-    let question = Question { endpoint, payload, tokens: &tokens, positions: &positions };
-    let reading = model.read(&question).await?;
+    let request = ReadingRequest { endpoint, payload, tokens: &tokens, positions: &positions };
+    let reading = model.read(&request).await?;
     let readings = match reading {
         Reading::FullText(readings) => readings,
         Reading::Positions(readings) => {

@@ -238,7 +238,7 @@ impl Attempt {
             }
             body.extend_from_slice(&bytes);
         }
-        let value = parse_value(&body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+        let value = parse_value(&body).map_err(|_| AttemptError::Body("body is not JSON"))?;
         self.expected.check(&value)?;
         self.received.set_body(value, self.sampled_request.is_some().then_some(body))
     }
@@ -298,7 +298,7 @@ impl Drop for Attempt {
             outcome: self.outcome.get(),
             latency: self.timing.latency(self.outcome.is_cancelled()),
             now,
-            spares_pause: self.slot.position.nth > 1,
+            skips_pause: self.slot.position.nth > 1,
             ..Completion::default()
         };
         self.slot.end(completion);

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn divisions_with_an_unknown_one_are_not_known() {
+    fn divisions_are_not_known_if_one_is_unknown() {
         let two = Division::new(2, 2, Some(0));
         assert!(
             !Divisions::new([Division::UNKNOWN, two], true).is_known()

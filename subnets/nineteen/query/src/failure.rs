@@ -34,7 +34,7 @@ pub(crate) enum AttemptError {
     #[error("miner's answer is malformed: {0}")]
     Chunk(#[from] ChunkFault),
     #[error("miner's answer is malformed: {0}")]
-    Whole(&'static str),
+    Body(&'static str),
     #[error("miner's answer is empty")]
     Empty,
     #[error("miner's embeddings have {0} dimensions, and not as many as requested")]
@@ -105,7 +105,7 @@ pub(crate) struct DisputedFailure {
     /// does.
     is_too_large: bool,
     /// Whether only the options of the request may be the cause, but more likely the miner is.
-    is_of_options: bool,
+    is_options_failure: bool,
 }
 
 impl DisputedFailure {
@@ -117,8 +117,9 @@ impl DisputedFailure {
     ) -> Self {
         let status = error.refused();
         let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
-        let (is_too_large, is_of_options) = (status == Some(413), !error.may_be_request_fault());
-        Self { contender, inner, outcome: None, refuses_images, is_too_large, is_of_options }
+        let (is_too_large, is_options_failure) =
+            (status == Some(413), !error.may_be_request_fault());
+        Self { contender, inner, outcome: None, refuses_images, is_too_large, is_options_failure }
     }
 
     /// Returns whether the cause may be that the miner's model reads no images, so that other
@@ -129,8 +130,8 @@ impl DisputedFailure {
 
     /// Returns whether only the options of the request may be the cause. Two such failures do not
     /// show that they are: miners that are down fail in the same way.
-    pub(crate) const fn is_of_options(&self) -> bool {
-        self.is_of_options
+    pub(crate) const fn is_options_failure(&self) -> bool {
+        self.is_options_failure
     }
 
     /// Counts the failure against the miner, because another miner has answered the request.
@@ -147,7 +148,7 @@ impl DisputedFailure {
         self.count_as(true);
     }
 
-    fn count_as(mut self, spares_breaker: bool) {
+    fn count_as(mut self, skips_breaker: bool) {
         if self.refuses_images || self.is_too_large {
             return;
         }
@@ -155,7 +156,7 @@ impl DisputedFailure {
         let completion = Completion {
             outcome: self.outcome,
             now: self.inner.now(),
-            spares_breaker,
+            skips_breaker,
             ..Completion::default()
         };
         self.contender.count(&completion);

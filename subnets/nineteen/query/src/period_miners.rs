@@ -80,7 +80,7 @@ impl LiveCounters {
 
     /// Records how a request has ended.
     fn complete(&mut self, completion: &Completion) {
-        let Completion { outcome, latency, now, spares_breaker, spares_pause, .. } = *completion;
+        let Completion { outcome, latency, now, skips_breaker, skips_pause, .. } = *completion;
         let Some(outcome) = outcome else {
             self.health.waited(latency.unwrap_or_default());
             return;
@@ -93,9 +93,9 @@ impl LiveCounters {
                 let latency = latency.unwrap_or_else(|| self.health.latency());
                 self.health.succeeded(latency);
             }
-            RequestOutcome::RateLimited if spares_pause => {}
+            RequestOutcome::RateLimited if skips_pause => {}
             RequestOutcome::RateLimited => self.health.limited(now),
-            RequestOutcome::Failed if spares_breaker => self.health.failed_alone(),
+            RequestOutcome::Failed if skips_breaker => self.health.failed_alone(),
             RequestOutcome::Failed => self.health.failed(now),
         }
     }
@@ -113,10 +113,10 @@ pub(crate) struct Completion {
     /// Whether the request was the only one that a half-open circuit breaker allowed.
     pub(crate) ends_probe: bool,
     /// Whether a failure leaves the circuit breaker as it is.
-    pub(crate) spares_breaker: bool,
+    pub(crate) skips_breaker: bool,
     /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests
     /// in flight suffices.
-    pub(crate) spares_pause: bool,
+    pub(crate) skips_pause: bool,
 }
 
 impl TaskMiner {

@@ -416,7 +416,7 @@ impl Querier {
                     disputed.extend(failure);
                     // Miners whose models read no images do not show that others cannot.
                     let shows_fault = |failure: &&DisputedFailure| {
-                        !failure.refuses_images() && !failure.is_of_options()
+                        !failure.refuses_images() && !failure.is_options_failure()
                     };
                     if disputed.iter().filter(shows_fault).count() == REQUIRED_DISPUTES {
                         break NoSlot::NoMiner;
@@ -424,7 +424,7 @@ impl Querier {
                 }
             }
         };
-        let is_disputed = disputed.iter().any(|failure| !failure.is_of_options());
+        let is_disputed = disputed.iter().any(|failure| !failure.is_options_failure());
         if disputed.len() == 1 {
             disputed.into_iter().for_each(DisputedFailure::count_alone);
         }

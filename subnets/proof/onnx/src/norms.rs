@@ -166,7 +166,7 @@ impl Reader {
         mask: Option<&Mask>,
     ) -> Result<usize, OnnxError> {
         match mask {
-            None => self.spread(node, tensor, rows),
+            None => self.repeat_along_rows(node, tensor, rows),
             Some(mask) => {
                 self.push_moved(node, vec![tensor], mask.rows.clone(), 0.0, mask.shape(node, rows)?)
             }
@@ -199,7 +199,7 @@ impl Reader {
         let positive = Unary::Clip { low: MIN_SUM, high: f64::INFINITY };
         let logarithms =
             self.push_mapped(terms.sums, Function::Variable.then(positive).then(Unary::Log))?;
-        let inputs = vec![terms.differences, self.spread(node, logarithms, rows)?];
+        let inputs = vec![terms.differences, self.repeat_along_rows(node, logarithms, rows)?];
         self.push_node(FloatNode {
             inputs,
             shape: rows.shape(node)?,
@@ -333,7 +333,7 @@ impl Reader {
         let mut values = self.in_rows(node, input.index, &rows)?;
         if is_centred {
             let means = self.row_means(node, values, &ordered)?;
-            let inputs = vec![values, self.spread(node, means, &ordered)?];
+            let inputs = vec![values, self.repeat_along_rows(node, means, &ordered)?];
             values =
                 self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         }
@@ -343,7 +343,7 @@ impl Reader {
         let (root, mean) = self.function_of(means);
         let deviation = mean.with(Binary::Add, Function::Constant(epsilon)).then(Unary::Sqrt);
         let factors = self.push_mapped(root, deviation.then(Unary::Reciprocal))?;
-        let inputs = vec![values, self.spread(node, factors, &ordered)?];
+        let inputs = vec![values, self.repeat_along_rows(node, factors, &ordered)?];
         let normal =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?;
         let index = self.restored(node, normal, &rows, &input.dims)?;

@@ -138,7 +138,7 @@ impl Reader {
 
     /// Appends a tensor that repeats the value of each row for all elements of the row, and returns
     /// it.
-    pub(super) fn spread(
+    pub(super) fn repeat_along_rows(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -255,7 +255,7 @@ impl Reader {
         let (values, rows) = (self.in_rows(node, tensor, &rows)?, Rows::in_order(count, width));
         let largest = self.row_maxima(node, values, &rows)?;
         // In this order, a difference of one is not rounded to 0.
-        let inputs = vec![self.spread(node, largest, &rows)?, values];
+        let inputs = vec![self.repeat_along_rows(node, largest, &rows)?, values];
         let distance =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         let is_largest = Function::Variable.with(Binary::Equal, Function::Constant(0.0));

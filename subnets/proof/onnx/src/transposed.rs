@@ -69,10 +69,10 @@ impl Reader {
         }
         let refuse = invalid_shape(node);
         let shape = Shape::new(channels, row.len(), column.len()).map_err(refuse)?;
-        let spread = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
+        let dilated = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
         let window = Window { kernel: [rows, columns], stride: [1, 1], padding: [0; 4] };
         let shape = image_shape(node, window.output(&shape), outputs)?;
-        let input = super::node::Operand { index: spread, ..input };
+        let input = super::node::Operand { index: dilated, ..input };
         let operation = FloatOperation::Convolution { window, groups: sizes.groups, weights, bias };
         self.push_image(node, &input, shape, operation)
     }
@@ -81,7 +81,7 @@ impl Reader {
 /// Returns the element at each row or column of the input with zeros; `None` for zeros.
 fn input_positions(
     extent: usize,
-    spread: usize,
+    output_extent: usize,
     stride: usize,
     before: usize,
 ) -> Vec<Option<usize>> {
@@ -89,7 +89,7 @@ fn input_positions(
         let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
         Some(from / stride).filter(|&input| input < extent)
     };
-    (0..spread).map(source_index).collect()
+    (0..output_extent).map(source_index).collect()
 }
 
 /// Returns the weights by output, input of its group, row and column, with rows and columns in

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taonet_chain::Chain;
 use taonet_neuron::AddressPolicy;
-use taonet_nineteen_checker::{CheckError, Question, Reading, ReferenceModel, TokenReading};
+use taonet_nineteen_checker::{CheckError, Reading, ReadingRequest, ReferenceModel, TokenReading};
 use taonet_nineteen_control::{
     ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
 };
@@ -125,12 +125,12 @@ struct Model;
 
 #[async_trait]
 impl ReferenceModel for Model {
-    async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
+    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
         let reading = |position: &usize| TokenReading {
-            top: vec![(token(question.payload, *position), LOGPROB)],
+            top: vec![(token(request.payload, *position), LOGPROB)],
             own: None,
             end_logprob: None,
         };
-        Ok(Reading::Positions(question.positions.iter().map(reading).collect()))
+        Ok(Reading::Positions(request.positions.iter().map(reading).collect()))
     }
 }

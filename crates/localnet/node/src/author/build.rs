@@ -140,12 +140,13 @@ impl<'a> Draft<'a> {
         let number = parent.number().saturating_add(1);
         let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())];
         logs.extend(addition.map(|addition| addition.directive.digest()));
-        let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
+        let initial_header =
+            Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
         let mut draft = Self { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
-        call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
+        call(&mut draft.overlay, state, "Core_initialize_block", &initial_header.encode())
             .map_err(|source| BuildError::Call { number, source })?;
         draft.inherents(millis)?;
-        Ok((draft, blank))
+        Ok((draft, initial_header))
     }
 
     fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
@@ -223,15 +224,15 @@ pub(crate) fn build(
     shield_key: &ShieldKey,
     addition: Option<&Addition>,
 ) -> Result<BuiltBlock, BuildError> {
-    let (mut draft, blank) = Draft::begin(parent, state, millis, slot, addition)?;
+    let (mut draft, initial_header) = Draft::begin(parent, state, millis, slot, addition)?;
     let number = draft.number;
     let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
     let applied = extrinsic.map(|extrinsic| draft.add(extrinsic)).transpose()?;
-    let (included, skipped) = take_calls(&mut draft, queued, shield_key);
+    let (included, skipped) = apply_queued(&mut draft, queued, shield_key);
     let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
-    if header.number() != blank.number()
-        || header.parent_hash() != blank.parent_hash()
-        || !header.digest().logs().starts_with(blank.digest().logs())
+    if header.number() != initial_header.number()
+        || header.parent_hash() != initial_header.parent_hash()
+        || !header.digest().logs().starts_with(initial_header.digest().logs())
     {
         return Err(BuildError::Header { number });
     }
@@ -256,7 +257,7 @@ pub(crate) fn build(
 }
 
 /// Applies an extrinsic that was decrypted from a ciphertext; drops it if it is invalid.
-fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
+fn apply_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted extrinsic dropped"),
@@ -264,7 +265,7 @@ fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     }
 }
 
-fn take_calls(
+fn apply_queued(
     draft: &mut Draft<'_>,
     queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
@@ -278,7 +279,7 @@ fn take_calls(
             Ok(Ok(_)) => {
                 included.push(position);
                 if let Some(inner) = shield::opened(&call.bytes, shield_key) {
-                    take_shielded(draft, &inner);
+                    apply_shielded(draft, &inner);
                 }
             }
             Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {

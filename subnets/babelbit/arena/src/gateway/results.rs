@@ -21,7 +21,7 @@ pub struct Results {
     /// Client of the scoring API.
     pub scores: ScoresClient,
     /// Poll interval of both services.
-    pub every: Duration,
+    pub interval: Duration,
 }
 
 /// Why results are unavailable.
@@ -41,7 +41,7 @@ impl ArenaGateway {
         loop {
             let look = async {
                 self.poll(results).await;
-                tokio::time::sleep(results.every).await;
+                tokio::time::sleep(results.interval).await;
             };
             tokio::select! {
                 () = shutdown.requested() => return,

@@ -407,7 +407,7 @@ impl Qualifying {
             scores: ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair)
                 .unwrap()
                 .with_time(system_clock(), sleeper),
-            every: Duration::from_mins(1),
+            interval: Duration::from_mins(1),
         }
     }
 }

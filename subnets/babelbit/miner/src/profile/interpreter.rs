@@ -9,7 +9,7 @@ use super::listener::{Listener, LiveListener};
 use super::phrasing::{RecognisedWord, best_cut, complete, split_into_breath_groups};
 use super::playback::Playback;
 use super::segmenter::{ScanResult, Segmenter};
-use super::speaker::{Speaker, spread};
+use super::speaker::{Speaker, to_channels};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::remote::{ChatRewriter, Turn, message};
 use crate::rewrite::{Context, PhrasebookError, Rewriter};
@@ -229,7 +229,7 @@ impl Interpretation for InterpreterSession {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         self.start_deadline(end);
         let reply = self.process_frame(&mix(frame, self.channels), end)?;
-        Ok(Reply { samples: spread(reply, self.channels), done: end })
+        Ok(Reply { samples: to_channels(reply, self.channels), done: end })
     }
 }
 
@@ -262,7 +262,7 @@ impl InterpreterSession {
         if end {
             let (words, starts_sentence) = std::mem::take(&mut self.fragment);
             self.interpret(&words, starts_sentence, true, &mut reply)?;
-        } else if self.is_idle() && self.playback.quiet() < self.max_pause() {
+        } else if self.is_idle() && self.playback.silence() < self.max_pause() {
             self.pause(frame.len(), &mut reply);
         }
         Ok(reply)
@@ -330,7 +330,7 @@ impl InterpreterSession {
     /// Whether the reply has begun and currently plays no speech. Before the reply begins, phrases
     /// are long, because most false starts are at the beginning.
     fn is_idle(&self) -> bool {
-        self.spoken_words > 0 && self.playback.ahead() <= 0.0
+        self.spoken_words > 0 && self.playback.backlog() <= 0.0
     }
 
     /// Returns the maximum silence sent while no phrase is ready, in seconds.
@@ -421,13 +421,13 @@ impl InterpreterSession {
         if let Some(shortener) = &self.stages.shortener {
             words = shortener.shorten(words, self.deadline);
         }
-        if self.playback.ahead() > CONDENSE_BACKLOG_S {
+        if self.playback.backlog() > CONDENSE_BACKLOG_S {
             words = rewriter.condense(&words);
         }
         tracing::debug!(
             heard = source_phrase.join(" "),
             said = words.join(" "),
-            ahead = self.playback.ahead(),
+            ahead = self.playback.backlog(),
             "phrase interpreted"
         );
         for breath in split_into_breath_groups(&words) {
@@ -437,7 +437,7 @@ impl InterpreterSession {
             if sound.is_empty() {
                 continue;
             }
-            let gap = if self.playback.ahead() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
+            let gap = if self.playback.backlog() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
             if !self.playback.has_room(gap + sound.len()) {
                 // Later breath groups would lack their beginning.
                 tracing::debug!(left_out = breath.join(" "), "the reply is too long");
@@ -446,7 +446,7 @@ impl InterpreterSession {
             if gap > 0 {
                 self.pause(gap, reply);
             }
-            self.playback.say(sound.len());
+            self.playback.append_speech(sound.len());
             self.spoken_words += breath.len();
             reply.append(&mut sound);
         }
@@ -461,7 +461,7 @@ impl InterpreterSession {
             (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
             let slowest = self.slowest();
-            let backlog = (self.playback.ahead() / FULL_SPEED_BACKLOG_S).min(1.0);
+            let backlog = (self.playback.backlog() / FULL_SPEED_BACKLOG_S).min(1.0);
             (slowest + backlog * (fastest - slowest), MAX_ACCELERATED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
@@ -495,7 +495,7 @@ impl InterpreterSession {
 
     fn pause(&mut self, samples: usize, reply: &mut Vec<f32>) {
         reply.resize(reply.len() + samples, 0.0);
-        self.playback.pause(samples);
+        self.playback.append_silence(samples);
     }
 }
 
@@ -549,7 +549,7 @@ impl Interpretation for PatientSession {
             return Ok(Reply::default());
         }
         let samples = std::mem::take(&mut self.reply).concat();
-        Ok(Reply { samples: spread(samples, channels), done: true })
+        Ok(Reply { samples: to_channels(samples, channels), done: true })
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use taonet_speech::{SynthesisError, Synthesizer, Voice};
 
 use super::playback::Playback;
-use super::speaker::{Speaker, spread};
+use super::speaker::{Speaker, to_channels};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 
 /// Fixed sentences of the reply.
@@ -66,7 +66,7 @@ struct MumblerSession {
 impl Interpretation for MumblerSession {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         self.playback.advance(frame.len() / usize::from(self.channels.max(1)));
-        if end || self.playback.ahead() > 0.0 {
+        if end || self.playback.backlog() > 0.0 {
             return Ok(Reply { samples: Vec::new(), done: end });
         }
         let sentence = self
@@ -77,8 +77,8 @@ impl Interpretation for MumblerSession {
             .cloned()
             .unwrap_or_default();
         self.next += 1;
-        self.playback.say(sentence.len());
-        Ok(Reply { samples: spread(sentence, self.channels), done: false })
+        self.playback.append_speech(sentence.len());
+        Ok(Reply { samples: to_channels(sentence, self.channels), done: false })
     }
 }
 

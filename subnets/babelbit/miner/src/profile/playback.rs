@@ -34,7 +34,7 @@ impl Playback {
     }
 
     /// Appends this many samples of speech to the reply, returned for the current frame.
-    pub(super) fn say(&mut self, samples: usize) {
+    pub(super) fn append_speech(&mut self, samples: usize) {
         let start = self.until.max(self.now);
         self.began = self.began.or(Some(start));
         self.until = start + samples as u64;
@@ -43,7 +43,7 @@ impl Playback {
     }
 
     /// Records `samples` of silence returned for the current frame.
-    pub(super) fn pause(&mut self, samples: usize) {
+    pub(super) fn append_silence(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
         if self.began.is_some() {
             self.sent += samples as u64;
@@ -51,7 +51,7 @@ impl Playback {
     }
 
     /// Returns the backlog in seconds: earlier output that is still playing.
-    pub(super) fn ahead(&self) -> f64 {
+    pub(super) fn backlog(&self) -> f64 {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
@@ -83,7 +83,7 @@ impl Playback {
     }
 
     /// Returns the time since the end of the last word in seconds; 0 while speech is playing.
-    pub(super) fn quiet(&self) -> f64 {
+    pub(super) fn silence(&self) -> f64 {
         self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 }
@@ -95,23 +95,23 @@ mod tests {
     #[test]
     fn speech_is_played_in_order() {
         let mut playback = Playback::default();
-        playback.pause(2_400);
+        playback.append_silence(2_400);
         playback.advance(24_000);
         assert!(playback.length().abs() < 1e-9 && playback.duration().abs() < 1e-9);
-        assert!((playback.quiet() - 1.0).abs() < 1e-9);
+        assert!((playback.silence() - 1.0).abs() < 1e-9);
         assert!((playback.excess(36_000) - 0.5).abs() < 1e-9);
-        playback.say(48_000);
-        playback.say(12_000);
-        assert!((playback.ahead() - 2.5).abs() < 1e-9 && (playback.length() - 2.5).abs() < 1e-9);
+        playback.append_speech(48_000);
+        playback.append_speech(12_000);
+        assert!((playback.backlog() - 2.5).abs() < 1e-9 && (playback.length() - 2.5).abs() < 1e-9);
         assert!((playback.excess(12_000) - 2.0).abs() < 1e-9);
         playback.advance(72_000);
-        assert!((playback.quiet() - 0.5).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
+        assert!((playback.silence() - 0.5).abs() < 1e-9 && playback.backlog().abs() < 1e-9);
         assert!((playback.length() - 3.0).abs() < 1e-9);
         assert!((playback.duration() - 2.5).abs() < 1e-9);
-        playback.pause(2_400);
+        playback.append_silence(2_400);
         assert!((playback.duration() - 2.6).abs() < 1e-9);
         playback.advance(2_400);
-        assert!((playback.quiet() - 0.6).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
+        assert!((playback.silence() - 0.6).abs() < 1e-9 && playback.backlog().abs() < 1e-9);
     }
 
     /// Columns: seconds of the source so far · seconds of the longest reply

@@ -60,7 +60,7 @@ fn trim(mut samples: Vec<f32>) -> Vec<f32> {
 }
 
 /// Copies the mono samples to every channel.
-pub(super) fn spread(mono: Vec<f32>, channels: u16) -> Vec<f32> {
+pub(super) fn to_channels(mono: Vec<f32>, channels: u16) -> Vec<f32> {
     match channels {
         0 | 1 => mono,
         _ => mono
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn channels_are_interleaved() {
-        assert_eq!(spread(vec![0.1, 0.2], 2), [0.1, 0.1, 0.2, 0.2]);
-        assert_eq!(spread(vec![0.1, 0.2], 1), [0.1, 0.2]);
+        assert_eq!(to_channels(vec![0.1, 0.2], 2), [0.1, 0.1, 0.2, 0.2]);
+        assert_eq!(to_channels(vec![0.1, 0.2], 1), [0.1, 0.2]);
     }
 }

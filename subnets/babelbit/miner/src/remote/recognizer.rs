@@ -118,10 +118,10 @@ impl Response {
         } else if let Some(segments) = self.segments.filter(|segments| !segments.is_empty()) {
             segments
                 .iter()
-                .flat_map(|segment| spread(&segment.text, segment.start, segment.end))
+                .flat_map(|segment| evenly_timed_words(&segment.text, segment.start, segment.end))
                 .collect()
         } else {
-            spread(&self.text, 0.0, seconds)
+            evenly_timed_words(&self.text, 0.0, seconds)
         };
         let mut at = 0.0_f64;
         for word in &mut words {
@@ -139,7 +139,7 @@ impl Response {
 }
 
 /// Spreads the words of a text over a time span, in proportion to their lengths.
-fn spread(text: &str, start: f64, end: f64) -> Vec<Word> {
+fn evenly_timed_words(text: &str, start: f64, end: f64) -> Vec<Word> {
     // Each word is followed by a pause of one letter.
     let letters = |word: &str| word.chars().count() as f64;
     let total: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();

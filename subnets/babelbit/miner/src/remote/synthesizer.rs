@@ -53,7 +53,7 @@ impl RemoteSynthesizer {
         }
     }
 
-    fn say(
+    fn synthesize_or_fall_back(
         &self,
         text: &str,
         voice: &Voice,
@@ -82,7 +82,7 @@ fn speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
 
 impl Synthesizer for RemoteSynthesizer {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
-        self.say(text, voice, None)
+        self.synthesize_or_fall_back(text, voice, None)
     }
 
     fn speak_until(
@@ -91,6 +91,6 @@ impl Synthesizer for RemoteSynthesizer {
         voice: &Voice,
         deadline: Instant,
     ) -> Result<Pcm, SynthesisError> {
-        self.say(text, voice, Some(deadline))
+        self.synthesize_or_fall_back(text, voice, Some(deadline))
     }
 }

@@ -184,11 +184,11 @@ impl RoundPlayer for SpeechRounds {
     fn play<'a>(&'a self, round: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
         async move {
             let report = self.run(round).await?;
-            let is_known = report.outcome == RunOutcome::AlreadyDone;
+            let was_already_played = report.outcome == RunOutcome::AlreadyDone;
             Ok(PlayedRound {
                 challenge_uid: report.challenge_uid,
                 miners: report.miners.len(),
-                is_known,
+                was_already_played,
             })
         }
         .boxed()

@@ -196,13 +196,14 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
         step_timeout: Duration::from_secs(11),
     };
     let rounds = TextRounds { arena: Some(arena), ..without };
-    let played = PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, is_known: false };
+    let played =
+        PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, was_already_played: false };
     assert_eq!(rounds.play(&due_round(ChallengeType::Main)).await.unwrap(), played);
     assert!(timed.0.lock().unwrap().is_empty());
     // The arena has the main contest's challenge, which counts as another one.
     assert_eq!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap(), played);
     assert_eq!(*timed.0.lock().unwrap(), [Duration::from_secs(11); 6]);
-    assert!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap().is_known);
+    assert!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap().was_already_played);
     for directory in [&paths.logs, &paths.scores] {
         let count = |name: &str| {
             let entries = std::fs::read_dir(directory).unwrap();

@@ -129,8 +129,12 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     let miners = tokens(&chunks).unwrap();
     let reference = LocalReference::new(model);
     let payload = request.as_object().unwrap();
-    let question =
-        Question { endpoint: Endpoint::Completions, payload, tokens: &miners, positions: &[] };
+    let question = ReadingRequest {
+        endpoint: Endpoint::Completions,
+        payload,
+        tokens: &miners,
+        positions: &[],
+    };
     let Reading::FullText(readings) = reference.read(&question).await.unwrap() else {
         panic!("not read in one pass")
     };

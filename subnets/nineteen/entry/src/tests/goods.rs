@@ -12,7 +12,8 @@ use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_store::KeyTerms;
 
 use super::market::{
-    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+    TestGateway, calls, document, respond_with, start_gateway_for, start_stalling_gateway, text,
+    word,
 };
 
 const CHAT: &str = "chat-llama-3-2-3b";
@@ -197,7 +198,7 @@ async fn responses_api_supports_function_calls() {
 
 #[tokio::test]
 async fn interrupted_response_reports_an_error() {
-    let gateway = stalled(vec![word(), word()]).await;
+    let gateway = start_stalling_gateway(vec![word(), word()]).await;
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
     let stream = text(gateway.send("/v1/responses", &body, None).await).await;
     assert!(
@@ -272,7 +273,7 @@ async fn failed_request_may_be_repeated() {
 
 #[tokio::test]
 async fn cancelled_stream_may_be_repeated() {
-    let gateway = stalled(vec![word(), word()]).await;
+    let gateway = start_stalling_gateway(vec![word(), word()]).await;
     let mut body = question();
     body["stream"] = json!(true);
     let path = "/v1/chat/completions";

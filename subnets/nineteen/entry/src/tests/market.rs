@@ -69,7 +69,7 @@ pub(super) async fn start_gateway_for(
 }
 
 /// Starts a gateway and one miner that streams these chunks and then stalls.
-pub(super) async fn stalled(chunks: Vec<String>) -> TestGateway {
+pub(super) async fn start_stalling_gateway(chunks: Vec<String>) -> TestGateway {
     let deadlines =
         QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
     start_gateway_with_deadlines(
@@ -183,8 +183,8 @@ pub(super) async fn start_gateway_with_slots(
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
-    let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
-    store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
+    let created = store.create_key(&terms, &[3; 40], 0).await.unwrap();
+    store.grant(&created.id, CREDITS, "test", 0).await.unwrap();
     let router =
         Gateway::new(store.clone(), querier.clone(), MarketFile::fixed(config), system_clock())
             .router();
@@ -193,8 +193,8 @@ pub(super) async fn start_gateway_with_slots(
         router,
         store,
         querier,
-        key: made.secret.to_string(),
-        id: made.id,
+        key: created.secret.to_string(),
+        id: created.id,
         samples,
         _folder: folder,
     }
@@ -508,7 +508,7 @@ async fn largest_image_is_within_the_miners_limit() {
 
 #[tokio::test]
 async fn interrupted_answer_reports_an_error() {
-    let gateway = stalled(vec![word(), word()]).await;
+    let gateway = start_stalling_gateway(vec![word(), word()]).await;
     let stream = text(gateway.buy(&json!({"stream": true})).await).await;
     assert!(
         stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"),

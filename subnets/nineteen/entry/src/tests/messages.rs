@@ -13,7 +13,8 @@ use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
 use super::market::{
-    TestGateway, calls, document, respond_with, stalled, start_gateway_for, text, word,
+    TestGateway, calls, document, respond_with, start_gateway_for, start_stalling_gateway, text,
+    word,
 };
 
 const CHAT: &str = "chat-llama-3-2-3b";
@@ -228,7 +229,7 @@ async fn reasoning_and_stop_sequences_are_reported() {
 
 #[tokio::test]
 async fn interrupted_message_ends_with_an_error_event() {
-    let gateway = stalled(vec![word(), word()]).await;
+    let gateway = start_stalling_gateway(vec![word(), word()]).await;
     let streamed = question(&json!({"stream": true}));
     // An interrupted stream is not replayed.
     for _ in 0..2 {

@@ -67,7 +67,7 @@ impl ExpectedAnswer {
             Self::Embedding { .. } => has_entries(answer, "data"),
         };
         if !is_valid {
-            return Err(AttemptError::Whole("no image, embedding or choice"));
+            return Err(AttemptError::Body("no image, embedding or choice"));
         }
         if let Self::Embedding { dimensions: Some(requested), .. } = self
             && let Some(dimensions) = ignored_dimensions(answer, *requested)

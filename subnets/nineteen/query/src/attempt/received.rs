@@ -144,7 +144,7 @@ impl ReceivedAnswer {
             }
             // JSON is UTF-8, as the parser has verified.
             let text =
-                String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+                String::from_utf8(body).map_err(|_| AttemptError::Body("body is not JSON"))?;
             self.body_json = Some(format!("[{text}]"));
         }
         self.content_chunks = 1;

@@ -340,10 +340,9 @@ fn outputs_match_onnxruntime() {
                     .collect()
             })
             .collect();
-        let questions =
+        let runs =
             [onnx::export(&circuit), model.onnx().to_vec()].map(|file| (file, inputs.clone()));
-        let [exported, theirs]: [Vec<Vec<f64>>; 2] =
-            run_onnx(&python, &questions).try_into().unwrap();
+        let [exported, theirs]: [Vec<Vec<f64>>; 2] = run_onnx(&python, &runs).try_into().unwrap();
         assert_eq!(exported, ours, "{name}");
 
         let report = compiled(model, "stark").metadata.quantisation.unwrap();

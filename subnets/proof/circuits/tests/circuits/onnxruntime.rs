@@ -14,18 +14,18 @@ pub(crate) fn python() -> Option<PathBuf> {
 }
 
 /// A model, and its inputs.
-pub(crate) type Question = (Vec<u8>, Vec<Vec<i64>>);
+pub(crate) type OnnxRun = (Vec<u8>, Vec<Vec<i64>>);
 
 /// Returns the outputs of models, for each of their inputs. All of them are one request, because
 /// Python starts slowly.
-pub(crate) fn run_onnx(python: &Path, questions: &[Question]) -> Vec<Vec<Vec<f64>>> {
+pub(crate) fn run_onnx(python: &Path, runs: &[OnnxRun]) -> Vec<Vec<Vec<f64>>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
-    let requests: Value = questions
+    let requests: Value = runs
         .iter()
         .map(|(model, inputs)| json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs }))
         .collect();
     let outputs: Vec<Vec<Vec<f64>>> =
         serde_json::from_value(ask(Command::new(python).arg(script), &requests)).unwrap();
-    assert_eq!(outputs.len(), questions.len());
+    assert_eq!(outputs.len(), runs.len());
     outputs
 }

@@ -17,7 +17,7 @@ mod sliced;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::onnxruntime::{Question, python, run_onnx};
+use crate::onnxruntime::{OnnxRun, python, run_onnx};
 use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
 use further::{angles, computed_indices, products, windows};
@@ -96,7 +96,7 @@ impl TestModel {
     }
 }
 
-fn spread(count: usize, scale: f32) -> Vec<f32> {
+fn test_weights(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) * scale).collect()
 }
 
@@ -108,8 +108,8 @@ fn with_function(operator: &str, attributes: &[(&str, Attribute)], suffix: &str)
         .floats("low", &[], &[-0.5])
         .floats("high", &[], &[2.0])
         .floats("slope", &[1], &[0.25])
-        .floats("v", &[6, 5], &spread(30, 0.125))
-        .floats("w", &[5, 4], &spread(20, 0.125))
+        .floats("v", &[6, 5], &test_weights(30, 0.125))
+        .floats("w", &[5, 4], &test_weights(20, 0.125))
         .node("Mul", "x unit", "s")
         .node("MatMul", "s v", "h")
         .node_with(operator, &format!("h{suffix}"), "a", attributes)
@@ -123,10 +123,10 @@ fn attention() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[1, 2, 1, 1], &[1.0 / 32.0, 1.0 / 64.0])
         .floats("mean", &[2, 1, 1], &[0.5, -0.25])
-        .floats("k", &[3, 2, 3, 3], &spread(54, 0.0625))
-        .floats("v", &[3, 2], &spread(6, 0.25))
-        .floats("w", &[2, 3], &spread(6, 0.25))
-        .floats("d", &[72, 4], &spread(288, 1.0 / 64.0))
+        .floats("k", &[3, 2, 3, 3], &test_weights(54, 0.0625))
+        .floats("v", &[3, 2], &test_weights(6, 0.25))
+        .floats("w", &[2, 3], &test_weights(6, 0.25))
+        .floats("d", &[72, 4], &test_weights(288, 1.0 / 64.0))
         .floats("zero", &[], &[0.0])
         .integers("pads", &[8], &[0, 0, 1, 1, 0, 0, 1, 1])
         .integers("plane", &[2], &[2, 3])
@@ -166,9 +166,9 @@ fn attention() -> TestModel {
 fn heads() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[1.0 / 32.0])
-        .floats("q", &[4, 4], &spread(16, 0.125))
-        .floats("k", &[4, 4], &spread(16, 0.25))
-        .floats("v", &[4, 4], &spread(16, 0.125))
+        .floats("q", &[4, 4], &test_weights(16, 0.125))
+        .floats("k", &[4, 4], &test_weights(16, 0.25))
+        .floats("v", &[4, 4], &test_weights(16, 0.125))
         .node("Mul", "x unit", "s")
         .node("MatMul", "s q", "queries")
         .node("MatMul", "s k", "keys")
@@ -185,7 +185,7 @@ fn heads() -> TestModel {
 fn transposed() -> TestModel {
     let attributes =
         [("strides", Attribute::Ints(&[2, 1])), ("pads", Attribute::Ints(&[1, 1, 0, 0]))];
-    let graph = Graph::default().floats("w", &[2, 1, 3, 2], &spread(12, 0.25)).node_with(
+    let graph = Graph::default().floats("w", &[2, 1, 3, 2], &test_weights(12, 0.25)).node_with(
         "ConvTranspose",
         "x w",
         "y",
@@ -256,7 +256,7 @@ fn outputs_match_onnxruntime() {
     ];
     let models: Vec<(TestModel, f64)> = functions.chain(blocks).collect();
     let circuits: Vec<(Circuit, f64)> = models.iter().map(|(model, _)| model.circuit()).collect();
-    let questions: Vec<Question> = models
+    let runs: Vec<OnnxRun> = models
         .iter()
         .zip(&circuits)
         .flat_map(|((model, _), (circuit, _))| {
@@ -264,12 +264,12 @@ fn outputs_match_onnxruntime() {
             [(onnx::export(circuit), model.sample().inputs), (model.file.clone(), calibration)]
         })
         .collect();
-    let answers = run_onnx(&python, &questions);
-    let answers = questions.chunks(2).zip(answers.chunks(2));
-    for (((model, bound), (circuit, unit)), (questions, answers)) in
+    let answers = run_onnx(&python, &runs);
+    let answers = runs.chunks(2).zip(answers.chunks(2));
+    for (((model, bound), (circuit, unit)), (runs, answers)) in
         models.iter().zip(&circuits).zip(answers)
     {
-        let ([(_, inputs), (_, calibration)], [exported, theirs]) = (questions, answers) else {
+        let ([(_, inputs), (_, calibration)], [exported, theirs]) = (runs, answers) else {
             panic!("two files of each model")
         };
         let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(circuit);

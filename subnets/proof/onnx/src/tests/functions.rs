@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use taonet_proof_core::network::Operation;
 
 use super::operators::{quantised, read_small, unary, with_float};
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Expected values are those of the standard's formulas, computed with Python's `math`, for -1.5,
@@ -147,7 +147,8 @@ fn functions_are_quantised() {
 /// A function between layers has the bits of an activation, and its argument has a few more.
 #[test]
 fn functions_between_layers_are_quantised() {
-    let weights = || vec![floats("v", &[6, 5], &spread(30)), floats("w", &[5, 4], &spread(20))];
+    let weights =
+        || vec![floats("v", &[6, 5], &test_values(30)), floats("w", &[5, 4], &test_values(20))];
     for operator in ["Sigmoid", "Tanh", "Gelu", "Elu", "HardSwish", "Softplus", "LeakyRelu", "Abs"]
     {
         let nodes = vec![

@@ -2,7 +2,7 @@
 
 use super::lookup::{quantised_outputs, with_integers};
 use super::matrices::{check, check_values};
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 #[test]
@@ -153,28 +153,28 @@ fn computed_indices_gather_and_replace_elements() {
             &[2, 3],
             vec![3, 0, 1, 2, 2, 0],
             vec![with_int(node("GatherElements", &["e", "x"], "y", &[]), "axis", 1)],
-            vec![floats("e", &[2, 4], &spread(8))],
+            vec![floats("e", &[2, 4], &test_values(8))],
             vec![0.25, -0.75, 0.125, -0.375, -0.375, -0.5],
         ),
         (
             &[1, 3],
             vec![1, 0, 1],
             vec![with_int(node("GatherElements", &["e", "x"], "y", &[]), "axis", 0)],
-            vec![floats("e", &[2, 3], &spread(6))],
+            vec![floats("e", &[2, 3], &test_values(6))],
             vec![0.25, 0.125, 0.375],
         ),
         (
             &[2, 2],
             vec![1, 0, 0, 2],
             vec![node("GatherND", &["e", "x"], "y", &[])],
-            vec![floats("e", &[2, 3, 2], &spread(12))],
+            vec![floats("e", &[2, 3, 2], &test_values(12))],
             vec![-0.375, 0.5, -0.5, 0.375],
         ),
         (
             &[2, 1],
             vec![2, 0],
             vec![with_int(node("GatherND", &["e", "x"], "y", &[]), "batch_dims", 1)],
-            vec![floats("e", &[2, 3], &spread(6))],
+            vec![floats("e", &[2, 3], &test_values(6))],
             vec![-0.625, 0.25],
         ),
         // The last of several updates counts.
@@ -185,14 +185,14 @@ fn computed_indices_gather_and_replace_elements() {
                 with_int(node("Cast", &["x"], "f", &[]), "to", 1),
                 with_int(node("ScatterElements", &["e", "x", "f"], "y", &[]), "axis", 1),
             ],
-            vec![floats("e", &[2, 3], &spread(6))],
+            vec![floats("e", &[2, 3], &test_values(6))],
             vec![-0.75, 1.0, 2.0, 0.0, 1.0, 0.375],
         ),
         (
             &[1, 2],
             vec![1, 1],
             vec![with_int(node("ScatterElements", &["e", "x", "u"], "y", &[]), "axis", 0)],
-            vec![floats("e", &[2, 3], &spread(6)), floats("u", &[1, 2], &[5.0, -5.0])],
+            vec![floats("e", &[2, 3], &test_values(6)), floats("u", &[1, 2], &[5.0, -5.0])],
             vec![-0.75, 0.125, -0.625, 5.0, -5.0, 0.375],
         ),
         (
@@ -200,7 +200,7 @@ fn computed_indices_gather_and_replace_elements() {
             vec![0, 2, 0],
             vec![node("ScatterND", &["e", "x", "u"], "y", &[])],
             vec![
-                floats("e", &[3, 2], &spread(6)),
+                floats("e", &[3, 2], &test_values(6)),
                 floats("u", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
             ],
             vec![5.0, 6.0, -0.625, 0.25, 3.0, 4.0],
@@ -215,7 +215,7 @@ fn computed_indices_gather_and_replace_elements() {
                 node("ScatterND", &["e", "x", "s"], "y", &[]),
             ],
             vec![
-                floats("e", &[2, 2], &spread(4)),
+                floats("e", &[2, 2], &test_values(4)),
                 integers("zero", &[0]),
                 integers("one", &[1]),
                 integers("last", &[1]),

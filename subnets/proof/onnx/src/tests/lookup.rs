@@ -4,7 +4,7 @@ use taonet_proof_core::Range;
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
 
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Gives the input of a graph integers.
@@ -81,10 +81,10 @@ fn models_with_integer_inputs_are_quantised() {
     ];
     let weights = || {
         vec![
-            floats("e", &[5, 3], &spread(15)),
-            floats("p", &[4, 3], &spread(12)),
+            floats("e", &[5, 3], &test_values(15)),
+            floats("p", &[4, 3], &test_values(12)),
             floats("s", &[3], &[1.0; 3]),
-            floats("w", &[3, 2], &spread(6)),
+            floats("w", &[3, 2], &test_values(6)),
             TensorProto { dims: vec![], ..integers("one", &[1]) },
             integers("last", &[-1]),
         ]

@@ -1,7 +1,7 @@
 //! Products of matrices in all forms. Expected values are those of onnxruntime 1.32.
 
 use super::operators::{quantised, with_float};
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Checks the outputs of the network and of the evaluation for an input, and that those of the
@@ -15,7 +15,7 @@ pub(super) fn check(
     bound: f64,
 ) {
     let graph = small(dims, nodes.to_vec(), weights.to_vec());
-    check_values(opset, &graph, &spread(dims.iter().product::<i64>() as usize), expected);
+    check_values(opset, &graph, &test_values(dims.iter().product::<i64>() as usize), expected);
     let name = &nodes.last().unwrap().op_type;
     let (.., error) =
         quantised(opset, graph).unwrap_or_else(|error| panic!("{name} {dims:?}: {error}"));
@@ -55,21 +55,21 @@ fn products_match_the_onnx_standard() {
                 "transB",
                 1,
             )],
-            vec![floats("w", &[2, 3], &spread(6)), floats("b", &[2], &[1.0, -1.0])],
+            vec![floats("w", &[2, 3], &test_values(6)), floats("b", &[2], &[1.0, -1.0])],
             vec![2.484_375, -2.242_188],
         ),
         (
             17,
             &[3, 2],
             vec![with_float(node("Gemm", &["x", "w", "b"], "y", &[]), "alpha", -0.5)],
-            vec![floats("w", &[2, 2], &spread(4)), floats("b", &[3, 1], &[1.0, -1.0, 0.5])],
+            vec![floats("w", &[2, 2], &test_values(4)), floats("b", &[3, 1], &[1.0, -1.0, 0.5])],
             vec![0.757_812, 1.031_25, -1.156_25, -0.992_188, 0.429_688, 0.484_375],
         ),
         (
             17,
             &[3, 2],
             vec![with_int(with_int(node("Gemm", &["x", "w"], "y", &[]), "transA", 1), "transB", 1)],
-            vec![floats("w", &[2, 3], &spread(6))],
+            vec![floats("w", &[2, 3], &test_values(6))],
             vec![0.796_875, -0.062_5, -0.296_875, 0.046_875],
         ),
         // The first operand is constant.
@@ -77,7 +77,7 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 3],
             vec![with_float(node("Gemm", &["w", "x", "b"], "y", &[]), "beta", 0.5)],
-            vec![floats("w", &[2, 2], &spread(4)), floats("b", &[], &[1.0])],
+            vec![floats("w", &[2, 2], &test_values(4)), floats("b", &[], &[1.0])],
             vec![1.093_75, 0.343_75, 1.015_625, 1.031_25, 0.296_875, 0.984_375],
         ),
         // All operands are computed.
@@ -100,7 +100,7 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 3],
             vec![node("MatMul", &["x", "w"], "m", &[]), node("Add", &["m", "b"], "y", &[])],
-            vec![floats("w", &[3, 2], &spread(6)), floats("b", &[2], &[0.5, -1.0])],
+            vec![floats("w", &[3, 2], &test_values(6)), floats("b", &[2], &[0.5, -1.0])],
             vec![1.296_875, -1.296_875, 0.437_5, -0.953_125],
         ),
         (
@@ -128,21 +128,21 @@ fn products_match_the_onnx_standard() {
             17,
             &[3],
             vec![node("MatMul", &["w", "x"], "y", &[])],
-            vec![floats("w", &[2, 3], &spread(6))],
+            vec![floats("w", &[2, 3], &test_values(6))],
             vec![0.968_75, -0.484_375],
         ),
         (
             17,
             &[2, 3, 2],
             vec![node("MatMul", &["w", "x"], "y", &[])],
-            vec![floats("w", &[3], &spread(3))],
+            vec![floats("w", &[3], &test_values(3))],
             vec![0.796_875, -0.296_875, 0.328_125, -0.765_625],
         ),
         (
             17,
             &[2, 3, 2],
             vec![node("MatMul", &["w", "x"], "y", &[])],
-            vec![floats("w", &[2, 3], &spread(6))],
+            vec![floats("w", &[2, 3], &test_values(6))],
             vec![
                 0.796_875, -0.296_875, -0.062_5, 0.046_875, 0.328_125, -0.765_625, -0.015_625,
                 0.093_75,
@@ -152,7 +152,7 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 1, 2],
             vec![node("MatMul", &["w", "x"], "y", &[])],
-            vec![floats("w", &[2, 3, 1], &spread(6))],
+            vec![floats("w", &[2, 3, 1], &test_values(6))],
             vec![
                 0.562_5, -0.093_75, -0.093_75, 0.015_625, 0.468_75, -0.078_125, -0.156_25, 0.062_5,
                 0.312_5, -0.125, -0.234_375, 0.093_75,
@@ -163,7 +163,7 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 2, 3],
             vec![node("MatMul", &["x", "w"], "y", &[])],
-            vec![floats("w", &[2, 3, 2], &spread(12))],
+            vec![floats("w", &[2, 3, 2], &test_values(12))],
             vec![
                 0.796_875, -0.296_875, -0.062_5, 0.046_875, 0.046_875, -0.062_5, -0.296_875,
                 0.796_875,
@@ -173,14 +173,14 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 3],
             vec![node("MatMul", &["x", "w"], "y", &[])],
-            vec![floats("w", &[2, 3, 1], &spread(6))],
+            vec![floats("w", &[2, 3, 1], &test_values(6))],
             vec![0.968_75, -0.484_375, -0.484_375, 0.453_125],
         ),
         (
             17,
             &[1, 2, 3],
             vec![node("MatMul", &["x", "w"], "y", &[])],
-            vec![floats("w", &[1, 1, 3, 2], &spread(6))],
+            vec![floats("w", &[1, 1, 3, 2], &test_values(6))],
             vec![0.796_875, -0.296_875, -0.062_5, 0.046_875],
         ),
         // Of [2, 1, 2] and [1, 2, 2].
@@ -212,28 +212,28 @@ fn products_match_the_onnx_standard() {
             17,
             &[2, 3],
             vec![with_text(node("Einsum", &["x", "w"], "y", &[]), "equation", "ij,jk->ik")],
-            vec![floats("w", &[3, 2], &spread(6))],
+            vec![floats("w", &[3, 2], &test_values(6))],
             vec![0.796_875, -0.296_875, -0.062_5, 0.046_875],
         ),
         (
             17,
             &[2, 3],
             vec![with_text(node("Einsum", &["x", "w"], "y", &[]), "equation", "bi,bi->b")],
-            vec![floats("w", &[2, 3], &spread(6))],
+            vec![floats("w", &[2, 3], &test_values(6))],
             vec![0.968_75, 0.453_125],
         ),
         (
             17,
             &[2, 2, 3],
             vec![with_text(node("Einsum", &["x", "w"], "y", &[]), "equation", "bhd,ehd->be")],
-            vec![floats("w", &[2, 2, 3], &spread(12))],
+            vec![floats("w", &[2, 2, 3], &test_values(12))],
             vec![1.421_875, 1.0, 1.0, 1.421_875],
         ),
         (
             17,
             &[2, 2, 2],
             vec![with_text(node("Einsum", &["w", "x"], "y", &[]), "equation", "ij,bjk->bki")],
-            vec![floats("w", &[3, 2], &spread(6))],
+            vec![floats("w", &[3, 2], &test_values(6))],
             vec![
                 0.484_375, 0.312_5, 0.140_625, -0.062_5, -0.015_625, 0.031_25, 0.328_125, 0.218_75,
                 0.109_375, -0.218_75, -0.109_375, 0.0,

@@ -5,7 +5,7 @@ use taonet_proof_core::quantise::quantise;
 
 use super::logic::booleans;
 use super::operators::{options, quantised, read_small, sample, with_float};
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Checks the values of the network and of the evaluation of a model from "x" to "y".
@@ -138,7 +138,7 @@ fn attention(mask: Option<NodeProto>) -> (Vec<NodeProto>, Vec<TensorProto>) {
         with_int(node("Softmax", &[softmax_of], "weights", &[]), "axis", -1),
         node("MatMul", &["weights", "values"], "y", &[]),
     ];
-    let weights = ["q", "k", "v"].map(|name| floats(name, &[4, 4], &spread(16))).to_vec();
+    let weights = ["q", "k", "v"].map(|name| floats(name, &[4, 4], &test_values(16))).to_vec();
     (
         nodes.into_iter().chain(mask).chain(end).collect(),
         [weights, vec![floats("quarter", &[], &[0.25])]].concat(),
@@ -270,8 +270,8 @@ fn masked_scores_are_not_rescaled() {
 fn norms_are_quantised() {
     let weights = || {
         vec![
-            floats("v", &[4, 6], &spread(24)),
-            floats("w", &[6, 4], &spread(24)),
+            floats("v", &[4, 6], &test_values(24)),
+            floats("w", &[6, 4], &test_values(24)),
             floats("s", &[6], &[1.0, 0.5, 2.0, 1.5, -1.0, 0.75]),
             floats("b", &[6], &[0.5, -1.0, 0.25, 0.0, 2.0, 1.0]),
             floats("two", &[], &[2.0]),

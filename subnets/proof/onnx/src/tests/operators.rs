@@ -4,7 +4,7 @@ use taonet_proof_core::Range;
 use taonet_proof_core::network::{Layer, Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Inputs of -100 to 100 stand for -3.125 to 3.125.
@@ -164,9 +164,9 @@ fn elementwise_operators_combine_two_tensors() {
 fn rows_are_multiplied_with_a_matrix() {
     let weights = || {
         vec![
-            floats("v", &[4, 5], &spread(20)),
+            floats("v", &[4, 5], &test_values(20)),
             floats("b", &[5], &[0.5, -1.0, 0.25, 0.0, 2.0]),
-            floats("w", &[5, 4], &spread(20)),
+            floats("w", &[5, 4], &test_values(20)),
             floats("c", &[4], &[-0.5, 1.5, 0.75, -0.25]),
         ]
     };
@@ -194,7 +194,7 @@ fn rows_are_multiplied_with_a_matrix() {
 /// head; and of matrices that the other operand's are repeated for.
 #[test]
 fn computed_matrices_are_multiplied() {
-    let weights = || ["q", "k", "v"].map(|name| floats(name, &[4, 4], &spread(16))).to_vec();
+    let weights = || ["q", "k", "v"].map(|name| floats(name, &[4, 4], &test_values(16))).to_vec();
     let nodes = vec![
         node("MatMul", &["x", "q"], "queries", &[]),
         node("MatMul", &["x", "k"], "keys", &[]),

@@ -8,7 +8,7 @@ use super::matrices::{check, check_values};
 use super::operators::{options, quantised, read_small};
 use super::*;
 
-pub(super) fn spread(count: usize) -> Vec<f32> {
+pub(super) fn test_values(count: usize) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
 }
 
@@ -77,15 +77,15 @@ fn reductions_of_functions_match_the_onnx_standard() {
     }
     // The integer sum could be 0, which has no logarithm.
     let nodes = vec![node("Exp", &["x"], "e", &[]), node("ReduceLogSum", &["e"], "y", &[])];
-    check_values(18, &small(&[2, 3], nodes, vec![]), &spread(6), &[1.702_259]);
+    check_values(18, &small(&[2, 3], nodes, vec![]), &test_values(6), &[1.702_259]);
 }
 
 #[test]
 fn reductions_are_quantised() {
     let weights = |axes: &[i64]| {
         vec![
-            floats("v", &[4, 5], &spread(20)),
-            floats("w", &[5, 4], &spread(20)),
+            floats("v", &[4, 5], &test_values(20)),
+            floats("w", &[5, 4], &test_values(20)),
             integers("axes", axes),
         ]
     };
@@ -274,7 +274,7 @@ fn extrema_of_tensors_match_the_onnx_standard() {
     let transpose = node("Transpose", &["r"], "c", &[("perm", &[0, 1, 2, 3])]);
     let nodes = [&nodes[..2], &[image, transpose, convolution], &nodes[2..]].concat();
     let weights = vec![
-        floats("w", &[8, 8], &spread(64)),
+        floats("w", &[8, 8], &test_values(64)),
         floats("k", &[2, 2, 1, 1], &[1.0, 0.5, -0.5, 1.0]),
         integers("shape", &[1, 2, 2, 2]),
     ];

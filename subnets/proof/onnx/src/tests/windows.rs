@@ -2,7 +2,7 @@
 //! onnxruntime 1.32.
 
 use super::matrices::check;
-use super::reductions::spread;
+use super::reductions::test_values;
 use super::*;
 
 /// Scale, shift, mean and variance of a batch norm.
@@ -24,7 +24,7 @@ fn windows_match_the_onnx_standard() {
             17,
             &[1, 2, 5][..],
             vec![node("Conv", &["x", "w", "b"], "y", &[("strides", &[2]), ("pads", &[1, 0])])],
-            vec![floats("w", &[2, 2, 3], &spread(12)), floats("b", &[2], &[0.5, -1.0])],
+            vec![floats("w", &[2, 2, 3], &test_values(12)), floats("b", &[2], &[0.5, -1.0])],
             vec![0.0, -0.265_625, -1.734_375, -1.906_25],
         ),
         (
@@ -35,7 +35,7 @@ fn windows_match_the_onnx_standard() {
                 "group",
                 2,
             )],
-            vec![floats("w", &[4, 1, 2], &spread(8))],
+            vec![floats("w", &[4, 1, 2], &test_values(8))],
             vec![
                 0.484_375, -0.062_5, 0.406_25, -0.140_625, 0.375, -0.281_25, 0.312_5, -0.015_625,
                 0.265_625, -0.062_5, 0.312_5, -0.234_375, 0.093_75, -0.015_625, 0.078_125,
@@ -51,7 +51,7 @@ fn windows_match_the_onnx_standard() {
                 "auto_pad",
                 "SAME_LOWER",
             )],
-            vec![floats("w", &[1, 2, 2], &spread(4))],
+            vec![floats("w", &[1, 2, 2], &test_values(4))],
             vec![0.0, 0.187_5, 0.062_5],
         ),
         (
@@ -63,7 +63,7 @@ fn windows_match_the_onnx_standard() {
                 "y",
                 &[("dilations", &[2, 1]), ("pads", &[1, 0, 1, 1])],
             )],
-            vec![floats("w", &[1, 1, 2, 3], &spread(6))],
+            vec![floats("w", &[1, 1, 2, 3], &test_values(6))],
             vec![
                 -0.453_125, 0.468_75, -0.343_75, 0.546_875, 0.171_875, 0.093_75, 1.078_125, -1.125,
                 0.687_5, 0.343_75, -0.953_125, 0.187_5,
@@ -77,7 +77,7 @@ fn windows_match_the_onnx_standard() {
                 "auto_pad",
                 "SAME_UPPER",
             )],
-            vec![floats("w", &[2, 1, 2, 2], &spread(8))],
+            vec![floats("w", &[2, 1, 2, 2], &test_values(8))],
             vec![
                 0.296_875, 0.234_375, -0.078_125, -0.281_25, 0.078_125, 0.171_875, 0.078_125,
                 -0.156_25,
@@ -93,7 +93,7 @@ fn windows_match_the_onnx_standard() {
                 "y",
                 &[("strides", &[1, 2, 1]), ("pads", &[1, 0, 1, 0, 1, 0])],
             )],
-            vec![floats("w", &[1, 2, 2, 2, 2], &spread(16)), floats("b", &[1], &[0.25])],
+            vec![floats("w", &[1, 2, 2, 2, 2], &test_values(16)), floats("b", &[1], &[0.25])],
             vec![-0.421_875, 2.0, -0.125, 1.015_625, -0.765_625, 1.609_375, -0.171_875, 0.734_375],
         ),
         (
@@ -104,7 +104,7 @@ fn windows_match_the_onnx_standard() {
                 "group",
                 2,
             )],
-            vec![floats("w", &[2, 1, 2, 2, 2], &spread(16))],
+            vec![floats("w", &[2, 1, 2, 2, 2], &test_values(16))],
             vec![0.453_125, -0.546_875, -0.296_875, -0.343_75],
         ),
         (

@@ -178,7 +178,7 @@ fn accelerated_reply_stays_within_rate_limit() {
     let speed = |spoken_words: usize, seconds: f64, ahead: f64| {
         let mut session = interpreter(&[]).0.open_session(1, None);
         session.spoken_words = spoken_words;
-        session.playback.say((seconds * 24_000.0) as usize);
+        session.playback.append_speech((seconds * 24_000.0) as usize);
         session.playback.advance(((seconds - ahead) * 24_000.0) as usize);
         (session.speed(6, false) * 100.0).round() as u32
     };
@@ -244,8 +244,8 @@ fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
         let mut session = interpreter(&[]).0.open_session(1, None);
         session.spoken_words = spoken_words;
-        session.playback.say(seconds * 24_000);
-        session.playback.pause(pause * 24_000);
+        session.playback.append_speech(seconds * 24_000);
+        session.playback.append_silence(pause * 24_000);
         session.playback.advance((seconds + pause) * 24_000);
         [true, false].map(|is_last| (session.speed(6, is_last) * 100.0).round() as u32)
     };
@@ -328,7 +328,7 @@ fn patient_profile_keeps_one_channel() {
     let kept = waiting.reply.concat();
     let reply = waiting.push(&[], true).unwrap();
     assert!(reply.done && waiting.reply.is_empty());
-    assert!(reply.samples.starts_with(&spread(kept, 2)), "{}", reply.samples.len());
+    assert!(reply.samples.starts_with(&to_channels(kept, 2)), "{}", reply.samples.len());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Blocks of models with norms, softmaxes, reductions and choices, as exporters write them.
 
 use super::file::{Attribute, Graph};
-use super::{TestModel, spread};
+use super::{TestModel, test_weights};
 
 /// A block of a transformer for four positions of six numbers: layer norm, attention of two heads
 /// with a causal mask, root mean square norm, and two products of rows with Gelu, all but the
@@ -19,12 +19,12 @@ pub(crate) fn transformer() -> TestModel {
         .floats("third", &[], &[0.577_350_3])
         .floats("g", &[6], &[1.0, 0.5, 1.5, 1.25, -1.0, 0.75])
         .floats("b", &[6], &[0.5, -0.5, 0.25, 0.0, 0.125, 1.0])
-        .floats("q", &[6, 6], &spread(36, 0.125))
-        .floats("k", &[6, 6], &spread(36, -0.125))
-        .floats("v", &[6, 6], &spread(36, 0.0625))
-        .floats("o", &[6, 6], &spread(36, 0.125))
-        .floats("up", &[6, 8], &spread(48, 0.125))
-        .floats("down", &[8, 6], &spread(48, 0.0625))
+        .floats("q", &[6, 6], &test_weights(36, 0.125))
+        .floats("k", &[6, 6], &test_weights(36, -0.125))
+        .floats("v", &[6, 6], &test_weights(36, 0.0625))
+        .floats("o", &[6, 6], &test_weights(36, 0.125))
+        .floats("up", &[6, 8], &test_weights(48, 0.125))
+        .floats("down", &[8, 6], &test_weights(48, 0.0625))
         .floats("low", &[], &[f32::NEG_INFINITY])
         .booleans("causal", &[4, 4], &causal)
         .integers("last", &[1], &[-1])
@@ -84,7 +84,7 @@ pub(crate) fn choices() -> TestModel {
         .floats("unit", &[], &[1.0 / 32.0])
         .floats("two", &[], &[2.0])
         .floats("half", &[], &[0.5])
-        .floats("v", &[4, 4], &spread(16, 0.125))
+        .floats("v", &[4, 4], &test_weights(16, 0.125))
         .floats("g", &[3], &[1.0, -0.5, 0.75])
         .floats("b", &[3], &[0.5, -0.25, 0.0])
         .integers("rows", &[1], &[1])
@@ -110,8 +110,8 @@ pub(crate) fn choices() -> TestModel {
 /// What needs no table: `groth16` proves it, too.
 pub(crate) fn extrema() -> TestModel {
     let graph = Graph::default()
-        .floats("v", &[4, 4], &spread(16, 0.125))
-        .floats("w", &[4, 2], &spread(8, 0.125))
+        .floats("v", &[4, 4], &test_weights(16, 0.125))
+        .floats("w", &[4, 2], &test_weights(8, 0.125))
         .integers("rows", &[1], &[1])
         .node("MatMul", "x v", "h")
         .node("Max", "h x", "larger")
@@ -128,11 +128,11 @@ pub(crate) fn extrema() -> TestModel {
 /// Tokens with an embedding and positions, of which those after the second one are averaged.
 pub(crate) fn tokens() -> TestModel {
     let graph = Graph::default()
-        .floats("e", &[9, 4], &spread(36, 0.125))
-        .floats("p", &[5, 4], &spread(20, 0.0625))
+        .floats("e", &[9, 4], &test_weights(36, 0.125))
+        .floats("p", &[5, 4], &test_weights(20, 0.0625))
         .floats("g", &[4], &[1.0, 0.5, -1.0, 2.0])
         .floats("b", &[4], &[0.5, 0.0, 0.25, -0.5])
-        .floats("w", &[4, 3], &spread(12, 0.125))
+        .floats("w", &[4, 3], &test_weights(12, 0.125))
         .integers("second", &[], &[2])
         .integers("positions", &[1], &[1])
         .integers("last", &[1], &[-1])

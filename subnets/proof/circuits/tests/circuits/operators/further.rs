@@ -1,20 +1,20 @@
 //! Blocks of models with windows, products of matrices, functions and indices of all forms.
 
 use super::file::{Attribute, Graph};
-use super::{TestModel, spread};
+use super::{TestModel, test_weights};
 
 /// Windows over one to three axes with dilations, padding and cut ends, and moves between them.
 pub(crate) fn windows() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
-        .floats("k", &[4, 2, 3], &spread(24, 0.125))
+        .floats("k", &[4, 2, 3], &test_weights(24, 0.125))
         .floats("slopes", &[4, 1], &[0.25, -0.5, 0.0, 1.5])
         .integers("volume", &[5], &[1, 4, 3, 2, 2])
-        .floats("w", &[4, 4, 2, 2, 2], &spread(128, 0.062_5))
+        .floats("w", &[4, 4, 2, 2, 2], &test_weights(128, 0.062_5))
         .floats("b", &[4], &[0.5, -0.25, 0.0, 1.0])
         .integers("plane", &[4], &[1, 4, 2, 3])
         .floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
-        .floats("d", &[6, 3], &spread(18, 0.125))
+        .floats("d", &[6, 3], &test_weights(18, 0.125))
         .floats("c", &[3], &[0.5, -0.5, 0.25])
         .node("Mul", "x unit", "s")
         .node_with(
@@ -86,11 +86,11 @@ pub(crate) fn windows() -> TestModel {
 pub(crate) fn products() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
-        .floats("w", &[5, 3], &spread(15, 0.125))
-        .floats("t", &[4, 3], &spread(12, 0.25))
+        .floats("w", &[5, 3], &test_weights(15, 0.125))
+        .floats("t", &[4, 3], &test_weights(12, 0.25))
         .integers("last", &[1], &[-1])
         .integers("one", &[], &[1])
-        .floats("v", &[3, 2], &spread(6, 0.25))
+        .floats("v", &[3, 2], &test_weights(6, 0.25))
         .node("Mul", "x unit", "s")
         .node("MatMul", "w s", "h")
         .node_with("Einsum", "h t", "e", &[("equation", Attribute::Text("bij,jk->bki"))])
@@ -108,8 +108,8 @@ pub(crate) fn angles() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
         .floats("half", &[], &[0.5])
-        .floats("v", &[6, 4], &spread(24, 0.125))
-        .floats("w", &[24, 3], &spread(72, 0.062_5))
+        .floats("v", &[6, 4], &test_weights(24, 0.125))
+        .floats("w", &[24, 3], &test_weights(72, 0.062_5))
         .node("Mul", "x unit", "s")
         .node("MatMul", "s v", "h")
         .node("Tanh", "h", "t")
@@ -130,10 +130,10 @@ pub(crate) fn computed_indices() -> TestModel {
     let graph = Graph::default()
         .integers("depth", &[1], &[4])
         .floats("values", &[2], &[0.0, 1.0])
-        .floats("e", &[2, 4], &spread(8, 0.25))
+        .floats("e", &[2, 4], &test_weights(8, 0.25))
         .integers("last", &[1], &[-1])
         .integers("one", &[1], &[1])
-        .floats("w", &[3, 2], &spread(6, 0.25))
+        .floats("w", &[3, 2], &test_weights(6, 0.25))
         .node("OneHot", "x depth values", "hot")
         .node_with("GatherElements", "e x", "g", &[("axis", Attribute::Int(1))])
         .node_with("Cast", "x", "f", &[("to", Attribute::Int(1))])

@@ -10,7 +10,7 @@ use super::blocks::{choices, extrema, positions, tokens, transformer};
 use super::further::{angles, computed_indices, products, windows};
 use super::remaining::{folded, groups, layout, logic, recurrent, reductions, steps, upsampled};
 use super::{TestModel, attention, check_proofs, check_proofs_of, functions, heads, transposed};
-use crate::onnxruntime::{Question, python, run_onnx};
+use crate::onnxruntime::{OnnxRun, python, run_onnx};
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.
 fn vectors(name: &str, elements: usize) -> TestModel {
@@ -157,14 +157,14 @@ fn exported_networks_of_remaining_operators_match_onnxruntime() {
     let models: Vec<TestModel> =
         others().into_iter().chain(classical()).chain(without_tables()).chain(cells).collect();
     let circuits: Vec<_> = models.iter().map(|model| model.circuit().0).collect();
-    let questions: Vec<Question> = models
+    let runs: Vec<OnnxRun> = models
         .iter()
         .zip(&circuits)
         .map(|(model, circuit)| (onnx::export(circuit), model.sample().inputs))
         .collect();
-    let answers = run_onnx(&python, &questions);
+    let answers = run_onnx(&python, &runs);
     for (((model, circuit), (_, inputs)), theirs) in
-        models.iter().zip(&circuits).zip(&questions).zip(answers)
+        models.iter().zip(&circuits).zip(&runs).zip(answers)
     {
         let execute = |row: &Vec<i64>| {
             let outputs = circuit.execute(row).unwrap().outputs(circuit);

@@ -1,14 +1,14 @@
 //! Models with the operators that no block of a usual model has.
 
 use super::file::{Attribute, Graph};
-use super::{TestModel, spread};
+use super::{TestModel, test_weights};
 
 /// Comparisons, and conditions of several of them.
 pub(crate) fn logic() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
         .floats("half", &[], &[0.5])
-        .floats("v", &[4, 4], &spread(16, 0.125))
+        .floats("v", &[4, 4], &test_weights(16, 0.125))
         .node("Mul", "x unit", "s")
         .node("MatMul", "s v", "h")
         .node("GreaterOrEqual", "h s", "a")
@@ -31,7 +31,7 @@ pub(crate) fn steps() -> TestModel {
         .floats("unit", &[], &[0.031_25])
         .floats("limit", &[], &[1.25])
         .floats("three_quarters", &[], &[0.75])
-        .floats("w", &[54, 3], &spread(162, 0.062_5))
+        .floats("w", &[54, 3], &test_weights(162, 0.062_5))
         .node("Mul", "x unit", "s")
         .node("Abs", "s", "m")
         .node("Add", "m limit", "p")
@@ -55,8 +55,8 @@ pub(crate) fn reductions() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
         .floats("half", &[], &[0.5])
-        .floats("v", &[4, 4], &spread(16, 0.125))
-        .floats("w", &[13, 2], &spread(26, 0.062_5))
+        .floats("v", &[4, 4], &test_weights(16, 0.125))
+        .floats("w", &[13, 2], &test_weights(26, 0.062_5))
         .integers("last", &[1], &[-1])
         .node("Mul", "x unit", "s")
         .node("MatMul", "s v", "h")
@@ -79,11 +79,11 @@ pub(crate) fn reductions() -> TestModel {
 pub(crate) fn layout() -> TestModel {
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
-        .floats("g", &[16], &spread(16, 0.25))
-        .floats("b", &[16], &spread(16, 0.125))
-        .floats("mean", &[16], &spread(16, -0.062_5))
+        .floats("g", &[16], &test_weights(16, 0.25))
+        .floats("b", &[16], &test_weights(16, 0.125))
+        .floats("mean", &[16], &test_weights(16, -0.062_5))
         .floats("variance", &[16], &[0.75; 16])
-        .floats("w", &[16, 3], &spread(48, 0.125))
+        .floats("w", &[16, 3], &test_weights(48, 0.125))
         .integers("plane", &[2], &[2, 3])
         .integers("parts", &[2], &[8, 8])
         .integers("repeats", &[2], &[1, 2])
@@ -114,7 +114,7 @@ pub(crate) fn upsampled() -> TestModel {
         .version(9)
         .floats("unit", &[], &[0.031_25])
         .floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
-        .floats("w", &[48, 3], &spread(144, 0.062_5))
+        .floats("w", &[48, 3], &test_weights(144, 0.062_5))
         .node("Mul", "x unit", "s")
         .node_with("Upsample", "s scales", "u", &[("mode", Attribute::Text("nearest"))])
         .node("Flatten", "u", "f")
@@ -130,7 +130,7 @@ pub(crate) fn groups() -> TestModel {
         .floats("g", &[4], &[1.0, 0.5, -1.0, 2.0])
         .floats("b", &[4], &[0.5, 0.0, 0.25, -0.5])
         .floats("r", &[3], &[1.0, -0.5, 0.75])
-        .floats("v", &[3, 2], &spread(6, 0.25))
+        .floats("v", &[3, 2], &test_weights(6, 0.25))
         .node("Mul", "x unit", "s")
         .node_with(
             "GroupNormalization",
@@ -179,13 +179,13 @@ pub(crate) fn folded() -> TestModel {
 /// A recurrent cell over four steps, between a scale and two products of rows.
 pub(crate) fn recurrent(operator: &str, gates: i64) -> TestModel {
     let rows = gates * 3;
-    let matrix = |factor: f32| spread(rows as usize * 3, factor);
+    let matrix = |factor: f32| test_weights(rows as usize * 3, factor);
     let graph = Graph::default()
         .floats("unit", &[], &[0.031_25])
         .floats("w", &[1, rows, 3], &matrix(0.125))
         .floats("r", &[1, rows, 3], &matrix(-0.062_5))
-        .floats("u", &[12, 5], &spread(60, 0.125))
-        .floats("v", &[5, 2], &spread(10, 0.25))
+        .floats("u", &[12, 5], &test_weights(60, 0.125))
+        .floats("v", &[5, 2], &test_weights(10, 0.25))
         .integers("flat", &[2], &[1, 12])
         .node("Mul", "x unit", "s")
         .node_with("Transpose", "s", "steps", &[("perm", Attribute::Ints(&[1, 0, 2]))])

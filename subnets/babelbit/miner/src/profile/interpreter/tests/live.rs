@@ -172,7 +172,7 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
         stages.fastest = fastest;
         let mut session = stages.open_session(1, None);
         session.spoken_words = spoken_words;
-        session.playback.say(5 * 24_000);
+        session.playback.append_speech(5 * 24_000);
         session.playback.advance(((5.0 - ahead) * 24_000.0) as usize);
         let speed = (session.speed(6, false) * 100.0).round() as u32;
         assert_eq!(speed, expected, "{spoken_words} words, {ahead} s, at most {fastest}");
