@@ -30,7 +30,7 @@ pub fn check(scheme: &impl Scheme, bytes: &[u8], separator: u8, parts: usize) {
     let claim = scheme.claim(&head);
     let refused = |claim: Option<&Claim>, refusal| {
         let request =
-            Refused { head: &head, claim, now_ns: u64::MAX, took: std::time::Duration::MAX };
+            Refused { head: &head, claim, now_ns: u64::MAX, elapsed: std::time::Duration::MAX };
         let status = scheme.refuse(&refusal, &request).status();
         assert!(status.is_client_error() || status.is_server_error(), "{status}");
     };

@@ -62,7 +62,7 @@ pub mod wav;
 /// A named fuzz target: its name, and the function that checks one input.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All bodies.
+/// All targets.
 pub const TARGETS: [Target; 22] = [
     ("babelbit_documents", babelbit_documents::check),
     ("babelbit_headers", babelbit_headers::check),

@@ -165,7 +165,7 @@ impl Reply {
             Err(error) => (None, Some(PyErr::from(Failure::from(error)).into_value(py).into_any())),
         };
         let (peer, code) = (Py::new(py, Peer(reply.peer))?, format!("{:?}", reply.code));
-        Ok(Self { peer, response, error, code, seconds: reply.took.as_secs_f64() })
+        Ok(Self { peer, response, error, code, seconds: reply.elapsed.as_secs_f64() })
     }
 }
 

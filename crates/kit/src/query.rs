@@ -50,16 +50,19 @@ pub struct Reply<P> {
     /// those of the request; in all others, the miner can return what it likes.
     pub response: Result<P, ReplyError>,
     /// Time from the start of the request to the complete response or the error.
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 impl<P> Reply<P> {
-    fn new(miner: &MinerEntry, response: Result<P, ReplyError>, took: Duration) -> Self {
-        measures::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), took);
+    fn new(miner: &MinerEntry, response: Result<P, ReplyError>, elapsed: Duration) -> Self {
+        measures::reply(
+            response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"),
+            elapsed,
+        );
         if let Err(error) = &response {
             tracing::debug!(uid = miner.uid.0, %error, "no response");
         }
-        Self { uid: miner.uid, hotkey: miner.hotkey, response, took }
+        Self { uid: miner.uid, hotkey: miner.hotkey, response, elapsed }
     }
 }
 
@@ -174,11 +177,11 @@ pub async fn query<P: Protocol>(
         .collect();
     let parsed = client
         .call_each(calls, limits.concurrency, |reply| {
-            (parse::<P>(reply.result, &signed), reply.took)
+            (parse::<P>(reply.result, &signed), reply.elapsed)
         })
         .await;
     let called = called.into_iter().zip(parsed);
-    replies.extend(called.map(|(miner, (response, took))| Reply::new(miner, response, took)));
+    replies.extend(called.map(|(miner, (response, elapsed))| Reply::new(miner, response, elapsed)));
     replies.sort_by_key(|reply| reply.uid);
     Ok(replies)
 }

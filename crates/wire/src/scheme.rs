@@ -104,7 +104,7 @@ pub struct Refused<'a> {
     /// The server's time, in nanoseconds since the Unix epoch.
     pub now_ns: u64,
     /// The time since the request's head arrived.
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 /// The rule by which nonces of a sender are accepted.

@@ -45,7 +45,7 @@ async fn faults_neither_stall_nor_repeat_calls() {
     let begin = chain.head().await.unwrap().number;
 
     let fault_injection = tokio::spawn(async move {
-        for mode in [Mode::Stall, Mode::Deaf] {
+        for mode in [Mode::Stall, Mode::NoResponses] {
             first.set(mode);
             tokio::time::sleep(BLOCK * LONG_FAULT).await;
             first.set(Mode::Pass);
@@ -53,7 +53,7 @@ async fn faults_neither_stall_nor_repeat_calls() {
         }
         let mut random = StdRng::seed_from_u64(1);
         loop {
-            let modes = [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage, Mode::Pass];
+            let modes = [Mode::Kill, Mode::Stall, Mode::NoResponses, Mode::Garbage, Mode::Pass];
             let mode = |random: &mut StdRng| modes[random.random_range(0..modes.len())];
             first.set(mode(&mut random));
             // Mostly one node is reachable; sometimes none is.
@@ -148,7 +148,7 @@ async fn faults_neither_stall_nor_repeat_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_switches_from_dead_connection_to_next_node() {
     let node = localnet(Clock::FAST).await;
-    for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
+    for mode in [Mode::Kill, Mode::Stall, Mode::NoResponses, Mode::Garbage] {
         let (first, second) =
             (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
         let chain = client(&[first.url(), second.url()]).await;
@@ -179,7 +179,7 @@ async fn client_switches_from_dead_connection_to_next_node() {
 async fn read_without_working_node_fails_in_time() {
     let node = localnet(Clock::FAST).await;
     let bob = key("Bob");
-    for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
+    for mode in [Mode::Kill, Mode::Stall, Mode::NoResponses, Mode::Garbage] {
         let (first, second) =
             (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
         let chain = client(&[first.url(), second.url()]).await;

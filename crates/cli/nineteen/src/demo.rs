@@ -1,6 +1,6 @@
 //! `tao nineteen demo`: a complete market on this machine, including its chain.
 
-mod goods;
+mod demo_market;
 mod load;
 mod miners;
 mod report;
@@ -31,7 +31,7 @@ use taonet_wallet::Keypair;
 use super::operation::{
     MarketServices, MarketServicesSettings, RunningMarket, STATE_FILE, validator_settings,
 };
-use goods::DemoMarket;
+use demo_market::DemoMarket;
 use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
@@ -98,12 +98,12 @@ async fn play(
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let goods = DemoMarket::load(args.model.as_deref(), args.images, args.seed, context)?;
+    let demo_market = DemoMarket::load(args.model.as_deref(), args.images, args.seed, context)?;
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
-    let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
+    let miners = miners::start(&chain, &validator, &demo_market, shutdown).await?;
     let market_services =
-        market_services(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
+        market_services(&chain, &validator, &demo_market, args.seed, kept, shutdown).await?;
     let subnet = Nineteen::new(
         market_services.store.clone(),
         market_services.market.clone(),
@@ -114,14 +114,14 @@ async fn play(
     let mut weights =
         Validator::open(subnet, validator, client, passing, STATE_FILE, settings, shutdown).await?;
     let market_services = market_services.spawn(shutdown);
-    let buyer = Buyer::new(&market_services, goods.pause(), shutdown).await?;
+    let buyer = Buyer::new(&market_services, demo_market.pause(), shutdown).await?;
     if !args.once {
         let (base, key) = buyer.access();
         context.print_notice(&format!("gateway {base}\nkey {key}"));
     }
     // Between rounds, the chain's state after the last round is shown: it has an epoch every few
     // blocks, after which the weights of that round may have expired.
-    let (mut report, mut on_chain) = (DemoReport::new(goods.note), BTreeMap::new());
+    let (mut report, mut on_chain) = (DemoReport::new(demo_market.note), BTreeMap::new());
     loop {
         for period in 1..=args.periods {
             let load = buyer.start();
@@ -144,7 +144,7 @@ async fn play(
                 show(&report, context)?;
                 // The tests of a period show the gateway which miners answer well.
                 if report.periods == 1 {
-                    suggest(&buyer, goods.has_images, context);
+                    suggest(&buyer, demo_market.has_images, context);
                 }
             }
         }
@@ -189,19 +189,19 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
 async fn market_services(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &DemoMarket,
+    demo_market: &DemoMarket,
     seed: u64,
     directory: &Path,
     shutdown: &Shutdown,
 ) -> anyhow::Result<MarketServices> {
-    let market = MarketFile::fixed(goods.market.clone());
+    let market = MarketFile::fixed(demo_market.market.clone());
     let mut references =
-        References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
-    if goods.has_images {
+        References::for_all(Arc::new(LocalReference::new(Arc::clone(&demo_market.model))));
+    if demo_market.has_images {
         let url = serve_on_loopback("checking painter", taonet_nineteen_images::router(), shutdown)
             .await?;
         references =
-            references.with_image_server(CheckingServer::new(&url, None, goods.deadline())?);
+            references.with_image_server(CheckingServer::new(&url, None, demo_market.deadline())?);
     }
     let control = ControlSettings {
         addresses: AddressPolicy {
@@ -211,7 +211,7 @@ async fn market_services(
         seed: Some(seed),
         ..ControlSettings::default()
     };
-    let deadline = Some(goods.deadline());
+    let deadline = Some(demo_market.deadline());
     let deadlines =
         QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
     let queue = QueueSettings::default();

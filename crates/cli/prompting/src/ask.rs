@@ -337,7 +337,7 @@ fn row(answer: &MinerAnswer) -> Value {
         "hotkey": answer.hotkey,
         "completion": answer.completion.as_ref().ok(),
         "error": answer.completion.as_ref().err().map(ToString::to_string),
-        "seconds": answer.took.as_secs_f64(),
+        "seconds": answer.elapsed.as_secs_f64(),
         "reward": answer.reward.total,
         "parts": parts,
     })
@@ -354,7 +354,7 @@ fn reason(best: &MinerAnswer, miner_count: usize) -> String {
         "\nuid {} ({}), the best of {miner_count}, in {} s: reward {} ({})",
         best.uid.0,
         best.hotkey,
-        decimals(Some(best.took.as_secs_f64()), 1),
+        decimals(Some(best.elapsed.as_secs_f64()), 1),
         decimals(Some(best.reward.total), 3),
         parts.collect::<Vec<_>>().join(", ")
     )

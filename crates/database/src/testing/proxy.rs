@@ -22,7 +22,7 @@ pub enum ProxyFault {
     HalfOpen,
     /// Connections stay open and forward only the client's data, even after the fault ends; later
     /// connections work.
-    Deaf,
+    NoResponses,
     /// Each chunk of response data is delayed by this duration.
     Slow(Duration),
 }
@@ -103,7 +103,7 @@ async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
     let mut is_stalled = false;
     loop {
         let now = *fault.borrow_and_update();
-        is_stalled |= now == ProxyFault::Deaf;
+        is_stalled |= now == ProxyFault::NoResponses;
         match now {
             ProxyFault::Cut => return,
             ProxyFault::HalfOpen => std::future::pending().await,

@@ -197,7 +197,7 @@ fn failure_of_all_miners_is_recognised() {
             "timeout" => Err(ReplyError::Call(CallError::Timeout { after: Duration::ZERO })),
             other => panic!("{other}"),
         };
-        Reply { uid: Uid(0), hotkey: key("//miner").hotkey(), response, took: Duration::ZERO }
+        Reply { uid: Uid(0), hotkey: key("//miner").hotkey(), response, elapsed: Duration::ZERO }
     };
     for (outcomes, common) in [
         (&[][..], None),

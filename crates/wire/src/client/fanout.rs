@@ -16,7 +16,7 @@ pub struct Reply {
     /// The response, or the error of the call.
     pub result: Result<CallResponse, CallError>,
     /// The duration of the call.
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 impl SignedClient {
@@ -46,7 +46,7 @@ impl SignedClient {
             let start = Instant::now();
             let result = self.call(&peer, &call).await;
             let (code, elapsed) = (ReturnCode::of(&result), start.elapsed());
-            (index, convert(Reply { peer, code, result, took: elapsed }))
+            (index, convert(Reply { peer, code, result, elapsed }))
         });
         let mut replies: Vec<_> =
             futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;

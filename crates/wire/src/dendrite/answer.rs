@@ -78,7 +78,7 @@ pub(super) fn refuse(
             sign(scheme, request, &mut headers);
         }
     }
-    complete(headers, request.took, &mut response);
+    complete(headers, request.elapsed, &mut response);
     response
 }
 

@@ -129,7 +129,7 @@ impl Verifier {
         elapsed: Duration,
     ) -> Response {
         tracing::debug!(%refusal, "request refused");
-        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took: elapsed };
+        let request = Refused { head, claim, now_ns: self.clock.now_ns(), elapsed };
         let mut response = self.scheme.refuse(refusal, &request);
         refusal.finish(&mut response);
         response

@@ -9,7 +9,7 @@ use taonet_http::Fault;
 use taonet_service::Sleeper;
 
 use super::call::{Body, Form, Scheme, Service};
-use super::script::{FILE, GPUS, MIN_VRAM_GB, REFERENCE};
+use super::script::{CHUTE_PATH, FILE, GPUS, MIN_VRAM_GB};
 use super::{ApiError, Call, ChutesSettings};
 
 /// Timeout of a request.
@@ -161,7 +161,7 @@ impl ChutesApi {
         };
         let body = json!({
             "name": chute.name, "image": chute.image, "public": false, "code": chute.code, "filename": FILE,
-            "ref_str": REFERENCE, "revision": chute.revision, "concurrency": 4,
+            "ref_str": CHUTE_PATH, "revision": chute.revision, "concurrency": 4,
             "tagline": format!("Babelbit text miner, {}", chute.model), "readme": format!("{} {}", chute.model, chute.revision),
             "node_selector": { "gpu_count": GPUS, "min_vram_gb_per_gpu": MIN_VRAM_GB },
             "cords": [cord("health"), cord("predict")],

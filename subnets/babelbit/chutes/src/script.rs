@@ -9,7 +9,7 @@ use taonet_primitives::without_bom;
 /// File name of the script in deployments.
 pub(crate) const FILE: &str = "my_chute.py";
 /// The chute in the script: module and variable.
-pub(crate) const REFERENCE: &str = "my_chute:chute";
+pub(crate) const CHUTE_PATH: &str = "my_chute:chute";
 /// Number of GPUs of an instance.
 pub(crate) const GPUS: u32 = 1;
 /// Minimum memory of a GPU, in GB.
@@ -19,7 +19,7 @@ const SHORT_REVISION_CHARS: usize = 12;
 /// Maximum size of the script, as the Chutes API accepts it.
 const MAX_SCRIPT: usize = 150_000;
 
-const FRAME: &str = include_str!("template/my_chute.py");
+const TEMPLATE: &str = include_str!("template/my_chute.py");
 /// Name of a template's Dockerfile, and the Dockerfile of the built-in `setup.py`.
 const DOCKERFILE: (&str, &str) = ("Dockerfile", include_str!("template/Dockerfile"));
 const SECTIONS: [(&str, &str, &str); 3] = [
@@ -114,7 +114,7 @@ impl Script<'_> {
     /// # Errors
     /// [`ScriptError`] when a file of the template is unreadable, or the script is too long.
     pub fn render(&self) -> Result<String, ScriptError> {
-        let mut script = FRAME.to_owned();
+        let mut script = TEMPLATE.to_owned();
         let mut replaced = 0;
         for (mark, file, built_in) in SECTIONS {
             let from_template = self.read_template_file(file)?;

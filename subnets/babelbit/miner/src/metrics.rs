@@ -53,8 +53,8 @@ pub(super) fn sessions(live: usize) {
     gauge!(SESSIONS).set(live as f64);
 }
 
-pub(super) fn frame(took: Duration, source: usize, reply: usize) {
-    histogram!(ANSWER_SECONDS).record(took);
+pub(super) fn frame(elapsed: Duration, source: usize, reply: usize) {
+    histogram!(ANSWER_SECONDS).record(elapsed);
     counter!(SOURCE_SAMPLES).increment(source as u64);
     counter!(REPLY_SAMPLES).increment(reply as u64);
 }
@@ -63,11 +63,11 @@ pub(super) fn stage(stage: &'static str, outcome: &'static str) {
     counter!(STAGE_CALLS, "stage" => stage, "outcome" => outcome).increment(1);
 }
 
-pub(super) fn record_stage_time(stage: &'static str, took: Duration) {
-    histogram!(STAGE_SECONDS, "stage" => stage).record(took);
+pub(super) fn record_stage_time(stage: &'static str, elapsed: Duration) {
+    histogram!(STAGE_SECONDS, "stage" => stage).record(elapsed);
 }
 
-pub(super) fn shortened(outcome: &'static str, took: Duration) {
+pub(super) fn shortened(outcome: &'static str, elapsed: Duration) {
     counter!(LM_PHRASES, "outcome" => outcome).increment(1);
-    histogram!(LM_SECONDS).record(took);
+    histogram!(LM_SECONDS).record(elapsed);
 }

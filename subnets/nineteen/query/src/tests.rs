@@ -46,26 +46,27 @@ pub(crate) fn chunk(text: &str) -> String {
 }
 
 /// A market of miners with scripted handlers.
-pub(crate) struct Bench {
+pub(crate) struct TestMarket {
     pub(crate) querier: Querier,
     samples: mpsc::Receiver<Sample>,
     pub(crate) contenders: Vec<Arc<TaskMiner>>,
 }
 
-pub(crate) async fn bench(
+pub(crate) async fn test_market(
     handlers: Vec<axum::routing::MethodRouter>,
     deadlines: QueryDeadlines,
-) -> Bench {
-    bench_of(handlers.into_iter().map(|handler| (handler, None)).collect(), deadlines, 2).await
+) -> TestMarket {
+    test_market_of(handlers.into_iter().map(|handler| (handler, None)).collect(), deadlines, 2)
+        .await
 }
 
 /// Creates a market of miners that announce numbers of concurrent requests, of which each has at
 /// most `max_running` in flight.
-async fn bench_of(
+async fn test_market_of(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     deadlines: QueryDeadlines,
     max_running: usize,
-) -> Bench {
+) -> TestMarket {
     let client = FiberClient::new(
         key("//Alice"),
         Trust::Signed,
@@ -108,7 +109,7 @@ async fn bench_of(
     let clocks = (system_clock(), monotonic_clock());
     let querier = Querier::new(client, market.clone(), deadlines, max_running, clocks, sender);
     let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
-    Bench { querier, samples, contenders }
+    TestMarket { querier, samples, contenders }
 }
 
 pub(crate) fn key(uri: &str) -> Keypair {
@@ -179,36 +180,38 @@ async fn an_answer_is_relayed_counted_and_sampled() {
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
             .to_owned(),
     ];
-    let mut bench = bench(vec![respond_with(body.concat())], QueryDeadlines::default()).await;
-    let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let mut test_market =
+        test_market(vec![respond_with(body.concat())], QueryDeadlines::default()).await;
+    let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(text(answer).await.unwrap(), "say [DONE] now");
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     assert_eq!((counts.total_requests, counts.consumed_capacity), (1.0, 14.0 / 4.0));
-    assert_eq!(bench.contenders[0].running(), 0);
-    let sample = bench.samples.recv().await.unwrap();
+    assert_eq!(test_market.contenders[0].running(), 0);
+    let sample = test_market.samples.recv().await.unwrap();
     assert_eq!((sample.work, sample.synthetic), (3.5, false));
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
     // An organic request replaced a synthetic one.
-    assert_eq!(bench.querier.market().period_miners().unwrap().tasks()[0].budget(), 9);
+    assert_eq!(test_market.querier.market().period_miners().unwrap().tasks()[0].budget(), 9);
     assert!(
-        bench.contenders[0].take_changes().is_some()
-            && bench.contenders[0].take_changes().is_none()
+        test_market.contenders[0].take_changes().is_some()
+            && test_market.contenders[0].take_changes().is_none()
     );
 }
 
 /// An answer with a tool call is not sampled: the checker's model would not have called the tool.
 #[tokio::test]
 async fn answers_that_cannot_be_checked_are_not_sampled() {
-    let mut bench = bench(vec![respond_with(chunk("now"))], QueryDeadlines::default()).await;
+    let mut test_market =
+        test_market(vec![respond_with(chunk("now"))], QueryDeadlines::default()).await;
     let mut tools = request(RequestKind::Organic);
     tools
         .payload
         .insert("tools".to_owned(), json!([{"type": "function", "function": {"name": "f"}}]));
     for request in [tools, request(RequestKind::Organic)] {
-        text(bench.querier.ask(request).await.unwrap()).await.unwrap();
+        text(test_market.querier.ask(request).await.unwrap()).await.unwrap();
     }
-    let sample = bench.samples.recv().await.unwrap();
-    assert!(!sample.request.contains("tools") && bench.samples.try_recv().is_err());
+    let sample = test_market.samples.recv().await.unwrap();
+    assert!(!sample.request.contains("tools") && test_market.samples.try_recv().is_err());
     // Nothing is sampled in a task that nobody checks.
     let mut task = MarketConfig::default().task(TASK).unwrap().clone();
     assert!(TaskMiners::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
@@ -220,14 +223,14 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
 #[tokio::test]
 async fn stream_error_429_counts_as_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
-    let mut bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
+    let mut test_market = test_market(vec![limited(), limited()], QueryDeadlines::default()).await;
     // Less than the pause after a rate limit.
-    bench.querier = bench
+    test_market.querier = test_market
         .querier
         .with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
-    for contender in &bench.contenders {
+    for contender in &test_market.contenders {
         let counts = contender.counts();
         assert_eq!(
             (counts.total_requests, counts.requests_429, counts.requests_500),
@@ -242,7 +245,7 @@ async fn stream_error_429_counts_as_rate_limit() {
 async fn no_failover_after_first_chunk() {
     // Only the wait after the first chunk ends soon.
     let deadlines = QueryDeadlines { first: None, ..short() };
-    let bench = bench(
+    let test_market = test_market(
         vec![stall_after(vec![(0, chunk("half "))]), respond_with(chunk("other"))],
         deadlines,
     )
@@ -250,7 +253,7 @@ async fn no_failover_after_first_chunk() {
     // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
-        match text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
+        match text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
             Ok(text) => assert_eq!(text, "other"),
             Err(error) => {
                 assert!(error.to_string().contains("sent no data for 1s"), "{error}");
@@ -258,7 +261,7 @@ async fn no_failover_after_first_chunk() {
             }
         }
     }
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     assert_eq!(counts.requests_500, f64::from(broken));
     assert_eq!(counts.consumed_capacity, 0.0);
 }
@@ -276,19 +279,19 @@ async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
     ];
     let mut handlers = bad;
     handlers.push(respond_with(chunk("good")));
-    let bench = bench(handlers, short()).await;
+    let test_market = test_market(handlers, short()).await;
     for _ in 0..6 {
-        let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+        let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
         assert_eq!(answer.contender().offer.uid, Uid(4));
         assert_eq!(text(answer).await.unwrap(), "good");
     }
-    for contender in &bench.contenders[..4] {
+    for contender in &test_market.contenders[..4] {
         let counts = contender.counts();
         assert_eq!(counts.total_requests, counts.requests_500);
     }
     // A failing miner receives fewer and fewer requests.
     let failures: f64 =
-        bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
+        test_market.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
     assert!(failures < 24.0, "{failures}");
 }
 
@@ -305,13 +308,13 @@ async fn each_timeout_ends_the_attempt() {
         (stall_after(slow), "longer than 3s"),
         (respond_with((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
-        let bench = bench(vec![handler], deadlines).await;
-        let error = match bench.querier.ask(request(RequestKind::Synthetic)).await {
+        let test_market = test_market(vec![handler], deadlines).await;
+        let error = match test_market.querier.ask(request(RequestKind::Synthetic)).await {
             Ok(answer) => text(answer).await.unwrap_err().to_string(),
             Err(error) => error.to_string(),
         };
         assert!(error.contains(expected), "{error}");
-        assert_eq!(bench.contenders[0].counts().requests_500, 1.0, "{expected}");
+        assert_eq!(test_market.contenders[0].counts().requests_500, 1.0, "{expected}");
     }
 }
 
@@ -320,14 +323,14 @@ async fn slow_reader_does_not_count_against_the_miner() {
     let total = Duration::from_secs(2);
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
-    let bench = bench(vec![stall_after(pieces)], deadlines).await;
-    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let test_market = test_market(vec![stall_after(pieces)], deadlines).await;
+    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         answer.next().await.unwrap().unwrap();
     }
     drop(answer);
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     assert_eq!(
         (counts.total_requests, counts.requests_500, counts.consumed_capacity),
         (1.0, 0.0, 0.75)
@@ -355,13 +358,13 @@ async fn dropped_reader_cancels_the_request() {
             Body::from_stream(chunks)
         }
     });
-    let bench = bench(vec![handler], QueryDeadlines::default()).await;
-    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
+    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     answer.next().await.unwrap().unwrap();
     assert!(ended.try_recv().is_err());
     drop(answer);
     tokio::time::timeout(Duration::from_secs(20), ended.recv()).await.unwrap();
-    assert_eq!(bench.contenders[0].counts().requests_500, 0.0);
+    assert_eq!(test_market.contenders[0].counts().requests_500, 0.0);
 }
 
 #[tokio::test]
@@ -378,8 +381,8 @@ async fn slow_reader_slows_reading_from_the_miner() {
             }))
         }
     });
-    let bench = bench(vec![handler], QueryDeadlines::default()).await;
-    let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
+    let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     let mut before = usize::MAX;
     while before != sent.load(Ordering::SeqCst) {
         before = sent.load(Ordering::SeqCst);
@@ -393,31 +396,32 @@ async fn slow_reader_slows_reading_from_the_miner() {
 async fn synthetic_requests_reach_one_contender_each_within_its_allowance() {
     let failing: fn() -> axum::routing::MethodRouter =
         || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
-    let bench = bench(vec![failing(), respond_with(chunk("x"))], QueryDeadlines::default()).await;
+    let test_market =
+        test_market(vec![failing(), respond_with(chunk("x"))], QueryDeadlines::default()).await;
     // An allowance of 900 tokens at 300 per request: three requests per miner.
     let mut outcomes = Vec::new();
     for _ in 0..7 {
-        outcomes.push(bench.querier.ask(request(RequestKind::Synthetic)).await.map(drop));
+        outcomes.push(test_market.querier.ask(request(RequestKind::Synthetic)).await.map(drop));
     }
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     assert_eq!(outcomes.last(), Some(&Err(QueryError::NoContender(TASK.parse().unwrap()))));
     let totals: Vec<_> =
-        bench.contenders.iter().map(|contender| contender.counts().total_requests).collect();
+        test_market.contenders.iter().map(|contender| contender.counts().total_requests).collect();
     assert_eq!(totals, [3.0, 3.0]);
 }
 
 #[tokio::test]
 async fn busy_miner_gets_no_further_request() {
     let endless = || stall_after(vec![(0, chunk("x"))]);
-    let bench = bench(vec![endless()], QueryDeadlines::default()).await;
+    let test_market = test_market(vec![endless()], QueryDeadlines::default()).await;
     let mut running = Vec::new();
     for _ in 0..2 {
-        running.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        running.push(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
     }
-    let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
+    let error = test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error}");
     running.clear();
-    assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
+    assert!(test_market.querier.ask(request(RequestKind::Organic)).await.is_ok());
 }
 
 #[tokio::test]
@@ -434,52 +438,65 @@ async fn request_with_a_slow_start_is_hedged() {
     let hedge = Some(Duration::from_millis(50));
     let deadlines =
         QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
-    let bench = bench(vec![slow, respond_with(chunk("quick"))], deadlines).await;
+    let test_market = test_market(vec![slow, respond_with(chunk("quick"))], deadlines).await;
     let start = std::time::Instant::now();
     // Repeat until a first attempt goes to the slow miner and is cancelled.
     while ended.is_empty() {
         assert_eq!(
-            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+                .await
+                .unwrap(),
             "quick"
         );
         assert!(start.elapsed() < Duration::from_secs(15));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(ended.recv().await.is_some());
-    let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
+    let counts: Vec<_> =
+        test_market.contenders.iter().map(|contender| contender.counts()).collect();
     assert_eq!(
         (counts[0].total_requests, counts[0].requests_500),
         (0.0, 0.0),
         "a cancelled attempt is not counted"
     );
     assert!(counts[1].total_requests >= 1.0);
-    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+    assert!(test_market.contenders.iter().all(|contender| contender.running() == 0));
 }
 
 #[tokio::test]
 async fn tests_and_fast_starts_are_not_hedged() {
     let pause = |millis| stall_after(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
-    let bench =
-        bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() })
-            .await;
+    let test_market = test_market(
+        vec![pause(0), pause(0)],
+        QueryDeadlines { hedge, ..QueryDeadlines::default() },
+    )
+    .await;
     for _ in 0..4 {
-        drop(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        drop(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
     }
-    let total = |bench: &Bench| {
-        bench.contenders.iter().map(|contender| contender.counts().total_requests).sum::<f64>()
+    let total = |test_market: &TestMarket| {
+        test_market
+            .contenders
+            .iter()
+            .map(|contender| contender.counts().total_requests)
+            .sum::<f64>()
     };
-    assert_eq!(total(&bench), 4.0);
+    assert_eq!(total(&test_market), 4.0);
     let slow = Some(Duration::from_millis(20));
-    let bench = self::bench(
+    let test_market = self::test_market(
         vec![pause(200), pause(200)],
         QueryDeadlines { hedge: slow, ..QueryDeadlines::default() },
     )
     .await;
-    drop(bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
-    assert_eq!(total(&bench), 1.0);
+    drop(test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
+    assert_eq!(total(&test_market), 1.0);
     assert_eq!(
-        bench.contenders.iter().filter(|contender| contender.take_changes().is_some()).count(),
+        test_market
+            .contenders
+            .iter()
+            .filter(|contender| contender.take_changes().is_some())
+            .count(),
         1
     );
 }
@@ -488,8 +505,8 @@ async fn tests_and_fast_starts_are_not_hedged() {
 /// none.
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_is_spent_atomically() {
-    let bench = bench(vec![respond_with(chunk("a"))], QueryDeadlines::default()).await;
-    let period_miners = bench.querier.market().period_miners().unwrap();
+    let test_market = test_market(vec![respond_with(chunk("a"))], QueryDeadlines::default()).await;
+    let period_miners = test_market.querier.market().period_miners().unwrap();
     let spenders: Vec<_> = (0..8)
         .map(|_| {
             let period_miners = Arc::clone(&period_miners);
@@ -500,6 +517,6 @@ async fn budget_is_spent_atomically() {
         spender.join().unwrap();
     }
     assert_eq!((period_miners.tasks()[0].spent(), period_miners.tasks()[0].budget()), (10, 0));
-    assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
+    assert!(test_market.querier.ask(request(RequestKind::Organic)).await.is_ok());
     assert_eq!(period_miners.tasks()[0].spent(), 10);
 }

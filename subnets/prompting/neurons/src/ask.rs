@@ -45,7 +45,7 @@ pub struct MinerAnswer {
     /// The completion, or why there is none.
     pub completion: Result<String, ReplyError>,
     /// Time until the reply.
-    pub took: Duration,
+    pub elapsed: Duration,
     /// What the completion is worth, and why.
     pub reward: Reward,
 }
@@ -90,7 +90,7 @@ pub async fn ask(
         let by_reward = other.reward.total.total_cmp(&one.reward.total);
         by_reward
             .then(one.completion.is_err().cmp(&other.completion.is_err()))
-            .then(one.took.cmp(&other.took))
+            .then(one.elapsed.cmp(&other.elapsed))
     });
     Ok(answers)
 }
@@ -114,7 +114,7 @@ pub async fn ask_streaming(
         uid: miner.uid,
         hotkey: miner.hotkey,
         response,
-        took: start.elapsed(),
+        elapsed: start.elapsed(),
     };
     let mut parts =
         match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {
@@ -151,9 +151,9 @@ pub async fn rewarded(
 }
 
 fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
-    let Reply { uid, hotkey, response, took } = reply;
+    let Reply { uid, hotkey, response, elapsed } = reply;
     let completion = response.map(|response| response.completion);
-    MinerAnswer { uid, hotkey, completion, took, reward }
+    MinerAnswer { uid, hotkey, completion, elapsed, reward }
 }
 
 #[cfg(test)]

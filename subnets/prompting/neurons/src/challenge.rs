@@ -219,7 +219,7 @@ fn recorded(
                     .collect(),
                 completion: shortened(&answer.text),
                 error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
-                seconds: reply.took.as_secs_f64(),
+                seconds: reply.elapsed.as_secs_f64(),
             }
         };
     let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();

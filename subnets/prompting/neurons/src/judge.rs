@@ -60,7 +60,7 @@ impl Answer {
             .as_ref()
             .map(|response| response.completion.as_str())
             .unwrap_or_default();
-        let elapsed = reply.took.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed = reply.elapsed.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
         Self { text: text.trim().chars().take(MAX_TEXT).collect(), elapsed }
     }
 }

@@ -177,7 +177,7 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
         parts,
         completion: predicted.map(|(token, _)| shortened(token)).unwrap_or_default(),
         error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
-        seconds: reply.took.as_secs_f64(),
+        seconds: reply.elapsed.as_secs_f64(),
     }
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn inputs(circuit: &Circuit, seed: u64) -> Vec<i64> {
 }
 
 /// A circuit with keys, a prover and a verifier.
-pub(crate) struct Bench {
+pub(crate) struct TestSetup {
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) keys: Keys,
     pub(crate) prover: Box<dyn Prover>,
@@ -206,7 +206,7 @@ pub(crate) struct Bench {
     pub(crate) binding: Binding,
 }
 
-impl Bench {
+impl TestSetup {
     pub(crate) fn new(backend: &dyn Backend, network: &Network) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
         let keys = backend.setup(&circuit).unwrap();
@@ -235,12 +235,12 @@ pub(crate) fn outputs(network: &Network, inputs: &[i64]) -> Vec<i64> {
 
 /// Checks that a proof verifies for its own statement and for no other: each field, each input and
 /// each output is changed alone.
-pub(crate) fn check_binding(bench: &Bench) {
-    let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
-    assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
-    let witness = bench.prover.witness(&statement.inputs, &statement.binding).unwrap();
+pub(crate) fn check_binding(test_setup: &TestSetup) {
+    let (statement, proof) = test_setup.prove(&inputs(&test_setup.circuit, 1));
+    assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
+    let witness = test_setup.prover.witness(&statement.inputs, &statement.binding).unwrap();
     assert!(
-        witness > bench.circuit.cells(),
+        witness > test_setup.circuit.cells(),
         "the witness has {witness} values, one for each cell and more"
     );
     // Without `..`, so that a new field is not forgotten here.
@@ -269,7 +269,7 @@ pub(crate) fn check_binding(bench: &Bench) {
             others.push(other);
         }
     }
-    let range = bench.circuit.input_range;
+    let range = test_setup.circuit.input_range;
     for (position, value) in inputs.iter().enumerate() {
         // The last one equals the true value in a field of 31 bits.
         for wrong in [value ^ 1, range.low - 1, range.high + 1, value + 2_130_706_433] {
@@ -279,7 +279,7 @@ pub(crate) fn check_binding(bench: &Bench) {
         }
     }
     for other in others {
-        assert!(bench.verifier.verify(&other, &proof).is_err(), "{other:?}");
+        assert!(test_setup.verifier.verify(&other, &proof).is_err(), "{other:?}");
     }
 }
 
@@ -290,11 +290,11 @@ fn other_lengths(values: &[i64]) -> [Vec<i64>; 3] {
 
 /// Flips [`FLIPS`] bits of a proof, one at a time, or all of a shorter proof, and a third as many
 /// bits of the verification key and of the public values. Checks that every change is rejected.
-pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench) {
-    let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
+pub(crate) fn check_flips(backend: &dyn Backend, test_setup: &TestSetup) {
+    let (statement, proof) = test_setup.prove(&inputs(&test_setup.circuit, 2));
     let mut generator = generator(3);
-    check_flipped_proof(bench, &statement, &proof, FLIPS, &mut generator);
-    for (bit, key) in flipped_bits(&bench.keys.verification, FLIPS / 3, &mut generator) {
+    check_flipped_proof(test_setup, &statement, &proof, FLIPS, &mut generator);
+    for (bit, key) in flipped_bits(&test_setup.keys.verification, FLIPS / 3, &mut generator) {
         let Ok(other) = backend.verifier(&key) else { continue };
         // Even a verifier that trusts the changed key must reject the proof.
         let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
@@ -312,31 +312,34 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench) {
             None => other.outputs[position - statement.inputs.len()] ^= 1 << bit,
         }
         assert!(
-            bench.verifier.verify(&other, &proof).is_err(),
+            test_setup.verifier.verify(&other, &proof).is_err(),
             "bit {bit} of the public value {position}"
         );
     }
     for length in [0, 1, proof.len() / 2, proof.len() - 1] {
-        assert!(bench.verifier.verify(&statement, &proof[..length]).is_err());
+        assert!(test_setup.verifier.verify(&statement, &proof[..length]).is_err());
         assert!(
             backend
-                .verifier(&bench.keys.verification[..length.min(bench.keys.verification.len() - 1)])
+                .verifier(
+                    &test_setup.keys.verification
+                        [..length.min(test_setup.keys.verification.len() - 1)]
+                )
                 .is_err()
         );
     }
-    assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
+    assert!(test_setup.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
 }
 
 /// Flips bits of a proof, one at a time, and checks that every change is rejected.
 pub(crate) fn check_flipped_proof(
-    bench: &Bench,
+    test_setup: &TestSetup,
     statement: &Statement,
     proof: &[u8],
     flips: usize,
     generator: &mut StdRng,
 ) {
     for (bit, flipped) in flipped_bits(proof, flips, generator) {
-        assert!(bench.verifier.verify(statement, &flipped).is_err(), "bit {bit} of the proof");
+        assert!(test_setup.verifier.verify(statement, &flipped).is_err(), "bit {bit} of the proof");
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<SelectedOut
             });
             continue;
         }
-        let map = tensors.producers.get(name).filter(|node| is_learned(node, &["ZipMap"]));
+        let map = tensors.producers.get(name).filter(|node| is_ml_operator(node, &["ZipMap"]));
         let scores = map.and_then(|map| map.input.first());
         if scores.is_some() {
             notes.push(
@@ -137,17 +137,17 @@ impl<'a> Tensors<'a> {
 fn keeps_ranking(node: &NodeProto) -> Option<&String> {
     let keeps = is_standard(node, &SAME_ELEMENTS)
         || is_standard(node, &["LogSoftmax", "Softmax"])
-        || is_learned(node, &["Normalizer", "ZipMap"]);
+        || is_ml_operator(node, &["Normalizer", "ZipMap"]);
     node.input.first().filter(|_| keeps)
 }
 
 /// Returns the tensor of the classes that a node passes on, under other names.
 fn passed_class_tensor(node: &NodeProto) -> Option<&String> {
-    if is_learned(node, &["ArrayFeatureExtractor"]) {
+    if is_ml_operator(node, &["ArrayFeatureExtractor"]) {
         // Chooses names of classes by their positions.
         return node.input.get(1);
     }
-    let keeps = is_standard(node, &SAME_ELEMENTS) || is_learned(node, &["LabelEncoder"]);
+    let keeps = is_standard(node, &SAME_ELEMENTS) || is_ml_operator(node, &["LabelEncoder"]);
     node.input.first().filter(|_| keeps)
 }
 
@@ -164,7 +164,7 @@ fn is_standard(node: &NodeProto, operators: &[&str]) -> bool {
         && operators.contains(&node.op_type.as_str())
 }
 
-fn is_learned(node: &NodeProto, operators: &[&str]) -> bool {
+fn is_ml_operator(node: &NodeProto, operators: &[&str]) -> bool {
     node.domain == MACHINE_LEARNING && operators.contains(&node.op_type.as_str())
 }
 

@@ -393,31 +393,31 @@ pub fn is_classifier(node: &NodeProto) -> bool {
 
 /// Checks that a node has only inputs and attributes that the reader understands.
 pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
-    let is_learned = node.domain == MACHINE_LEARNING;
-    if !is_learned && !node.domain.is_empty() && node.domain != "ai.onnx" {
+    let is_ml_operator = node.domain == MACHINE_LEARNING;
+    if !is_ml_operator && !node.domain.is_empty() && node.domain != "ai.onnx" {
         let operator = format!("{} of domain '{}'", node.describe(), node.domain);
         let hint = "export the model with operators of the ONNX standard".to_owned();
         return Err(OnnxError::Operator { node: operator, hint });
     }
-    let rules = if is_learned { ML_RULES } else { RULES };
+    let rules = if is_ml_operator { ML_RULES } else { RULES };
     let rule = rules.iter().find(|(name, ..)| *name == node.op_type);
-    let &(_, most, attributes) = rule.ok_or_else(|| unsupported_operator(node))?;
+    let &(_, max_inputs, attributes) = rule.ok_or_else(|| unsupported_operator(node))?;
     let inputs = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
-    if inputs > most {
-        return Err(unsupported(node, format!("{inputs} inputs, expected at most {most}")));
+    if inputs > max_inputs {
+        return Err(unsupported(node, format!("{inputs} inputs, expected at most {max_inputs}")));
     }
     for (index, attribute) in node.attribute.iter().enumerate() {
         let name = &attribute.name;
         let Some((_, kind)) = attributes.iter().find(|(attribute, _)| attribute == name) else {
             return Err(unsupported(node, format!("attribute '{name}' is unsupported")));
         };
-        let longest = match node.op_type.as_str() {
+        let max_length = match node.op_type.as_str() {
             "Constant" => usize::MAX,
             // Lists of trees have an element for each of their nodes.
             "TreeEnsemble" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" => MAX_TREE_NODES,
             _ => MAX_LIST,
         };
-        if attribute.ints.len() > longest {
+        if attribute.ints.len() > max_length {
             return Err(unsupported(
                 node,
                 format!("attribute '{name}' has {} integers", attribute.ints.len()),

@@ -17,7 +17,7 @@ pub(crate) enum Mode {
     /// Accepts connections and forwards nothing.
     Stall,
     /// Forwards the client's bytes, but no responses.
-    Deaf,
+    NoResponses,
     /// Inserts garbage into the node's bytes.
     Garbage,
 }
@@ -62,7 +62,7 @@ async fn proxy_connection(client: TcpStream, node: SocketAddr, mut mode: watch::
         node_in,
         client_out,
         mode.clone(),
-        |mode| matches!(mode, Mode::Stall | Mode::Deaf),
+        |mode| matches!(mode, Mode::Stall | Mode::NoResponses),
         true,
     );
     let killed = mode.wait_for(|mode| *mode == Mode::Kill);

@@ -46,7 +46,7 @@ fn address(text: &str) -> Result<Url, String> {
 struct Probe {
     name: String,
     outcome: Result<String, ChuteError>,
-    took: Duration,
+    elapsed: Duration,
 }
 
 pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
@@ -85,7 +85,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             };
             let start = Instant::now();
             let outcome = client.predict(&request, MAX_PROBE_TIMEOUT).await;
-            probes.push(Probe { name: request.prefix, outcome, took: start.elapsed() });
+            probes.push(Probe { name: request.prefix, outcome, elapsed: start.elapsed() });
         }
         Ok((slug, (health, elapsed), probes))
     }))?;
@@ -114,7 +114,7 @@ fn show(
             json!({
                 "prefix": probe.name, "prediction": probe.outcome.as_ref().ok(),
                 "error": probe.outcome.as_ref().err().map(ToString::to_string),
-                "seconds": probe.took.as_secs_f64(),
+                "seconds": probe.elapsed.as_secs_f64(),
             })
         });
         return context.print_json(&json!({
@@ -144,7 +144,7 @@ fn show(
         };
         rows.add_row([
             probe.name.as_str().into(),
-            decimals(Some(probe.took.as_secs_f64()), 2).into(),
+            decimals(Some(probe.elapsed.as_secs_f64()), 2).into(),
             outcome,
         ]);
     }

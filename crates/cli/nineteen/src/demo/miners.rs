@@ -25,7 +25,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use super::goods::DemoMarket;
+use super::demo_market::DemoMarket;
 
 /// Rejection interval: the rate-limiting miner and the failing miner reject every third request of
 /// each task.
@@ -103,18 +103,18 @@ pub(super) struct DemoMiner {
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
-    goods: &DemoMarket,
+    demo_market: &DemoMarket,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();
     for behaviour in Behaviour::TEXT {
         let model = match behaviour {
-            Behaviour::Cheating => &goods.cheaper,
-            Behaviour::Quantised => match &goods.quantised {
+            Behaviour::Cheating => &demo_market.cheaper,
+            Behaviour::Quantised => match &demo_market.quantised {
                 Some(quantised) => quantised,
                 None => continue,
             },
-            _ => &goods.model,
+            _ => &demo_market.model,
         };
         let settings = EngineSettings {
             streams: MAX_CONCURRENCY,
@@ -124,21 +124,22 @@ pub(super) async fn start(
         let backend = with_faults(
             router(Arc::clone(model), settings)?,
             behaviour,
-            behaviour.delay(goods.is_trained),
+            behaviour.delay(demo_market.is_trained),
         );
         let backend = serve_on_loopback("model", backend, shutdown).await?.join("/v1")?;
         let served = vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?];
         let miner = miner_of(TaskType::Text, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
     }
-    if !goods.has_images {
+    if !demo_market.has_images {
         return Ok(miners);
     }
     for behaviour in Behaviour::IMAGE {
         let is_painter = behaviour == Behaviour::Painting;
         let backend = if is_painter { taonet_nineteen_images::router() } else { one_image()? };
         let backend = serve_on_loopback("painter", backend, shutdown).await?;
-        let tasks = goods.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
+        let tasks =
+            demo_market.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
         let served = tasks
             .map(|task| Served { task: task.task.clone(), model: None, capacity: None })
             .collect();

@@ -353,7 +353,7 @@ fn replies(count: u16) -> Vec<Reply<SumRequest>> {
         uid: Uid(uid),
         hotkey: key("//miner").hotkey(),
         response: Ok(SumRequest::ONE_AND_TWO),
-        took: MIN_STEP_PAUSE,
+        elapsed: MIN_STEP_PAUSE,
     };
     (0..count).map(reply).collect()
 }

@@ -17,13 +17,13 @@ fn valid(number: u8, nonce: u32, from: u32, priority: u64) -> ValidTransaction {
     ValidTransaction { priority, requires, provides, longevity: 10, propagate: true }
 }
 
-struct Bench {
+struct TestPool {
     graph: Graph,
     events: Vec<(H256, Receiver<TxEvent>)>,
     limits: PoolLimits,
 }
 
-impl Bench {
+impl TestPool {
     fn new(limits: PoolLimits) -> Self {
         Self { graph: Graph::default(), events: Vec::new(), limits }
     }
@@ -74,135 +74,137 @@ impl Bench {
 
 #[test]
 fn calls_are_ordered_by_priority_and_nonce() {
-    let mut bench = Bench::new(WIDE);
-    bench.add(1, 0, 0, 5).unwrap();
-    bench.add(1, 1, 0, 100).unwrap();
-    bench.add(2, 7, 7, 50).unwrap();
-    bench.add(3, 0, 0, 5).unwrap();
+    let mut pool = TestPool::new(WIDE);
+    pool.add(1, 0, 0, 5).unwrap();
+    pool.add(1, 1, 0, 100).unwrap();
+    pool.add(2, 7, 7, 50).unwrap();
+    pool.add(3, 0, 0, 5).unwrap();
     let expected = [(2, 7, 50), (1, 0, 5), (1, 1, 100), (3, 0, 5)];
     assert_eq!(
-        bench.order(),
-        expected.map(|(number, nonce, priority)| Bench::hash(number, nonce, priority))
+        pool.order(),
+        expected.map(|(number, nonce, priority)| TestPool::hash(number, nonce, priority))
     );
 }
 
 #[test]
 fn nonce_gap_keeps_later_calls_future() {
-    let mut bench = Bench::new(WIDE);
-    bench.add(1, 2, 0, 5).unwrap();
-    bench.add(1, 3, 0, 5).unwrap();
-    bench.add(1, 0, 0, 5).unwrap();
-    assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
-    assert_eq!(bench.received_events(Bench::hash(1, 3, 5)), [TxEvent::Future]);
-    bench.add(1, 1, 0, 5).unwrap();
-    assert_eq!(bench.graph.ready(), 4);
-    assert_eq!(bench.received_events(Bench::hash(1, 3, 5)), [TxEvent::Ready]);
-    let expected: Vec<_> = (0..4).map(|nonce| Bench::hash(1, nonce, 5)).collect();
-    assert_eq!(bench.order(), expected);
+    let mut pool = TestPool::new(WIDE);
+    pool.add(1, 2, 0, 5).unwrap();
+    pool.add(1, 3, 0, 5).unwrap();
+    pool.add(1, 0, 0, 5).unwrap();
+    assert_eq!((pool.graph.ready(), pool.graph.len()), (1, 3));
+    assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Future]);
+    pool.add(1, 1, 0, 5).unwrap();
+    assert_eq!(pool.graph.ready(), 4);
+    assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Ready]);
+    let expected: Vec<_> = (0..4).map(|nonce| TestPool::hash(1, nonce, 5)).collect();
+    assert_eq!(pool.order(), expected);
 }
 
 #[test]
 fn dropped_transaction_requeues_dependents() {
-    let mut bench = Bench::new(WIDE);
+    let mut pool = TestPool::new(WIDE);
     for nonce in 0..4 {
-        bench.add(1, nonce, 0, 5).unwrap();
+        pool.add(1, nonce, 0, 5).unwrap();
     }
-    let seq = bench.seq(Bench::hash(1, 1, 5));
-    bench.graph.remove(seq).unwrap();
-    assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
-    assert_eq!(bench.received_events(Bench::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
+    let seq = pool.seq(TestPool::hash(1, 1, 5));
+    pool.graph.remove(seq).unwrap();
+    assert_eq!((pool.graph.ready(), pool.graph.len()), (1, 3));
+    assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
     // Another call with that nonce closes the gap again.
-    bench.add(1, 1, 0, 6).unwrap();
-    assert_eq!(bench.graph.ready(), 4);
-    let expected =
-        [(0, 5), (1, 6), (2, 5), (3, 5)].map(|(nonce, priority)| Bench::hash(1, nonce, priority));
-    assert_eq!(bench.order(), expected);
+    pool.add(1, 1, 0, 6).unwrap();
+    assert_eq!(pool.graph.ready(), 4);
+    let expected = [(0, 5), (1, 6), (2, 5), (3, 5)]
+        .map(|(nonce, priority)| TestPool::hash(1, nonce, priority));
+    assert_eq!(pool.order(), expected);
 }
 
 #[test]
 fn included_transaction_keeps_dependents_ready() {
-    let mut bench = Bench::new(WIDE);
+    let mut pool = TestPool::new(WIDE);
     for nonce in 0..3 {
-        bench.add(1, nonce, 0, 5).unwrap();
+        pool.add(1, nonce, 0, 5).unwrap();
     }
-    let seq = bench.seq(Bench::hash(1, 0, 5));
-    bench.graph.include(seq).unwrap();
-    assert_eq!(bench.graph.ready(), 2);
-    assert_eq!(bench.order(), [Bench::hash(1, 1, 5), Bench::hash(1, 2, 5)]);
+    let seq = pool.seq(TestPool::hash(1, 0, 5));
+    pool.graph.include(seq).unwrap();
+    assert_eq!(pool.graph.ready(), 2);
+    assert_eq!(pool.order(), [TestPool::hash(1, 1, 5), TestPool::hash(1, 2, 5)]);
 }
 
 #[test]
 fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
-    let mut bench = Bench::new(WIDE);
-    bench.add(1, 0, 0, 5).unwrap();
-    assert!(matches!(bench.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
-    assert!(matches!(bench.add(1, 0, 0, 5), Err(SubmitError::Known(_))));
-    bench.add(1, 0, 0, 6).unwrap();
-    assert_eq!(bench.graph.len(), 1);
+    let mut pool = TestPool::new(WIDE);
+    pool.add(1, 0, 0, 5).unwrap();
+    assert!(matches!(pool.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
+    assert!(matches!(pool.add(1, 0, 0, 5), Err(SubmitError::Known(_))));
+    pool.add(1, 0, 0, 6).unwrap();
+    assert_eq!(pool.graph.len(), 1);
     assert_eq!(
-        bench.received_events(Bench::hash(1, 0, 5)),
-        [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
+        pool.received_events(TestPool::hash(1, 0, 5)),
+        [TxEvent::Ready, TxEvent::Usurped(TestPool::hash(1, 0, 6))]
     );
 }
 
 #[test]
 fn pool_limits_are_enforced() {
-    let mut bench = Bench::new(PoolLimits { count: 3, bytes: 10_000, future: 1, per_sender: 2 });
-    bench.add(1, 0, 0, 5).unwrap();
-    bench.add(1, 1, 0, 5).unwrap();
-    assert!(matches!(bench.add(1, 2, 0, 5), Err(SubmitError::Full)), "at most two per account");
-    bench.add(2, 9, 0, 5).unwrap();
+    let mut pool = TestPool::new(PoolLimits { count: 3, bytes: 10_000, future: 1, per_sender: 2 });
+    pool.add(1, 0, 0, 5).unwrap();
+    pool.add(1, 1, 0, 5).unwrap();
+    assert!(matches!(pool.add(1, 2, 0, 5), Err(SubmitError::Full)), "at most two per account");
+    pool.add(2, 9, 0, 5).unwrap();
     assert!(
-        matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)),
+        matches!(pool.add(2, 8, 0, 5), Err(SubmitError::Full)),
         "at most one waits for an earlier nonce"
     );
-    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "no priority is lower");
-    bench.add(3, 0, 0, 6).unwrap();
-    assert_eq!(bench.graph.len(), 3);
-    assert_eq!(bench.received_events(Bench::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
-    let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
-    bench.add(1, 0, 0, 5).unwrap();
-    bench.add(2, 0, 0, 5).unwrap();
-    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "the byte limit applies");
+    assert!(matches!(pool.add(3, 0, 0, 5), Err(SubmitError::Full)), "no priority is lower");
+    pool.add(3, 0, 0, 6).unwrap();
+    assert_eq!(pool.graph.len(), 3);
+    assert_eq!(pool.received_events(TestPool::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
+    let mut pool =
+        TestPool::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
+    pool.add(1, 0, 0, 5).unwrap();
+    pool.add(2, 0, 0, 5).unwrap();
+    assert!(matches!(pool.add(3, 0, 0, 5), Err(SubmitError::Full)), "the byte limit applies");
 }
 
 #[test]
 fn refused_call_evicts_no_other_call() {
-    let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
-    bench.add(1, 0, 0, 1).unwrap();
-    bench.add(2, 0, 0, 9).unwrap();
+    let mut pool =
+        TestPool::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
+    pool.add(1, 0, 0, 1).unwrap();
+    pool.add(2, 0, 0, 9).unwrap();
     // The extrinsic would need both slots, but one of the two pooled calls has a higher priority.
-    assert!(matches!(bench.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
-    assert_eq!(bench.graph.len(), 2);
-    assert_eq!(bench.received_events(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
-    bench.add_of_size(3, 0, 0, 10, 200).unwrap();
-    assert_eq!(bench.graph.len(), 1);
-    assert_eq!(bench.received_events(Bench::hash(1, 0, 1)), [TxEvent::Dropped]);
+    assert!(matches!(pool.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
+    assert_eq!(pool.graph.len(), 2);
+    assert_eq!(pool.received_events(TestPool::hash(1, 0, 1)), [TxEvent::Ready]);
+    pool.add_of_size(3, 0, 0, 10, 200).unwrap();
+    assert_eq!(pool.graph.len(), 1);
+    assert_eq!(pool.received_events(TestPool::hash(1, 0, 1)), [TxEvent::Dropped]);
 }
 
 #[test]
 fn replacement_call_evicts_no_other_call() {
-    let mut bench =
-        Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
-    bench.add(1, 0, 0, 5).unwrap();
-    bench.add(2, 0, 0, 1).unwrap();
-    bench.add(1, 0, 0, 6).unwrap();
+    let mut pool =
+        TestPool::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
+    pool.add(1, 0, 0, 5).unwrap();
+    pool.add(2, 0, 0, 1).unwrap();
+    pool.add(1, 0, 0, 6).unwrap();
     assert_eq!(
-        bench.received_events(Bench::hash(1, 0, 5)),
-        [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]
+        pool.received_events(TestPool::hash(1, 0, 5)),
+        [TxEvent::Ready, TxEvent::Usurped(TestPool::hash(1, 0, 6))]
     );
-    assert_eq!(bench.received_events(Bench::hash(2, 0, 1)), [TxEvent::Ready]);
+    assert_eq!(pool.received_events(TestPool::hash(2, 0, 1)), [TxEvent::Ready]);
 }
 
 #[test]
 fn future_call_expires() {
-    let mut bench = Bench::new(WIDE);
-    bench.add(1, 0, 0, 5).unwrap();
-    bench.add(2, 5, 0, 5).unwrap();
-    assert!(bench.graph.expired(10).is_empty());
-    let expired = bench.graph.expired(11);
+    let mut pool = TestPool::new(WIDE);
+    pool.add(1, 0, 0, 5).unwrap();
+    pool.add(2, 5, 0, 5).unwrap();
+    assert!(pool.graph.expired(10).is_empty());
+    let expired = pool.graph.expired(11);
     assert_eq!(expired.len(), 1);
-    assert_eq!(bench.graph.get(expired[0]).unwrap().hash, Bench::hash(2, 5, 5));
+    assert_eq!(pool.graph.get(expired[0]).unwrap().hash, TestPool::hash(2, 5, 5));
 }
 
 #[test]
@@ -220,37 +222,37 @@ proptest::proptest! {
     fn random_changes_keep_dependencies_in_order(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),
     ) {
-        let mut bench = Bench::new(PoolLimits { count: 12, bytes: 10_000, future: 4, per_sender: 5 });
+        let mut pool = TestPool::new(PoolLimits { count: 12, bytes: 10_000, future: 4, per_sender: 5 });
         let mut next = [0u32; 3];
         for (number, nonce, priority, kind) in moves {
             match kind {
                 0 => {
                     // A block includes the first call.
-                    if let Some(seq) = bench.graph.in_order().first().copied() {
-                        let entry = bench.graph.include(seq).unwrap();
+                    if let Some(seq) = pool.graph.in_order().first().copied() {
+                        let entry = pool.graph.include(seq).unwrap();
                         let sender = entry.sender.unwrap();
                         next[<AccountId as AsRef<[u8; 32]>>::as_ref(&sender)[0] as usize] += 1;
                     }
                 }
                 1 => {
-                    if let Some(seq) = bench.graph.in_order().last().copied() {
-                        bench.graph.remove(seq).unwrap();
+                    if let Some(seq) = pool.graph.in_order().last().copied() {
+                        pool.graph.remove(seq).unwrap();
                     }
                 }
                 _ => {
                     let from = next[number as usize];
                     if nonce >= from {
-                        let _ = bench.add(number, nonce, from, priority);
+                        let _ = pool.add(number, nonce, from, priority);
                     }
                 }
             }
-            let order = bench.graph.in_order();
-            proptest::prop_assert_eq!(order.len(), bench.graph.ready());
+            let order = pool.graph.in_order();
+            proptest::prop_assert_eq!(order.len(), pool.graph.ready());
             let mut expected = next;
             for seq in order {
-                let entry = bench.graph.get(seq).unwrap();
+                let entry = pool.graph.get(seq).unwrap();
                 let tag = |number: u8| nonce_tag(&account(number), expected[number as usize]);
-                let number = (0..3).find(|number| bench.graph.provides_at(&tag(*number)) == Some(seq));
+                let number = (0..3).find(|number| pool.graph.provides_at(&tag(*number)) == Some(seq));
                 proptest::prop_assert!(number.is_some(), "{:?}", entry.hash);
                 expected[number.unwrap() as usize] += 1;
             }

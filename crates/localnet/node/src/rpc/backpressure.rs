@@ -143,7 +143,7 @@ impl Backpressure {
     }
 
     /// Subtracts bytes that the client has read, or will never receive.
-    pub(super) fn took(&self, bytes: usize) {
+    pub(super) fn subtract_sent(&self, bytes: usize) {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
@@ -262,7 +262,7 @@ impl<T> BackpressuredStream<T> {
 
     fn record_write(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
-            Poll::Ready(Ok(bytes)) => self.backpressure.took(*bytes),
+            Poll::Ready(Ok(bytes)) => self.backpressure.subtract_sent(*bytes),
             Poll::Ready(Err(_)) => self.backpressure.close(),
             Poll::Pending => {}
         }

@@ -67,7 +67,7 @@ impl Feed {
         self.backpressure.answered(bytes);
         let result = self.sink.send(message).await;
         if result.is_err() {
-            self.backpressure.took(bytes);
+            self.backpressure.subtract_sent(bytes);
         }
         Ok(result?)
     }

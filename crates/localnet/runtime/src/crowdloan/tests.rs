@@ -63,7 +63,7 @@ fn assert_settled() {
 }
 
 #[test]
-fn a_raised_cap_is_paid_to_the_target() {
+fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
     chain(|| {
         let [alice, bob, eve] = open();
         let funds = crowdloan().funds_account;

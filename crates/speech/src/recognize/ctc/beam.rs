@@ -31,7 +31,7 @@ struct Hypothesis {
     blank: f64,
     label: f64,
     /// Sum of the rewards of the words so far.
-    worth: f64,
+    word_rewards: f64,
     /// `ln(exp(blank) + exp(label))`, set once all paths are added.
     total: f64,
 }
@@ -90,7 +90,7 @@ impl Candidates {
         self.frame += 1;
     }
 
-    fn add(&mut self, key: Key, blank: f64, label: f64, worth: f64) {
+    fn add(&mut self, key: Key, blank: f64, label: f64, word_rewards: f64) {
         let mixed =
             (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
         let mask = self.slots.len() - 1;
@@ -99,7 +99,7 @@ impl Candidates {
             let (frame, index) = self.slots[slot];
             if frame != self.frame {
                 self.slots[slot] = (self.frame, self.list.len() as u32);
-                self.list.push(Hypothesis { key, blank, label, worth, total: LOG_ZERO });
+                self.list.push(Hypothesis { key, blank, label, word_rewards, total: LOG_ZERO });
                 return;
             }
             let hypothesis = &mut self.list[index as usize];
@@ -117,7 +117,7 @@ impl Candidates {
         ranking.clear();
         for (i, hypothesis) in self.list.iter_mut().enumerate() {
             hypothesis.total = log_add(hypothesis.blank, hypothesis.label);
-            ranking.push((hypothesis.total + hypothesis.worth, i as u32));
+            ranking.push((hypothesis.total + hypothesis.word_rewards, i as u32));
         }
         if ranking.len() > width {
             ranking.select_nth_unstable_by(width, best_first);
@@ -136,7 +136,7 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     let mut ranking = Vec::new();
     let start = Key { history: EMPTY_HISTORY, node: 0, last: labels::BLANK };
     let mut beam =
-        vec![Hypothesis { key: start, blank: 0.0, label: LOG_ZERO, worth: 0.0, total: 0.0 }];
+        vec![Hypothesis { key: start, blank: 0.0, label: LOG_ZERO, word_rewards: 0.0, total: 0.0 }];
     let mut likely = Vec::with_capacity(labels::COUNT);
 
     for row in rows.chunks_exact(labels::COUNT) {
@@ -146,16 +146,16 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
             (1..labels::COUNT as u8)
                 .filter(|&label| row[usize::from(label)] > settings.label_cut_ln),
         );
-        for &Hypothesis { key, blank, label, worth, total } in &beam {
+        for &Hypothesis { key, blank, label, word_rewards, total } in &beam {
             candidates.add(
                 key,
                 total + f64::from(row[usize::from(labels::BLANK)]),
                 LOG_ZERO,
-                worth,
+                word_rewards,
             );
             let again = row[usize::from(key.last)];
             if key.last != labels::BLANK && again > settings.label_cut_ln {
-                candidates.add(key, LOG_ZERO, label + f64::from(again), worth);
+                candidates.add(key, LOG_ZERO, label + f64::from(again), word_rewards);
             }
             for &next in &likely {
                 // A repeated label is a new letter only after a blank.
@@ -166,7 +166,12 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                 }
                 if next != labels::SPACE {
                     if let Some(node) = lexicon.child(key.node, next) {
-                        candidates.add(Key { node, last: next, ..key }, LOG_ZERO, score, worth);
+                        candidates.add(
+                            Key { node, last: next, ..key },
+                            LOG_ZERO,
+                            score,
+                            word_rewards,
+                        );
                     }
                 } else if key.node != 0 {
                     if let Some((word, reward)) = lexicon.word_at(key.node) {
@@ -175,11 +180,11 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                             Key { history, node: 0, last: next },
                             LOG_ZERO,
                             score,
-                            worth + reward,
+                            word_rewards + reward,
                         );
                     }
                 } else if key.last == labels::BLANK {
-                    candidates.add(Key { last: next, ..key }, LOG_ZERO, score, worth);
+                    candidates.add(Key { last: next, ..key }, LOG_ZERO, score, word_rewards);
                 }
             }
         }
@@ -193,12 +198,12 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
     let mut best =
         (LOG_ZERO, beam.first().map_or(EMPTY_HISTORY, |hypothesis| hypothesis.key.history), None);
-    for Hypothesis { key, worth, total, .. } in beam {
+    for Hypothesis { key, word_rewards, total, .. } in beam {
         let last = lexicon.word_at(key.node);
         if key.node != 0 && last.is_none() {
             continue;
         }
-        let score = total + worth + last.map_or(0.0, |(_, reward)| reward);
+        let score = total + word_rewards + last.map_or(0.0, |(_, reward)| reward);
         if score > best.0 {
             best = (score, key.history, last);
         }

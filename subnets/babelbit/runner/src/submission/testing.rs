@@ -79,7 +79,7 @@ impl Results {
     }
 
     /// Waits until this many files are delivered; fails if one is refused.
-    pub async fn delivered(&self, files: u64) {
+    pub async fn wait_for_deliveries(&self, files: u64) {
         let start = Instant::now();
         loop {
             let counts = self.ledger.outbox_counts().await.unwrap();
@@ -92,22 +92,22 @@ impl Results {
         }
     }
 
-    /// Runs an outbox until the files of `miners` miners are delivered. `spoil` injects a fault
-    /// after half of the deliveries.
-    pub async fn delivered_through(
+    /// Runs an outbox until the files of `miners` miners are delivered. `inject_fault` injects a
+    /// fault after half of the deliveries.
+    pub async fn deliver_through(
         outbox: Outbox,
         results: &Self,
         miners: u16,
-        spoil: impl AsyncFnOnce(),
+        inject_fault: impl AsyncFnOnce(),
     ) {
         let shutdown = Shutdown::new();
-        let story = async {
-            results.delivered(u64::from(miners / 2) * 4).await;
-            spoil().await;
-            results.delivered(u64::from(miners) * 4).await;
+        let scenario = async {
+            results.wait_for_deliveries(u64::from(miners / 2) * 4).await;
+            inject_fault().await;
+            results.wait_for_deliveries(u64::from(miners) * 4).await;
             shutdown.request();
         };
-        tokio::join!(outbox.run(&shutdown), story);
+        tokio::join!(outbox.run(&shutdown), scenario);
     }
 
     pub fn paths(&self) -> RunPaths {
@@ -187,7 +187,7 @@ pub enum Fault {
     /// Sends this response, and closes the connection.
     Answer(String),
     /// Forwards the request but not the response: the outcome is unknown to the client.
-    Deaf,
+    NoResponses,
 }
 
 /// A faulty proxy in front of a service.
@@ -263,7 +263,7 @@ async fn pass(mut stream: TcpStream, behind: SocketAddr, fault: Fault) {
             let mut service = TcpStream::connect(behind).await.unwrap();
             let _ = copy_bidirectional(&mut stream, &mut service).await;
         }
-        Fault::Deaf => {
+        Fault::NoResponses => {
             let mut service = TcpStream::connect(behind).await.unwrap();
             let (mut reader, mut writer) = stream.split();
             let (mut answers, mut requests) = service.split();

@@ -312,7 +312,7 @@ async fn running_outbox_submits_new_files() {
                 .unwrap();
             sent(count).await;
         }
-        results.delivered(4).await;
+        results.wait_for_deliveries(4).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         shutdown.request();
     };

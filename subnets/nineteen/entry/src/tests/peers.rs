@@ -130,9 +130,9 @@ fn image() -> MethodRouter {
 pub(super) async fn start_gateway() -> TestGateway {
     let images = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"]
         .map(|task| (task, image()));
-    let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
-    goods.extend(images);
-    let gateway = start_gateway_with(market(), goods).await;
+    let mut handlers = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
+    handlers.extend(images);
+    let gateway = start_gateway_with(market(), handlers).await;
     let terms = KeyTerms::new("peers", UNLIMITED);
     gateway.store.update_key(&gateway.id, &terms).await.unwrap();
     gateway.store.grant(&gateway.id, i64::from(UNLIMITED), "peers", 0).await.unwrap();

@@ -24,7 +24,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
-use crate::tests::{Bench, DropNotifier, TASK, bench, chunk, key, request, respond_with};
+use crate::tests::{
+    DropNotifier, TASK, TestMarket, chunk, key, request, respond_with, test_market,
+};
 use crate::{
     Attempts, Division, Divisions, Interrupted, Market, PeriodMiners, Querier, QueryDeadlines,
     QueryError, QueueSettings, Request, RequestKind, TaskMiner, TaskMiners,
@@ -163,7 +165,8 @@ async fn answers_and_errors_cross_the_queue() {
         (vec![limited(), limited()], Err(QueryError::Limited(Attempts { limited: 2, failed: 0 }))),
         (Vec::new(), Err(QueryError::NoContender(TASK.parse().unwrap()))),
     ] {
-        let Bench { querier, contenders, .. } = bench(handlers, QueryDeadlines::default()).await;
+        let TestMarket { querier, contenders, .. } =
+            test_market(handlers, QueryDeadlines::default()).await;
         let worker = Process::start(&net, querier.market()).await;
         match (net.entry.ask(organic()).await, expected) {
             (Ok(answer), Ok(expected)) => {
@@ -188,7 +191,7 @@ async fn requests_and_answers_may_be_larger_than_a_frame() {
         let text = payload["text"].as_str().unwrap().len();
         [chunk(&text.to_string()), chunk(&"y".repeat(900_000))].concat()
     });
-    let Bench { querier, .. } = bench(vec![miner], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } = test_market(vec![miner], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     let mut order = organic();
     order.payload.insert("text".to_owned(), json!("z".repeat(700_000)));
@@ -201,7 +204,7 @@ async fn slow_reader_slows_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, _told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
-    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     let mut answer = net.entry.ask(organic()).await.unwrap();
     // Wait until the window and the connection's buffers are full.
@@ -225,7 +228,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
-    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
     let worker = Process::start(&net, querier.market()).await;
     let mut answer = net.entry.ask(organic()).await.unwrap();
     for _ in 0..3 {
@@ -246,7 +249,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
         }
     });
     let deadlines = QueryDeadlines { first: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
-    let Bench { querier, .. } = bench(vec![silent], deadlines).await;
+    let TestMarket { querier, .. } = test_market(vec![silent], deadlines).await;
     let _worker = Process::start(&net, querier.market()).await;
     let entry = net.entry.clone();
     let waiting = tokio::spawn(async move { entry.ask(organic()).await.map(drop) });
@@ -271,7 +274,8 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
             chunk("good")
         }
     });
-    let Bench { querier, .. } = bench(vec![first_hangs], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } =
+        test_market(vec![first_hangs], QueryDeadlines::default()).await;
     let killed = Process::start(&net, querier.market()).await;
     let entry = net.entry.clone();
     let asking = tokio::spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
@@ -288,7 +292,7 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
-    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
     let killed = Process::start(&net, querier.market()).await;
     let answer = net.entry.ask(organic()).await.unwrap();
     let _survivor = Process::start(&net, querier.market()).await;
@@ -305,8 +309,8 @@ async fn restarted_nats_is_used_again() {
     let Some(mut net) = net().await else { return };
     let refused = net.entry.ask(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
-    let Bench { querier, .. } =
-        bench(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } =
+        test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let _worker = Process::start(&net, querier.market()).await;
     net.nats.stop();
     net.nats.delete_all_data();
@@ -326,8 +330,8 @@ async fn restarted_nats_is_used_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_takes_no_jobs_before_it_knows_its_share() {
     let Some(net) = net().await else { return };
-    let Bench { querier, .. } =
-        bench(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
+    let TestMarket { querier, .. } =
+        test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let market = querier.market();
     market.divide(Divisions::new([Division::UNKNOWN], false));
     let mut starting = std::pin::pin!(Process::start(&net, market));
@@ -340,9 +344,9 @@ async fn worker_takes_no_jobs_before_it_knows_its_share() {
 const OTHER: &str = "chat-llama-3-1-8b";
 
 /// Opens a period in which the first miner offers [`TASK`], and the second one [`OTHER`].
-fn offer_a_task_each(bench: &Bench) -> Market {
+fn offer_a_task_each(test_market: &TestMarket) -> Market {
     let config = MarketConfig::default();
-    let tasks = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
+    let tasks = test_market.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let offer = NewContender { task: task.task.clone(), ..contender.offer.clone() };
         let row = ContenderRow {
@@ -388,10 +392,12 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     const BACKLOG: usize = 40;
     let Some(net) = net().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
-    let bench =
-        bench(vec![gated(&gate, &arrived), respond_with(chunk("good"))], QueryDeadlines::default())
-            .await;
-    let market = offer_a_task_each(&bench);
+    let test_market = test_market(
+        vec![gated(&gate, &arrived), respond_with(chunk("good"))],
+        QueryDeadlines::default(),
+    )
+    .await;
+    let market = offer_a_task_each(&test_market);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 10, ..QueueSettings::default() };
     let _worker = Process::start_with(&net, &market, settings).await;
@@ -419,9 +425,9 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
 async fn backlog_of_a_busy_worker_is_fair_among_keys() {
     let Some(net) = net().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
-    let bench = bench(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
+    let test_market = test_market(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 2, ..QueueSettings::default() };
-    let worker = Process::start_with(&net, bench.querier.market(), settings).await;
+    let worker = Process::start_with(&net, test_market.querier.market(), settings).await;
     let mut buying = JoinSet::new();
     let mut buy = |key: &'static str| {
         let entry = net.entry.clone();

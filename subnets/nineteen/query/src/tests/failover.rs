@@ -29,25 +29,25 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
             chunk("good").into_response()
         })
     };
-    let bench = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
+    let test_market = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
     let start = std::time::Instant::now();
     let mut poisoned = JoinSet::new();
     for _ in 0..2 {
-        let querier = bench.querier.clone();
-        let mut request = buyers("a");
+        let querier = test_market.querier.clone();
+        let mut request = buyer_request("a");
         request
             .payload
             .insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
         poisoned.spawn(async move { querier.ask(request).await.map(drop) });
     }
-    wait_until(|| bench.contenders.iter().all(|contender| contender.running() == 1)).await;
-    assert_eq!(buy(bench.querier.clone(), "b").await, Ok("b"));
+    wait_until(|| test_market.contenders.iter().all(|contender| contender.running() == 1)).await;
+    assert_eq!(buy(test_market.querier.clone(), "b").await, Ok("b"));
     while let Some(outcome) = poisoned.join_next().await {
         assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
     }
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(
-        bench
+        test_market
             .contenders
             .iter()
             .all(|contender| contender.running() == 0 && contender.counts().total_requests <= 1.0)
@@ -60,12 +60,16 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
 async fn poison_prompt_does_not_lower_the_limit() {
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT] {
         let handler = post(move || async move { status });
-        let bench = market(vec![(handler, Some(64))], QueueSettings::default()).await;
+        let test_market = market(vec![(handler, Some(64))], QueueSettings::default()).await;
         for _ in 0..3 {
-            bench.querier.ask(buyers("a")).await.unwrap_err();
+            test_market.querier.ask(buyer_request("a")).await.unwrap_err();
         }
-        let period_miners = bench.querier.market().period_miners().unwrap();
-        assert_eq!(period_miners.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
+        let period_miners = test_market.querier.market().period_miners().unwrap();
+        assert_eq!(
+            period_miners.limit(&test_market.contenders[0].offer.hotkey),
+            Some(64),
+            "{status}"
+        );
     }
 }
 
@@ -80,11 +84,11 @@ async fn rate_limited_request_waits_for_any_number_of_miners() {
             chunk("a").into_response()
         }
     });
-    let bench = market(each(handlers, 1), QueueSettings::default()).await;
-    assert_eq!(buy(bench.querier.clone(), "a").await, Ok("a"));
+    let test_market = market(each(handlers, 1), QueueSettings::default()).await;
+    assert_eq!(buy(test_market.querier.clone(), "a").await, Ok("a"));
     // The miners have refused a request that they had announced to accept.
     let limited: f64 =
-        bench.contenders.iter().map(|contender| contender.counts().requests_429).sum();
+        test_market.contenders.iter().map(|contender| contender.counts().requests_429).sum();
     assert_eq!(limited, 6.0);
 }
 
@@ -104,17 +108,17 @@ async fn rate_limited_request_returns_to_a_full_queue() {
             chunk("a").into_response()
         }
     });
-    let bench =
+    let test_market =
         market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
     let mut buying = JoinSet::new();
     for running in 1..=2 {
-        buying.spawn(buy(bench.querier.clone(), "a"));
-        wait_until(|| bench.contenders[0].running() == running).await;
+        buying.spawn(buy(test_market.querier.clone(), "a"));
+        wait_until(|| test_market.contenders[0].running() == running).await;
     }
-    buying.spawn(buy(bench.querier.clone(), "a"));
-    queued(&bench, 1).await;
+    buying.spawn(buy(test_market.querier.clone(), "a"));
+    queued(&test_market, 1).await;
     rejects.notify_one();
-    wait_until(|| bench.contenders[0].counts().requests_429 > 0.0).await;
+    wait_until(|| test_market.contenders[0].counts().requests_429 > 0.0).await;
     answers.add_permits(3);
     while let Some(answer) = buying.join_next().await {
         assert_eq!(answer.unwrap(), Ok("a"));
@@ -134,8 +138,8 @@ async fn hedged_attempt_counts_as_attempt() {
         }
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..long_deadlines() };
-    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
-    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
 }
@@ -160,11 +164,11 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
         }
     });
     let queue = QueueSettings { wait: Duration::from_secs(1), ..QueueSettings::default() };
-    let bench = market(each(handlers, 1), queue).await;
-    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    wait_until(|| bench.contenders.iter().any(|contender| contender.running() == 1)).await;
-    let second = tokio::spawn(buy(bench.querier.clone(), "b"));
-    queued(&bench, 1).await;
+    let test_market = market(each(handlers, 1), queue).await;
+    let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_until(|| test_market.contenders.iter().any(|contender| contender.running() == 1)).await;
+    let second = tokio::spawn(buy(test_market.querier.clone(), "b"));
+    queued(&test_market, 1).await;
     gate.add_permits(1);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("b")));
 }
@@ -178,13 +182,13 @@ async fn total_deadline_covers_all_attempts() {
         longest: Duration::from_secs(1),
         ..QueryDeadlines::default()
     };
-    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
-    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert!(attempts.failed <= 2, "{attempts:?}");
     // The second miner had too little time.
     let counted: f64 =
-        bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
+        test_market.contenders.iter().map(|contender| contender.counts().total_requests).sum();
     assert!(counted <= 1.0, "{counted}");
 }
 
@@ -203,27 +207,32 @@ async fn hedged_collected_request_counts_once() {
         Body::from_stream(incomplete_body.chain(end)).into_response()
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..long_deadlines() };
-    let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
-    let answer = bench.querier.ask(Request { is_collected: true, ..buyers("a") }).await.unwrap();
+    let mut test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let answer = test_market
+        .querier
+        .ask(Request { is_collected: true, ..buyer_request("a") })
+        .await
+        .unwrap();
     let winner = Arc::clone(answer.contender());
     assert_eq!(text(answer).await.unwrap(), "half end");
-    let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
+    let counts: Vec<_> =
+        test_market.contenders.iter().map(|contender| contender.counts()).collect();
     assert_eq!(counts.iter().map(|counts| counts.total_requests).sum::<f64>(), 1.0, "{counts:?}");
     assert_eq!(winner.counts().total_requests, 1.0);
-    assert!(bench.samples.recv().await.is_some() && bench.samples.try_recv().is_err());
+    assert!(test_market.samples.recv().await.is_some() && test_market.samples.try_recv().is_err());
 }
 
 /// A complete answer holds no slot while its reader waits for other answers.
 #[tokio::test]
 async fn complete_answer_that_is_not_read_holds_no_slot() {
-    let bench = capped_market(vec![(respond_with(chunk("a")), None)], 1).await;
+    let test_market = capped_market(vec![(respond_with(chunk("a")), None)], 1).await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
-    let first = bench.querier.ask(collected()).await.unwrap();
+    let first = test_market.querier.ask(collected()).await.unwrap();
     assert_eq!(
-        (bench.contenders[0].running(), bench.contenders[0].counts().total_requests),
+        (test_market.contenders[0].running(), test_market.contenders[0].counts().total_requests),
         (0, 1.0)
     );
-    let second = bench.querier.ask(collected()).await.unwrap();
+    let second = test_market.querier.ask(collected()).await.unwrap();
     for answer in [first, second] {
         assert_eq!(text(answer).await.unwrap(), "a");
     }

@@ -11,8 +11,8 @@ fn refusing(status: u16) -> axum::routing::MethodRouter {
 }
 
 /// Sums of the contenders' requests and failures.
-fn counted(bench: &Bench) -> (f64, f64) {
-    let counts = bench.contenders.iter().map(|contender| contender.counts());
+fn counted(test_market: &TestMarket) -> (f64, f64) {
+    let counts = test_market.contenders.iter().map(|contender| contender.counts());
     counts.fold((0.0, 0.0), |(total, failed), counts| {
         (total + counts.total_requests, failed + counts.requests_500)
     })
@@ -22,23 +22,24 @@ fn counted(bench: &Bench) -> (f64, f64) {
 /// counts as the buyer's fault.
 #[tokio::test]
 async fn request_refused_by_two_miners_counts_against_neither() {
-    let bench = bench([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let test_market =
+        test_market([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
+    let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
-    assert_eq!(counted(&bench), (0.0, 0.0));
-    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+    assert_eq!(counted(&test_market), (0.0, 0.0));
+    assert!(test_market.contenders.iter().all(|contender| contender.running() == 0));
     let unknown = Request { task: "none".parse().unwrap(), ..request(RequestKind::Organic) };
-    assert!(matches!(bench.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
+    assert!(matches!(test_market.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
     // A test is well-formed, so that a refusal is a failure.
-    bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
-    assert_eq!(counted(&bench), (1.0, 1.0));
+    test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
+    assert_eq!(counted(&test_market), (1.0, 1.0));
 }
 
 /// Opens a period in which the miners offer embeddings, on the same route.
-fn offer_embeddings(bench: &mut Bench) {
+fn offer_embeddings(test_market: &mut TestMarket) {
     let mut task = MarketConfig::default().task(TASK).unwrap().clone();
     (task.task_type, task.is_stream) = (TaskType::Embedding, false);
     let contender = |contender: &Arc<TaskMiner>| {
@@ -46,13 +47,13 @@ fn offer_embeddings(bench: &mut Bench) {
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
         TaskMiner::new(&row, contender.session().clone(), 900.0)
     };
-    let contenders = bench.contenders.iter().map(contender).collect();
-    let market = bench.querier.market();
+    let contenders = test_market.contenders.iter().map(contender).collect();
+    let market = test_market.querier.market();
     market.open(PeriodMiners::new(
         PeriodId(2),
         vec![TaskMiners::new(Arc::new(task), contenders, 10)],
     ));
-    bench.contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
+    test_market.contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
 }
 
 /// The model does not have the requested dimensions if two miners' embeddings have the same other
@@ -68,14 +69,16 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
         (vec![2], false, None, 1.0),
         (vec![4], true, None, 0.0),
     ] {
-        let mut bench =
-            bench(widths.iter().map(|width| embeds(*width)).collect(), QueryDeadlines::default())
-                .await;
-        offer_embeddings(&mut bench);
+        let mut test_market = test_market(
+            widths.iter().map(|width| embeds(*width)).collect(),
+            QueryDeadlines::default(),
+        )
+        .await;
+        offer_embeddings(&mut test_market);
         let mut request =
             Request { is_collected: true, most_chunks: 1, ..request(RequestKind::Organic) };
         request.payload.insert("dimensions".to_owned(), json!(4));
-        match bench.querier.ask(request).await.map(drop) {
+        match test_market.querier.ask(request).await.map(drop) {
             Ok(()) => assert!(is_answered, "{widths:?}"),
             Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
             Err(QueryError::Failed { refused: None, .. }) => {
@@ -83,22 +86,24 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
             }
             Err(error) => panic!("{widths:?}: {error:?}"),
         }
-        assert_eq!(counted(&bench).1, failures, "{widths:?}");
+        assert_eq!(counted(&test_market).1, failures, "{widths:?}");
     }
 }
 
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
 async fn request_refused_by_one_miner_counts_against_it() {
-    let bench =
-        bench(vec![refusing(422), respond_with(chunk("a"))], QueryDeadlines::default()).await;
-    while bench.contenders[0].counts().total_requests == 0.0 {
+    let test_market =
+        test_market(vec![refusing(422), respond_with(chunk("a"))], QueryDeadlines::default()).await;
+    while test_market.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(
-            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+                .await
+                .unwrap(),
             "a"
         );
     }
-    assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+    assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
 }
 
 /// A prompt at which every miner's server fails closes the market for nobody: no miner fails, and
@@ -115,29 +120,31 @@ async fn poison_prompt_counts_against_no_miner() {
             refusing(500),
         ]
     };
-    let bench = bench(poisoned(), QueryDeadlines::default()).await;
+    let test_market = test_market(poisoned(), QueryDeadlines::default()).await;
     for _ in 0..20 {
-        let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
         let QueryError::Failed { attempts, refused: None, .. } = error else { panic!("{error:?}") };
         assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
     }
-    assert_eq!(counted(&bench), (0.0, 0.0));
-    assert!(bench.querier.is_served(TASK));
+    assert_eq!(counted(&test_market), (0.0, 0.0));
+    assert!(test_market.querier.is_served(TASK));
     // Alone, a miner has failed, but its breaker stays closed for other buyers.
-    let bench = self::bench(vec![refusing(500)], QueryDeadlines::default()).await;
+    let test_market = self::test_market(vec![refusing(500)], QueryDeadlines::default()).await;
     for _ in 0..20 {
-        bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     }
-    assert_eq!(counted(&bench), (20.0, 20.0));
-    assert!(bench.querier.is_served(TASK));
+    assert_eq!(counted(&test_market), (20.0, 20.0));
+    assert!(test_market.querier.is_served(TASK));
     // No prompt is the cause of a malformed stream.
-    let bench =
-        self::bench(vec![respond_with("data: garbage\n\n".to_owned())], QueryDeadlines::default())
-            .await;
+    let test_market = self::test_market(
+        vec![respond_with("data: garbage\n\n".to_owned())],
+        QueryDeadlines::default(),
+    )
+    .await;
     for _ in 0..5 {
-        bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     }
-    assert!(!bench.querier.is_served(TASK));
+    assert!(!test_market.querier.is_served(TASK));
 }
 
 /// After the pause of a circuit breaker, one request tries the miner; further requests wait for its
@@ -145,9 +152,9 @@ async fn poison_prompt_counts_against_no_miner() {
 #[tokio::test]
 async fn half_open_breaker_allows_one_request() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let bench =
+    let test_market =
         miners::market(vec![(miners::gated(&gate), Some(8))], QueueSettings::default()).await;
-    let contender = &bench.contenders[0];
+    let contender = &test_market.contenders[0];
     // Five failures, of which the last one was 6 s before the querier's clock began.
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
@@ -159,18 +166,18 @@ async fn half_open_breaker_allows_one_request() {
     }
     let mut buying = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        buying.spawn(miners::buy(bench.querier.clone(), "a"));
+        buying.spawn(miners::buy(test_market.querier.clone(), "a"));
     }
-    miners::queued(&bench, 7).await;
+    miners::queued(&test_market, 7).await;
     assert_eq!(contender.running(), 1);
     // A cancelled request tells nothing of the miner, so that the next one tries it.
     buying.abort_all();
     while buying.join_next().await.is_some() {}
     for _ in 0..8 {
-        buying.spawn(miners::buy(bench.querier.clone(), "a"));
+        buying.spawn(miners::buy(test_market.querier.clone(), "a"));
     }
-    miners::queued(&bench, 7).await;
-    assert_eq!((contender.running(), bench.querier.is_served(TASK)), (1, true));
+    miners::queued(&test_market, 7).await;
+    assert_eq!((contender.running(), test_market.querier.is_served(TASK)), (1, true));
     gate.add_permits(10);
     while let Some(answer) = buying.join_next().await {
         assert_eq!(answer.unwrap(), Ok("a"));
@@ -181,14 +188,14 @@ async fn half_open_breaker_allows_one_request() {
 /// only once it is complete.
 #[tokio::test]
 async fn half_open_breaker_allows_next_request_after_first_chunk() {
-    let bench = miners::market(
+    let test_market = miners::market(
         vec![(stall_after(vec![(0, chunk("a"))]), Some(8))],
         QueueSettings::default(),
     )
     .await;
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
-        bench.contenders[0].count(&crate::period_miners::Completion {
+        test_market.contenders[0].count(&crate::period_miners::Completion {
             outcome: failed,
             now: -6.0,
             ..Default::default()
@@ -196,8 +203,8 @@ async fn half_open_breaker_allows_next_request_after_first_chunk() {
     }
     let mut answers = Vec::new();
     for running in 1..=3 {
-        answers.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
-        assert_eq!(bench.contenders[0].running(), running);
+        answers.push(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        assert_eq!(test_market.contenders[0].running(), running);
     }
 }
 
@@ -206,14 +213,14 @@ async fn half_open_breaker_allows_next_request_after_first_chunk() {
 async fn too_long_collected_answer_counts_against_no_miner() {
     let slow = || stall_after((0..49).map(|_| (100, chunk("x"))).collect());
     let deadlines = QueryDeadlines { total: Duration::from_secs(1), ..QueryDeadlines::default() };
-    let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
+    let test_market = test_market(vec![slow(), slow(), slow()], deadlines).await;
     let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
-    let error = bench.querier.ask(collected).await.unwrap_err();
+    let error = test_market.querier.ask(collected).await.unwrap_err();
     let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
-    assert_eq!(counted(&bench), (0.0, 0.0));
+    assert_eq!(counted(&test_market), (0.0, 0.0));
 }
 
 /// Options such as grammars can keep every model from answering. As miners that are down fail in
@@ -225,34 +232,37 @@ async fn silence_at_unusual_options_counts_if_another_miner_answers() {
     let mut unusual = plain.clone();
     unusual.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
     for (request, failures) in [(&unusual, 0.0), (&plain, 3.0)] {
-        let bench = bench(vec![silent(), respond_with(String::new()), silent()], short()).await;
-        let error = bench.querier.ask(request.clone()).await.unwrap_err();
+        let test_market =
+            test_market(vec![silent(), respond_with(String::new()), silent()], short()).await;
+        let error = test_market.querier.ask(request.clone()).await.unwrap_err();
         let QueryError::Failed { attempts, is_disputed: false, .. } = error else {
             panic!("{error:?}")
         };
         assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
-        assert_eq!(counted(&bench), (failures, failures));
+        assert_eq!(counted(&test_market), (failures, failures));
     }
-    let bench = bench(vec![silent(), respond_with(chunk("a"))], short()).await;
-    while bench.contenders[0].counts().total_requests == 0.0 {
-        let answer = bench.querier.ask(unusual.clone()).await.unwrap();
+    let test_market = test_market(vec![silent(), respond_with(chunk("a"))], short()).await;
+    while test_market.contenders[0].counts().total_requests == 0.0 {
+        let answer = test_market.querier.ask(unusual.clone()).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "a");
     }
-    assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+    assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
 }
 
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
 async fn broken_server_among_others_counts_as_failure() {
-    let bench =
-        bench(vec![refusing(500), respond_with(chunk("a"))], QueryDeadlines::default()).await;
+    let test_market =
+        test_market(vec![refusing(500), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     for _ in 0..100 {
         assert_eq!(
-            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+                .await
+                .unwrap(),
             "a"
         );
     }
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     assert!(counts.total_requests > 0.0 && counts.total_requests == counts.requests_500);
 }
 
@@ -292,19 +302,19 @@ async fn malformed_stream_is_reported_with_reason() {
         (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), "answer is empty"),
     ] {
         let handler = post(move || async move { body });
-        let bench = bench(vec![handler], QueryDeadlines::default()).await;
+        let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
         let error =
-            bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
+            test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error} does not contain {expected}");
-        assert_eq!(counted(&bench), (1.0, 1.0), "{expected}");
+        assert_eq!(counted(&test_market), (1.0, 1.0), "{expected}");
     }
     // A character may arrive in two packets.
     let pieces = vec![
         (0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()),
         (50, b"\xa9\"}}]}\n\n".to_vec()),
     ];
-    let bench = bench(vec![stall_after(pieces)], QueryDeadlines::default()).await;
-    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let test_market = test_market(vec![stall_after(pieces)], QueryDeadlines::default()).await;
+    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
 
@@ -318,9 +328,10 @@ async fn empty_answer_is_not_a_miner_failure() {
     for (body, reason) in
         [(format!("{role}{finish}data: [DONE]\n\n"), Some("stop")), (role.to_owned(), None)]
     {
-        let mut bench = bench(vec![respond_with(body)], QueryDeadlines::default()).await;
+        let mut test_market =
+            test_market(vec![respond_with(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
-            let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+            let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
             let mut actual = None;
             while let Some(chunk) = answer.next().await {
                 let chunk = chunk.unwrap();
@@ -329,15 +340,15 @@ async fn empty_answer_is_not_a_miner_failure() {
             }
             assert_eq!(actual.as_deref(), reason);
         }
-        let counts = bench.contenders[0].counts();
+        let counts = test_market.contenders[0].counts();
         assert_eq!(
             (counts.total_requests, counts.requests_500, counts.consumed_capacity),
             (8.0, 0.0, 8.0)
         );
-        assert!(bench.samples.try_recv().is_err());
+        assert!(test_market.samples.try_recv().is_err());
         // A validator's own test asks for a text.
-        bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap();
-        assert!(bench.samples.recv().await.is_some());
+        test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap();
+        assert!(test_market.samples.recv().await.is_some());
     }
 }
 
@@ -347,8 +358,10 @@ async fn empty_answer_is_not_a_miner_failure() {
 async fn empty_chunks_are_limited() {
     let empty =
         "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[{}]}}]}\n\n";
-    let bench = bench(vec![respond_with(empty.repeat(251))], QueryDeadlines::default()).await;
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
+    let test_market =
+        test_market(vec![respond_with(empty.repeat(251))], QueryDeadlines::default()).await;
+    let error =
+        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
     assert!(error.contains("more chunks than requested"), "{error}");
-    assert_eq!(counted(&bench), (1.0, 1.0));
+    assert_eq!(counted(&test_market), (1.0, 1.0));
 }

@@ -30,13 +30,18 @@ async fn miner_without_vision_gets_no_further_images() {
     for status in [400, 415, 422] {
         let request_count = Arc::new(AtomicUsize::new(0));
         let miner = refusing_miner(StatusCode::from_u16(status).unwrap(), &request_count);
-        let bench = bench(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
-        let buy = async |request| text(bench.querier.ask(request).await.unwrap()).await.unwrap();
+        let test_market =
+            test_market(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
+        let buy =
+            async |request| text(test_market.querier.ask(request).await.unwrap()).await.unwrap();
         while request_count.load(Ordering::SeqCst) == 0 {
             assert_eq!(buy(with_images()).await, "a");
         }
-        assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
-        assert!(refuses_images(&bench.contenders[0]) && !refuses_images(&bench.contenders[1]));
+        assert_eq!(test_market.contenders[0].counts().total_requests, 0.0);
+        assert!(
+            refuses_images(&test_market.contenders[0])
+                && !refuses_images(&test_market.contenders[1])
+        );
         for _ in 0..20 {
             buy(with_images()).await;
         }
@@ -45,7 +50,7 @@ async fn miner_without_vision_gets_no_further_images() {
         while request_count.load(Ordering::SeqCst) == 1 {
             buy(request(RequestKind::Organic)).await;
         }
-        assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+        assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
     }
 }
 
@@ -54,14 +59,20 @@ async fn miner_without_vision_gets_no_further_images() {
 async fn image_request_is_retried_with_a_third_miner() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
-    let bench =
-        bench(vec![refuser(), refuser(), respond_with(chunk("a"))], QueryDeadlines::default())
-            .await;
+    let test_market = test_market(
+        vec![refuser(), refuser(), respond_with(chunk("a"))],
+        QueryDeadlines::default(),
+    )
+    .await;
     // A miner without quality comes last.
-    bench.contenders[2].set_quality(0.0);
-    assert_eq!(text(bench.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
+    test_market.contenders[2].set_quality(0.0);
+    assert_eq!(text(test_market.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
     assert_eq!(request_count.load(Ordering::SeqCst), 2);
-    assert!(bench.contenders[..2].iter().all(|contender| contender.counts().total_requests == 0.0));
+    assert!(
+        test_market.contenders[..2]
+            .iter()
+            .all(|contender| contender.counts().total_requests == 0.0)
+    );
 }
 
 /// An image that no miner can read tells nothing of their models.
@@ -69,10 +80,10 @@ async fn image_request_is_retried_with_a_third_miner() {
 async fn image_refused_by_all_miners_is_a_request_error() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
-    let bench = bench(vec![refuser(), refuser()], QueryDeadlines::default()).await;
-    let error = bench.querier.ask(with_images()).await.unwrap_err();
+    let test_market = test_market(vec![refuser(), refuser()], QueryDeadlines::default()).await;
+    let error = test_market.querier.ask(with_images()).await.unwrap_err();
     assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
-    for contender in &bench.contenders {
+    for contender in &test_market.contenders {
         assert_eq!((contender.counts().total_requests, refuses_images(contender)), (0.0, false));
     }
 }
@@ -82,12 +93,15 @@ async fn image_refused_by_all_miners_is_a_request_error() {
 async fn refusal_of_large_request_is_not_a_miner_failure() {
     let request_count = Arc::new(AtomicUsize::new(0));
     let miner = refusing_miner(StatusCode::PAYLOAD_TOO_LARGE, &request_count);
-    let bench = bench(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
+    let test_market =
+        test_market(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
     while request_count.load(Ordering::SeqCst) == 0 {
         assert_eq!(
-            text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(),
+            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+                .await
+                .unwrap(),
             "a"
         );
     }
-    assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
+    assert_eq!(test_market.contenders[0].counts().total_requests, 0.0);
 }

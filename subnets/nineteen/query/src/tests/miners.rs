@@ -72,7 +72,7 @@ pub(super) fn gated(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
 pub(super) async fn market(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     queue: QueueSettings,
-) -> Bench {
+) -> TestMarket {
     market_with(miners, queue, long_deadlines()).await
 }
 
@@ -81,35 +81,35 @@ pub(super) async fn market(
 pub(super) async fn capped_market(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     max_running: usize,
-) -> Bench {
-    bench_of(miners, long_deadlines(), max_running).await
+) -> TestMarket {
+    test_market_of(miners, long_deadlines(), max_running).await
 }
 
 pub(super) async fn market_with(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     queue: QueueSettings,
     deadlines: QueryDeadlines,
-) -> Bench {
-    let mut bench = bench_of(miners, deadlines, 4_096).await;
-    bench.querier = bench.querier.with_queue(queue);
-    bench
+) -> TestMarket {
+    let mut test_market = test_market_of(miners, deadlines, 4_096).await;
+    test_market.querier = test_market.querier.with_queue(queue);
+    test_market
 }
 
-/// Opens a market of another process, with the miners of `bench`, each with this capacity.
-pub(super) fn reopened(bench: &Bench, capacity: f64) -> Bench {
+/// Opens a market of another process, with the miners of `test_market`, each with this capacity.
+pub(super) fn reopened(test_market: &TestMarket, capacity: f64) -> TestMarket {
     let contender = |contender: &Arc<TaskMiner>| {
         let counts = PeriodCounts::with_capacity(capacity);
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
         TaskMiner::new(&row, contender.session().clone(), 900.0)
     };
-    let task = Arc::clone(&bench.querier.market().period_miners().unwrap().tasks()[0].task);
+    let task = Arc::clone(&test_market.querier.market().period_miners().unwrap().tasks()[0].task);
     let market = Market::default();
-    let contenders = bench.contenders.iter().map(contender).collect();
+    let contenders = test_market.contenders.iter().map(contender).collect();
     market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let clocks = (system_clock(), monotonic_clock());
     let (sender, samples) = mpsc::channel(16);
     let querier = Querier::new(
-        bench.querier.inner.client.clone(),
+        test_market.querier.inner.client.clone(),
         market.clone(),
         long_deadlines(),
         4_096,
@@ -117,17 +117,20 @@ pub(super) fn reopened(bench: &Bench, capacity: f64) -> Bench {
         sender,
     );
     let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
-    Bench { querier, samples, contenders }
+    TestMarket { querier, samples, contenders }
 }
 
-pub(super) fn buyers(key: &str) -> Request {
+pub(super) fn buyer_request(key: &str) -> Request {
     Request { key: key.into(), ..request(RequestKind::Organic) }
 }
 
-pub(super) async fn queued(bench: &Bench, requests: usize) {
-    wait_until(|| bench.querier.queued(TASK) == requests).await;
+pub(super) async fn queued(test_market: &TestMarket, requests: usize) {
+    wait_until(|| test_market.querier.queued(TASK) == requests).await;
 }
 
 pub(super) async fn buy(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
-    text(querier.ask(buyers(key)).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+    text(querier.ask(buyer_request(key)).await?)
+        .await
+        .map(|_| key)
+        .map_err(|_| panic!("interrupted"))
 }

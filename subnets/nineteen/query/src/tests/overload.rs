@@ -31,10 +31,10 @@ struct Load {
 
 impl Load {
     /// Measures buyers that each send one request after the other.
-    async fn measure(querier: &Querier, buyers: usize, duration: Duration) -> Self {
+    async fn measure(querier: &Querier, buyer_request: usize, duration: Duration) -> Self {
         let (start, mut running) = (Instant::now(), JoinSet::new());
         let end = WARM_UP + duration;
-        for index in 0..buyers {
+        for index in 0..buyer_request {
             let querier = querier.clone();
             // The requests of a pause start at equal distances, so that answers do not end all at
             // once.
@@ -86,13 +86,14 @@ async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
     let miners = SLOTS.map(|slots| (limited(slots, ANSWER_TIME, &served), Some(slots))).into();
-    let mut bench = reopened(&market(miners, QueueSettings::default()).await, 1e6);
-    bench.querier =
-        bench.querier.with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });
+    let mut test_market = reopened(&market(miners, QueueSettings::default()).await, 1e6);
+    test_market.querier = test_market
+        .querier
+        .with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });
     for round in 1..=most_rounds {
         let unsaturated =
-            Load::measure(&bench.querier, slots, duration.min(Duration::from_mins(1))).await;
-        let saturated = Load::measure(&bench.querier, 2 * slots, duration).await;
+            Load::measure(&test_market.querier, slots, duration.min(Duration::from_mins(1))).await;
+        let saturated = Load::measure(&test_market.querier, 2 * slots, duration).await;
         let (ratio, times) = (
             saturated.per_second / unsaturated.per_second,
             saturated.p99.as_secs_f64() / unsaturated.p99.as_secs_f64(),
@@ -107,7 +108,7 @@ async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
         }
         assert!(round < most_rounds, "{ratio} of the throughput, {times} of the latency");
     }
-    for contender in &bench.contenders {
+    for contender in &test_market.contenders {
         let counts = contender.counts();
         assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
         for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
@@ -115,5 +116,5 @@ async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
         }
         assert_eq!(contender.running(), 0);
     }
-    assert_eq!(bench.querier.queued(TASK), 0);
+    assert_eq!(test_market.querier.queued(TASK), 0);
 }

@@ -48,24 +48,26 @@ fn quality_and_health_are_inherited_by_the_next_period() {
 #[tokio::test]
 async fn requests_count_in_the_period_in_which_they_end() {
     let slow = || stall_after(vec![(0, chunk("slow"))]);
-    let bench = bench(vec![slow()], QueryDeadlines::default()).await;
+    let test_market = test_market(vec![slow()], QueryDeadlines::default()).await;
     let open = |period| {
-        let period_miners = bench.querier.market().period_miners().unwrap();
+        let period_miners = test_market.querier.market().period_miners().unwrap();
         let task_miners = &period_miners.tasks()[0];
         let earlier = &task_miners.contenders()[0];
         let counts = PeriodCounts::default();
         let row = ContenderRow { offer: earlier.offer.clone(), counts, sent: 0.0, score: None };
         let next = TaskMiner::new(&row, earlier.session().clone(), 1.0);
-        bench.querier.market().open(PeriodMiners::new(
+        test_market.querier.market().open(PeriodMiners::new(
             PeriodId(period),
             vec![TaskMiners::new(Arc::clone(&task_miners.task), vec![next], 1)],
         ));
-        Arc::clone(&bench.querier.market().period_miners().unwrap().tasks()[0].contenders()[0])
+        Arc::clone(
+            &test_market.querier.market().period_miners().unwrap().tasks()[0].contenders()[0],
+        )
     };
     let total = |contender: &TaskMiner| contender.counts().total_requests;
-    let ask = async || bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let ask = async || test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
     let (stored, unstored) = (ask().await, ask().await);
-    let first = Arc::clone(&bench.contenders[0]);
+    let first = Arc::clone(&test_market.contenders[0]);
     // The first answer ends before the period is closed; the second one ends afterwards, before the
     // next one opens.
     drop(stored);

@@ -36,53 +36,53 @@ fn request_with_clear_favourite(contenders: &[Arc<TaskMiner>]) -> Request {
 
 /// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of
 /// replaced tests, and that of samples.
-async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
+async fn sent(test_market: &mut TestMarket, request: &Request) -> (f64, u64, u64) {
     for _ in 0..REQUESTS {
-        text(bench.querier.ask(request.clone()).await.unwrap()).await.unwrap();
+        text(test_market.querier.ask(request.clone()).await.unwrap()).await.unwrap();
     }
-    let maximum = bench
+    let maximum = test_market
         .contenders
         .iter()
         .map(|contender| contender.counts().total_requests)
         .fold(0.0, f64::max);
     let mut samples = 0;
-    while bench.samples.try_recv().is_ok() {
+    while test_market.samples.try_recv().is_ok() {
         samples += 1;
     }
-    (maximum, bench.querier.market().period_miners().unwrap().tasks()[0].spent(), samples)
+    (maximum, test_market.querier.market().period_miners().unwrap().tasks()[0].spent(), samples)
 }
 
-async fn market(miners: usize) -> Bench {
-    bench((0..miners).map(|_| respond_with(chunk("a"))).collect(), long_deadlines()).await
+async fn market(miners: usize) -> TestMarket {
+    test_market((0..miners).map(|_| respond_with(chunk("a"))).collect(), long_deadlines()).await
 }
 
 #[tokio::test]
 async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests() {
-    let mut bench = market(4).await;
-    bench.querier.set_prefix_affinity(true);
-    let request = request_with_clear_favourite(&bench.contenders);
-    let (maximum, replaced, samples) = sent(&mut bench, &request).await;
+    let mut test_market = market(4).await;
+    test_market.querier.set_prefix_affinity(true);
+    let request = request_with_clear_favourite(&test_market.contenders);
+    let (maximum, replaced, samples) = sent(&mut test_market, &request).await;
     // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
     // may be.
     assert!(replaced < 10 && replaced <= samples, "{replaced} replaced tests, {samples} samples");
     assert!(maximum >= (REQUESTS - replaced) as f64, "{maximum} of {REQUESTS}, without {replaced}");
 }
 
-/// The budget of a bench is 10 tests.
+/// The budget of a test market is 10 tests.
 #[tokio::test]
 async fn all_requests_are_sampled_without_affinity_or_with_short_prompts() {
     for (is_affine, request) in [(false, long_request(1)), (true, request(RequestKind::Organic))] {
-        let mut bench = market(2).await;
-        bench.querier.set_prefix_affinity(is_affine);
-        let (_, replaced, samples) = sent(&mut bench, &request).await;
+        let mut test_market = market(2).await;
+        test_market.querier.set_prefix_affinity(is_affine);
+        let (_, replaced, samples) = sent(&mut test_market, &request).await;
         assert_eq!((replaced, samples), (10, REQUESTS), "{is_affine}");
     }
 }
 
 #[tokio::test]
 async fn prefixes_spread_over_the_miners() {
-    let bench = market(3).await;
-    let period_miners = bench.querier.market().period_miners().unwrap();
+    let test_market = market(3).await;
+    let period_miners = test_market.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
         let order =
@@ -106,8 +106,8 @@ async fn prefixes_spread_over_the_miners() {
 /// A buyer who selects a miner by the prompt cannot add to its samples.
 #[tokio::test]
 async fn answers_with_prefix_affinity_are_sampled_by_share() {
-    let bench = market(4).await;
-    let period_miners = bench.querier.market().period_miners().unwrap();
+    let test_market = market(4).await;
+    let period_miners = test_market.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
     let prefix = Some(prefix(&long_request(0)));
     let is_sampled = |random: f64| task_miners.for_organic(0.0, &[], prefix, || random).is_sampled;
@@ -117,11 +117,11 @@ async fn answers_with_prefix_affinity_are_sampled_by_share() {
 
 #[tokio::test]
 async fn answer_outside_prefix_affinity_is_not_sampled() {
-    let bench = market(2).await;
+    let test_market = market(2).await;
     let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
         (TASK.parse().unwrap(), "a".into());
     let prefix = Some(prefix(&long_request(0)));
-    let slot = || Slot::organic(&bench.querier.inner, &task, &key, &[], prefix).unwrap();
+    let slot = || Slot::organic(&test_market.querier.inner, &task, &key, &[], prefix).unwrap();
     let first = slot();
     let mut slots = Vec::new();
     let other = loop {
@@ -136,8 +136,8 @@ async fn answer_outside_prefix_affinity_is_not_sampled() {
 
 #[tokio::test]
 async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
-    let bench = market(3).await;
-    let period_miners = bench.querier.market().period_miners().unwrap();
+    let test_market = market(3).await;
+    let period_miners = test_market.querier.market().period_miners().unwrap();
     let task_miners = &period_miners.tasks()[0];
     let order = || task_miners.for_organic(0.0, &[], Some(prefix(&long_request(0))), || 0.5);
     let preferred = Arc::clone(order().next().unwrap());

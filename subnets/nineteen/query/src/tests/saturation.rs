@@ -20,9 +20,9 @@ struct Throughput {
 
 impl Throughput {
     /// Measures buyers that each send requests one after the other.
-    async fn measure(querier: &Querier, buyers: usize, requests_each: usize) -> Self {
+    async fn measure(querier: &Querier, buyer_request: usize, requests_each: usize) -> Self {
         let (start, mut running) = (Instant::now(), JoinSet::new());
-        for index in 0..buyers {
+        for index in 0..buyer_request {
             let querier = querier.clone();
             running.spawn(async move {
                 let mut latencies = Vec::new();
@@ -54,13 +54,13 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     const SLOTS: [usize; 2] = [24, 40];
     let served = Arc::new(AtomicUsize::new(0));
     let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
-    let bench = market(miners, QueueSettings::default()).await;
+    let test_market = market(miners, QueueSettings::default()).await;
     let slots: usize = SLOTS.iter().sum();
     let mut rounds = 0;
     let (before, saturated, after, ratio) = loop {
-        let before = Throughput::measure(&bench.querier, slots, 4).await;
-        let saturated = Throughput::measure(&bench.querier, 2 * slots, 4).await;
-        let after = Throughput::measure(&bench.querier, slots, 4).await;
+        let before = Throughput::measure(&test_market.querier, slots, 4).await;
+        let saturated = Throughput::measure(&test_market.querier, 2 * slots, 4).await;
+        let after = Throughput::measure(&test_market.querier, slots, 4).await;
         let ratio = saturated.per_second / before.per_second.min(after.per_second);
         rounds += 1;
         if ratio > 0.9 || rounds == 3 {
@@ -80,12 +80,12 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
         saturated.latencies.last()
     );
     assert_eq!(served.load(Ordering::SeqCst), rounds * 16 * slots);
-    for contender in &bench.contenders {
+    for contender in &test_market.contenders {
         let counts = contender.counts();
         assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
         assert_eq!(contender.running(), 0);
     }
-    assert_eq!(bench.querier.queued(TASK), 0);
+    assert_eq!(test_market.querier.queued(TASK), 0);
 }
 
 /// The limit of a miner that announces none grows to its capacity while requests are queued, and
@@ -104,21 +104,21 @@ async fn announced_limit_grows_to_the_capacity_without_loss() {
 async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let miner = limited(40, Duration::from_millis(20), &served);
-    let bench = market(vec![(miner, announced)], QueueSettings::default()).await;
-    let mut buyers = JoinSet::new();
+    let test_market = market(vec![(miner, announced)], QueueSettings::default()).await;
+    let mut buyer_request = JoinSet::new();
     for _ in 0..64 {
-        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
-        buyers.spawn(async move {
+        let (querier, stops) = (test_market.querier.clone(), Arc::clone(&stops));
+        buyer_request.spawn(async move {
             while !stops.load(Ordering::SeqCst) {
                 buy(querier.clone(), "a").await.unwrap();
             }
         });
     }
-    let period_miners = bench.querier.market().period_miners().unwrap();
-    wait_until(|| period_miners.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
+    let period_miners = test_market.querier.market().period_miners().unwrap();
+    wait_until(|| period_miners.limit(&test_market.contenders[0].offer.hotkey) >= Some(40)).await;
     stops.store(true, Ordering::SeqCst);
-    buyers.join_all().await;
-    let counts = bench.contenders[0].counts();
+    buyer_request.join_all().await;
+    let counts = test_market.contenders[0].counts();
     assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
 }
 
@@ -143,11 +143,11 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
         })
     };
     let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..long_deadlines() };
-    let bench = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
-    let mut buyers = JoinSet::new();
+    let test_market = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
+    let mut buyer_request = JoinSet::new();
     for _ in 0..64 {
-        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
-        buyers.spawn(async move {
+        let (querier, stops) = (test_market.querier.clone(), Arc::clone(&stops));
+        buyer_request.spawn(async move {
             let mut failures = 0;
             while !stops.load(Ordering::SeqCst) {
                 failures += usize::from(buy(querier.clone(), "a").await.is_err());
@@ -155,13 +155,13 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             failures
         });
     }
-    let period_miners = bench.querier.market().period_miners().unwrap();
-    let limit = || period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = test_market.querier.market().period_miners().unwrap();
+    let limit = || period_miners.limit(&test_market.contenders[0].offer.hotkey).unwrap();
     wait_until(|| limit() > SLOTS).await;
     wait_until(|| limit() <= SLOTS).await;
     stops.store(true, Ordering::SeqCst);
-    let failures: usize = buyers.join_all().await.into_iter().sum();
-    let counts = bench.contenders[0].counts();
+    let failures: usize = buyer_request.join_all().await.into_iter().sum();
+    let counts = test_market.contenders[0].counts();
     assert!(failures > 0 && counts.total_requests > 0.0);
     assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
 }
@@ -179,14 +179,14 @@ impl Drop for InFlightGuard {
 #[tokio::test]
 async fn key_with_many_requests_does_not_delay_others() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(4))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated(&gate), Some(4))], QueueSettings::default()).await;
     let mut answers = JoinSet::new();
     for _ in 0..104 {
-        answers.spawn(buy(bench.querier.clone(), "many"));
+        answers.spawn(buy(test_market.querier.clone(), "many"));
     }
-    queued(&bench, 100).await;
-    answers.spawn(buy(bench.querier.clone(), "one"));
-    queued(&bench, 101).await;
+    queued(&test_market, 100).await;
+    answers.spawn(buy(test_market.querier.clone(), "one"));
+    queued(&test_market, 101).await;
     let mut order = Vec::new();
     for _ in 0..105 {
         gate.add_permits(1);
@@ -202,13 +202,13 @@ async fn key_with_many_requests_does_not_delay_others() {
 async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
     let served = Arc::new(AtomicUsize::new(0));
     let miner = limited(4, Duration::from_millis(20), &served);
-    let bench = capped_market(vec![(miner, Some(4))], 4).await;
+    let test_market = capped_market(vec![(miner, Some(4))], 4).await;
     let stops = Arc::new(AtomicBool::new(false));
     let mut buying = JoinSet::new();
     for (key, weight) in [("light", 1_u32), ("heavy", 3)].repeat(12) {
-        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
+        let (querier, stops) = (test_market.querier.clone(), Arc::clone(&stops));
         buying.spawn(async move {
-            let request = || Request { weight: weight.try_into().unwrap(), ..buyers(key) };
+            let request = || Request { weight: weight.try_into().unwrap(), ..buyer_request(key) };
             let mut answers = 0;
             loop {
                 text(querier.ask(request()).await.unwrap()).await.unwrap();
@@ -235,19 +235,19 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
 async fn full_queue_rejects_the_longest_key() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { length: 3, ..QueueSettings::default() };
-    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
     let mut answers = JoinSet::new();
     for count in 0..4 {
-        answers.spawn(buy(bench.querier.clone(), "many"));
+        answers.spawn(buy(test_market.querier.clone(), "many"));
         if count == 0 {
-            wait_until(|| bench.contenders[0].running() == 1).await;
+            wait_until(|| test_market.contenders[0].running() == 1).await;
         }
     }
-    queued(&bench, 3).await;
-    let error = bench.querier.ask(buyers("many")).await.unwrap_err();
+    queued(&test_market, 3).await;
+    let error = test_market.querier.ask(buyer_request("many")).await.unwrap_err();
     let QueryError::Busy { retry, .. } = error else { panic!("{error}") };
     assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry), "{retry:?}");
-    answers.spawn(buy(bench.querier.clone(), "one"));
+    answers.spawn(buy(test_market.querier.clone(), "one"));
     let replaced = answers.join_next().await.unwrap().unwrap();
     assert!(matches!(replaced, Err(QueryError::Busy { .. })), "{replaced:?}");
     gate.add_permits(4);
@@ -262,34 +262,39 @@ async fn full_queue_rejects_the_longest_key() {
 async fn queued_request_fails_at_its_deadline_or_leaves() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { wait: Duration::from_millis(300), ..QueueSettings::default() };
-    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
-    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    wait_until(|| bench.contenders[0].running() == 1).await;
+    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_until(|| test_market.contenders[0].running() == 1).await;
     let start = Instant::now();
-    let timed_out =
-        bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
+    let timed_out = test_market
+        .querier
+        .ask(Request { max_wait: Some(Duration::ZERO), ..buyer_request("a") })
+        .await;
     assert!(
         matches!(timed_out, Err(QueryError::Busy { .. })) && start.elapsed() < settings.wait,
         "{timed_out:?}"
     );
     let start = Instant::now();
-    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
     assert!(
         matches!(error, QueryError::Busy { .. }) && start.elapsed() >= settings.wait,
         "{error}"
     );
-    let leaving = tokio::spawn(buy(bench.querier.clone(), "a"));
-    queued(&bench, 1).await;
+    let leaving = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    queued(&test_market, 1).await;
     leaving.abort();
-    queued(&bench, 0).await;
+    queued(&test_market, 0).await;
     gate.add_permits(1);
     first.await.unwrap().unwrap();
     // Without a queue, a busy market rejects requests immediately.
     let settings = QueueSettings { length: 0, ..QueueSettings::default() };
-    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
-    let _running = tokio::spawn(buy(bench.querier.clone(), "a"));
-    wait_until(|| bench.contenders[0].running() == 1).await;
-    assert!(matches!(bench.querier.ask(buyers("a")).await, Err(QueryError::Busy { .. })));
+    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let _running = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_until(|| test_market.contenders[0].running() == 1).await;
+    assert!(matches!(
+        test_market.querier.ask(buyer_request("a")).await,
+        Err(QueryError::Busy { .. })
+    ));
 }
 
 /// A rate limit of the only miner delays the requests beyond its slots, and fails none of them.
@@ -298,15 +303,15 @@ async fn rate_limited_requests_wait_for_a_slot() {
     let served = Arc::new(AtomicUsize::new(0));
     // The miner announces more slots than it has.
     let miner = limited(3, Duration::from_millis(50), &served);
-    let bench = market(vec![(miner, Some(16))], QueueSettings::default()).await;
+    let test_market = market(vec![(miner, Some(16))], QueueSettings::default()).await;
     let mut answers = JoinSet::new();
     for _ in 0..16 {
-        answers.spawn(buy(bench.querier.clone(), "a"));
+        answers.spawn(buy(test_market.querier.clone(), "a"));
     }
     while let Some(answer) = answers.join_next().await {
         answer.unwrap().unwrap();
     }
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     // The miner has announced the slots that it refused.
     assert!(served.load(Ordering::SeqCst) == 16 && counts.requests_429 > 0.0, "{counts:?}");
 }
@@ -315,17 +320,21 @@ async fn rate_limited_requests_wait_for_a_slot() {
 #[tokio::test]
 async fn queued_request_fails_once_no_miner_is_left() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
-    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    wait_until(|| bench.contenders[0].running() == 1).await;
+    let test_market = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_until(|| test_market.contenders[0].running() == 1).await;
     let start = Instant::now();
-    let waiting = tokio::spawn(buy(bench.querier.clone(), "a"));
-    queued(&bench, 1).await;
+    let waiting = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    queued(&test_market, 1).await;
     // Another process has used up the miner's capacity.
     let counts = PeriodCounts { consumed_capacity: 1e6, ..PeriodCounts::default() };
-    let row =
-        ContenderRow { offer: bench.contenders[0].offer.clone(), counts, sent: 0.0, score: None };
-    bench.contenders[0].set_others(&row);
+    let row = ContenderRow {
+        offer: test_market.contenders[0].offer.clone(),
+        counts,
+        sent: 0.0,
+        score: None,
+    };
+    test_market.contenders[0].set_others(&row);
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
@@ -338,23 +347,23 @@ async fn queued_request_fails_once_no_miner_is_left() {
 async fn collected_answer_that_breaks_off_fails_over() {
     let deadlines = QueryDeadlines { first: None, ..short() };
     let broken = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
-    let bench = bench(
+    let test_market = test_market(
         vec![respond_with(broken), respond_with([chunk("whole "), chunk("answer")].concat())],
         deadlines,
     )
     .await;
     let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
-    while bench.contenders[0].counts().total_requests == 0.0 {
-        let answer = bench.querier.ask(collected()).await.unwrap();
+    while test_market.contenders[0].counts().total_requests == 0.0 {
+        let answer = test_market.querier.ask(collected()).await.unwrap();
         assert_eq!(answer.contender().offer.uid, Uid(1));
         assert_eq!(text(answer).await.unwrap(), "whole answer");
     }
-    let counts = bench.contenders[0].counts();
+    let counts = test_market.contenders[0].counts();
     assert_eq!(
         (counts.total_requests, counts.requests_500, counts.consumed_capacity),
         (1.0, 1.0, 0.0)
     );
-    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+    assert!(test_market.contenders.iter().all(|contender| contender.running() == 0));
 }
 
 /// Large requests fill the queue as well as many.
@@ -362,23 +371,23 @@ async fn collected_answer_that_breaks_off_fails_over() {
 async fn queue_full_of_large_requests_rejects_the_largest_key() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
-    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
-    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    wait_until(|| bench.contenders[0].running() == 1).await;
+    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_until(|| test_market.contenders[0].running() == 1).await;
     let large = || {
-        let mut request = buyers("large");
+        let mut request = buyer_request("large");
         request.payload.insert(
             "messages".to_owned(),
             json!([{"role": "user", "content": "a".repeat(200_000)}]),
         );
         request
     };
-    let querier = bench.querier.clone();
+    let querier = test_market.querier.clone();
     let waiting = tokio::spawn(async move { querier.ask(large()).await.map(drop) });
-    queued(&bench, 1).await;
-    assert!(matches!(bench.querier.ask(large()).await, Err(QueryError::Busy { .. })));
-    let second = tokio::spawn(buy(bench.querier.clone(), "a"));
-    queued(&bench, 2).await;
+    queued(&test_market, 1).await;
+    assert!(matches!(test_market.querier.ask(large()).await, Err(QueryError::Busy { .. })));
+    let second = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    queued(&test_market, 2).await;
     gate.add_permits(3);
     assert_eq!(
         (first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()),
@@ -406,13 +415,13 @@ async fn two_processes_share_the_slots_of_a_miner() {
             }
         })
     };
-    let bench = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
-    let other = reopened(&bench, 1_000.0).querier;
-    for (index, querier) in [&bench.querier, &other].into_iter().enumerate() {
+    let test_market = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
+    let other = reopened(&test_market, 1_000.0).querier;
+    for (index, querier) in [&test_market.querier, &other].into_iter().enumerate() {
         querier.market().divide(Divisions::new([Division::new(2, 2, Some(index))], true));
     }
     let mut buying = JoinSet::new();
-    for querier in [&bench.querier, &other] {
+    for querier in [&test_market.querier, &other] {
         for _ in 0..40 {
             buying.spawn(buy(querier.clone(), "a"));
         }
@@ -423,9 +432,9 @@ async fn two_processes_share_the_slots_of_a_miner() {
         answer.unwrap();
     }
     assert_eq!(maximum.load(Ordering::SeqCst), SLOTS);
-    let limits = [&bench.querier, &other].map(|querier| {
+    let limits = [&test_market.querier, &other].map(|querier| {
         let period_miners = querier.market().period_miners().unwrap();
-        period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap()
+        period_miners.limit(&test_market.contenders[0].offer.hotkey).unwrap()
     });
     assert_eq!(limits, [5, 4]);
 }

@@ -38,12 +38,12 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
                 }
             })
         };
-        let bench = market(vec![(miner, Some(1))], QueueSettings::default()).await;
-        let period_miners = bench.querier.market().period_miners().unwrap();
-        let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
+        let test_market = market(vec![(miner, Some(1))], QueueSettings::default()).await;
+        let period_miners = test_market.querier.market().period_miners().unwrap();
+        let load = period_miners.load(&test_market.contenders[0].offer.hotkey).unwrap();
         raise_limit(load, 4);
         let entered = [(); 2].map(|()| load.enter(4).unwrap());
-        let querier = bench.querier.clone();
+        let querier = test_market.querier.clone();
         let test =
             tokio::spawn(
                 async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) },
@@ -54,7 +54,7 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
             load.leave(position, CapacitySignal::None);
         }
         assert_eq!(test.await.unwrap().is_ok(), rejections == 1);
-        let counts = bench.contenders[0].counts();
+        let counts = test_market.contenders[0].counts();
         assert_eq!((counts.total_requests, counts.requests_429), (1.0, counted));
         assert_eq!((calls.load(Ordering::SeqCst), marked.load(Ordering::SeqCst)), (2, 0));
         assert!(!load.has_repeated_test());
@@ -65,18 +65,18 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
 #[tokio::test]
 async fn test_is_sent_to_a_saturated_miner() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = capped_market(vec![(gated(&gate), Some(1))], 1).await;
+    let test_market = capped_market(vec![(gated(&gate), Some(1))], 1).await;
     let mut buying = JoinSet::new();
     for _ in 0..5 {
-        buying.spawn(buy(bench.querier.clone(), "a"));
+        buying.spawn(buy(test_market.querier.clone(), "a"));
     }
-    queued(&bench, 4).await;
-    let querier = bench.querier.clone();
+    queued(&test_market, 4).await;
+    let querier = test_market.querier.clone();
     let test = tokio::spawn(async move {
         text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await
     });
-    let period_miners = bench.querier.market().period_miners().unwrap();
-    let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = test_market.querier.market().period_miners().unwrap();
+    let load = period_miners.load(&test_market.contenders[0].offer.hotkey).unwrap();
     wait_until(|| load.has_waiting_test()).await;
     gate.add_permits(2);
     assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
@@ -91,18 +91,18 @@ async fn test_is_sent_to_a_saturated_miner() {
 #[tokio::test]
 async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
     let mut buying = JoinSet::new();
     for _ in 0..8 {
-        buying.spawn(buy(bench.querier.clone(), "a"));
+        buying.spawn(buy(test_market.querier.clone(), "a"));
     }
-    queued(&bench, 7).await;
-    let querier = bench.querier.clone();
+    queued(&test_market, 7).await;
+    let querier = test_market.querier.clone();
     let mut test = tokio::spawn(async move {
         text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await
     });
-    let period_miners = bench.querier.market().period_miners().unwrap();
-    let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = test_market.querier.market().period_miners().unwrap();
+    let load = period_miners.load(&test_market.contenders[0].offer.hotkey).unwrap();
     wait_until(|| load.has_waiting_test()).await;
     loop {
         // For one more answer.

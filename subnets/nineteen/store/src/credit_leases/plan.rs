@@ -10,7 +10,7 @@ use crate::budgets::BudgetLimits;
 use crate::credits::HoldRefusal;
 
 /// Inverse of the share of a key's credits that a reserve may have.
-const SHARE: i64 = 64;
+const MAX_RESERVE_DIVISOR: i64 = 64;
 /// Maximum number of further requests that a reserve is for.
 const MAX_RESERVED_REQUESTS: i64 = 255;
 
@@ -131,7 +131,8 @@ impl Plan {
             charges.push(charge);
         }
         if let Some(change) = self.change {
-            let maximum = (key_state.available.min(budgets.reservable(left)) / SHARE).max(0);
+            let maximum =
+                (key_state.available.min(budgets.reservable(left)) / MAX_RESERVE_DIVISOR).max(0);
             let lease =
                 left.saturating_add(change.clamp(left.saturating_neg().min(maximum), maximum));
             let reserve = (change > maximum).then_some(maximum);
@@ -165,7 +166,8 @@ impl Plan {
         let remaining = budgets
             .reservable(self.running.saturating_add(granted))
             .min(credits.saturating_sub(granted));
-        let reserve = (remaining / SHARE).min(largest.saturating_mul(MAX_RESERVED_REQUESTS));
+        let reserve =
+            (remaining / MAX_RESERVE_DIVISOR).min(largest.saturating_mul(MAX_RESERVED_REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
         let retained = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));

@@ -50,7 +50,7 @@ fn reply(uid: u16, completion: Option<String>, request: &Prompting) -> Reply<Pro
         || ReplyError::Status { status: http::StatusCode::BAD_GATEWAY, message: "no".to_owned() };
     let response =
         completion.map(|completion| Prompting { completion, ..request.clone() }).ok_or_else(status);
-    Reply { uid: Uid(uid), hotkey: hotkey(uid), response, took: Duration::from_millis(100) }
+    Reply { uid: Uid(uid), hotkey: hotkey(uid), response, elapsed: Duration::from_millis(100) }
 }
 
 /// Makes a step with the chosen miners; returns their uids with the shares.

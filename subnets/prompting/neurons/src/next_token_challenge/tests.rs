@@ -37,7 +37,7 @@ fn reply(
         .map(|predictions| NextTokens { predictions, ..request.clone() })
         .ok_or_else(status);
     let hotkey = Hotkey::from_bytes([uid as u8 + 1; 32]);
-    Reply { uid: Uid(uid), hotkey, response, took: Duration::from_millis(100) }
+    Reply { uid: Uid(uid), hotkey, response, elapsed: Duration::from_millis(100) }
 }
 
 /// Returns predictions that give the true tokens this probability.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{self, Bench};
+use crate::testing::{self, TestSetup};
 
 const CAPABILITIES: Capabilities = Capabilities { trusted_setup: false, ..Capabilities::UNKNOWN };
 
@@ -38,13 +38,13 @@ fn program(text: &str, timeout: Duration) -> Program {
 #[test]
 fn a_program_proves_and_verifies() {
     let program = program(HASHING, Duration::from_mins(1));
-    let bench = Bench::new(&program.external, &testing::network(1));
-    let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
-    assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    let test_setup = TestSetup::new(&program.external, &testing::network(1));
+    let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
+    assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
     let mut other = statement.clone();
     other.outputs[0] += 1;
-    assert_eq!(bench.verifier.verify(&other, &proof), Err(VerifyError::Invalid));
-    assert_eq!(bench.verifier.verify(&statement, &proof[1..]), Err(VerifyError::Invalid));
+    assert_eq!(test_setup.verifier.verify(&other, &proof), Err(VerifyError::Invalid));
+    assert_eq!(test_setup.verifier.verify(&statement, &proof[1..]), Err(VerifyError::Invalid));
 }
 
 /// Returns a statement, and the verification key that it is bound to.

@@ -11,21 +11,21 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, NetworkError, Op
 use taonet_proof_core::{Clamp, Range, Rescale, Shape};
 
 use super::*;
-use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
+use crate::testing::{self, LayerKind, TestSetup, check_binding, check_flips};
 use crate::{Statement, VerifyError};
 
 #[test]
 fn proofs_verify_for_their_statement_only() {
-    check_binding(&Bench::new(&Groth16, &testing::network(1)));
+    check_binding(&TestSetup::new(&Groth16, &testing::network(1)));
 }
 
 #[test]
 fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
-    let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
-    check_binding(&bench);
+    let test_setup = TestSetup::new(&Groth16HashedInputs, &testing::network(1));
+    check_binding(&test_setup);
     // The circuit's other keys have the inputs themselves, and are larger.
-    let other = Groth16.setup(&bench.circuit).unwrap();
-    assert!(other.verification.len() > bench.keys.verification.len());
+    let other = Groth16.setup(&test_setup.circuit).unwrap();
+    assert!(other.verification.len() > test_setup.keys.verification.len());
 }
 
 /// Why a calling contract has to compare the digest of the inputs: a proof for other inputs can
@@ -34,22 +34,23 @@ fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
 /// the same inputs, and rejects it for any.
 #[test]
 fn verifier_rejects_proof_with_binding_of_other_inputs() {
-    let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
-    let prover = Groth16Prover::new(Arc::clone(&bench.circuit), &bench.keys).unwrap();
-    let [requested, proven] = [1, 2].map(|seed| testing::inputs(&bench.circuit, seed));
-    let execution = bench.circuit.execute(&proven).unwrap();
-    let binding = bench.binding.digest(&requested);
-    let assignment = circuit::assign(&bench.circuit, &prover.layout, &binding, &proven, &execution);
+    let test_setup = TestSetup::new(&Groth16HashedInputs, &testing::network(1));
+    let prover = Groth16Prover::new(Arc::clone(&test_setup.circuit), &test_setup.keys).unwrap();
+    let [requested, proven] = [1, 2].map(|seed| testing::inputs(&test_setup.circuit, seed));
+    let execution = test_setup.circuit.execute(&proven).unwrap();
+    let binding = test_setup.binding.digest(&requested);
+    let assignment =
+        circuit::assign(&test_setup.circuit, &prover.layout, &binding, &proven, &execution);
     let proof = prover.prove_assignment(&assignment).unwrap();
 
     let public = |inputs: &[i64]| {
-        let outputs = bench.circuit.execute(inputs).unwrap().outputs(&bench.circuit);
-        prover.layout.statement(&bench.binding.digest(inputs), inputs, &outputs)
+        let outputs = test_setup.circuit.execute(inputs).unwrap().outputs(&test_setup.circuit);
+        prover.layout.statement(&test_setup.binding.digest(inputs), inputs, &outputs)
     };
     let (requested_public, proven_public) = (public(&requested), public(&proven));
     let values: Vec<Fr> =
         requested_public[..1].iter().chain(&proven_public[1..]).copied().collect();
-    let equation = verifier::Groth16Verifier::new(&bench.keys.verification).unwrap();
+    let equation = verifier::Groth16Verifier::new(&test_setup.keys.verification).unwrap();
     let verify = |values: &[Fr]| {
         let proof = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
         equation.verify_single(&(values.to_vec(), proof))
@@ -62,17 +63,17 @@ fn verifier_rejects_proof_with_binding_of_other_inputs() {
     );
     let with_digest = [&values[..5], &requested_public[5..]].concat();
     assert_eq!(verify(&with_digest), Err(VerifyError::Invalid));
-    let outputs = execution.outputs(&bench.circuit);
+    let outputs = execution.outputs(&test_setup.circuit);
     for inputs in [requested, proven] {
         let statement =
-            Statement { binding: bench.binding.clone(), inputs, outputs: outputs.clone() };
-        assert_eq!(bench.verifier.verify(&statement, &proof), Err(VerifyError::Invalid));
+            Statement { binding: test_setup.binding.clone(), inputs, outputs: outputs.clone() };
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Err(VerifyError::Invalid));
     }
 }
 
 #[test]
 fn convolutions_over_padding_only_are_proven() {
-    check_binding(&Bench::new(&Groth16, &testing::wide_padding()));
+    check_binding(&TestSetup::new(&Groth16, &testing::wide_padding()));
 }
 
 /// Without rescales, each sum of the second layer has as many terms as the two layers have
@@ -97,23 +98,23 @@ fn terms_of_sums_have_a_memory_limit() {
 
 #[test]
 fn no_flipped_bit_is_accepted() {
-    check_flips(&Groth16, &Bench::new(&Groth16, &testing::network(1)));
+    check_flips(&Groth16, &TestSetup::new(&Groth16, &testing::network(1)));
 }
 
 #[test]
 fn rerandomised_proof_is_bound_to_its_statement() {
-    let bench = Bench::new(&Groth16, &testing::network(1));
-    let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
-    let file = VerificationKeyFile::from_bytes(&bench.keys.verification).unwrap();
+    let test_setup = TestSetup::new(&Groth16, &testing::network(1));
+    let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
+    let file = VerificationKeyFile::from_bytes(&test_setup.keys.verification).unwrap();
     let original = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
     let copy = Scheme::rerandomize_proof(&file.key, &original, &mut generator().unwrap());
     let bytes = compressed(&copy);
     assert_ne!(bytes, proof);
     // A re-randomised proof verifies for the same miner only.
-    assert_eq!(bench.verifier.verify(&statement, &bytes), Ok(()));
+    assert_eq!(test_setup.verifier.verify(&statement, &bytes), Ok(()));
     let thief = Binding { miner: Hotkey::from_bytes([9; 32]), ..statement.binding.clone() };
     assert_eq!(
-        bench.verifier.verify(&Statement { binding: thief, ..statement }, &bytes),
+        test_setup.verifier.verify(&Statement { binding: thief, ..statement }, &bytes),
         Err(VerifyError::Invalid)
     );
 }
@@ -127,8 +128,8 @@ fn compressed(value: &impl CanonicalSerialize) -> Vec<u8> {
 /// Points off the curve, outside of the subgroup and at infinity are rejected in proofs and keys.
 #[test]
 fn points_outside_the_curve_groups_are_refused() {
-    let bench = Bench::new(&Groth16, &testing::network(1));
-    let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+    let test_setup = TestSetup::new(&Groth16, &testing::network(1));
+    let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     // Without the flag of the ordinate's sign, the encoding of a point is that of its abscissa.
     let off_g1 = (1_u64..100)
         .map(Fq::from)
@@ -151,11 +152,11 @@ fn points_outside_the_curve_groups_are_refused() {
     for (at, point) in replaced {
         let mut bad = proof.clone();
         bad[at..at + point.len()].copy_from_slice(&point);
-        let verified = bench.verifier.verify(&statement, &bad);
+        let verified = test_setup.verifier.verify(&statement, &bad);
         assert!(matches!(verified, Err(VerifyError::Malformed(_))), "{at}: {verified:?}");
     }
     let key = |change: fn(&mut VerificationKeyFile, G2Affine)| {
-        let mut file = VerificationKeyFile::from_bytes(&bench.keys.verification).unwrap();
+        let mut file = VerificationKeyFile::from_bytes(&test_setup.keys.verification).unwrap();
         change(&mut file, outside);
         Groth16.verifier(&file.to_bytes().unwrap())
     };
@@ -390,16 +391,16 @@ fn large_slice_boundaries_are_hashed() {
 
 #[test]
 fn proofs_are_verified_together() {
-    let bench = Bench::new(&Groth16, &testing::network(1));
+    let test_setup = TestSetup::new(&Groth16, &testing::network(1));
     let mut proofs: Vec<_> =
-        (0..5).map(|seed| bench.prove(&testing::inputs(&bench.circuit, seed))).collect();
-    assert!(bench.verifier.verify_all(&proofs).iter().all(Result::is_ok));
+        (0..5).map(|seed| test_setup.prove(&testing::inputs(&test_setup.circuit, seed))).collect();
+    assert!(test_setup.verifier.verify_all(&proofs).iter().all(Result::is_ok));
     proofs[2].0.outputs[0] += 1;
     proofs[3].1.truncate(100);
-    let results = bench.verifier.verify_all(&proofs);
+    let results = test_setup.verifier.verify_all(&proofs);
     let good: Vec<bool> = results.iter().map(Result::is_ok).collect();
     assert_eq!(good, [true, true, false, false, true]);
-    assert!(bench.verifier.verify_all(&[]).is_empty());
+    assert!(test_setup.verifier.verify_all(&[]).is_empty());
 }
 
 #[test]
@@ -411,8 +412,8 @@ fn other_circuits_keys_are_refused() {
     let mixed = Keys { proving: keys.proving.clone(), verification: other.verification.clone() };
     assert!(Groth16.prover(Arc::clone(&circuit), &mixed).is_err());
     // Proofs of one network do not verify with the other's key.
-    let bench = Bench::new(&Groth16, &a);
-    let (mut statement, proof) = bench.prove(&testing::inputs(&circuit, 1));
+    let test_setup = TestSetup::new(&Groth16, &a);
+    let (mut statement, proof) = test_setup.prove(&testing::inputs(&circuit, 1));
     let verifier = Groth16.verifier(&other.verification).unwrap();
     statement.binding.verification_key = Digest::of(&other.verification);
     assert_eq!(verifier.verify(&statement, &proof), Err(VerifyError::Invalid));

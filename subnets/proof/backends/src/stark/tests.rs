@@ -13,7 +13,7 @@ use super::plan::{KeyFormat, Method};
 use super::projection::Powers;
 use super::run::ProofRun;
 use super::*;
-use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
+use crate::testing::{self, LayerKind, TestSetup, check_binding, check_flips};
 
 /// Defines tests of functions that forge proofs with either scheme.
 macro_rules! test_with_both_schemes {
@@ -55,12 +55,12 @@ mod steps;
 
 #[test]
 fn proofs_verify_for_their_statement_only() {
-    check_binding(&Bench::new(&Stark, &testing::network(1)));
+    check_binding(&TestSetup::new(&Stark, &testing::network(1)));
 }
 
 #[test]
 fn convolutions_over_padding_only_are_proven() {
-    check_binding(&Bench::new(&Stark, &testing::wide_padding()));
+    check_binding(&TestSetup::new(&Stark, &testing::wide_padding()));
 }
 
 /// The circuit and its columns have one limit. Here each fits on its own: 10×10 maxima at 93×93
@@ -102,16 +102,16 @@ fn circuit_and_columns_share_one_memory_limit() {
 
 #[test]
 fn no_flipped_bit_is_accepted() {
-    check_flips(&Stark, &Bench::new(&Stark, &testing::network(1)));
+    check_flips(&Stark, &TestSetup::new(&Stark, &testing::network(1)));
 }
 
 #[test]
 fn extremes_of_every_rescale_are_proven() {
     for network in testing::rescaled_layers().into_iter().step_by(5) {
-        let bench = Bench::new(&Stark, &network);
-        for inputs in testing::extremes(&bench.circuit).into_iter().step_by(3) {
-            let (statement, proof) = bench.prove(&inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        let test_setup = TestSetup::new(&Stark, &network);
+        for inputs in testing::extremes(&test_setup.circuit).into_iter().step_by(3) {
+            let (statement, proof) = test_setup.prove(&inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         }
     }
 }
@@ -129,16 +129,16 @@ fn extremes_of_every_layer_are_proven() {
         // A ReLU is an unsigned clamp; the other layers use each clamp in turn.
         let clamp = if kind == LayerKind::Relu { clamps[1] } else { clamps[index % 3] };
         let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
-        let bench = Bench::new(&Stark, &kind.network(WIDE, 32_000, rescale));
-        let magnitude = bench.circuit.magnitude();
+        let test_setup = TestSetup::new(&Stark, &kind.network(WIDE, 32_000, rescale));
+        let magnitude = test_setup.circuit.magnitude();
         let is_close = magnitude > plan::MAX_MAGNITUDE / 100 * 98;
         assert!(
             magnitude < plan::MAX_MAGNITUDE && (is_close || kind == LayerKind::MaxPool),
             "{kind:?}: {magnitude}"
         );
-        for inputs in testing::outermost(&bench.circuit) {
-            let (statement, proof) = bench.prove(&inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
+        for inputs in testing::outermost(&test_setup.circuit) {
+            let (statement, proof) = test_setup.prove(&inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
     }
 }
@@ -178,11 +178,11 @@ fn rescales_at_the_limit_have_one_quotient_and_remainder() {
         let range = Range { low: -most, high: most };
         testing::one_layer(Some(rescale), vec![32_511], vec![0], range)
     };
-    let bench = Bench::new(&Stark, &network((1 << 15) - 1));
-    assert!(bench.circuit.magnitude() + (1 << rescale.shift) > plan::MAX_MAGNITUDE);
-    for inputs in testing::outermost(&bench.circuit) {
-        let (statement, proof) = bench.prove(&inputs);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+    let test_setup = TestSetup::new(&Stark, &network((1 << 15) - 1));
+    assert!(test_setup.circuit.magnitude() + (1 << rescale.shift) > plan::MAX_MAGNITUDE);
+    for inputs in testing::outermost(&test_setup.circuit) {
+        let (statement, proof) = test_setup.prove(&inputs);
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
     }
     let refused = Stark.setup(&network(1 << 15).lower().unwrap()).err();
     assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
@@ -416,18 +416,18 @@ fn tile_is_read_from_the_key() {
 /// A key of another version is rejected with what to do about it.
 #[test]
 fn unknown_format_has_a_hint() {
-    let bench = Bench::new(&Stark, &testing::network(1));
+    let test_setup = TestSetup::new(&Stark, &testing::network(1));
     // The format is the first byte of the key.
-    assert_eq!(u32::from(bench.keys.verification[0]), TILES.format);
+    assert_eq!(u32::from(test_setup.keys.verification[0]), TILES.format);
     for format in [0, TILES.format - 1, NEWEST + 1] {
-        let mut key = bench.keys.verification.clone();
+        let mut key = test_setup.keys.verification.clone();
         key[0] = format as u8;
         let expected = BackendError::Format { format, newest: NEWEST }.to_string();
         assert!(expected.contains("compile the model again"), "{expected}");
         assert_eq!(Stark.verifier(&key).err().unwrap().to_string(), expected);
         let keys = Keys { proving: Vec::new(), verification: key };
         assert_eq!(
-            Stark.prover(Arc::clone(&bench.circuit), &keys).err().unwrap().to_string(),
+            Stark.prover(Arc::clone(&test_setup.circuit), &keys).err().unwrap().to_string(),
             expected
         );
     }
@@ -435,13 +435,14 @@ fn unknown_format_has_a_hint() {
         proving: Vec::new(),
         verification: Stark.setup(&testing::network(2).lower().unwrap()).unwrap().verification,
     };
-    let refused = Stark.prover(Arc::clone(&bench.circuit), &foreign).err().unwrap().to_string();
+    let refused =
+        Stark.prover(Arc::clone(&test_setup.circuit), &foreign).err().unwrap().to_string();
     assert!(refused.contains("compile the model again"), "{refused}");
 }
 
 #[test]
 fn proofs_are_short() {
-    let bench = Bench::new(&Stark, &testing::network(1));
-    let (_, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+    let test_setup = TestSetup::new(&Stark, &testing::network(1));
+    let (_, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     assert!(proof.len() < 400_000, "{} bytes", proof.len());
 }

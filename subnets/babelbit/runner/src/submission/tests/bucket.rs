@@ -74,7 +74,7 @@ async fn failing_bucket_loses_no_submission() {
         ("429", refused("429 Too Many Requests\r\nretry-after: 1")),
         ("garbage", Fault::Answer("220 mail.example ESMTP\r\n".into())),
         ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
-        ("done, but not told", Fault::Deaf),
+        ("done, but not told", Fault::NoResponses),
     ] {
         let results = Results::new(2).await;
         let bucket = S3Server::start().await;
@@ -90,13 +90,13 @@ async fn failing_bucket_loses_no_submission() {
             }
             proxy.set(Fault::None);
         };
-        let spoil = async || {
+        let inject_fault = async || {
             proxy.set(fault.clone());
             results.add(2..4).await;
             spoiled(2).await;
         };
         // The bucket fails at the start, and again halfway.
-        tokio::join!(spoiled(2), Results::delivered_through(outbox, &results, 4, spoil));
+        tokio::join!(spoiled(2), Results::deliver_through(outbox, &results, 4, inject_fault));
         check(&results, &bucket, 4);
         assert_eq!(
             server.received_requests().await.unwrap().len(),

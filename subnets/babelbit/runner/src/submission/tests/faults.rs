@@ -63,7 +63,7 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
             "cut short",
             Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into()),
         ),
-        ("done, but not told", Fault::Deaf),
+        ("done, but not told", Fault::NoResponses),
     ]
 }
 
@@ -79,7 +79,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
         let start = Instant::now();
         let mend = async {
             wait_until(async || proxy.faults() >= 4).await;
-            if fault != Fault::Deaf {
+            if fault != Fault::NoResponses {
                 assert_eq!(api.store().count().await.unwrap(), 0, "{case}");
             }
             proxy.set(Fault::None);
@@ -106,13 +106,13 @@ async fn scoring_api_failing_during_submission_loses_nothing() {
         let settings =
             OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };
         let outbox = results.outbox_with(settings, None);
-        let spoil = async || {
+        let inject_fault = async || {
             proxy.set(fault.clone());
             results.add(MINERS / 2..MINERS).await;
             wait_until(async || proxy.faults() >= 3).await;
             proxy.set(Fault::None);
         };
-        Results::delivered_through(outbox, &results, MINERS, spoil).await;
+        Results::deliver_through(outbox, &results, MINERS, inject_fault).await;
         check(&results, &api, case).await;
     }
 }

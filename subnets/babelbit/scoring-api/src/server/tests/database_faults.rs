@@ -37,8 +37,7 @@ async fn assert_database_error(api: &ScoringApi) {
 /// Submits the files of eight miners, half of them after `fail` has injected a database fault.
 async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
     let results = Results::new(4).await;
-    Results::delivered_through(results.outbox(url), &results, 8, async || fail(&results).await)
-        .await;
+    Results::deliver_through(results.outbox(url), &results, 8, async || fail(&results).await).await;
     assert_eq!(api.store().count().await.unwrap(), 32);
     let scores = api.store().scores("c", None).await.unwrap();
     assert_eq!(
@@ -116,7 +115,7 @@ async fn failing_connection_to_postgres_loses_no_submission() {
     tokio::join!(
         through("cut", ProxyFault::Cut),
         through("half_open", ProxyFault::HalfOpen),
-        through("deaf", ProxyFault::Deaf),
+        through("deaf", ProxyFault::NoResponses),
         through("slow", ProxyFault::Slow(STORE_TIMEOUT * 5)),
     );
 }
@@ -128,7 +127,7 @@ async fn failing_connection_to_postgres_at_startup_is_an_error() {
     for fault in [
         ProxyFault::Cut,
         ProxyFault::HalfOpen,
-        ProxyFault::Deaf,
+        ProxyFault::NoResponses,
         ProxyFault::Slow(STORE_TIMEOUT * 5),
     ] {
         let proxy = FaultyProxy::to(&postgres).await;
@@ -206,15 +205,15 @@ async fn half_open_connections_are_replaced() {
         assert_eq!(post(&api, &body).await.0, 503);
     };
     let start = Instant::now();
-    let spoil = async {
+    let inject_fault = async {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
             assert!(start.elapsed() < FAILURE_DEADLINE, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        proxy.set(ProxyFault::Deaf);
+        proxy.set(ProxyFault::NoResponses);
     };
-    tokio::join!(join_all((0..16).map(submit)), spoil);
+    tokio::join!(join_all((0..16).map(submit)), inject_fault);
     assert!(start.elapsed() < wait * 8, "{:?}", start.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     proxy.set(ProxyFault::None);

@@ -6,12 +6,12 @@ use taonet_proof_core::network::Matrices;
 
 #[test]
 fn moves_and_products_are_proven_for_their_statement_only() {
-    check_binding(&Bench::new(&Groth16, &elements(1, false)));
+    check_binding(&TestSetup::new(&Groth16, &elements(1, false)));
 }
 
 #[test]
 fn flipped_bit_of_moves_and_products_is_rejected() {
-    check_flips(&Groth16, &Bench::new(&Groth16, &elements(1, false)));
+    check_flips(&Groth16, &TestSetup::new(&Groth16, &elements(1, false)));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn false_product_breaks_a_constraint() {
 fn products_of_matrices_are_proven_for_their_statement_only() {
     let sizes = Matrices { count: 2, rows: 2, inner: 3, columns: 2 };
     for rescale in [None, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })] {
-        check_binding(&Bench::new(&Groth16, &matrices(sizes, rescale)));
+        check_binding(&TestSetup::new(&Groth16, &matrices(sizes, rescale)));
     }
 }
 

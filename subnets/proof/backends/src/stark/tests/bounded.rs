@@ -169,9 +169,9 @@ fn proofs_of_format_8_verify_for_their_statement_only() {
         };
         let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
         let verifier = Stark.verifier(&keys.verification).unwrap();
-        let bench = Bench { circuit, keys, prover, verifier, binding };
-        check_binding(&bench);
-        check_flips(&Stark, &bench);
+        let test_setup = TestSetup { circuit, keys, prover, verifier, binding };
+        check_binding(&test_setup);
+        check_flips(&Stark, &test_setup);
     }
 }
 

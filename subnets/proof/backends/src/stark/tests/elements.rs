@@ -17,12 +17,12 @@ test_with_both_schemes!(
 
 #[test]
 fn elements_are_proven_for_their_statement_only() {
-    check_binding(&Bench::new(&Stark, &elements(1, true)));
+    check_binding(&TestSetup::new(&Stark, &elements(1, true)));
 }
 
 #[test]
 fn flipped_bit_of_elements_is_rejected() {
-    check_flips(&Stark, &Bench::new(&Stark, &elements(1, true)));
+    check_flips(&Stark, &TestSetup::new(&Stark, &elements(1, true)));
 }
 
 fn changed_column_of_elements_is_rejected<S: Scheme>() {
@@ -31,10 +31,10 @@ fn changed_column_of_elements_is_rejected<S: Scheme>() {
 
 #[test]
 fn lowest_and_highest_inputs_of_tables_and_products_are_proven() {
-    let bench = Bench::new(&Stark, &elements(3, true));
+    let test_setup = TestSetup::new(&Stark, &elements(3, true));
     for inputs in [vec![0; 8], vec![255; 8], vec![0, 255, 0, 255, 0, 255, 0, 255]] {
-        let (statement, proof) = bench.prove(&inputs);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+        let (statement, proof) = test_setup.prove(&inputs);
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
     }
 }
 
@@ -49,11 +49,11 @@ fn extremes_of_products_are_proven() {
         network
     };
     for rescale in [None, Some(Rescale { shift: 15, clamp: Clamp::Signed(8) })] {
-        let bench = Bench::new(&Stark, &squares(32_600, rescale));
-        assert!(bench.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
+        let test_setup = TestSetup::new(&Stark, &squares(32_600, rescale));
+        assert!(test_setup.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
         for inputs in [[32_600, 32_600], [-32_600, 32_600], [-32_600, -32_600]] {
-            let (statement, proof) = bench.prove(&inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+            let (statement, proof) = test_setup.prove(&inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
         }
         let refused = Stark.setup(&squares(32_700, rescale).lower().unwrap()).err();
         assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
@@ -326,12 +326,12 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
     let sum = Layer { inputs: vec![0, 1], operation, rescale: None, scale: 0 };
     let value = |row: i32| row * 7 % 521;
     let network = small(2, vec![moved(&[0], &[1, 0], 0), sum, table(2, 0, (0..511).map(value))]);
-    let bench = Bench::new(&Stark, &network);
+    let test_setup = TestSetup::new(&Stark, &network);
     for inputs in [[0, 0], [255, 255], [0, 255]] {
-        let (statement, proof) = bench.prove(&inputs);
+        let (statement, proof) = test_setup.prove(&inputs);
         let row = i32::try_from(inputs[0] + inputs[1]).unwrap();
         assert_eq!(statement.outputs, [i64::from(value(row)); 2], "{inputs:?}");
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
     }
     let mut forger = Forger::<S>::new(&network);
     forger.change_inputs(&[200, 100]);

@@ -98,16 +98,16 @@ fn network_of_each_kind() -> impl Iterator<Item = (usize, Network)> {
 fn graph_of_each_kind_of_node_is_proven() {
     for (kind, network) in network_of_each_kind() {
         println!("kind {kind}");
-        let bench = Bench::new(&Stark, &network);
-        for (index, inputs) in inputs_of(&bench.circuit).iter().enumerate() {
-            let (statement, proof) = bench.prove(inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        let test_setup = TestSetup::new(&Stark, &network);
+        for (index, inputs) in inputs_of(&test_setup.circuit).iter().enumerate() {
+            let (statement, proof) = test_setup.prove(inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
             if index == 0 {
                 let mut generator = testing::generator(kind as u64);
-                check_flipped_proof(&bench, &statement, &proof, FLIPS, &mut generator);
+                check_flipped_proof(&test_setup, &statement, &proof, FLIPS, &mut generator);
             }
         }
-        check_binding(&bench);
+        check_binding(&test_setup);
     }
 }
 

@@ -17,16 +17,16 @@ fn matrices() -> Network {
 #[test]
 fn hidden_proofs_verify_for_their_statement_only() {
     for network in [testing::network(1), testing::wide_padding(), elements(1, true), matrices()] {
-        let bench = Bench::new(&StarkHiding, &network);
-        assert_eq!(u32::from(bench.keys.verification[0]), HIDING.format);
-        check_binding(&bench);
+        let test_setup = TestSetup::new(&StarkHiding, &network);
+        assert_eq!(u32::from(test_setup.keys.verification[0]), HIDING.format);
+        check_binding(&test_setup);
     }
 }
 
 #[test]
 fn no_flipped_bit_is_accepted_in_hidden_proofs() {
     for network in [testing::network(1), matrices()] {
-        check_flips(&StarkHiding, &Bench::new(&StarkHiding, &network));
+        check_flips(&StarkHiding, &TestSetup::new(&StarkHiding, &network));
     }
 }
 
@@ -37,13 +37,13 @@ fn extremes_of_every_layer_are_proven_with_hidden_values() {
     for (index, kind) in LayerKind::ALL.into_iter().enumerate() {
         let clamp = if kind == LayerKind::Relu { clamps[1] } else { clamps[index % 3] };
         let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
-        let bench = Bench::new(&StarkHiding, &kind.network(WIDE, 32_000, rescale));
-        for (end, inputs) in testing::outermost(&bench.circuit).iter().enumerate() {
+        let test_setup = TestSetup::new(&StarkHiding, &kind.network(WIDE, 32_000, rescale));
+        for (end, inputs) in testing::outermost(&test_setup.circuit).iter().enumerate() {
             if !is_exhaustive() && end != index % 2 {
                 continue;
             }
-            let (statement, proof) = bench.prove(inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
+            let (statement, proof) = test_setup.prove(inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
     }
 }
@@ -76,8 +76,8 @@ fn public_values_beyond_the_rows_of_a_table_are_rejected() {
 
 #[test]
 fn hidden_proofs_are_short() {
-    let bench = Bench::new(&StarkHiding, &testing::network(1));
-    let (_, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+    let test_setup = TestSetup::new(&StarkHiding, &testing::network(1));
+    let (_, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     assert!(proof.len() < 600_000, "{} bytes", proof.len());
 }
 

@@ -17,14 +17,15 @@ fn networks() -> [Network; 4] {
     [testing::network(1), testing::wide_padding(), elements(1, true), matrices()]
 }
 
-fn bench(network: &Network) -> Bench {
-    Bench::new(&StarkHidingInputs, network)
+fn test_setup(network: &Network) -> TestSetup {
+    TestSetup::new(&StarkHidingInputs, network)
 }
 
 /// Proves the outputs on inputs. Returns the statement, which has no inputs, and the proof.
-fn proven(bench: &Bench, inputs: &[i64], seed: &Seed) -> (Statement, Vec<u8>) {
-    let Proven { proof, outputs } = bench.prover.prove_with(inputs, &bench.binding, seed).unwrap();
-    (Statement { binding: bench.binding.clone(), inputs: Vec::new(), outputs }, proof)
+fn proven(test_setup: &TestSetup, inputs: &[i64], seed: &Seed) -> (Statement, Vec<u8>) {
+    let Proven { proof, outputs } =
+        test_setup.prover.prove_with(inputs, &test_setup.binding, seed).unwrap();
+    (Statement { binding: test_setup.binding.clone(), inputs: Vec::new(), outputs }, proof)
 }
 
 fn forger(network: &Network) -> Forger<Hiding> {
@@ -36,12 +37,12 @@ fn forger(network: &Network) -> Forger<Hiding> {
 #[test]
 fn proofs_with_hidden_inputs_verify_for_their_statement_only() {
     for network in networks() {
-        let bench = bench(&network);
-        assert_eq!(u32::from(bench.keys.verification[0]), HIDING_INPUTS.format);
-        let inputs = testing::inputs(&bench.circuit, 1);
-        let (statement, proof) = proven(&bench, &inputs, &Seed::random().unwrap());
+        let test_setup = test_setup(&network);
+        assert_eq!(u32::from(test_setup.keys.verification[0]), HIDING_INPUTS.format);
+        let inputs = testing::inputs(&test_setup.circuit, 1);
+        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
         assert_eq!(statement.outputs, testing::outputs(&network, &inputs));
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         let Binding { nonce, miner, circuit, verification_key } = statement.binding;
         let other = Digest::of(b"other");
         let bindings = [
@@ -63,7 +64,7 @@ fn proofs_with_hidden_inputs_verify_for_their_statement_only() {
             others.push(other);
         }
         for other in others {
-            assert!(bench.verifier.verify(&other, &proof).is_err(), "{other:?}");
+            assert!(test_setup.verifier.verify(&other, &proof).is_err(), "{other:?}");
         }
     }
 }
@@ -71,10 +72,10 @@ fn proofs_with_hidden_inputs_verify_for_their_statement_only() {
 #[test]
 fn no_flipped_bit_is_accepted_in_proofs_with_hidden_inputs() {
     for network in [testing::network(1), matrices()] {
-        let bench = bench(&network);
-        let inputs = testing::inputs(&bench.circuit, 2);
-        let (statement, proof) = proven(&bench, &inputs, &Seed::random().unwrap());
-        check_flipped_proof(&bench, &statement, &proof, 500, &mut testing::generator(3));
+        let test_setup = test_setup(&network);
+        let inputs = testing::inputs(&test_setup.circuit, 2);
+        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
+        check_flipped_proof(&test_setup, &statement, &proof, 500, &mut testing::generator(3));
     }
 }
 
@@ -86,36 +87,36 @@ fn inputs_of(circuit: &Circuit) -> [Vec<i64>; 3] {
 
 #[test]
 fn extremes_are_proven_with_hidden_inputs() {
-    let bench = bench(&testing::network(1));
-    for inputs in inputs_of(&bench.circuit) {
-        let (statement, proof) = proven(&bench, &inputs, &Seed::random().unwrap());
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    let test_setup = test_setup(&testing::network(1));
+    for inputs in inputs_of(&test_setup.circuit) {
+        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
     }
 }
 
 #[test]
 fn commitment_opens_with_its_inputs_and_seed_only() {
     for network in networks() {
-        let bench = bench(&network);
+        let test_setup = test_setup(&network);
         let (inputs, others) =
-            (testing::inputs(&bench.circuit, 1), testing::inputs(&bench.circuit, 2));
+            (testing::inputs(&test_setup.circuit, 1), testing::inputs(&test_setup.circuit, 2));
         let [seed, other_seed] = [(); 2].map(|()| Seed::random().unwrap());
-        let (statement, proof) = proven(&bench, &inputs, &seed);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
-        let commitment = bench.verifier.input_commitment(&proof).unwrap();
+        let (statement, proof) = proven(&test_setup, &inputs, &seed);
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
+        let commitment = test_setup.verifier.input_commitment(&proof).unwrap();
         assert!(commitment.is_some());
         let opened = |inputs: &[i64], binding: &Binding, seed: &Seed| {
-            bench.prover.input_commitment(inputs, binding, seed).unwrap()
+            test_setup.prover.input_commitment(inputs, binding, seed).unwrap()
         };
-        assert_eq!(opened(&inputs, &bench.binding, &seed), commitment);
-        assert_ne!(opened(&others, &bench.binding, &seed), commitment);
-        assert_ne!(opened(&inputs, &bench.binding, &other_seed), commitment);
+        assert_eq!(opened(&inputs, &test_setup.binding, &seed), commitment);
+        assert_ne!(opened(&others, &test_setup.binding, &seed), commitment);
+        assert_ne!(opened(&inputs, &test_setup.binding, &other_seed), commitment);
         let mut changed = inputs.clone();
         changed[0] ^= 1;
-        assert_ne!(opened(&changed, &bench.binding, &seed), commitment);
+        assert_ne!(opened(&changed, &test_setup.binding, &seed), commitment);
         // Another proof of the same inputs has another commitment.
-        let (_, again) = proven(&bench, &inputs, &other_seed);
-        assert_ne!(bench.verifier.input_commitment(&again).unwrap(), commitment);
+        let (_, again) = proven(&test_setup, &inputs, &other_seed);
+        assert_ne!(test_setup.verifier.input_commitment(&again).unwrap(), commitment);
     }
 }
 
@@ -123,13 +124,14 @@ fn commitment_opens_with_its_inputs_and_seed_only() {
 #[test]
 fn commitment_distinguishes_inputs_with_the_same_outputs() {
     let network = testing::one_layer(None, vec![1, 1], vec![0], Range { low: 0, high: 3 });
-    let bench = bench(&network);
+    let test_setup = test_setup(&network);
     let seed = Seed::random().unwrap();
-    let (statement, proof) = proven(&bench, &[3, 0], &seed);
+    let (statement, proof) = proven(&test_setup, &[3, 0], &seed);
     assert_eq!(statement.outputs, [3]);
-    let commitment = bench.verifier.input_commitment(&proof).unwrap();
-    let opened =
-        |inputs: [i64; 2]| bench.prover.input_commitment(&inputs, &bench.binding, &seed).unwrap();
+    let commitment = test_setup.verifier.input_commitment(&proof).unwrap();
+    let opened = |inputs: [i64; 2]| {
+        test_setup.prover.input_commitment(&inputs, &test_setup.binding, &seed).unwrap()
+    };
     assert_eq!(opened([3, 0]), commitment);
     assert!([[0, 3], [2, 1], [1, 2]].into_iter().all(|inputs| opened(inputs) != commitment));
 }
@@ -137,22 +139,22 @@ fn commitment_distinguishes_inputs_with_the_same_outputs() {
 #[test]
 fn proofs_with_public_inputs_have_no_commitment() {
     for backend in [&Stark as &dyn Backend, &StarkHiding] {
-        let bench = Bench::new(backend, &testing::network(1));
-        let inputs = testing::inputs(&bench.circuit, 1);
-        let (statement, proof) = bench.prove(&inputs);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
-        assert_eq!(bench.verifier.input_commitment(&proof), Ok(None));
+        let test_setup = TestSetup::new(backend, &testing::network(1));
+        let inputs = testing::inputs(&test_setup.circuit, 1);
+        let (statement, proof) = test_setup.prove(&inputs);
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
+        assert_eq!(test_setup.verifier.input_commitment(&proof), Ok(None));
         let seed = Seed::random().unwrap();
-        let opened = bench.prover.input_commitment(&inputs, &bench.binding, &seed);
+        let opened = test_setup.prover.input_commitment(&inputs, &test_setup.binding, &seed);
         assert_eq!(opened.unwrap(), None);
     }
 }
 
 #[test]
 fn malformed_proof_has_no_commitment() {
-    let bench = bench(&testing::network(1));
+    let test_setup = test_setup(&testing::network(1));
     for proof in [&[][..], &[1, 2, 3]] {
-        let error = bench.verifier.input_commitment(proof);
+        let error = test_setup.verifier.input_commitment(proof);
         assert!(matches!(error, Err(VerifyError::Malformed(_))), "{error:?}");
     }
 }

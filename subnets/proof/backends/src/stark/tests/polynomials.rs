@@ -87,16 +87,16 @@ pub(super) fn small() -> Network {
 #[test]
 fn proofs_with_polynomials_verify_for_their_statement_only() {
     let network = testing::network(1);
-    let bench = Bench::new(&Polynomials, &network);
-    assert_eq!(u32::from(bench.keys.verification[0]), POLYNOMIALS.format);
-    Stark.check_key(&bench.circuit, &bench.keys.verification).unwrap();
-    check_binding(&bench);
-    check_binding(&Bench::new(&Polynomials, &testing::wide_padding()));
+    let test_setup = TestSetup::new(&Polynomials, &network);
+    assert_eq!(u32::from(test_setup.keys.verification[0]), POLYNOMIALS.format);
+    Stark.check_key(&test_setup.circuit, &test_setup.keys.verification).unwrap();
+    check_binding(&test_setup);
+    check_binding(&TestSetup::new(&Polynomials, &testing::wide_padding()));
 }
 
 #[test]
 fn no_flipped_bit_is_accepted_with_polynomials() {
-    check_flips(&Polynomials, &Bench::new(&Polynomials, &testing::network(1)));
+    check_flips(&Polynomials, &TestSetup::new(&Polynomials, &testing::network(1)));
 }
 
 #[test]
@@ -105,13 +105,13 @@ fn extremes_of_every_layer_are_proven_with_polynomials() {
         LayerKind::ALL.into_iter().zip([Some(Clamp::Unsigned(8)), None].into_iter().cycle())
     {
         let clamp = if kind == LayerKind::Relu { Some(Clamp::Unsigned(8)) } else { clamp };
-        let bench = Bench::new(
+        let test_setup = TestSetup::new(
             &Polynomials,
             &kind.network(WIDE, 32_000, clamp.map(|clamp| Rescale { shift: 15, clamp })),
         );
-        for inputs in testing::outermost(&bench.circuit) {
-            let (statement, proof) = bench.prove(&inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
+        for inputs in testing::outermost(&test_setup.circuit) {
+            let (statement, proof) = test_setup.prove(&inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
     }
 }
@@ -178,10 +178,10 @@ fn coefficients_equal_the_sums_of_the_executor() {
 #[test]
 fn convolutions_of_every_shape_are_proven() {
     for network in convolutions(2).take(12) {
-        let bench = Bench::new(&Polynomials, &network);
-        let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+        let test_setup = TestSetup::new(&Polynomials, &network);
+        let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
         assert_eq!(
-            bench.verifier.verify(&statement, &proof),
+            test_setup.verifier.verify(&statement, &proof),
             Ok(()),
             "{:?}",
             network.layers[0].operation
@@ -235,13 +235,13 @@ fn convolutions_of_a_part_of_their_input_are_proven() {
     for (channels, layers) in networks {
         let shape = Shape::new(channels, 32, 32).unwrap();
         let input = Input { shape, range: Range { low: 0, high: 255 }, scale: 0 };
-        let bench = Bench::new(&Stark, &Network { format: FORMAT, input, layers });
-        assert_eq!(u32::from(bench.keys.verification[0]), POLYNOMIALS.format);
-        let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        let test_setup = TestSetup::new(&Stark, &Network { format: FORMAT, input, layers });
+        assert_eq!(u32::from(test_setup.keys.verification[0]), POLYNOMIALS.format);
+        let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         let mut other = statement;
         other.outputs[100] += 1;
-        assert!(bench.verifier.verify(&other, &proof).is_err());
+        assert!(test_setup.verifier.verify(&other, &proof).is_err());
     }
 }
 
@@ -265,9 +265,9 @@ fn products_of_matrices_are_proven() {
     for (index, (count, rows, inner, columns)) in shapes.into_iter().enumerate() {
         let rescale = (index % 2 == 1).then_some(Rescale { shift: 6, clamp: Clamp::Signed(8) });
         let sizes = Matrices { count, rows, inner, columns };
-        let bench = Bench::new(&Stark, &testing::matrices(sizes, rescale));
-        let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{sizes:?}");
+        let test_setup = TestSetup::new(&Stark, &testing::matrices(sizes, rescale));
+        let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{sizes:?}");
         let (a, b) = statement.inputs.split_at(count * rows * inner);
         for (output, &value) in statement.outputs.iter().enumerate() {
             let (row, column) = (output / columns, output % columns);
@@ -278,7 +278,7 @@ fn products_of_matrices_are_proven() {
             assert_eq!(value, rescale.map_or(sum, |rescale| rescale.apply(sum)), "{sizes:?}");
             let mut other = statement.clone();
             other.outputs[output] += 1;
-            assert!(bench.verifier.verify(&other, &proof).is_err(), "{sizes:?}");
+            assert!(test_setup.verifier.verify(&other, &proof).is_err(), "{sizes:?}");
         }
     }
 }
@@ -286,12 +286,12 @@ fn products_of_matrices_are_proven() {
 #[test]
 fn product_of_matrices_is_bound_to_its_statement() {
     let sizes = Matrices { count: 2, rows: 3, inner: 4, columns: 5 };
-    let bench = Bench::new(
+    let test_setup = TestSetup::new(
         &Stark,
         &testing::matrices(sizes, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })),
     );
-    check_binding(&bench);
-    check_flips(&Stark, &bench);
+    check_binding(&test_setup);
+    check_flips(&Stark, &test_setup);
 }
 
 /// Sums of products of computed matrices at both ends, within 2 % of half the field; larger ones
@@ -301,12 +301,12 @@ fn extremes_of_products_of_matrices_are_proven() {
     let sizes = Matrices { count: 1, rows: 2, inner: 4, columns: 2 };
     let mut network = testing::matrices(sizes, None);
     network.input.range = Range { low: -16_250, high: 16_250 };
-    let bench = Bench::new(&Stark, &network);
-    assert!(bench.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
+    let test_setup = TestSetup::new(&Stark, &network);
+    assert!(test_setup.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
     for (a, b) in [(16_250, 16_250), (-16_250, 16_250), (16_250, -16_250), (0, 16_250)] {
-        let (statement, proof) = bench.prove(&[[a; 8], [b; 8]].concat());
+        let (statement, proof) = test_setup.prove(&[[a; 8], [b; 8]].concat());
         assert_eq!(statement.outputs, [4 * a * b; 4]);
-        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
     }
     network.input.range = Range { low: -16_400, high: 16_400 };
     let refused = Stark.setup(&network.lower().unwrap()).err();

@@ -85,12 +85,12 @@ fn random_networks_are_proven_with_hidden_values() {
 
 fn check_random_networks(backend: &dyn Backend) {
     for seed in 0..tries(6) {
-        let bench = Bench::new(backend, &random_network(seed, MAX_LAYERS, true));
-        for inputs in inputs_of(&bench.circuit, seed) {
-            let (mut statement, proof) = bench.prove(&inputs);
-            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "seed {seed}");
+        let test_setup = TestSetup::new(backend, &random_network(seed, MAX_LAYERS, true));
+        for inputs in inputs_of(&test_setup.circuit, seed) {
+            let (mut statement, proof) = test_setup.prove(&inputs);
+            assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "seed {seed}");
             statement.outputs[0] += 1;
-            assert!(bench.verifier.verify(&statement, &proof).is_err(), "seed {seed}");
+            assert!(test_setup.verifier.verify(&statement, &proof).is_err(), "seed {seed}");
         }
     }
 }
