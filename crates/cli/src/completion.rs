@@ -213,7 +213,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         completed(&with_candidates(Tao::command()), "tao", &mut counts);
         completed(&with_candidates(Bb::command()), "bb", &mut counts);
-        for (name, least) in [
+        for (name, minimum) in [
             ("network", 40),
             ("chain", 2),
             ("netuid", 20),
@@ -225,7 +225,7 @@ mod tests {
             ("stt_model", 2),
         ] {
             let count = counts.get(name).copied().unwrap_or_default();
-            assert!(count >= least, "{name}: {count}, not {least}: {counts:?}");
+            assert!(count >= minimum, "{name}: {count}, not {minimum}: {counts:?}");
         }
     }
 }

@@ -184,7 +184,7 @@ fn test_paths_are_resolved_by_module() {
 
 #[test]
 fn every_test_that_the_comparison_names_exists() {
-    for (document, least) in
+    for (document, minimum) in
         [("docs/compat.md", 60), ("docs/compat-tests.md", 60), ("docs/text-miner.md", 20)]
     {
         let text = read(document);
@@ -199,7 +199,7 @@ fn every_test_that_the_comparison_names_exists() {
             assert!(exists(path), "{document} names the test {path}, which does not exist");
             named += 1;
         }
-        assert!(named > least, "only {named} tests found in the tables of {document}");
+        assert!(named > minimum, "only {named} tests found in the tables of {document}");
     }
 }
 

@@ -14,9 +14,9 @@ fn fifty_seeds_violate_no_invariant() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Simulates a seed twice, and compares the events one by one. There must be more than `least`.
+/// Simulates a seed twice, and compares the events one by one. There must be more than `minimum`.
 #[track_caller]
-fn assert_repeats(seed: &str, least: usize) {
+fn assert_repeats(seed: &str, minimum: usize) {
     let events = || String::from_utf8(simulate(&[seed, "--verbose"]).stderr).unwrap();
     let (first, second) = (events(), events());
     for (first, second) in first.lines().zip(second.lines()) {
@@ -24,7 +24,7 @@ fn assert_repeats(seed: &str, least: usize) {
     }
     assert_eq!(first, second, "the logs have different lengths");
     let events = first.lines().count();
-    assert!(events > least, "only {events} events");
+    assert!(events > minimum, "only {events} events");
 }
 
 /// With this seed, threads that wait for time again and again kept the turn from the one that they

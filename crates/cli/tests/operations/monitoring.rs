@@ -120,11 +120,11 @@ fn expressions(value: &Value) -> Vec<String> {
 fn dashboards_show_metrics_that_exist() {
     let documented_metrics = documented_metrics();
     let compose = read("compose.yml");
-    for (name, least) in [("babelbit", 10), ("nineteen", 10), ("proof", 5), ("prompting", 5)] {
+    for (name, minimum) in [("babelbit", 10), ("nineteen", 10), ("proof", 5), ("prompting", 5)] {
         let dashboard: Value =
             serde_json::from_str(&read(&format!("grafana/{name}.json"))).unwrap();
         let expressions = expressions(&dashboard);
-        assert!(expressions.len() > least, "{name}");
+        assert!(expressions.len() > minimum, "{name}");
         for expression in &expressions {
             let metrics = metrics(expression);
             assert!(!metrics.is_empty(), "{expression}");

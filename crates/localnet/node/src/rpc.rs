@@ -3,10 +3,10 @@
 mod author;
 mod backpressure;
 mod chain;
+mod connections;
 mod count;
 mod dev;
 mod error;
-mod front;
 mod origin;
 mod params;
 mod payment;
@@ -39,10 +39,10 @@ use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::node::{Control, NodeError};
 use backpressure::Backpressure;
+use connections::SharedState;
 use count::Names;
 use error::internal;
 pub(crate) use error::{CLIENT as CLIENT_ERROR, RpcResult};
-use front::SharedState;
 use origin::Origins;
 use params::{Args, Names as ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
@@ -204,7 +204,7 @@ impl Methods {
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
             let action = action(&Args::parse(&params, fields)?)?;
-            dev::made(context.control.command(action).await)
+            dev::command_response(context.control.command(action).await)
         })?;
         Ok(())
     }
@@ -225,11 +225,11 @@ impl Methods {
                 match backpressure_of(&extensions) {
                     // A subscriber that disconnected needs no report.
                     Ok(backpressure) => {
-                        let following = backpressure.subscription();
+                        let slot = backpressure.subscription();
                         drop(
                             handler(
                                 params,
-                                SubscriptionRequest { pending, backpressure, following },
+                                SubscriptionRequest { pending, backpressure, slot },
                                 context,
                             )
                             .await,
@@ -324,7 +324,8 @@ pub(crate) async fn serve(
     let context = Arc::new(context);
     let module = module(context.clone(), dev_methods)?;
     let config = ServerConfig::builder()
-        // The front counts connections. An evicted WebSocket still counts here until its task ends.
+        // The accept loop counts connections. An evicted WebSocket still counts here until its task
+        // ends.
         .max_connections(u32::MAX)
         .max_subscriptions_per_connection(limits.subscriptions)
         .max_request_body_size(limits.request_bytes)
@@ -345,9 +346,12 @@ pub(crate) async fn serve(
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
     let maximum = limits.request_bytes as usize;
-    let bodies =
-        BodyLimits::new(maximum, front::BODY_TIMEOUT, maximum.saturating_mul(front::LARGE_BODIES));
-    let front = SharedState {
+    let bodies = BodyLimits::new(
+        maximum,
+        connections::BODY_TIMEOUT,
+        maximum.saturating_mul(connections::LARGE_BODIES),
+    );
+    let shared_state = SharedState {
         builder,
         methods: module.into(),
         names,
@@ -356,7 +360,7 @@ pub(crate) async fn serve(
         origins: Origins::new(origins),
         stop,
     };
-    tokio::spawn(front.accept(listener));
+    tokio::spawn(shared_state.accept(listener));
     Ok(Server { address, handle, context })
 }
 

@@ -81,13 +81,13 @@ pub(super) fn check_alignment(peer: &Peer, model: &EncodedModel, count: u32) {
     }
 }
 
-/// Checks the alignment of a model with many layers. At least `least` percent as many tokens as the
-/// reference's own are aligned.
+/// Checks the alignment of a model with many layers. At least `minimum` percent as many tokens as
+/// the reference's own are aligned.
 pub(super) fn check_alignment_of_layers(
     peer: &Peer,
     model: &EncodedModel,
     count: u32,
-    least: usize,
+    minimum: usize,
 ) {
     let Aligned { close, total, own } = aligned(peer, model, count, 0.3);
     for close in close {
@@ -95,7 +95,7 @@ pub(super) fn check_alignment_of_layers(
             "{}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own",
             model.name
         );
-        assert!(close * 100 >= own * least, "{message}");
+        assert!(close * 100 >= own * minimum, "{message}");
     }
 }
 
@@ -228,7 +228,7 @@ fn beams_end_as_by_the_reference() {
         BeamSearch { previous: &[], beams: 1, patience: 1.0 },
     ];
     let Some(peer) = Peer::with_exact_products() else { return };
-    for (extra, least) in [(["--layers", "1"].as_slice(), 12), (&[], 1)] {
+    for (extra, minimum) in [(["--layers", "1"].as_slice(), 12), (&[], 1)] {
         let folder = peer.model("tiny", extra);
         let model = Model::open(&folder).unwrap();
         let windows = windows(8, model.encoder.mels());
@@ -251,7 +251,7 @@ fn beams_end_as_by_the_reference() {
         }
         let message =
             format!("{extra:?}: {equal} of 24 windows are equal, {own} of the reference's own");
-        assert!(equal + 6 >= own && equal >= least, "{message}");
+        assert!(equal + 6 >= own && equal >= minimum, "{message}");
     }
 }
 

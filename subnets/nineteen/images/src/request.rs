@@ -170,13 +170,13 @@ impl Fields<'_> {
     fn integer(
         &self,
         name: &'static str,
-        least: u32,
-        most: u32,
+        minimum: u32,
+        maximum: u32,
         expected: &'static str,
     ) -> Result<Option<u32>, PaintRequestError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-        let number = number.filter(|number| (least..=most).contains(number));
+        let number = number.filter(|number| (minimum..=maximum).contains(number));
         number.map(Some).ok_or(PaintRequestError::Field { name, expected })
     }
 

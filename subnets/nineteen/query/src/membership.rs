@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rejections_count_once_the_processes_are_settled() {
+    async fn processes_are_settled_70_seconds_after_the_last_start() {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.start(true);

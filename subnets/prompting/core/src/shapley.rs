@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_four_miners_match_the_definition() {
+    fn shapley_values_of_four_miners_match_the_definition() {
         let probabilities = [vec![0.5, 0.2, 0.9], vec![0.4, 0.3, 0.1], vec![0.0, 0.9, 0.0], vec![]];
         let losses = NextTokenLosses::new(&probabilities, 3);
         let values = shapley_values(4, 0, |coalition| losses.value(coalition));

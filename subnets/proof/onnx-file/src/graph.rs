@@ -80,7 +80,7 @@ impl GraphWriter {
     }
 
     /// Adds a node with an operator for machine learning, and returns the name of its output.
-    pub fn learned_node(
+    pub fn ml_node(
         &mut self,
         operator: &str,
         inputs: &[&str],

@@ -9,7 +9,7 @@ use super::{OnnxError, Reader, unsupported};
 
 impl Reader {
     /// Converts an operator for machine learning.
-    pub(super) fn learned(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn ml_operator(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let label = node
             .output
             .first()

@@ -27,7 +27,7 @@ impl Reader {
         rules::check(node)?;
         self.check_type(node)?;
         if node.domain == rules::MACHINE_LEARNING {
-            return self.learned(node);
+            return self.ml_operator(node);
         }
         match node.op_type.as_str() {
             "Constant" => self.constant(node),

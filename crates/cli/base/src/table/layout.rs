@@ -80,7 +80,7 @@ impl Column {
     }
 
     /// Returns the minimum width of the column, at most its `natural` width.
-    fn least<'a>(
+    fn min_width<'a>(
         &self,
         natural: usize,
         header: usize,
@@ -108,7 +108,7 @@ pub(super) struct VisibleColumn<'a> {
     pub(super) index: usize,
     width: usize,
     natural: usize,
-    least: usize,
+    min_width: usize,
     is_cut: bool,
 }
 
@@ -135,8 +135,8 @@ fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
         let header = if has_header { measure_text_width(&column.name) } else { 0 };
         let lines = cells(index).flat_map(str::lines).map(measure_text_width);
         let natural = lines.max().unwrap_or(0).max(header);
-        let least = column.least(natural, header, cells(index));
-        VisibleColumn { column, index, width: natural, natural, least, is_cut: false }
+        let min_width = column.min_width(natural, header, cells(index));
+        VisibleColumn { column, index, width: natural, natural, min_width, is_cut: false }
     });
     measured.collect()
 }
@@ -150,16 +150,16 @@ pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
 ) -> Vec<Range<usize>> {
     let measured = measured(columns, true, cells);
     let [first, others @ ..] = measured.as_slice() else { return Vec::new() };
-    let first = first.natural.min(MIN_TEXT_WIDTH.max(first.least));
+    let first = first.natural.min(MIN_TEXT_WIDTH.max(first.min_width));
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut used = 0;
     for column in others {
         let end = column.index + 1;
-        used += column.least + PADDING;
+        used += column.min_width + PADDING;
         match parts.last_mut() {
             Some(part) if used <= width => part.end = end,
             _ => {
-                used = first + PADDING + column.least + PADDING - 1;
+                used = first + PADDING + column.min_width + PADDING - 1;
                 parts.push(column.index..end);
             }
         }
@@ -176,7 +176,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
 ) -> Vec<VisibleColumn<'a>> {
     let mut visible = measured(columns, has_header, &cells);
     let Some(width) = width else { return visible };
-    while line_width(visible.iter().map(|column| column.least)) > width {
+    while line_width(visible.iter().map(|column| column.min_width)) > width {
         let last = visible
             .iter()
             .enumerate()
@@ -191,7 +191,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         while excess > 0 {
             let widest = visible
                 .iter_mut()
-                .filter(|entry| entry.column.kind == kind && entry.width > entry.least);
+                .filter(|entry| entry.column.kind == kind && entry.width > entry.min_width);
             let Some(widest) = widest.max_by_key(|entry| entry.width) else { break };
             widest.width -= 1;
             excess -= 1;

@@ -135,7 +135,7 @@ impl Backpressure {
     }
 
     /// Counts a response or notification of this size as unsent.
-    pub(super) fn answered(&self, bytes: usize) {
+    pub(super) fn add_unread(&self, bytes: usize) {
         let mut state = self.lock();
         if state.is_enabled {
             state.bytes = state.bytes.saturating_add(bytes);
@@ -143,7 +143,7 @@ impl Backpressure {
     }
 
     /// Subtracts bytes that the client has read, or will never receive.
-    pub(super) fn subtract_sent(&self, bytes: usize) {
+    pub(super) fn subtract_unread(&self, bytes: usize) {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
@@ -262,7 +262,7 @@ impl<T> BackpressuredStream<T> {
 
     fn record_write(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
-            Poll::Ready(Ok(bytes)) => self.backpressure.subtract_sent(*bytes),
+            Poll::Ready(Ok(bytes)) => self.backpressure.subtract_unread(*bytes),
             Poll::Ready(Err(_)) => self.backpressure.close(),
             Poll::Pending => {}
         }
@@ -377,7 +377,7 @@ mod tests {
     async fn reading_and_heavy_requests_pause_while_responses_are_unsent() {
         let (backpressure, mut server, mut client) = connection().await;
         backpressure.start();
-        backpressure.answered(11);
+        backpressure.add_unread(11);
         assert!(!reads(&mut server).await);
         assert!(timeout(Duration::ZERO, backpressure.heavy(async {})).await.is_err());
         let waiting = tokio::spawn({
@@ -395,7 +395,7 @@ mod tests {
     async fn disconnected_client_does_not_block_heavy_requests() {
         let (backpressure, mut server, client) = connection().await;
         backpressure.start();
-        backpressure.answered(11);
+        backpressure.add_unread(11);
         drop(client);
         assert!(server.write_all(b"answer").await.is_err());
         timeout(Duration::from_secs(5), backpressure.heavy(async {})).await.unwrap();
@@ -405,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn only_websockets_are_paced() {
         let (backpressure, mut server, _client) = connection().await;
-        backpressure.answered(11);
+        backpressure.add_unread(11);
         let _both = (backpressure.request(1), backpressure.request(1));
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }

@@ -95,7 +95,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .await
             .ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
-        made(context.control.command(Action::Impersonate(account, call)).await)
+        command_response(context.control.command(Action::Impersonate(account, call)).await)
     })?;
     methods.command("dev_setStorage", &["items"], |args| {
         let entries = args.entries(0)?;
@@ -156,7 +156,7 @@ fn status(context: &Context, _: &Args) -> RpcResult {
 }
 
 /// Returns the response to a finished command.
-pub(super) fn made(outcome: Result<CommandOutput, AuthorError>) -> RpcResult {
+pub(super) fn command_response(outcome: Result<CommandOutput, AuthorError>) -> RpcResult {
     let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),

@@ -32,7 +32,7 @@ pub(super) struct SubscriptionRequest {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) backpressure: Arc<Backpressure>,
     /// Guard that counts the subscription on its connection.
-    pub(super) following: SubscriptionSlot,
+    pub(super) slot: SubscriptionSlot,
 }
 
 impl SubscriptionRequest {
@@ -46,8 +46,8 @@ impl SubscriptionRequest {
         Ok(Feed {
             sink,
             backpressure: self.backpressure,
-            _following: self.following,
-            _open: SubscriptionGuard::new(),
+            _slot: self.slot,
+            _guard: SubscriptionGuard::new(),
         })
     }
 }
@@ -56,18 +56,18 @@ impl SubscriptionRequest {
 pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
     backpressure: Arc<Backpressure>,
-    _following: SubscriptionSlot,
-    _open: SubscriptionGuard,
+    _slot: SubscriptionSlot,
+    _guard: SubscriptionGuard,
 }
 
 impl Feed {
     pub(super) async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
-        self.backpressure.answered(bytes);
+        self.backpressure.add_unread(bytes);
         let result = self.sink.send(message).await;
         if result.is_err() {
-            self.backpressure.subtract_sent(bytes);
+            self.backpressure.subtract_unread(bytes);
         }
         Ok(result?)
     }

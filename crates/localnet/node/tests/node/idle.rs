@@ -55,7 +55,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await.is_ok()
 }
 
-async fn small(connections: u32, connections_per_address: u32) -> NodeHandle {
+async fn start_node_with(connections: u32, connections_per_address: u32) -> NodeHandle {
     let mut config = config();
     config.rpc = RpcLimits { connections, connections_per_address, ..config.rpc };
     Node::start(config).await.unwrap()
@@ -91,7 +91,7 @@ async fn idle_websockets_are_evicted_for_new_connections() {
 
 #[tokio::test]
 async fn websockets_in_use_are_not_evicted() {
-    let node = small(3, 3).await;
+    let node = start_node_with(3, 3).await;
     let (client, mut subscription) = subscribed(&node).await;
     expect_notification(&mut subscription).await;
     let mut first = websocket_from("127.0.0.1", node.address()).await;
@@ -115,7 +115,7 @@ async fn websockets_in_use_are_not_evicted() {
 
 #[tokio::test]
 async fn connection_is_rejected_when_pool_is_full() {
-    let node = small(2, 2).await;
+    let node = start_node_with(2, 2).await;
     let (first, mut heads) = subscribed(&node).await;
     let (_second, _heads) = subscribed(&node).await;
     assert_eq!(status_from("127.0.0.7", node.address()).await, 429);
@@ -138,7 +138,7 @@ async fn connection_is_rejected_when_pool_is_full() {
 
 #[tokio::test]
 async fn connections_per_address_are_limited() {
-    let node = small(3, 2).await;
+    let node = start_node_with(3, 2).await;
     let (_first, _heads) = subscribed(&node).await;
     let (_second, _more_heads) = subscribed(&node).await;
     assert_eq!(status_from("127.0.0.1", node.address()).await, 429);

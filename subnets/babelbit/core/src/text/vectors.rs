@@ -209,7 +209,7 @@ mod tests {
 
     /// Columns: options, baseline.
     #[test]
-    fn the_baseline_depends_on_the_options() {
+    fn similarity_baseline_depends_on_the_vector_options() {
         let texts = [("a", [1.0, 0.0, 2.0]), ("b", [3.0, 4.0, 0.0]), ("c", [0.0, 5.0, 1.0])];
         let options = |dimensions, pairs, seed| VectorOptions {
             dimensions: NonZeroUsize::new(dimensions),

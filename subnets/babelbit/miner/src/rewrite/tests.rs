@@ -31,14 +31,14 @@ fn check(table: &[(&str, &str)]) {
 
 #[test]
 fn rule_tables_have_enough_entries() {
-    for (book, least) in [
+    for (book, minimum) in [
         (&RULES.expletives, 200),
         (&RULES.fillers, 250),
         (&RULES.meanings, 5000),
         (&RULES.ellipsis, 200),
         (&RULES.condense, 30),
     ] {
-        assert!(book.len() >= least, "{} < {least}", book.len());
+        assert!(book.len() >= minimum, "{} < {minimum}", book.len());
     }
 }
 

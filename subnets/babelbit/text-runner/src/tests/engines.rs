@@ -189,7 +189,7 @@ async fn session_without_end_keeps_complete_utterances() {
 }
 
 #[tokio::test]
-async fn an_engine_without_positions_is_played() {
+async fn challenge_without_token_positions_is_played() {
     let server = minimal_engine(
         &json!({"session_id": "s", "token": "one"}),
         &["two", "EOF", "three", "four", "EOF EOF"],

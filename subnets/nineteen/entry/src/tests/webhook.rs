@@ -44,8 +44,8 @@ async fn each_threshold_of_a_budget_is_posted_once() {
         spend(steps).await;
     }
     let shutdown = Shutdown::new();
-    let (books, stop) = (gateway.clone(), shutdown.clone());
-    let books = tokio::spawn(async move { books.run_maintenance(&stop).await });
+    let (maintenance, stop) = (gateway.clone(), shutdown.clone());
+    let maintenance = tokio::spawn(async move { maintenance.run_maintenance(&stop).await });
     let (key_field, team_field) = (("key_id", key.as_str()), ("team", "shops"));
     for (event_type, percent, (field, owner)) in [
         ("budget.warning", 82, key_field),
@@ -63,5 +63,5 @@ async fn each_threshold_of_a_budget_is_posted_once() {
         assert_eq!(data["date"].as_str(), today(&clock).1.get(..7));
     }
     shutdown.request();
-    books.await.unwrap();
+    maintenance.await.unwrap();
 }

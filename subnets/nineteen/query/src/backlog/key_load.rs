@@ -80,12 +80,12 @@ impl KeyLoad {
     }
 
     /// Adds a request for a task to the queue. If it is the only one of the key, its service begins
-    /// at `least`, that of the key which has waited longest.
-    pub(super) fn enqueue(&mut self, task: &TaskName, weight: KeyWeight, least: f64, now: f64) {
+    /// at `minimum`, that of the key which has waited longest.
+    pub(super) fn enqueue(&mut self, task: &TaskName, weight: KeyWeight, minimum: f64, now: f64) {
         self.accrue(now);
         self.weight = f64::from(weight.get());
         if !self.is_queued() {
-            self.service = least;
+            self.service = minimum;
         }
         *self.queued.entry(task.clone()).or_default() += 1;
     }

@@ -364,9 +364,9 @@ impl<'a> Quantiser<'a> {
             (Rescale { clamp, ..rescale }, scale)
         };
         let range = rescale.clamp.range();
-        let least = least_sum(inputs, &operation).map(|sum| rescale.apply(sum));
+        let minimum = least_sum(inputs, &operation).map(|sum| rescale.apply(sum));
         self.push(inputs, operation, Some(rescale), scale, range);
-        if let Some(low) = least {
+        if let Some(low) = minimum {
             self.narrow(Range { low, ..range });
         }
         Ok(())

@@ -318,7 +318,7 @@ fn deep_trees_are_refused_before_memory_is_spent() {
 /// Labels are omitted with the nodes that compute them, and so is the map at the end.
 #[test]
 fn labels_and_maps_are_omitted() {
-    let learned = |operator: &str, inputs: &[&str], output: &str| NodeProto {
+    let ml_node = |operator: &str, inputs: &[&str], output: &str| NodeProto {
         domain: MACHINE_LEARNING.to_owned(),
         ..node(operator, inputs, output, &[])
     };
@@ -327,8 +327,8 @@ fn labels_and_maps_are_omitted() {
         vec![
             node("Mul", &["x", "x"], "scores", &[]),
             with_int(node("ArgMax", &["scores"], "position", &[]), "axis", 1),
-            learned("LabelEncoder", &["position"], "label"),
-            learned("ZipMap", &["scores"], "y"),
+            ml_node("LabelEncoder", &["position"], "label"),
+            ml_node("ZipMap", &["scores"], "y"),
         ],
         vec![],
     );

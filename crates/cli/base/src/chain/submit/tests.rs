@@ -218,7 +218,7 @@ async fn a_ciphertext_for_an_old_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_proxy_makes_or_announces_the_call() {
+async fn proxy_options_select_the_submitted_call() {
     let bob: Account = "//Bob".parse().unwrap();
     let direct = ProxyArgs { proxy_for: Some(bob), ..UNPROXIED };
     for (proxy, name) in [

@@ -89,7 +89,7 @@ impl RandomGraph {
             Attribute::Ints(&names[2], &leaf_outputs),
             Attribute::Floats(&names[3], &weights),
         ];
-        let first = self.graph.learned_node(operator, &[row], &attributes);
+        let first = self.graph.ml_node(operator, &[row], &attributes);
         (if is_classifier { self.graph.further_output() } else { first }, count)
     }
 
@@ -104,7 +104,7 @@ impl RandomGraph {
                 Attribute::Floats("coefficients", &coefficients),
                 Attribute::Floats("intercepts", &intercepts),
             ];
-            return (self.graph.learned_node("LinearRegressor", &[row], &attributes), targets);
+            return (self.graph.ml_node("LinearRegressor", &[row], &attributes), targets);
         }
         let kernel = self.one_of(&KERNELS);
         let count = self.extent(3);
@@ -118,7 +118,7 @@ impl RandomGraph {
             Attribute::Floats("coefficients", &coefficients),
             Attribute::Floats("rho", &offset),
         ];
-        (self.graph.learned_node("SVMRegressor", &[row], &attributes), 1)
+        (self.graph.ml_node("SVMRegressor", &[row], &attributes), 1)
     }
 
     /// Appends a classifier of two or three classes by support vectors, or a linear one. The former
@@ -137,7 +137,7 @@ impl RandomGraph {
                 Attribute::Floats("intercepts", &intercepts),
                 Attribute::Text("post_transform", self.one_of(&TRANSFORMS[..transforms])),
             ];
-            self.graph.learned_node("LinearClassifier", &[row], &attributes);
+            self.graph.ml_node("LinearClassifier", &[row], &attributes);
             return (self.graph.further_output(), classes);
         }
         let vectors_of_first = self.extent(2);
@@ -161,7 +161,7 @@ impl RandomGraph {
             Attribute::Floats("prob_a", &factors),
             Attribute::Floats("prob_b", &added),
         ];
-        self.graph.learned_node("SVMClassifier", &[row], &attributes);
+        self.graph.ml_node("SVMClassifier", &[row], &attributes);
         (self.graph.further_output(), classes)
     }
 
@@ -171,20 +171,20 @@ impl RandomGraph {
             1 => {
                 let chosen = [(); 3].map(|()| signed(self.generator.random_range(0..features)));
                 let chosen = self.integers(&chosen);
-                (self.graph.learned_node("ArrayFeatureExtractor", &[row, &chosen], &[]), 3)
+                (self.graph.ml_node("ArrayFeatureExtractor", &[row, &chosen], &[]), 3)
             }
             2 => {
                 let (offsets, factors) =
                     (self.random_eighths(features), self.random_eighths(features));
                 let attributes =
                     [Attribute::Floats("offset", &offsets), Attribute::Floats("scale", &factors)];
-                (self.graph.learned_node("Scaler", &[row], &attributes), features)
+                (self.graph.ml_node("Scaler", &[row], &attributes), features)
             }
             _ => {
                 let (magnitude, half) = (self.node("Abs", &[row]), self.number(0.5));
                 let positive = self.node("Add", &[&magnitude, &half]);
                 let norm = [Attribute::Text("norm", self.one_of(&["L1", "L2", "MAX"]))];
-                (self.graph.learned_node("Normalizer", &[&positive], &norm), features)
+                (self.graph.ml_node("Normalizer", &[&positive], &norm), features)
             }
         }
     }
