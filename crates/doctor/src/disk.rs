@@ -76,15 +76,15 @@ impl WriteDirectory {
 /// would be created.
 ///
 /// A network file system can block for minutes, so the check runs on a blocking thread, and is
-/// skipped without a result within `within`.
-pub async fn disks(directories: Vec<WriteDirectory>, within: Duration) -> Vec<Finding> {
+/// skipped without a result within `time_limit`.
+pub async fn disks(directories: Vec<WriteDirectory>, time_limit: Duration) -> Vec<Finding> {
     let subject = directories.first().map(WriteDirectory::subject).unwrap_or_default();
-    match timeout(within, spawn_blocking(move || check_disks(&directories))).await {
+    match timeout(time_limit, spawn_blocking(move || check_disks(&directories))).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => vec![Finding::skipped(Check::Disk, subject, error.to_string())],
         Err(_) => {
             let reason =
-                format!("no response from the file system within {} s", within.as_secs_f64());
+                format!("no response from the file system within {} s", time_limit.as_secs_f64());
             vec![Finding::skipped(Check::Disk, subject, reason)]
         }
     }

@@ -20,18 +20,18 @@ pub struct BodyLimits {
     /// Maximum size of a body in bytes.
     max_bytes: usize,
     /// Timeout for receiving a body.
-    within: Duration,
+    timeout: Duration,
     /// Shared budget, in bytes, for the parts of bodies beyond [`SMALL_BODY`].
     large_bytes: Arc<Semaphore>,
 }
 
 impl BodyLimits {
-    /// Creates limits of `max_bytes` and the timeout `within` for each body; the parts of bodies
+    /// Creates limits of `max_bytes` and `timeout` for each body; the parts of bodies
     /// beyond 64 KiB share a budget of `large_bytes` bytes.
-    pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
+    pub fn new(max_bytes: usize, timeout: Duration, large_bytes: usize) -> Self {
         Self {
             max_bytes,
-            within,
+            timeout,
             large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))),
         }
     }
@@ -47,8 +47,8 @@ impl BodyLimits {
         if body.size_hint().lower() > self.max_bytes as u64 {
             return Err(BodyRefusal::TooLarge { limit: self.max_bytes });
         }
-        let read = tokio::time::timeout(self.within, self.read_to_end(body)).await;
-        read.unwrap_or(Err(BodyRefusal::Timeout { limit: self.within }))
+        let read = tokio::time::timeout(self.timeout, self.read_to_end(body)).await;
+        read.unwrap_or(Err(BodyRefusal::Timeout { limit: self.timeout }))
     }
 
     async fn read_to_end<B>(&self, mut body: B) -> Result<BufferedBody, BodyRefusal>

@@ -147,14 +147,14 @@ impl HttpBody for WatchedBody {
 pub(crate) struct Lingering<S> {
     stream: S,
     unread: Unread,
-    within: Duration,
+    timeout: Duration,
     /// The linger timeout, set once the write side is closed.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S, unread: Unread, within: Duration) -> Self {
-        Self { stream, unread, within, until: None }
+    pub(crate) fn new(stream: S, unread: Unread, timeout: Duration) -> Self {
+        Self { stream, unread, timeout, until: None }
     }
 }
 
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, unread, within, until } = self.get_mut();
+        let Self { stream, unread, timeout, until } = self.get_mut();
         let until = if let Some(until) = until {
             until
         } else {
@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
             if !unread.0.load(Ordering::Acquire) {
                 return Poll::Ready(Ok(()));
             }
-            until.insert(Box::pin(tokio::time::sleep(*within)))
+            until.insert(Box::pin(tokio::time::sleep(*timeout)))
         };
         let mut buffer = [0; CHUNK];
         while until.as_mut().poll(context).is_pending() {

@@ -87,7 +87,7 @@ impl Sampler {
         read: usize,
     ) -> Option<Step> {
         let vocabulary = model.vocabulary();
-        vocabulary.silence(&mut logits);
+        vocabulary.mask_unused(&mut logits);
         let softmax = LogSoftmax::new(&logits);
         let top = match self.sampling.top_logprobs {
             0 => Vec::new(),

@@ -11,7 +11,7 @@
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It
 //!   builds prompts and [generates](LanguageModel::generate) answers with log-probabilities;
-//!   [`LanguageModel::judge`] computes the probability of each token of a given answer in one pass;
+//!   [`LanguageModel::answer_probabilities`] computes the probability of each token of a given answer in one pass;
 //! - [`Engine`]: continuous batching, in which concurrent answers share one cache and each pass
 //!   over the weights;
 //! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and
@@ -28,7 +28,7 @@
 //! let answer: Vec<u32> = steps.iter().map(|step| step.token).collect();
 //!
 //! // A checker with the same weights computes the same probabilities.
-//! let positions = model.judge(&prompt, &answer, 1)?;
+//! let positions = model.answer_probabilities(&prompt, &answer, 1)?;
 //! for (position, step) in positions.iter().zip(&steps) {
 //!     assert!((position.logprob - step.logprob).abs() < 1e-3);
 //! }

@@ -262,7 +262,7 @@ impl LanguageModel {
     ///
     /// # Errors
     /// [`ModelError`] when the prompt is empty, or prompt and answer together exceed the context.
-    pub fn judge(
+    pub fn answer_probabilities(
         &self,
         prompt: &[u32],
         answer: &[u32],
@@ -286,7 +286,7 @@ impl LanguageModel {
         token: u32,
         top: usize,
     ) -> PositionProbabilities {
-        self.vocabulary.silence(&mut logits);
+        self.vocabulary.mask_unused(&mut logits);
         let logprobs = log_softmax(&logits);
         let logprob = logprob_of(&logprobs, token);
         let better = logprobs.iter().filter(|other| **other > logprob).count();
@@ -319,13 +319,14 @@ mod tests {
     }
 
     #[test]
-    fn judged_probabilities_equal_generated_ones() {
+    fn answer_probabilities_equal_generated_ones() {
         let model = LanguageModel::random("m", 4, 1).unwrap();
         let steps = answer(&model, 7);
         assert!(steps.len() > 5, "{}", steps.len());
         let tokens: Vec<_> = steps.iter().map(|step| step.token).collect();
-        let positions =
-            model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
+        let positions = model
+            .answer_probabilities(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5)
+            .unwrap();
         assert_eq!(positions.len(), steps.len());
         for (position, step) in positions.iter().zip(&steps) {
             assert!((position.logprob - step.logprob).abs() < 1e-3, "{position:?} {step:?}");
@@ -341,8 +342,9 @@ mod tests {
             LanguageModel::random("smaller", 2, 9).unwrap(),
         );
         let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
-        let positions =
-            model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
+        let positions = model
+            .answer_probabilities(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5)
+            .unwrap();
         let unlikely = positions.iter().filter(|position| position.rank > 5).count();
         assert!(unlikely * 10 > positions.len() * 8, "{unlikely} of {}", positions.len());
     }
@@ -368,7 +370,7 @@ mod tests {
                 Sampling { seed, temperature: 2.0, top_k: 5, max_tokens: 2, ..Sampling::default() };
             let steps = model.generate(prompt.clone(), sampling);
             let tokens: Vec<u32> = steps.map(|step| step.unwrap().token).collect();
-            for position in model.judge(&prompt, &tokens, 5).unwrap() {
+            for position in model.answer_probabilities(&prompt, &tokens, 5).unwrap() {
                 assert!(position.rank <= 5, "{seed}: {position:?}");
             }
         }

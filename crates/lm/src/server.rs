@@ -78,10 +78,10 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
         let message = ModelError::TooLong { tokens: prompt_tokens, context }.to_string();
         return refuse(StatusCode::BAD_REQUEST, &message, Some(param));
     }
-    let judged = match request.prompt_logprobs {
+    let scored_prompt = match request.prompt_logprobs {
         None => None,
-        Some(top) => match judge(&served.model, prompt.clone(), top).await {
-            Ok(judged) => Some(judged),
+        Some(top) => match prompt_probabilities(&served.model, prompt.clone(), top).await {
+            Ok(scored_prompt) => Some(scored_prompt),
             Err(error) => return failed(&error),
         },
     };
@@ -95,12 +95,13 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
     if request.streams {
         answer::stream(served.model, request, prompt_tokens, events)
     } else {
-        answer::complete_response(&served.model, &request, prompt_tokens, judged, events).await
+        answer::complete_response(&served.model, &request, prompt_tokens, scored_prompt, events)
+            .await
     }
 }
 
 /// Computes the probability of each prompt token, given the tokens before it.
-async fn judge(
+async fn prompt_probabilities(
     model: &Arc<LanguageModel>,
     prompt: Vec<u32>,
     top: usize,
@@ -108,7 +109,7 @@ async fn judge(
     let model = Arc::clone(model);
     let result = tokio::task::spawn_blocking(move || {
         let (first, remaining) = prompt.split_at(prompt.len().min(1));
-        let probabilities = model.judge(first, remaining, top)?;
+        let probabilities = model.answer_probabilities(first, remaining, top)?;
         Ok((prompt, probabilities))
     });
     result.await.unwrap_or(Err(ModelError::Tokens))

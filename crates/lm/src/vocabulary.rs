@@ -100,7 +100,7 @@ impl Vocabulary {
 
     /// Masks the logits of special tokens other than the end token, because a seeded model was not
     /// trained to avoid them. Those of trained models keep their probabilities, as in other servers.
-    pub fn silence(&self, logits: &mut [f32]) {
+    pub fn mask_unused(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
         }

@@ -13,12 +13,12 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 #[non_exhaustive]
 pub enum StopError {
     /// Tasks were still running at the deadline.
-    #[error("shutdown timed out after {within:?}; tasks still running: {tasks}")]
+    #[error("shutdown timed out after {timeout:?}; tasks still running: {tasks}")]
     StillRunning {
         /// Number of running tasks.
         tasks: usize,
         /// Timeout of the shutdown.
-        within: Duration,
+        timeout: Duration,
     },
 }
 
@@ -120,9 +120,9 @@ impl Shutdown {
         self.stopped(STOP_TIMEOUT).await
     }
 
-    async fn stopped(&self, within: Duration) -> Result<(), StopError> {
-        let result = tokio::time::timeout(within, self.tasks.wait()).await;
-        result.map_err(|_| StopError::StillRunning { tasks: self.tasks.len(), within })
+    async fn stopped(&self, timeout: Duration) -> Result<(), StopError> {
+        let result = tokio::time::timeout(timeout, self.tasks.wait()).await;
+        result.map_err(|_| StopError::StillRunning { tasks: self.tasks.len(), timeout })
     }
 }
 
@@ -212,10 +212,10 @@ mod tests {
         shutdown.spawn("stubborn", std::future::pending());
         shutdown.request();
         shutdown.tasks.close();
-        let within = Duration::from_millis(1);
+        let timeout = Duration::from_millis(1);
         assert_eq!(
-            shutdown.stopped(within).await,
-            Err(StopError::StillRunning { tasks: 1, within })
+            shutdown.stopped(timeout).await,
+            Err(StopError::StillRunning { tasks: 1, timeout })
         );
     }
 

@@ -28,9 +28,9 @@ pub enum RestartError {
 
 impl Updater {
     /// Runs `command` in a shell, which restarts the daemons and succeeds once they are ready. If
-    /// it fails, or takes longer than `within`, the previous program is restored, and the command
-    /// runs again. Its output goes to standard error. At the timeout, the shell is killed, but not
-    /// the processes that it has started.
+    /// it fails, or takes longer than `time_limit`, the previous program is restored, and the
+    /// command runs again. Its output goes to standard error. At the timeout, the shell is killed,
+    /// but not the processes that it has started.
     ///
     /// # Errors
     /// [`UpdateError::NotReady`] if the daemons did not become ready with the new program, and
@@ -39,9 +39,9 @@ impl Updater {
         &self,
         installed: &Installed,
         command: &str,
-        within: Duration,
+        time_limit: Duration,
     ) -> Result<(), UpdateError> {
-        let Err(failure) = run(command, within).await else { return Ok(()) };
+        let Err(failure) = run(command, time_limit).await else { return Ok(()) };
         let version = installed.version.clone();
         let Some(previous) = &installed.previous else {
             return Err(UpdateError::NotReady {
@@ -51,7 +51,7 @@ impl Updater {
             });
         };
         restore(previous, self.program()).map_err(file_error(self.program()))?;
-        let outcome = match run(command, within).await {
+        let outcome = match run(command, time_limit).await {
             Ok(()) => "the previous program was restored, and the daemons run it",
             Err(_) => {
                 "the previous program was restored, but the daemons did not become ready with it either"
@@ -61,11 +61,11 @@ impl Updater {
     }
 }
 
-async fn run(command: &str, within: Duration) -> Result<(), RestartError> {
+async fn run(command: &str, time_limit: Duration) -> Result<(), RestartError> {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
     let status =
-        timeout(within, shell.status()).await.map_err(|_| RestartError::Timeout(within))?;
+        timeout(time_limit, shell.status()).await.map_err(|_| RestartError::Timeout(time_limit))?;
     let status = status.map_err(RestartError::Start)?;
     if status.success() { Ok(()) } else { Err(RestartError::Failed(status)) }
 }

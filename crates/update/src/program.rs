@@ -57,14 +57,17 @@ pub enum SelfTestError {
 }
 
 /// Executes `PROGRAM --version` and returns the reported version.
-pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Version, SelfTestError> {
+pub(crate) async fn version_of(
+    program: &Path,
+    time_limit: Duration,
+) -> Result<Version, SelfTestError> {
     let run = async {
         let mut child = start(program).await?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = tokio::join!(beginning(stdout), beginning(stderr));
         Ok::<_, io::Error>((child.wait().await?, stdout?, stderr?))
     };
-    let output = timeout(within, run).await.map_err(|_| SelfTestError::Timeout(within))?;
+    let output = timeout(time_limit, run).await.map_err(|_| SelfTestError::Timeout(time_limit))?;
     let (status, stdout, stderr) = output.map_err(SelfTestError::Start)?;
     if !status.success() {
         return Err(SelfTestError::Failed { status, stderr });
@@ -79,9 +82,9 @@ pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Versi
 pub(crate) async fn self_test(
     program: &Path,
     expected: &Version,
-    within: Duration,
+    time_limit: Duration,
 ) -> Result<(), SelfTestError> {
-    match version_of(program, within).await? {
+    match version_of(program, time_limit).await? {
         found if found == *expected => Ok(()),
         found => Err(SelfTestError::OtherVersion { found, expected: expected.clone() }),
     }

@@ -107,10 +107,10 @@ impl ReleaseSource {
         client: &Client,
         path: &str,
         limit: u64,
-        within: Duration,
+        time_limit: Duration,
     ) -> Result<Vec<u8>, UpdateError> {
         let reading = async {
-            let mut part = self.open(client, path, 0, within).await?;
+            let mut part = self.open(client, path, 0, time_limit).await?;
             let mut content = Vec::new();
             while let Some(bytes) = part.chunks.next().await.transpose()? {
                 content.extend_from_slice(&bytes);
@@ -120,7 +120,7 @@ impl ReleaseSource {
             }
             Ok(content)
         };
-        timeout(within, reading).await.map_err(|_| UpdateError::Timeout(self.location(path)))?
+        timeout(time_limit, reading).await.map_err(|_| UpdateError::Timeout(self.location(path)))?
     }
 }
 

@@ -48,11 +48,11 @@ struct Running {
 impl Trial {
     /// Begins the trial of this process if [`restart`](crate::restart) has executed it. `version`
     /// is that of the program, `arguments` are those of the process; the daemon must be ready after
-    /// `within`.
+    /// `time_limit`.
     pub fn begin(
         version: &str,
         arguments: impl IntoIterator<Item = OsString>,
-        within: Duration,
+        time_limit: Duration,
     ) -> Self {
         let Some(program) = std::env::var_os(VARIABLE) else { return Self(None) };
         let program = PathBuf::from(program);
@@ -66,7 +66,7 @@ impl Trial {
         });
         let watched = Arc::clone(&running);
         // A thread, since the daemon may hang before or in its runtime.
-        thread::spawn(move || watched.watch(within));
+        thread::spawn(move || watched.watch(time_limit));
         Self(Some(running))
     }
 
@@ -100,12 +100,12 @@ impl Drop for Trial {
 }
 
 impl Running {
-    fn watch(&self, within: Duration) {
+    fn watch(&self, time_limit: Duration) {
         let start = Instant::now();
         while !self.is_over.load(Ordering::Acquire) {
             if self.has_ended() {
                 self.is_over.store(true, Ordering::Release);
-            } else if start.elapsed() > within {
+            } else if start.elapsed() > time_limit {
                 self.fail("the daemon was not ready in time");
             } else {
                 thread::sleep(INTERVAL);

@@ -182,12 +182,12 @@ impl Updater {
         release: &Release,
         progress: impl FnMut(Progress),
     ) -> Result<Installed, UpdateError> {
-        let within = self.limits.self_test;
+        let time_limit = self.limits.self_test;
         let lock = sibling_path(&self.program, ".", ".lock");
         let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
         let Some(_locked) = locked else { return Err(UpdateError::Busy(self.program.clone())) };
         // Another daemon on this machine may have installed the release.
-        if let Ok(version) = version_of(&self.program, within).await
+        if let Ok(version) = version_of(&self.program, time_limit).await
             && version.cmp_precedence(&release.version).is_ge()
         {
             return Ok(Installed {
@@ -209,7 +209,7 @@ impl Updater {
         downloaded.map_err(|_| UpdateError::Timeout(self.source.location(&release.path)))??;
         let program = self.program.clone();
         on_disk(&file, move |file| copy_permissions(&program, file)).await?;
-        if let Err(error) = self_test(&file, &release.version, within).await {
+        if let Err(error) = self_test(&file, &release.version, time_limit).await {
             tokio::fs::remove_file(&file).await.map_err(file_error(&file))?;
             return Err(UpdateError::SelfTest(error));
         }
@@ -219,7 +219,7 @@ impl Updater {
             Ok(previous)
         });
         let previous = replaced.await?;
-        if let Err(error) = self_test(&self.program, &release.version, within).await {
+        if let Err(error) = self_test(&self.program, &release.version, time_limit).await {
             on_disk(&self.program, move |program| restore(&previous, program)).await?;
             return Err(UpdateError::RolledBack(error));
         }

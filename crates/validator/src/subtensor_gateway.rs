@@ -43,7 +43,7 @@ pub struct GatewaySettings {
     /// Timeout of a request to set weights, after which the response reports the weights as
     /// unconfirmed. Shorter than the callers' timeouts, so that callers learn the state of the
     /// submission.
-    pub confirm_within: Duration,
+    pub confirm_timeout: Duration,
     /// Default timeout of a request for a new block.
     pub wait_within: Duration,
 }
@@ -55,7 +55,7 @@ impl GatewaySettings {
         Self {
             netuid,
             hotkey,
-            confirm_within: Duration::from_mins(4),
+            confirm_timeout: Duration::from_mins(4),
             wait_within: Duration::from_mins(5),
         }
     }

@@ -148,7 +148,7 @@ impl WeightService {
     }
 
     /// Submits weights, with retries, until they are on the chain or refused for good. Gives up
-    /// after `within`: the next epoch's weights are then due and must not be replaced by these.
+    /// after `timeout`: the next epoch's weights are then due and must not be replaced by these.
     /// Retries are harmless: the weight ledger signs an epoch's weights once.
     ///
     /// `state_block` is the block of the scores, if it is not the newest.
@@ -157,7 +157,7 @@ impl WeightService {
         netuid: NetUid,
         weights: &Weights,
         state_block: Option<BlockNumber>,
-        within: Duration,
+        timeout: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
         let request = WeightsRequest {
@@ -165,8 +165,8 @@ impl WeightService {
             ..WeightsRequest::new(netuid, weights.uids.clone(), weights.weights.clone())
         };
         match self {
-            Self::Local(local) => local.set_weights(&request, within, sleeper).await,
-            Self::Http(http) => http.set_weights(request, within, sleeper).await,
+            Self::Local(local) => local.set_weights(&request, timeout, sleeper).await,
+            Self::Http(http) => http.set_weights(request, timeout, sleeper).await,
         }
     }
 }

@@ -129,7 +129,7 @@ pub(crate) fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// The client of one incarnation of a process.
+/// The client of one run of a process.
 pub(crate) struct Endpoint {
     node: Node,
     tracker: Tracker,

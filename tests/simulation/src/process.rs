@@ -54,9 +54,9 @@ pub(crate) struct Process {
     /// Port of the listener; `None` while the process does not run.
     pub(crate) port: Option<u16>,
     random: AtomicU64,
-    /// Number of changes of files in all incarnations.
+    /// Number of changes of files in all runs.
     pub(crate) changes: u64,
-    /// When the earlier incarnations ended.
+    /// When the earlier runs ended.
     pub(crate) ends: Vec<Duration>,
 }
 
@@ -100,7 +100,7 @@ impl Process {
         self.running.is_some()
     }
 
-    /// The directory of the current incarnation, or of the next one.
+    /// The directory of the current run, or of the next one.
     pub(crate) fn directory(&self) -> PathBuf {
         self.directory_of(self.process_run)
     }

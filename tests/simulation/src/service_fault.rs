@@ -31,7 +31,7 @@ pub(crate) enum ServiceFault {
     StaleReads,
 }
 
-/// The faults of one service, in all incarnations of its process.
+/// The faults of one service, in all runs of its process.
 #[derive(Clone, Default)]
 pub(crate) struct ServiceFaults(Arc<Mutex<State>>);
 

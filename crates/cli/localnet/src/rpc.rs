@@ -37,11 +37,11 @@ async fn send(
     url: &str,
     method: &str,
     params: Value,
-    within: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<Value, RpcError> {
     let mut client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
-    if let Some(within) = within {
-        client = client.timeout(within);
+    if let Some(timeout) = timeout {
+        client = client.timeout(timeout);
     }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let sent = client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
@@ -132,8 +132,8 @@ mod tests {
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let silent = send(&url, "system_health", json!([]), Some(Duration::from_millis(500))).await;
         assert!(matches!(silent, Err(RpcError::Timeout)), "{silent:?}");
-        let within = Some(Duration::from_mins(1));
-        let absent = send("ws://127.0.0.1:9", "system_health", json!([]), within).await;
+        let timeout = Some(Duration::from_mins(1));
+        let absent = send("ws://127.0.0.1:9", "system_health", json!([]), timeout).await;
         assert!(matches!(absent, Err(RpcError::NotRunning(_))), "{absent:?}");
     }
 }

@@ -51,8 +51,8 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
                 // Whoever installed the release before has restarted the daemons.
                 if let (Some(command), Some(_)) = (&args.restart, &installed.previous) {
                     context.print_notice("restarting the daemons");
-                    let within = Duration::from_secs(u64::from(args.restart_timeout));
-                    updater.restart_daemons(&installed, command, within).await.map_err(classified)?;
+                    let time_limit = Duration::from_secs(u64::from(args.restart_timeout));
+                    updater.restart_daemons(&installed, command, time_limit).await.map_err(classified)?;
                 }
                 show(&updater, &installed, context)
             }

@@ -81,7 +81,7 @@ pub(super) async fn complete_response(
     model: &LanguageModel,
     request: &Request,
     prompt_tokens: usize,
-    judged: Option<(Vec<u32>, Vec<PositionProbabilities>)>,
+    scored_prompt: Option<(Vec<u32>, Vec<PositionProbabilities>)>,
     mut events: Receiver<EngineEvent>,
 ) -> Response {
     let mut steps = Vec::new();
@@ -110,7 +110,7 @@ pub(super) async fn complete_response(
     );
     response.insert("choices".to_owned(), json!([choice]));
     response.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
-    if let Some((tokens, probabilities)) = judged {
+    if let Some((tokens, probabilities)) = scored_prompt {
         response
             .insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &probabilities));
     }

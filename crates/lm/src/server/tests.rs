@@ -62,9 +62,9 @@ async fn prompt_log_probabilities_are_returned() {
     let messages =
         json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
-    let (_, judged) = ask("/v1/chat/completions", &chat(&options)).await;
-    let judged: Value = serde_json::from_str(&judged).unwrap();
-    let positions = judged["prompt_logprobs"].as_array().unwrap();
+    let (_, scored) = ask("/v1/chat/completions", &chat(&options)).await;
+    let scored: Value = serde_json::from_str(&scored).unwrap();
+    let positions = scored["prompt_logprobs"].as_array().unwrap();
     assert_eq!(positions[0], Value::Null);
     for (generated, position) in
         generated.iter().zip(&positions[positions.len() - generated.len()..])

@@ -18,7 +18,7 @@ async fn update(
     updater: &Updater,
     program: &Path,
     command: &str,
-    within: Duration,
+    time_limit: Duration,
 ) -> Result<(), UpdateError> {
     let Check::Newer(release) = updater.check().await.unwrap() else {
         panic!("there is no newer release")
@@ -26,7 +26,7 @@ async fn update(
     let installed = updater.install(&release, |_| {}).await.unwrap();
     assert!(installed.previous.is_some());
     let command = format!("TAO='{}'; {command}", program.display());
-    updater.restart_daemons(&installed, &command, within).await
+    updater.restart_daemons(&installed, &command, time_limit).await
 }
 
 #[tokio::test]

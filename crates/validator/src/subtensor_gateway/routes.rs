@@ -100,7 +100,7 @@ async fn set_weights(
     let delay = Duration::from_secs_f64(request.delay_s);
     let retry = Retry {
         pauses: std::iter::repeat_n(delay, request.retries.saturating_sub(1) as usize),
-        within: settings.confirm_within,
+        timeout: settings.confirm_timeout,
         sleeper: sleeper(),
     };
     match gateway.inner.connected()?.submit(&request, retry).await {

@@ -239,7 +239,7 @@ async fn request_is_answered_before_its_caller_times_out() {
     chain.set_weight_rules(NETUID, rules(None));
     chain.script([Script::Drop, Script::Drop, Script::Drop]);
     let settings = GatewaySettings {
-        confirm_within: Duration::from_secs(2),
+        confirm_timeout: Duration::from_secs(2),
         ..GatewaySettings::new(NETUID, key("//validator").hotkey())
     };
     let router =

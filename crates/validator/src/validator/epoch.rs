@@ -137,10 +137,10 @@ impl<S: Subnet> Validator<S> {
         &self,
         weights: &Weights,
         state_block: Option<BlockNumber>,
-        within: Duration,
+        timeout: Duration,
     ) -> WeightsOutcome {
         self.service
-            .set_weights(self.settings.netuid, weights, state_block, within, &self.sleeper)
+            .set_weights(self.settings.netuid, weights, state_block, timeout, &self.sleeper)
             .await
     }
 

@@ -180,9 +180,9 @@ async fn unresponsive_services_block_at_most_one_epoch() {
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
     // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
-    let (start, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
-    let outcome = validator.submit(&weights, None, within).await;
+    let (start, timeout) = (tokio::time::Instant::now(), Duration::from_mins(10));
+    let outcome = validator.submit(&weights, None, timeout).await;
     assert!(!outcome.is_success());
     assert!(outcome.error().unwrap().contains("within 600 s"));
-    assert!(start.elapsed() < within + Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < timeout + Duration::from_secs(1), "{:?}", start.elapsed());
 }

@@ -22,7 +22,7 @@ pub(crate) struct Retry<P> {
     /// Pauses between two attempts; after the last one, there is one more attempt.
     pub(crate) pauses: P,
     /// Deadline of all attempts together.
-    pub(crate) within: Duration,
+    pub(crate) timeout: Duration,
     /// Sleeps for the pauses.
     pub(crate) sleeper: Sleeper,
 }
@@ -34,7 +34,7 @@ pub(super) async fn set_and_confirm(
     request: &WeightsRequest,
     retry: Retry<impl Iterator<Item = Duration> + Send>,
 ) -> WeightsOutcome {
-    let Retry { mut pauses, within, sleeper } = retry;
+    let Retry { mut pauses, timeout, sleeper } = retry;
     let mut report = Report::of(request);
     let attempts = async {
         let mut earlier = None;
@@ -53,7 +53,7 @@ pub(super) async fn set_and_confirm(
             sleeper(pause).await;
         }
     };
-    let is_confirmed = tokio::time::timeout(within, attempts).await.unwrap_or(false);
+    let is_confirmed = tokio::time::timeout(timeout, attempts).await.unwrap_or(false);
     let details = report.details();
     tracing::info!(netuid = request.netuid.0, is_confirmed, %details, "processed a request to set weights");
     match is_confirmed {

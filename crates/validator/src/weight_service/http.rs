@@ -55,7 +55,7 @@ impl HttpWeights {
     pub(super) async fn set_weights(
         &self,
         request: WeightsRequest,
-        within: Duration,
+        timeout: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
         let request = WeightsRequest {
@@ -63,7 +63,7 @@ impl HttpWeights {
             delay_s: self.retry_delay.as_secs_f64(),
             ..request
         };
-        let result = tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
+        let result = tokio::time::timeout(timeout, self.submit_with_retry(&request, sleeper)).await;
         match result {
             Ok(Ok(response)) => response.into(),
             Ok(Err(error)) => {
@@ -72,7 +72,7 @@ impl HttpWeights {
             Err(_) => WeightsOutcome::NotSet {
                 error: format!(
                     "timeout: neither signer nor gateway reported the outcome within {} s",
-                    within.as_secs()
+                    timeout.as_secs()
                 ),
                 details: Value::Null,
             },

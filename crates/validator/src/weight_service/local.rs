@@ -123,15 +123,15 @@ impl LocalWeights {
         Ok(self.chain.head().await?.number)
     }
 
-    /// Waits for the next block; `None` after `within`. All callers share one subscription.
+    /// Waits for the next block; `None` after `timeout`. All callers share one subscription.
     pub(crate) async fn wait_for_block(
         &self,
-        within: Duration,
+        timeout: Duration,
     ) -> Result<Option<BlockNumber>, RecvError> {
         let mut heads = self.chain.heads();
         let newest = heads.borrow_and_update().map(|head| head.number);
         let newer = heads.wait_for(|head| head.map(|head| head.number) > newest);
-        match tokio::time::timeout(within, newer).await {
+        match tokio::time::timeout(timeout, newer).await {
             Ok(head) => Ok(head?.map(|head| head.number)),
             Err(_) => Ok(None),
         }
@@ -145,12 +145,12 @@ impl LocalWeights {
         self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await
     }
 
-    /// Submits the weights, or tracks the epoch's existing submission. The only limit is `within`:
+    /// Submits the weights, or tracks the epoch's existing submission. The only limit is `timeout`:
     /// until then, attempts that may succeed later are repeated.
     pub(super) async fn set_weights(
         &self,
         request: &WeightsRequest,
-        within: Duration,
+        timeout: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
         if let Some(Err(error)) =
@@ -160,7 +160,7 @@ impl LocalWeights {
             return WeightsOutcome::NotSet { error, details: Value::Null };
         }
         let pauses = (0..).map(|retries| BACKOFF.delay(retries));
-        self.submit(request, Retry { pauses, within, sleeper: Arc::clone(sleeper) }).await
+        self.submit(request, Retry { pauses, timeout, sleeper: Arc::clone(sleeper) }).await
     }
 
     /// Submits the weights of a request; `retry` replaces the request's own number of attempts.

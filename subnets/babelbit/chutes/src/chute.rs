@@ -185,11 +185,20 @@ impl ChuteClient {
         }
     }
 
-    async fn post(&self, url: Url, body: String, within: Duration) -> Result<Value, ChuteError> {
+    async fn post(
+        &self,
+        url: Url,
+        body: String,
+        time_limit: Duration,
+    ) -> Result<Value, ChuteError> {
         let limit =
             MAX_RESPONSE_BYTES.saturating_add(body.len().saturating_mul(MAX_RESPONSE_FACTOR));
-        let mut request =
-            self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self
+            .http
+            .post(url)
+            .timeout(time_limit)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
         if let Some(key) = &self.key {
             let key = bearer(key.expose())
                 .ok_or(ApiError::MalformedKey { variable: "CHUTES_API_KEY" })?;

@@ -323,17 +323,18 @@ impl TextConnection for ChuteWithFallback {
     ) -> BoxFuture<'a, Result<String, CallError>> {
         let start = Instant::now();
         // A chute that stalls must leave time for the axon.
-        let within = if self.axon.is_some() { timeout / 2 } else { timeout };
+        let chute_timeout = if self.axon.is_some() { timeout / 2 } else { timeout };
         async move {
             let prediction_result =
-                tokio::time::timeout(within, self.chute.predict(request, within)).await;
+                tokio::time::timeout(chute_timeout, self.chute.predict(request, chute_timeout))
+                    .await;
             let error = match prediction_result {
                 Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => {
                     return Ok(prediction);
                 }
                 Ok(Ok(_)) => CallError::TooLarge { limit: MAX_PREDICTION_BYTES },
-                Ok(Err(error)) => call_error(&error, within),
-                Err(_) => CallError::Timeout(within),
+                Ok(Err(error)) => call_error(&error, chute_timeout),
+                Err(_) => CallError::Timeout(chute_timeout),
             };
             let remaining = timeout.saturating_sub(start.elapsed());
             match &self.axon {

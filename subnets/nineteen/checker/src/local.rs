@@ -31,8 +31,10 @@ impl ReferenceModel for LocalReference {
         let TokenisedAnswer { tokens, positions } =
             TokenisedAnswer::read(vocabulary, request.tokens)?;
         let model = Arc::clone(&self.model);
-        let readings =
-            tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, TOP_TOKENS)).await;
+        let readings = tokio::task::spawn_blocking(move || {
+            model.answer_probabilities(&prompt, &tokens, TOP_TOKENS)
+        })
+        .await;
         let readings = readings.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
         let reading = |position: Option<usize>| match position
@@ -104,19 +106,19 @@ impl TokenisedAnswer {
 /// Returns the lengths of the shortest non-empty beginnings of two token sequences that have texts
 /// of the same length, or the complete lengths.
 fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
-    let (mut mine, mut yours, mut own_bytes, mut their_bytes) = (0, 0, 0, 0);
+    let (mut own_count, mut their_count, mut own_bytes, mut their_bytes) = (0, 0, 0, 0);
     loop {
         if their_bytes <= own_bytes {
-            let Some(token) = theirs.get(yours) else { return (own.len(), yours) };
+            let Some(token) = theirs.get(their_count) else { return (own.len(), their_count) };
             their_bytes += token.text.len();
-            yours += 1;
+            their_count += 1;
         } else {
-            let Some((_, text)) = own.get(mine) else { return (mine, theirs.len()) };
+            let Some((_, text)) = own.get(own_count) else { return (own_count, theirs.len()) };
             own_bytes += text.len();
-            mine += 1;
+            own_count += 1;
         }
         if own_bytes == their_bytes && own_bytes > 0 {
-            return (mine, yours);
+            return (own_count, their_count);
         }
     }
 }

@@ -45,12 +45,12 @@ pub(crate) enum DownloadError {
 pub(crate) struct Downloads {
     scheme: &'static str,
     is_callable: fn(IpAddr) -> bool,
-    within: Duration,
+    timeout: Duration,
 }
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self { scheme: "https", is_callable: is_public, within: TIMEOUT }
+        Self { scheme: "https", is_callable: is_public, timeout: TIMEOUT }
     }
 }
 
@@ -77,7 +77,7 @@ impl Downloads {
             }
         });
         let client =
-            builder().redirect(redirects).referer(false).timeout(self.within).dns_resolver(self);
+            builder().redirect(redirects).referer(false).timeout(self.timeout).dns_resolver(self);
         let request = client.build().map_err(fault)?.get(url);
         let response = request.send().await.map_err(|error| {
             if error.is_redirect() {
@@ -131,7 +131,7 @@ pub(crate) mod testing {
     /// private.
     pub(crate) fn rules() -> Downloads {
         let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Downloads { scheme: "http", is_callable, within: Duration::from_secs(2) }
+        Downloads { scheme: "http", is_callable, timeout: Duration::from_secs(2) }
     }
 }
 

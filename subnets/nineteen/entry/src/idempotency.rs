@@ -71,7 +71,7 @@ impl KeyClaim {
                 is_stored: false,
             })),
             Claim::Running => Err(GatewayError::InProgress),
-            Claim::Other => Err(GatewayError::Reused),
+            Claim::DifferentRequest => Err(GatewayError::Reused),
             Claim::Answered(answer) => {
                 let StoredAnswer { content_type, body } = answer;
                 let headers = [(CONTENT_TYPE, content_type), (REPLAYED_HEADER, "true".to_owned())];
@@ -114,7 +114,7 @@ impl KeyClaim {
         };
         match self
             .store
-            .keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body })
+            .store_answer(&self.key, &self.name, &StoredAnswer { content_type, body })
             .await
         {
             Ok(()) => self.is_stored = true,

@@ -6,7 +6,7 @@ use taonet_database::statement;
 use crate::{Store, StoreError};
 
 /// Retention of stored answers: one day, in milliseconds.
-const REPEATABLE: i64 = 86_400_000;
+const RETENTION_MS: i64 = 86_400_000;
 
 /// A stored answer, which is returned to retries of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Claim {
     /// The request is in progress.
     Running,
     /// The `Idempotency-Key` was used for a different request.
-    Other,
+    DifferentRequest,
     /// The request was answered.
     Answered(StoredAnswer),
 }
@@ -44,7 +44,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Claim, StoreError> {
         statement("DELETE FROM idempotent WHERE created_ms <= $1")
-            .bind(now_ms.saturating_sub(REPEATABLE))
+            .bind(now_ms.saturating_sub(RETENTION_MS))
             .execute(&self.database)
             .await?;
         let claimed = statement(
@@ -68,7 +68,7 @@ impl Store {
         // A missing row means that the claim was released just now; the buyer retries.
         let Some(row) = row else { return Ok(Claim::Running) };
         if row.get::<String>("fingerprint")? != fingerprint {
-            return Ok(Claim::Other);
+            return Ok(Claim::DifferentRequest);
         }
         Ok(match (row.get("content_type")?, row.get("body")?) {
             (Some(content_type), Some(body)) => {
@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn keep_answer(
+    pub async fn store_answer(
         &self,
         key: &str,
         name: &str,

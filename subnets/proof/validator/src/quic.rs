@@ -84,7 +84,7 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// Timeout of a connection attempt.
-    connecting: Duration,
+    connect_timeout: Duration,
     /// Maximum size of all answers in flight, in bytes, besides the first 768 KiB of each.
     in_flight: usize,
     /// Timeout for the transfer of an answer after its first bytes, in addition to the time at the
@@ -95,7 +95,7 @@ struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connecting: CONNECT_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
             in_flight: MAX_IN_FLIGHT_BYTES,
             transfer: TRANSFER_TIMEOUT,
         }
@@ -129,7 +129,7 @@ impl QuicClient {
     fn bind_with(keypair: &Keypair, limits: Limits) -> Result<Self, QuicError> {
         let mut endpoint = Endpoint::client(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
         endpoint.set_default_client_config(tls::client_config()?);
-        let connections = Connections::new(endpoint, keypair.clone(), limits.connecting);
+        let connections = Connections::new(endpoint, keypair.clone(), limits.connect_timeout);
         let (memory, parsers) =
             (ResponseMemory::new(limits.in_flight), Semaphore::new(MAX_PARSERS));
         Ok(Self(Arc::new(Inner { connections, limits, memory, parsers })))
@@ -150,8 +150,8 @@ impl QuicClient {
         for (hotkey, address) in listed {
             let inner = Arc::clone(&self.0);
             connecting.spawn(async move {
-                if let Err(missing) = inner.connections.get(&hotkey, address).await {
-                    tracing::debug!(miner = %hotkey, %address, ?missing, "cannot connect over QUIC");
+                if let Err(error) = inner.connections.get(&hotkey, address).await {
+                    tracing::debug!(miner = %hotkey, %address, ?error, "cannot connect over QUIC");
                 }
             });
         }
@@ -191,7 +191,7 @@ impl QuicClient {
         synapse: &str,
         message: &impl Serialize,
         limit: usize,
-        within: Duration,
+        timeout: Duration,
     ) -> Result<(T, Duration), RequestError> {
         let request = QuicRequest::from_typed(synapse, message)
             .map_err(|error| RequestError::Local(error.to_string()))?;
@@ -204,10 +204,10 @@ impl QuicClient {
             RequestError::Local(format!("{} is not an IPv4 address", peer.host()))
         })?;
         let connection = self.0.connections.get(peer.hotkey(), address).await?;
-        let mut time = Stopwatch::start(within);
+        let mut time = Stopwatch::start(timeout);
         let exchange =
-            self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|missing| {
-                tracing::debug!(miner = %peer.hotkey(), ?missing, "no answer over QUIC");
+            self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|error| {
+                tracing::debug!(miner = %peer.hotkey(), ?error, "no answer over QUIC");
             });
         Ok((exchange?, time.paused()))
     }

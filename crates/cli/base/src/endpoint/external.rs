@@ -31,11 +31,11 @@ impl std::str::FromStr for ExternalIp {
 impl ExternalIp {
     /// Resolves the address; `auto` queries `sources`, or five public services if `sources` is
     /// empty.
-    pub async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
+    pub async fn resolve(self, sources: &[String], timeout: Duration) -> anyhow::Result<IpAddr> {
         Ok(match self {
             Self::Given(ip) => ip,
-            Self::Auto if sources.is_empty() => external_ip(&SOURCES, within).await?,
-            Self::Auto => external_ip(sources, within).await?,
+            Self::Auto if sources.is_empty() => external_ip(&SOURCES, timeout).await?,
+            Self::Auto => external_ip(sources, timeout).await?,
         })
     }
 }

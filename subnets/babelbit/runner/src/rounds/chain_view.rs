@@ -78,8 +78,8 @@ impl ChainView {
     ///
     /// # Errors
     /// [`GatewayError`] when the gateway fails.
-    pub(super) async fn wait(&self, within: Duration) -> Result<bool, GatewayError> {
-        self.gateway.wait_for_block(within).await.map(|block| block.is_some())
+    pub(super) async fn wait(&self, time_limit: Duration) -> Result<bool, GatewayError> {
+        self.gateway.wait_for_block(time_limit).await.map(|block| block.is_some())
     }
 
     /// Fetches the subnet's neurons.

@@ -269,14 +269,14 @@ pub(super) async fn repeated_requests_run_once(home: DatabaseLocation) {
         }
     }
     assert_eq!(new, 1);
-    assert_eq!(claim(&key, "b", 1).await, Claim::Other);
+    assert_eq!(claim(&key, "b", 1).await, Claim::DifferentRequest);
     assert_eq!(claim(&other, "b", 1).await, Claim::New, "API keys have separate claims");
     // A failed request can be retried.
     store.drop_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
     let answer =
         StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
-    store.keep_answer(&key, "x", &answer).await.unwrap();
+    store.store_answer(&key, "x", &answer).await.unwrap();
     // Neither dropping the claim nor a restart deletes a stored answer.
     store.drop_claim(&key, "x").await.unwrap();
     store.release_holds(3, 3).await.unwrap();

@@ -173,10 +173,10 @@ async fn proofs_verify_offline() {
 /// The lowest values of all measurements together are unlike those of the sample.
 #[tokio::test(flavor = "multi_thread")]
 async fn saturating_inputs_are_refused_with_their_tensors() {
-    let (world, listener) = start(Behaviour::Honest).await;
+    let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let lowest = vec![-256; inputs().len()];
-    for circuit in [world.circuit, world.model] {
+    for circuit in [fixture.circuit, fixture.model] {
         let request = json!({ "circuit_id": circuit, "inputs": [lowest] });
         let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
         assert_eq!(result["success"], json!(false), "{result}");
@@ -263,7 +263,7 @@ async fn connections_are_reopened_and_results_survive_them() {
 /// A relay cannot obtain a signature of an extrinsic, or of the hash of a long one.
 #[tokio::test(flavor = "multi_thread")]
 async fn challenges_that_could_be_extrinsics_are_not_signed() {
-    let (_world, listener) = start(Behaviour::Honest).await;
+    let (_fixture, listener) = start(Behaviour::Honest).await;
     for bytes in [0, 15, 32, 65, 200] {
         let mut server = Server::accept(&listener).await;
         let challenge = BASE64.encode(vec![7; bytes]);

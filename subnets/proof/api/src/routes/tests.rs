@@ -226,8 +226,8 @@ fn dim_digits() -> Compiled {
 async fn saturating_inputs_are_refused_with_their_tensors() {
     let compiled = dim_digits();
     let circuit = compiled.metadata.id().unwrap();
-    let world = TestValidator::start_with(Behaviour::Honest, Some(&compiled)).await;
-    let api = serve_users(world, ApiSettings::default()).await;
+    let validator = TestValidator::start_with(Behaviour::Honest, Some(&compiled)).await;
+    let api = serve_users(validator, ApiSettings::default()).await;
     let bright = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
     let (status, answer) = api.submit(&json!({ "circuit": circuit, "input": bright })).await;
     let expected = "values are beyond the range of the model's sample and saturate: Relu '";

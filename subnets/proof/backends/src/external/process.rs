@@ -91,8 +91,8 @@ impl Group {
     }
 
     /// Waits until the program exits with code 0. Its process ID remains valid.
-    fn wait(&self, within: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + within;
+    fn wait(&self, timeout: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + timeout;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
             let exited = waitid(WaitId::Pid(self.leader()), options)?;

@@ -22,7 +22,7 @@ pub(super) struct Connections {
     endpoint: Endpoint,
     keypair: Keypair,
     /// Timeout of a connection attempt.
-    within: Duration,
+    connect_timeout: Duration,
     by_address: Mutex<HashMap<SocketAddr, Arc<tokio::sync::Mutex<Link>>>>,
 }
 
@@ -72,8 +72,8 @@ impl Pauses {
 }
 
 impl Connections {
-    pub(super) fn new(endpoint: Endpoint, keypair: Keypair, within: Duration) -> Self {
-        Self { endpoint, keypair, within, by_address: Mutex::default() }
+    pub(super) fn new(endpoint: Endpoint, keypair: Keypair, connect_timeout: Duration) -> Self {
+        Self { endpoint, keypair, connect_timeout, by_address: Mutex::default() }
     }
 
     /// Drops the connections to other addresses than these, and the state of other hotkeys at each
@@ -102,7 +102,7 @@ impl Connections {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(by_address.entry(address).or_default())
         };
-        let deadline = Instant::now() + self.within;
+        let deadline = Instant::now() + self.connect_timeout;
         let Ok(mut link) = timeout_at(deadline, link.lock()).await else {
             return Err(RequestError::Fault(Fault::Unreachable));
         };

@@ -12,8 +12,11 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
-const LIMITS: Limits =
-    Limits { connecting: LONG_TIMEOUT, in_flight: 1 << 20, transfer: Duration::from_millis(500) };
+const LIMITS: Limits = Limits {
+    connect_timeout: LONG_TIMEOUT,
+    in_flight: 1 << 20,
+    transfer: Duration::from_millis(500),
+};
 /// Maximum size of an answer. It exceeds the memory for all answers.
 const LIMIT: usize = 2 << 20;
 const LONG_TIMEOUT: Duration = Duration::from_secs(20);
@@ -113,10 +116,10 @@ impl FakeMiner {
 async fn ask(
     client: &QuicClient,
     peer: &Peer,
-    within: Duration,
+    time_limit: Duration,
 ) -> Result<QueryZkProofResponse, RequestError> {
     let message = QueryZkProofResponse::default();
-    client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, within).await.map(|(answer, _)| answer)
+    client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, time_limit).await.map(|(answer, _)| answer)
 }
 
 /// Begins an answer of `size` bytes with its first `sent` bytes.
@@ -149,7 +152,7 @@ fn refused(error: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_attempts_time_out() {
-    let limits = Limits { connecting: Duration::from_secs(2), ..LIMITS };
+    let limits = Limits { connect_timeout: Duration::from_secs(2), ..LIMITS };
     let client = client(limits);
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let unreachable =
@@ -157,14 +160,14 @@ async fn connection_attempts_time_out() {
     let start = Instant::now();
     assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
     assert!(
-        (limits.connecting..LONG_TIMEOUT / 2).contains(&start.elapsed()),
+        (limits.connect_timeout..LONG_TIMEOUT / 2).contains(&start.elapsed()),
         "{:?}",
         start.elapsed()
     );
     let again = Instant::now();
     assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
     assert!(
-        again.elapsed() < limits.connecting,
+        again.elapsed() < limits.connect_timeout,
         "no second attempt at once: {:?}",
         again.elapsed()
     );
@@ -180,7 +183,7 @@ async fn connection_attempts_time_out() {
     .await;
     assert_eq!(fault(actual), Fault::Unreachable);
     assert!(
-        (limits.connecting..LONG_TIMEOUT / 2).contains(&start.elapsed()),
+        (limits.connect_timeout..LONG_TIMEOUT / 2).contains(&start.elapsed()),
         "{:?}",
         start.elapsed()
     );
@@ -209,12 +212,12 @@ async fn response_timeout_excludes_wait_for_memory() {
         std::future::pending::<()>().await;
     };
     let asking = async {
-        let after = async |pause: u64, within: Duration| {
+        let after = async |pause: u64, time_limit: Duration| {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let start = Instant::now();
             let message = QueryZkProofResponse::default();
             let answer = client
-                .call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within)
+                .call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, time_limit)
                 .await;
             (fault(answer.map(|(answer, _)| answer)), start.elapsed())
         };

@@ -109,11 +109,11 @@ impl LocalMiner {
 }
 
 /// Waits for the start of a miner; returns the miner's URL.
-async fn started(child: &mut Child, within: Duration) -> anyhow::Result<String> {
-    match tokio::time::timeout(within, announced_url(child)).await {
+async fn started(child: &mut Child, timeout: Duration) -> anyhow::Result<String> {
+    match tokio::time::timeout(timeout, announced_url(child)).await {
         Ok(url) => url,
         Err(_) => bail!(
-            "the miner did not start within {within:?}\nhint: run `bb miner` with the same options"
+            "the miner did not start within {timeout:?}\nhint: run `bb miner` with the same options"
         ),
     }
 }

@@ -11,7 +11,7 @@ use crate::values;
 use crate::vectors::{self, bytes};
 
 /// Recorded storage entry that is unsupported: the old encoding of stakes.
-const NOT_SERVED: [&str; 1] = ["SubtensorModule.Alpha"];
+const UNSUPPORTED_ITEMS: [&str; 1] = ["SubtensorModule.Alpha"];
 
 #[test]
 fn storage_keys_match_recording() {
@@ -31,7 +31,7 @@ fn storage_keys_match_recording() {
         );
         compared += 1;
     }
-    assert_eq!((compared, skipped), (9, NOT_SERVED.map(String::from).to_vec()));
+    assert_eq!((compared, skipped), (9, UNSUPPORTED_ITEMS.map(String::from).to_vec()));
 }
 
 #[test]
