@@ -11,7 +11,8 @@
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It
 //!   builds prompts and [generates](LanguageModel::generate) answers with log-probabilities;
-//!   [`LanguageModel::answer_probabilities`] computes the probability of each token of a given answer in one pass;
+//!   [`LanguageModel::answer_probabilities`] computes the probability of each token of a given
+//!   answer in one pass;
 //! - [`Engine`]: continuous batching, in which concurrent answers share one cache and each pass
 //!   over the weights;
 //! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and

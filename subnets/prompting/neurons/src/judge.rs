@@ -154,7 +154,11 @@ impl Judge {
         let mut answer = model.vocabulary().encode(text)?;
         let context = model.llama().config().context;
         answer.truncate(MAX_TOKENS.min(context.saturating_sub(prompt.len())));
-        Ok(model.judge(&prompt, &answer, 0)?.into_iter().map(|position| position.logprob).collect())
+        Ok(model
+            .answer_probabilities(&prompt, &answer, 0)?
+            .into_iter()
+            .map(|position| position.logprob)
+            .collect())
     }
 }
 

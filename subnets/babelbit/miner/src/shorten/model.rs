@@ -146,7 +146,7 @@ impl ChatPhraseModel {
         let vocabulary = self.model.vocabulary();
         let (mut tokens, mut took) = (Vec::new(), Duration::ZERO);
         loop {
-            vocabulary.silence(&mut logits);
+            vocabulary.mask_unused(&mut logits);
             let token = greedy_token(&logits);
             if vocabulary.ends().contains(&token) {
                 return Ok(vocabulary.decode(&tokens));

@@ -100,7 +100,8 @@ async fn next_tokens_come_from_the_language_model() {
     assert_eq!(predictions.len(), 2);
     for (text, prediction) in texts.iter().zip(predictions) {
         // Which token is judged makes no difference to the likeliest ones at its position.
-        let judged = model.judge(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
+        let judged =
+            model.answer_probabilities(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
         assert_eq!(prediction.len(), MAX_PREDICTIONS);
         for (token, logprob) in &judged[0].top {
             let token = model.vocabulary().text(*token);
