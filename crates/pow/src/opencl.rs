@@ -17,15 +17,15 @@ use self::library::{DeviceHandle, Session, devices};
 use crate::error::PowError;
 use crate::work::{Solution, Work};
 
-const SOURCE: &str = include_str!("opencl/search.cl");
+const KERNEL_SOURCE: &str = include_str!("opencl/search.cl");
 /// Number of words of the kernels' input: a hash state, and the prefix of the work.
-const WORDS: usize = 8 + 31;
+const INPUT_WORDS: usize = 8 + 31;
 /// Number of nonces of the first batch, and the minimum of the others.
-const FIRST: u32 = 1 << 14;
-const LARGEST: u32 = 1 << 28;
+const MIN_BATCH: u32 = 1 << 14;
+const MAX_BATCH: u32 = 1 << 28;
 /// Intended duration of a batch: short for the display and the deadline, long compared with a call
 /// of the driver.
-const DURATION: Duration = Duration::from_millis(100);
+const BATCH_DURATION: Duration = Duration::from_millis(100);
 /// Nonce at which the self-test begins: all of its bytes differ.
 const TEST_START: u64 = 0xFEDC_BA98_7654_3210;
 
@@ -39,7 +39,7 @@ pub(crate) struct OpenCl {
 impl OpenCl {
     /// Opens the device with an index: graphics cards are listed before other devices.
     pub(crate) fn open(index: usize) -> Result<Self, PowError> {
-        Self::with_source(index, SOURCE)
+        Self::with_source(index, KERNEL_SOURCE)
     }
 
     fn with_source(index: usize, source: &str) -> Result<Self, PowError> {
@@ -52,8 +52,10 @@ impl OpenCl {
                 PowError::NoDevice { index, devices }
             });
         };
-        let mut opened_device =
-            Self { name: device.name.clone(), session: Session::open(device, source, WORDS)? };
+        let mut opened_device = Self {
+            name: device.name.clone(),
+            session: Session::open(device, source, INPUT_WORDS)?,
+        };
         opened_device.test()?;
         Ok(opened_device)
     }
@@ -78,7 +80,7 @@ impl OpenCl {
         let words: Vec<u32> =
             padded.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
         self.session.prepare(&words)?;
-        let (mut nonce, mut batch) = (start, FIRST);
+        let (mut nonce, mut batch) = (start, MIN_BATCH);
         while Instant::now() < deadline {
             let started = Instant::now();
             let offset = self.session.search(nonce, work.difficulty, batch)?;
@@ -123,10 +125,10 @@ fn sorted(mut devices: Vec<DeviceHandle>) -> Vec<DeviceHandle> {
 
 /// Returns the size of the next batch.
 fn resized(batch: u32, elapsed: Duration) -> u32 {
-    if elapsed < DURATION / 2 {
-        (batch * 2).min(LARGEST)
-    } else if elapsed > DURATION * 2 {
-        (batch / 2).max(FIRST)
+    if elapsed < BATCH_DURATION / 2 {
+        (batch * 2).min(MAX_BATCH)
+    } else if elapsed > BATCH_DURATION * 2 {
+        (batch / 2).max(MIN_BATCH)
     } else {
         batch
     }

@@ -6,13 +6,13 @@ use super::*;
 fn batches_take_about_as_long_as_intended() {
     let millis = Duration::from_millis;
     for (batch, elapsed, expected) in [
-        (FIRST, millis(1), FIRST * 2),
-        (FIRST, millis(100), FIRST),
-        (FIRST, millis(1_000), FIRST),
+        (MIN_BATCH, millis(1), MIN_BATCH * 2),
+        (MIN_BATCH, millis(100), MIN_BATCH),
+        (MIN_BATCH, millis(1_000), MIN_BATCH),
         (1 << 20, millis(49), 1 << 21),
         (1 << 20, millis(150), 1 << 20),
         (1 << 20, millis(201), 1 << 19),
-        (LARGEST, millis(1), LARGEST),
+        (MAX_BATCH, millis(1), MAX_BATCH),
     ] {
         assert_eq!(resized(batch, elapsed), expected, "{batch} {elapsed:?}");
     }
@@ -102,7 +102,7 @@ mod devices {
                 let (work, hashed) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
                 let actual = searcher.search(&work, 0, later(), &hashed).unwrap();
                 assert_eq!(actual, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
-                assert_eq!(hashed.into_inner(), u64::from(FIRST), "{difficulty}");
+                assert_eq!(hashed.into_inner(), u64::from(MIN_BATCH), "{difficulty}");
             }
         });
     }
@@ -151,7 +151,7 @@ mod devices {
             assert!(
                 (Duration::from_millis(300)..Duration::from_mins(2)).contains(&start.elapsed())
             );
-            assert!(hashed.into_inner() >= u64::from(FIRST));
+            assert!(hashed.into_inner() >= u64::from(MIN_BATCH));
             let none = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
             assert_eq!(none, None);
         });
@@ -165,15 +165,17 @@ mod devices {
                 matches!(&error, PowError::NoDevice { index: 9, devices } if devices.len() == 1),
                 "{error}"
             );
-            let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "nonsense")).unwrap_err();
+            let error =
+                OpenCl::with_source(0, &KERNEL_SOURCE.replace("131 * 8", "nonsense")).unwrap_err();
             assert!(
                 matches!(&error, PowError::Compile { log, .. } if log.contains("nonsense")),
                 "{error}"
             );
-            let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "131")).unwrap_err();
-            assert!(matches!(&error, PowError::WrongHashes { .. }), "{error}");
             let error =
-                OpenCl::with_source(0, &SOURCE.replace("void search", "void other")).unwrap_err();
+                OpenCl::with_source(0, &KERNEL_SOURCE.replace("131 * 8", "131")).unwrap_err();
+            assert!(matches!(&error, PowError::WrongHashes { .. }), "{error}");
+            let error = OpenCl::with_source(0, &KERNEL_SOURCE.replace("void search", "void other"))
+                .unwrap_err();
             assert!(matches!(&error, PowError::Call { function: "clCreateKernel", .. }), "{error}");
         });
     }
@@ -182,7 +184,7 @@ mod devices {
     fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
         on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
             // Correct up to the difficulty of the self-test.
-            let weakened = SOURCE.replace(
+            let weakened = KERNEL_SOURCE.replace(
                 "ulong carry = 0;",
                 "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);",
             );

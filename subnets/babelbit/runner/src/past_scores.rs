@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn past_scores_of_any_age_count() {
+    fn past_scores_are_read_from_valid_score_files_only() {
         let directory = tempfile::tempdir().unwrap();
         let hotkey = Hotkey::from_bytes([7; 32]);
         let write =

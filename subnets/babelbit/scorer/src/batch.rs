@@ -44,20 +44,20 @@ impl Default for ScorerSettings {
 pub struct BatchScorer {
     recognizer: EngineIdentity,
     backend: Arc<dyn Backend>,
-    listener: Arc<Listener>,
+    transcriber: Arc<Transcriber>,
     vectorizer: Vectorizer,
     options: ScoreOptions,
     gates: bool,
 }
 
 /// Cached transcripts and pending recognition.
-struct Listener {
+struct Transcriber {
     cache: TranscriptCache,
     jobs: Jobs,
 }
 
 /// Owned result of recognition for a reply.
-enum Words {
+enum RecognizedWords {
     Known(Arc<Transcription>),
     Failed(ScoreError),
     NoAudio,
@@ -66,8 +66,8 @@ enum Words {
 
 /// Source of a reply's words.
 enum Plan<'a> {
-    Done(Words),
-    Listen(&'a Audio),
+    Done(RecognizedWords),
+    Recognize(&'a Audio),
 }
 
 impl BatchScorer {
@@ -97,11 +97,11 @@ impl BatchScorer {
         options: ScoreOptions,
         gates: bool,
     ) -> Self {
-        let listener = Arc::new(Listener { cache, jobs: Jobs::default() });
+        let transcriber = Arc::new(Transcriber { cache, jobs: Jobs::default() });
         Self {
             recognizer,
             backend,
-            listener,
+            transcriber,
             vectorizer: Vectorizer::new(embedder),
             options,
             gates,
@@ -125,13 +125,13 @@ impl BatchScorer {
 
     /// Returns the cached transcript of an audio file, if any.
     pub fn cached_transcript(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
-        self.listener.cache.get(audio)
+        self.transcriber.cache.get(audio)
     }
 
     /// Starts recognition of a reply in the background, if required, and returns immediately.
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
-        if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {
+        if let Plan::Recognize(audio) = self.plan(candidate, &timing, error) {
             self.start(audio);
         }
     }
@@ -158,7 +158,7 @@ impl BatchScorer {
             }
             Err(failure) => return self.fail(failure, &timings),
         };
-        let words = self.listen(candidates, &timings);
+        let words = self.recognize_all(candidates, &timings);
         let vectors = self.vectorizer.all(words.iter().filter_map(|words| text_of(words)));
         let replies: Vec<_> = words
             .iter()
@@ -173,25 +173,25 @@ impl BatchScorer {
         failure: &BatchFailure,
         timings: &[(Timing, Option<ScoreError>)],
     ) -> Vec<ScoreResult> {
-        let (words, vectors) = (Words::NoAudio, Vectors::new());
+        let (words, vectors) = (RecognizedWords::NoAudio, Vectors::new());
         let replies: Vec<_> =
             timings.iter().map(|(timing, _)| reply(&words, *timing, &vectors)).collect();
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
     /// Recognises all replies concurrently; returns their words in order.
-    fn listen(
+    fn recognize_all(
         &self,
         candidates: &[Candidate],
         timings: &[(Timing, Option<ScoreError>)],
-    ) -> Vec<Words> {
+    ) -> Vec<RecognizedWords> {
         let plans: Vec<_> = candidates
             .iter()
             .zip(timings)
             .map(|(candidate, (timing, error))| self.plan(candidate, timing, error.clone()))
             .map(|plan| match plan {
                 Plan::Done(words) => Err(words),
-                Plan::Listen(audio) => Ok((self.start(audio), audio)),
+                Plan::Recognize(audio) => Ok((self.start(audio), audio)),
             })
             .collect();
         plans
@@ -200,10 +200,10 @@ impl BatchScorer {
                 Err(words) => words,
                 Ok((slot, audio)) => {
                     let transcription = slot.wait();
-                    self.listener.jobs.forget(audio.hash());
+                    self.transcriber.jobs.forget(audio.hash());
                     match transcription {
-                        Ok(transcribed) => Words::Known(transcribed),
-                        Err(error) => Words::Failed(error),
+                        Ok(transcribed) => RecognizedWords::Known(transcribed),
+                        Err(error) => RecognizedWords::Failed(error),
                     }
                 }
             })
@@ -211,13 +211,13 @@ impl BatchScorer {
     }
 
     fn start(&self, audio: &Audio) -> Arc<Slot> {
-        let (slot, is_new) = self.listener.slot(audio);
+        let (slot, is_new) = self.transcriber.slot(audio);
         if is_new {
-            let (listener, filled, hash) =
-                (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
+            let (transcriber, filled, hash) =
+                (Arc::clone(&self.transcriber), Arc::clone(&slot), audio.hash());
             let callback = TranscriptionCallback::new(move |transcription| {
                 if let Ok(transcribed) = &transcription {
-                    listener.cache.put(hash, transcribed);
+                    transcriber.cache.put(hash, transcribed);
                 }
                 filled.fill(transcription);
             });
@@ -235,27 +235,27 @@ impl BatchScorer {
     ) -> Plan<'a> {
         let done = |words| Plan::Done(words);
         if let Some(error) = error {
-            return done(Words::Failed(error));
+            return done(RecognizedWords::Failed(error));
         }
         if let Some(transcript) = &candidate.transcript {
-            return done(Words::Known(Arc::new(Transcription {
+            return done(RecognizedWords::Known(Arc::new(Transcription {
                 transcript: transcript.clone(),
                 confidence: None,
             })));
         }
         if timing.predicted_duration <= Seconds::ZERO {
             return done(if self.gates {
-                Words::NoAudio
+                RecognizedWords::NoAudio
             } else {
-                Words::Failed(ScoreError::NoAudio)
+                RecognizedWords::Failed(ScoreError::NoAudio)
             });
         }
         if self.gates && timing.is_too_late(&self.options) {
-            return done(Words::TooLate);
+            return done(RecognizedWords::TooLate);
         }
         match &candidate.wav {
-            Some(audio) => Plan::Listen(audio),
-            None => done(Words::Failed(ScoreError::failed(
+            Some(audio) => Plan::Recognize(audio),
+            None => done(RecognizedWords::Failed(ScoreError::failed(
                 "ValueError",
                 &format_args!(
                     "{} of speech, but neither a WAV file nor a transcript",
@@ -266,7 +266,7 @@ impl BatchScorer {
     }
 }
 
-impl Listener {
+impl Transcriber {
     /// Returns the slot of an audio file, and whether the caller must fill it.
     fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
         match self.cache.get(audio.hash()) {
@@ -278,23 +278,23 @@ impl Listener {
 
 /// Returns the text to embed for a reply. The reference system also compares the empty texts of
 /// failed replies.
-fn text_of(words: &Words) -> Option<&str> {
+fn text_of(words: &RecognizedWords) -> Option<&str> {
     match words {
-        Words::Known(transcription) => Some(&transcription.transcript.text),
-        Words::Failed(_) | Words::NoAudio => Some(""),
-        Words::TooLate => None,
+        RecognizedWords::Known(transcription) => Some(&transcription.transcript.text),
+        RecognizedWords::Failed(_) | RecognizedWords::NoAudio => Some(""),
+        RecognizedWords::TooLate => None,
     }
 }
 
-fn reply<'a>(words: &'a Words, timing: Timing, vectors: &'a Vectors<'_>) -> Reply<'a> {
+fn reply<'a>(words: &'a RecognizedWords, timing: Timing, vectors: &'a Vectors<'_>) -> Reply<'a> {
     let vector = text_of(words).and_then(|text| vectors.get(text));
     let evidence = match (words, vector) {
-        (Words::TooLate, _) => Evidence::TooLate,
-        (Words::NoAudio, _) => Evidence::NoAudio,
-        (Words::Failed(error), _) | (Words::Known(_), Some(Err(error))) => {
+        (RecognizedWords::TooLate, _) => Evidence::TooLate,
+        (RecognizedWords::NoAudio, _) => Evidence::NoAudio,
+        (RecognizedWords::Failed(error), _) | (RecognizedWords::Known(_), Some(Err(error))) => {
             Evidence::Failed(error.clone())
         }
-        (Words::Known(transcription), _) => Evidence::Transcribed {
+        (RecognizedWords::Known(transcription), _) => Evidence::Transcribed {
             transcript: &transcription.transcript,
             confidence: transcription.confidence,
         },

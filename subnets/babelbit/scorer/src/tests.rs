@@ -233,10 +233,10 @@ fn preparing_a_reply_does_not_block() {
 #[test]
 fn a_stopped_recogniser_gives_no_outcome() {
     let recognizer = Script::new("script", &[GOOD, (30, "stop")]);
-    let hear = |loudness| transcribe(&*recognizer, &Audio::from(wav(loudness, 1.0)));
-    assert_eq!(hear(30), Err(RecognizerStopped));
-    assert!(matches!(hear(GOOD.0), Ok(Ok(_))));
-    assert!(matches!(hear(99), Ok(Err(_))), "an error of the recording is its outcome");
+    let transcribe_wav = |loudness| transcribe(&*recognizer, &Audio::from(wav(loudness, 1.0)));
+    assert_eq!(transcribe_wav(30), Err(RecognizerStopped));
+    assert!(matches!(transcribe_wav(GOOD.0), Ok(Ok(_))));
+    assert!(matches!(transcribe_wav(99), Ok(Err(_))), "an error of the recording is its outcome");
 }
 
 /// A backend that abandons every transcription.

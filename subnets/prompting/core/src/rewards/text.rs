@@ -5,7 +5,7 @@ use crate::words::{n_grams, words};
 
 /// Share of an answer's runs of words that may come from the prompt: answers often take up the
 /// question's words.
-const QUOTED: f64 = 0.5;
+const QUOTED_SHARE: f64 = 0.5;
 /// Share from which on an answer is a repetition of the prompt.
 const PARROT_SHARE: f64 = 0.9;
 /// Length of the compared runs, in words.
@@ -89,7 +89,7 @@ impl RewardModel for Originality {
                 completion_ngrams.iter().filter(|ngram| given_ngrams.contains(*ngram)).count()
                     as f64
                     / completion_ngrams.len() as f64;
-            ((PARROT_SHARE - share) / (PARROT_SHARE - QUOTED)).clamp(0.0, 1.0)
+            ((PARROT_SHARE - share) / (PARROT_SHARE - QUOTED_SHARE)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()
     }

@@ -398,7 +398,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn no_tao_and_no_alpha_is_created(
+    fn leases_create_no_tao_and_no_alpha(
         deposit in 10_u64..2_000,
         bob in 1_u64..2_000,
         charlie in 1_100_u64..2_000,
