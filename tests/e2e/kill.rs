@@ -134,7 +134,7 @@ fn results(report: &Value) -> Value {
 }
 
 #[test]
-fn kills_lose_and_repeat_nothing() {
+fn killed_runners_end_with_the_files_of_an_undisturbed_run() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
 

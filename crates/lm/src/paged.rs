@@ -22,7 +22,7 @@ struct Block {
 pub(crate) struct PagedCache {
     blocks: Vec<Block>,
     free: Vec<usize>,
-    most_blocks: usize,
+    max_blocks: usize,
     config: LlamaConfig,
     /// Rotary embeddings of global layers, and those of local layers.
     rotations: [Rotations; 2],
@@ -69,11 +69,11 @@ pub(crate) struct Row {
 
 impl PagedCache {
     /// Creates a cache for at most this many tokens; memory is allocated on demand.
-    pub(crate) const fn new(model: &Llama, most_tokens: usize) -> Self {
+    pub(crate) const fn new(model: &Llama, max_tokens: usize) -> Self {
         Self {
             blocks: Vec::new(),
             free: Vec::new(),
-            most_blocks: most_tokens.div_ceil(BLOCK),
+            max_blocks: max_tokens.div_ceil(BLOCK),
             config: *model.config(),
             rotations: [Rotations::EMPTY; 2],
         }
@@ -82,7 +82,7 @@ impl PagedCache {
     /// Reserves blocks for a sequence of this many tokens; `None` while too few are free.
     pub(crate) fn reserve(&mut self, tokens: usize) -> Option<Pages> {
         let needed = tokens.div_ceil(BLOCK);
-        if needed > self.free.len() + (self.most_blocks - self.blocks.len()) {
+        if needed > self.free.len() + (self.max_blocks - self.blocks.len()) {
             return None;
         }
         let width = self.config.layers * BLOCK * self.config.kv_width();

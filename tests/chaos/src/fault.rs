@@ -22,22 +22,22 @@ use crate::plan::SCORING;
 use crate::tools;
 
 /// Connections of a half-open fault: most of those that a daemon accepts from one address.
-const CONNECTIONS: usize = 200;
+const HALF_OPEN_CONNECTIONS: usize = 200;
 /// Source of these connections, so that they do not count for the daemons' own address.
-const ATTACKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
+const ATTACKER_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 /// Time for one of these connections.
-const CONNECTION_TIME: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for a gateway to open or refuse its ledger, on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two checks whether it has.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Size of a page of SQLite.
-const PAGE: usize = 4_096;
+const PAGE_BYTES: usize = 4_096;
 /// The database of a weight ledger, and all of its files.
 const DATABASE: &str = "weights.sqlite";
 const LEDGER: [&str; 3] = [DATABASE, "weights.sqlite-wal", "weights.sqlite-shm"];
 /// Offsets of a wrong clock, in seconds, as libfaketime reads them.
-const OFFSETS: [&str; 4] = ["-86400", "-60", "+60", "+86400"];
+const CLOCK_OFFSETS: [&str; 4] = ["-86400", "-60", "+60", "+86400"];
 /// Environment of libfaketime, besides the library and its file: the file is read every second, and
 /// the clock that measures durations stays right, as when an administrator sets the time. Its older
 /// versions read the second name.
@@ -297,7 +297,7 @@ impl Fault {
 
     fn offset(&self) -> &'static str {
         // There are four offsets.
-        OFFSETS.iter().cycle().nth((self.number % 4) as usize).copied().unwrap_or("+60")
+        CLOCK_OFFSETS.iter().cycle().nth((self.number % 4) as usize).copied().unwrap_or("+60")
     }
 }
 
@@ -309,10 +309,10 @@ async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
         "POST / HTTP/1.1\r\nhost: chaos\r\ncontent-length: 1000\r\n\r\n{",
     ];
     let mut connections = Vec::new();
-    for head in heads.into_iter().cycle().take(CONNECTIONS) {
+    for head in heads.into_iter().cycle().take(HALF_OPEN_CONNECTIONS) {
         let socket = TcpSocket::new_v4()?;
-        socket.bind(ATTACKER)?;
-        let Ok(Ok(mut connection)) = timeout(CONNECTION_TIME, socket.connect(address)).await else {
+        socket.bind(ATTACKER_ADDRESS)?;
+        let Ok(Ok(mut connection)) = timeout(CONNECT_TIMEOUT, socket.connect(address)).await else {
             break;
         };
         if connection.write_all(head.as_bytes()).await.is_ok() {
@@ -328,8 +328,8 @@ fn corrupt(file: &Path, number: u64) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    let pages = file.metadata()?.len() / PAGE as u64;
-    file.write_all_at(&[0xA5; PAGE], number % pages.max(1) * PAGE as u64)
+    let pages = file.metadata()?.len() / PAGE_BYTES as u64;
+    file.write_all_at(&[0xA5; PAGE_BYTES], number % pages.max(1) * PAGE_BYTES as u64)
 }
 
 #[cfg(test)]
@@ -363,12 +363,12 @@ mod tests {
         let file = folder.path().join("weights.sqlite");
         corrupt(&file, 0).unwrap();
         assert!(!file.exists());
-        fs::write(&file, vec![0_u8; 3 * PAGE]).unwrap();
+        fs::write(&file, vec![0_u8; 3 * PAGE_BYTES]).unwrap();
         corrupt(&file, 4).unwrap();
         let content = fs::read(&file).unwrap();
         let pages: Vec<_> =
-            content.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
+            content.chunks(PAGE_BYTES).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
         assert_eq!(pages, [false, true, false]);
-        assert_eq!(content.iter().filter(|byte| **byte != 0).count(), PAGE);
+        assert_eq!(content.iter().filter(|byte| **byte != 0).count(), PAGE_BYTES);
     }
 }

@@ -76,7 +76,7 @@ async fn check_ledger(directory: &std::path::Path) {
 }
 
 #[test]
-fn kills_lose_and_repeat_nothing() {
+fn killed_loops_end_with_the_files_of_an_undisturbed_run() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");

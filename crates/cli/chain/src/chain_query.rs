@@ -67,7 +67,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         }
         let value = match stored {
             Some(_) => chain.storage(pallet, name, &keys, block.into()).await.map_err(failed)?,
-            None => constant_or_answer(&chain, pallet, name, &keys, block).await?,
+            None => constant_or_api_result(&chain, pallet, name, &keys, block).await?,
         };
         if context.json {
             let document =
@@ -150,7 +150,7 @@ async fn entries(
 }
 
 /// Reads a constant, or calls a method of a runtime API.
-async fn constant_or_answer(
+async fn constant_or_api_result(
     chain: &Client,
     pallet: &str,
     name: &str,

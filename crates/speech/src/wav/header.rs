@@ -93,8 +93,8 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
             b"data" => {
                 let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
                 let start = file.len() - reader.0.len();
-                let head_only = (riff_length as usize).saturating_add(8) <= start;
-                return Ok(cut(data_bytes(reader.0, length, head_only), &layout));
+                let is_streamed = (riff_length as usize).saturating_add(8) <= start;
+                return Ok(truncate_to_frames(data_bytes(reader.0, length, is_streamed), &layout));
             }
             _ => {
                 let length = length as usize;
@@ -113,16 +113,16 @@ fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     }
 }
 
-/// Returns the bytes of the data chunk: those in the file, if it declares more. `head_only` means
+/// Returns the bytes of the data chunk: those in the file, if it declares more. `is_streamed` means
 /// that the RIFF length covers only the header, so a data length of 0 is a placeholder.
-fn data_bytes(remaining: &[u8], declared: u32, head_only: bool) -> &[u8] {
-    if declared == 0 && head_only {
+fn data_bytes(remaining: &[u8], declared: u32, is_streamed: bool) -> &[u8] {
+    if declared == 0 && is_streamed {
         return remaining;
     }
     remaining.get(..declared as usize).unwrap_or(remaining)
 }
 
-fn cut<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
+fn truncate_to_frames<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
     let block = usize::from(layout.channels) * usize::from(layout.format.width());
     let frames = data.len() / block;
     let data = data.get(..frames * block).unwrap_or_default();

@@ -76,7 +76,7 @@ impl Miner {
         request: PredictRequest,
     ) -> Result<PredictResponse, Refusal> {
         let began = (self.clock)();
-        let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
+        let (id, mut state) = self.sessions.acquire(&request.session_id, caller, began)?;
         // At most one request per session waits here, so the session limit also bounds this queue.
         let permit =
             Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
@@ -85,7 +85,7 @@ impl Miner {
         // its worker and its session.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let answer = playing.answer(&request)?;
+            let answer = state.answer(&request)?;
             if answer.response.out_eos {
                 sessions.finish(id);
             }

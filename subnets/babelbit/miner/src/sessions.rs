@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::profile::Profile;
 use super::{Limits, Refusal, metrics};
 
-mod playing;
+mod state;
 
-pub use playing::Playing;
+pub use state::SessionState;
 
 /// Session table of a miner: bounded in size, each session bound to the hotkey that opened it.
 pub struct Sessions {
@@ -28,15 +28,14 @@ struct Entry {
     utterance_id: String,
     last_used: Instant,
     finished: bool,
-    playing: Arc<tokio::sync::Mutex<Playing>>,
+    state: Arc<tokio::sync::Mutex<SessionState>>,
 }
 
 impl Entry {
     /// Whether the idle timeout has passed. A session with work in flight is never stale, because
     /// the work holds a second handle to the session.
     fn is_stale(&self, now: Instant, idle: Duration) -> bool {
-        now.saturating_duration_since(self.last_used) >= idle
-            && Arc::strong_count(&self.playing) == 1
+        now.saturating_duration_since(self.last_used) >= idle && Arc::strong_count(&self.state) == 1
     }
 }
 
@@ -81,7 +80,7 @@ impl Sessions {
             return Err(Refusal::TooManySessions(self.limits.sessions));
         }
         let id = Uuid::new_v4();
-        let playing = Playing::new(
+        let state = SessionState::new(
             profile.open(request.channels, request.language.as_deref()),
             request.channels,
             &self.limits,
@@ -94,7 +93,7 @@ impl Sessions {
                 utterance_id: request.utterance_id.clone(),
                 last_used: now,
                 finished: false,
-                playing: Arc::new(tokio::sync::Mutex::new(playing)),
+                state: Arc::new(tokio::sync::Mutex::new(state)),
             },
         );
         metrics::sessions(total + 1);
@@ -106,12 +105,12 @@ impl Sessions {
     /// # Errors
     /// [`Refusal::UnknownSession`] when the session does not exist, expired or belongs to another
     /// hotkey; [`Refusal::Busy`] while another request of the session is in flight.
-    pub fn take(
+    pub fn acquire(
         &self,
         id: &str,
         caller: Hotkey,
         now: Instant,
-    ) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
+    ) -> Result<(Uuid, OwnedMutexGuard<SessionState>), Refusal> {
         let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
         let mut entries = self.lock();
         forget_stale(&mut entries, now, self.limits.idle);
@@ -120,8 +119,8 @@ impl Sessions {
             .filter(|entry| entry.owner == caller)
             .ok_or(Refusal::UnknownSession)?;
         entry.last_used = now;
-        let playing = Arc::clone(&entry.playing).try_lock_owned().map_err(|_| Refusal::Busy)?;
-        Ok((id, playing))
+        let state = Arc::clone(&entry.state).try_lock_owned().map_err(|_| Refusal::Busy)?;
+        Ok((id, state))
     }
 
     /// Marks the session's reply as complete. The session still accepts late requests, but counts

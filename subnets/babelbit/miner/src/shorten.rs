@@ -45,7 +45,7 @@ pub type Propose = Box<dyn Fn(&str, ProposalLimits) -> Result<String, ProposalEr
 #[derive(Debug, Clone, Copy)]
 pub struct ProposalLimits {
     /// Maximum number of words. The model stops when it exceeds this number.
-    pub most_words: usize,
+    pub max_words: usize,
     /// Time at which the model stops.
     pub deadline: Instant,
 }
@@ -184,7 +184,7 @@ impl Shortener {
     }
 
     fn accepted(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
-        let limits = ProposalLimits { most_words: phrase.len(), deadline };
+        let limits = ProposalLimits { max_words: phrase.len(), deadline };
         let proposal = spoken(&(self.propose)(&phrase.join(" "), limits)?);
         self.guard.check(phrase, &proposal)?;
         if Instant::now() > deadline {

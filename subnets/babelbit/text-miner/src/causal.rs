@@ -227,7 +227,7 @@ impl Worker {
             // begins a text.
             tokens = vocabulary.encode("\n")?;
         }
-        let tokens = fitting(&tokens, model.context(), *max_tokens);
+        let tokens = fit_to_context(&tokens, model.context(), *max_tokens);
         if tokens.is_empty() {
             return Err(ModelError::Tokens);
         }
@@ -271,7 +271,7 @@ impl Worker {
 /// Returns the last tokens of a prompt, leaving space in the context for `max_tokens` more. The
 /// beginning is dropped in large pieces, so that the cached prefix of a growing prompt stays valid
 /// for long.
-fn fitting(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
+fn fit_to_context(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
     let room = context.saturating_sub(max_tokens).max(context.div_ceil(2));
     let piece = room.div_ceil(4);
     let dropped = tokens.len().saturating_sub(room).div_ceil(piece.max(1)) * piece;

@@ -18,7 +18,7 @@ pub(crate) const MAX_BYTES: usize = 4 << 10;
 pub(crate) fn prompt(prefix: &str, context: &str) -> String {
     let mut lines = vec![prefix];
     let mut left = MAX_CONTEXT;
-    for utterance in spoken(context.rsplit(CONTEXT_SEPARATOR)) {
+    for utterance in non_empty(context.rsplit(CONTEXT_SEPARATOR)) {
         let Some(remaining) = left.checked_sub(utterance.len() + 1) else { break };
         left = remaining;
         lines.push(utterance);
@@ -33,20 +33,20 @@ pub(crate) fn prompt(prefix: &str, context: &str) -> String {
 /// the prompt stays valid: earlier utterances are dropped in pieces of half the maximum length.
 pub(crate) fn stable_prompt(prefix: &str, context: &str) -> String {
     let length: usize =
-        spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
+        non_empty(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
     let piece = MAX_CONTEXT / 2;
     let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
     let mut start = 0;
-    let recent_utterances = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
-        let begins = start;
+    let recent_utterances = non_empty(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
+        let position = start;
         start += utterance.len() + 1;
-        begins >= dropped
+        position >= dropped
     });
     recent_utterances.chain([prefix]).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the utterances without surrounding white space and without empty ones.
-fn spoken<'a>(utterances: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+fn non_empty<'a>(utterances: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     utterances.map(str::trim).filter(|text| !text.is_empty())
 }
 

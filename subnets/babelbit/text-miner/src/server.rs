@@ -29,9 +29,9 @@ const MAX_BODY: usize = 1 << 20;
 /// Maximum length of a prefix in bytes; utterances of the contest have a few hundred.
 const MAX_PREFIX: usize = 64 << 10;
 /// Number of predictions that warm up the model before the first request.
-const WARM_UP: usize = 16;
+const WARM_UP_PREDICTIONS: usize = 16;
 /// Time after which no further prediction of the warm-up starts.
-const WARM_UP_TIME: Duration = Duration::from_secs(5);
+const MAX_WARM_UP_TIME: Duration = Duration::from_secs(5);
 
 const REQUESTS: &str = "taonet_text_miner_requests_total";
 const PREDICT_SECONDS: &str = "taonet_text_miner_predict_seconds";
@@ -50,8 +50,8 @@ pub async fn warm_up(model: &dyn TextModel) -> Duration {
     let start = Instant::now();
     let mut last = Duration::ZERO;
     let mut prefix = String::new();
-    for _ in 0..WARM_UP {
-        if start.elapsed() > WARM_UP_TIME {
+    for _ in 0..WARM_UP_PREDICTIONS {
+        if start.elapsed() > MAX_WARM_UP_TIME {
             break;
         }
         let started = Instant::now();

@@ -47,7 +47,7 @@ impl HandshakeLog {
     fn log_failure(&self, node: &Node, error: &HandshakeError) {
         let (uid, hotkey, is_new) =
             (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
-        let is_unsigned = node.signs && matches!(error, HandshakeError::Unsigned);
+        let is_unsigned = node.has_signed && matches!(error, HandshakeError::Unsigned);
         let error = error as &dyn std::error::Error;
         if !is_new {
             tracing::debug!(%uid, error, "handshake failed");
@@ -143,7 +143,7 @@ async fn handshake(
     store: &Store,
     node: &Node,
 ) -> Option<Session> {
-    let result = if node.signs {
+    let result = if node.has_signed {
         client.handshake_with_signer(&node.peer).await
     } else {
         client.handshake(&node.peer).await

@@ -103,7 +103,7 @@ fn request(task: &TaskName, payload: Map<String, Value>) -> Request {
         task: task.clone(),
         has_images: false,
         kind: RequestKind::Synthetic,
-        most_chunks: synthetic::max_chunks(&payload),
+        max_chunks: synthetic::max_chunks(&payload),
         payload: payload.into(),
         key: "".into(),
         weight: KeyWeight::default(),

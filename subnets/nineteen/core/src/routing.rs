@@ -135,27 +135,27 @@ impl PartialEq for Ranked {
 
 impl Eq for Ranked {}
 
-/// Returns the contenders for an organic request, as indices into `prospects`, in a random order
+/// Returns the contenders for an organic request, as indices into `candidates`, in a random order
 /// weighted by [`RoutingCandidate::value`]. Omits contenders without remaining capacity or with an
 /// open circuit breaker. `now` is in seconds of the clock used for [`Health`]; `draw` returns a
 /// uniform number in `0..1` for an index: a random one, or a function of the request and the
 /// contender. With the latter, equal requests have the same order while the values are the same,
 /// and a change of the values changes it for few requests (weighted rendezvous hashing).
 pub fn organic_order(
-    prospects: impl IntoIterator<Item = RoutingCandidate>,
+    candidates: impl IntoIterator<Item = RoutingCandidate>,
     now: f64,
     mut draw: impl FnMut(usize) -> f64,
 ) -> OrganicOrder {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
-    let ranked: Vec<Ranked> = prospects
+    let ranked: Vec<Ranked> = candidates
         .into_iter()
         .enumerate()
-        .filter(|(_, prospect)| {
-            prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now)
+        .filter(|(_, candidate)| {
+            candidate.capacity_left > 0.0 && candidate.health.breaker().allows(now)
         })
-        .map(|(position, prospect)| {
+        .map(|(position, candidate)| {
             let rank = draw(position).max(f64::MIN_POSITIVE).ln()
-                / prospect.value().max(f64::MIN_POSITIVE);
+                / candidate.value().max(f64::MIN_POSITIVE);
             Ranked { rank, position }
         })
         .collect();
@@ -163,19 +163,19 @@ pub fn organic_order(
 }
 
 /// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
-/// order of all begins with it. `index` is its index in `prospects`.
-pub fn share(prospects: &[RoutingCandidate], index: usize) -> f64 {
-    let total: f64 = prospects.iter().map(RoutingCandidate::value).sum();
-    prospects.get(index).map_or(0.0, RoutingCandidate::value) / total.max(f64::MIN_POSITIVE)
+/// order of all begins with it. `index` is its index in `candidates`.
+pub fn share(candidates: &[RoutingCandidate], index: usize) -> f64 {
+    let total: f64 = candidates.iter().map(RoutingCandidate::value).sum();
+    candidates.get(index).map_or(0.0, RoutingCandidate::value) / total.max(f64::MIN_POSITIVE)
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because
 /// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `index` is its
-/// index in `prospects`.
-pub fn exceeds_share(prospects: &[RoutingCandidate], index: usize) -> bool {
-    let Some(prospect) = prospects.get(index) else { return true };
-    let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
-    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, index) * running as f64
+/// index in `candidates`.
+pub fn exceeds_share(candidates: &[RoutingCandidate], index: usize) -> bool {
+    let Some(candidate) = candidates.get(index) else { return true };
+    let running: usize = candidates.iter().map(|candidate| candidate.running).sum();
+    candidate.running as f64 >= MIN_RUNNING + MAX_SHARES * share(candidates, index) * running as f64
 }
 
 #[cfg(test)]
@@ -213,14 +213,14 @@ mod tests {
             quick.succeeded(0.1);
             slow.succeeded(0.3);
         }
-        let prospect =
+        let candidate =
             |health, quality| RoutingCandidate { capacity_left: 1.0, quality, health, running: 0 };
-        let prospects = [prospect(slow, 1.0), prospect(quick, 1.0), prospect(quick, 0.0)];
+        let candidates = [candidate(slow, 1.0), candidate(quick, 1.0), candidate(quick, 0.0)];
         let mut random = StdRng::seed_from_u64(1);
         let mut draw = |_: usize| random.random::<f64>();
         let mut first = [0; 3];
         for _ in 0..10_000 {
-            let mut order = organic_order(prospects, 0.0, &mut draw);
+            let mut order = organic_order(candidates, 0.0, &mut draw);
             assert_eq!(order.len(), 3);
             first[order.next().unwrap()] += 1;
         }
@@ -235,26 +235,26 @@ mod tests {
         for _ in 0..10 {
             broken.failed(100.0);
         }
-        let prospect = |capacity_left, health| RoutingCandidate {
+        let candidate = |capacity_left, health| RoutingCandidate {
             capacity_left,
             quality: 1.0,
             health,
             running: 0,
         };
-        let prospects = [prospect(0.0, healthy), prospect(1.0, broken), prospect(1.0, healthy)];
-        assert_eq!(organic_order(prospects, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
+        let candidates = [candidate(0.0, healthy), candidate(1.0, broken), candidate(1.0, healthy)];
+        assert_eq!(organic_order(candidates, 100.0, |_| 0.5).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn order_is_descending_by_draw_and_stable() {
-        let prospect = RoutingCandidate {
+        let candidate = RoutingCandidate {
             capacity_left: 1.0,
             quality: 1.0,
             health: Health::default(),
             running: 0,
         };
         let draws = [0.5, 0.25, 0.75, 0.5, 0.0, 0.75];
-        let mut order = organic_order([prospect; 6], 0.0, |position| draws[position]);
+        let mut order = organic_order([candidate; 6], 0.0, |position| draws[position]);
         assert_eq!((order.peek(), order.next(), order.len()), (Some(2), Some(2), 5));
         assert_eq!(order.by_ref().collect::<Vec<_>>(), [5, 0, 3, 1, 4]);
         assert_eq!((order.peek(), order.next()), (None, None));
@@ -268,10 +268,11 @@ mod tests {
         for _ in 0..1_000 {
             let draws = [(); 4].map(|()| random.random::<f64>());
             let first = |quality| {
-                let prospect =
+                let candidate =
                     |quality| RoutingCandidate { capacity_left: 1.0, quality, health, running: 0 };
-                let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
-                organic_order(prospects, 0.0, |position| draws[position]).peek().unwrap()
+                let candidates =
+                    [candidate(quality), candidate(0.8), candidate(0.8), candidate(0.8)];
+                organic_order(candidates, 0.0, |position| draws[position]).peek().unwrap()
             };
             assert_eq!(first(0.8), first(0.8));
             moved_requests += usize::from(first(0.8) != first(0.7));
@@ -284,13 +285,13 @@ mod tests {
     fn share_of_the_requests_in_flight_follows_the_value() {
         let health = Health::default();
         let exceeds = |first: (f64, usize), second: (f64, usize)| {
-            let prospect = |(quality, running)| RoutingCandidate {
+            let candidate = |(quality, running)| RoutingCandidate {
                 capacity_left: 1.0,
                 quality,
                 health,
                 running,
             };
-            exceeds_share(&[prospect(first), prospect(second)], 0)
+            exceeds_share(&[candidate(first), candidate(second)], 0)
         };
         // Few requests never exceed the share.
         assert!(!exceeds((0.1, 3), (1.0, 0)) && exceeds((0.1, 5), (1.0, 0)));

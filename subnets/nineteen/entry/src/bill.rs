@@ -73,10 +73,10 @@ impl Bill {
         clock: &Clock,
         key: &str,
         (model, tariff): (String, Tariff),
-        (input_tokens, most_output): (u64, u64),
+        (input_tokens, max_output): (u64, u64),
     ) -> Result<Self, GatewayError> {
         let request_id = random_id();
-        let needed = tariff.cost(input_tokens, most_output);
+        let needed = tariff.cost(input_tokens, max_output);
         let (now_ms, day) = today(clock);
         match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}

@@ -195,8 +195,8 @@ impl Gateway {
         };
         let mut tasks = tasks?;
         retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
-        let most_output = request.max_tokens.unwrap_or(request.min_tokens.max(1));
-        let tokens = PromptTokens::of(request).longest.saturating_add(most_output);
+        let max_output = request.max_tokens.unwrap_or(request.min_tokens.max(1));
+        let tokens = PromptTokens::of(request).longest.saturating_add(max_output);
         retain_if_any(&mut tasks, |task| {
             let images = image_tokens(task, &request.images).unwrap_or(0);
             task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)

@@ -174,7 +174,7 @@ impl TextRequest {
             return Err(GatewayError::field(field, message));
         }
         let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
-        let maximum = self.most_total_tokens();
+        let maximum = self.max_total_tokens();
         if tokens > maximum {
             let cause = if maximum < MAX_TOTAL_TOKENS {
                 " with these log-probabilities without stream"
@@ -191,7 +191,7 @@ impl TextRequest {
     }
 
     /// Returns the maximum number of tokens of all answers together.
-    pub(crate) fn most_total_tokens(&self) -> u64 {
+    pub(crate) fn max_total_tokens(&self) -> u64 {
         let is_large =
             u64::try_from(self.all_answers()).is_ok_and(|count| count > MAX_LONGEST_ANSWERS);
         if self.streams || !self.wants_logprobs || !is_large {

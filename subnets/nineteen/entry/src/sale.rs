@@ -288,7 +288,7 @@ impl Gateway {
         if has_default {
             let tokens = default_max_tokens(task, &request.payload, input.longest);
             request.payload.max_tokens =
-                tokens.min(request.most_total_tokens() / answers).max(request.min_tokens);
+                tokens.min(request.max_total_tokens() / answers).max(request.min_tokens);
         }
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..MAX_BILL_ATTEMPTS;
@@ -445,8 +445,8 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     };
     // Numbers and code have more tokens than estimated, and chat templates add some to each
     // message.
-    let most_input = input.saturating_mul(3) / 2;
-    let reserved = most_input
+    let max_input = input.saturating_mul(3) / 2;
+    let reserved = max_input
         .saturating_add(messages.saturating_mul(TEMPLATE_TOKENS))
         .saturating_add(TEMPLATE_TOKENS);
     context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_TOKENS)
@@ -485,7 +485,7 @@ fn requests_of(
         cache_key,
         ..
     } = request;
-    let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
+    let max_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
     let other_payloads: Vec<_> =
         extra_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
@@ -494,7 +494,7 @@ fn requests_of(
         let payload = Payload::from(payload.into_map());
         let answer_request = |answer| Request {
             has_images: !images.is_empty(),
-            most_chunks,
+            max_chunks,
             is_collected: !streams,
             // The best answers are selected by their log-probabilities.
             relays_logprobs: wants_logprobs || answers > choices,
@@ -514,7 +514,7 @@ fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
         payload,
         has_images: false,
         kind: RequestKind::Organic,
-        most_chunks: 1,
+        max_chunks: 1,
         key: key.id.as_str().into(),
         weight: key.terms.weight,
         is_collected: true,

@@ -48,8 +48,8 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
     let others =
         wanted_words.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
     // Named colours dominate the others.
-    let most_others = if colours.is_empty() { usize::MAX } else { colours.len() };
-    colours.extend(others.take(most_others));
+    let max_others = if colours.is_empty() { usize::MAX } else { colours.len() };
+    colours.extend(others.take(max_others));
     if colours.is_empty() {
         colours.push(NEUTRAL);
     }

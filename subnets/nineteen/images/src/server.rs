@@ -24,7 +24,7 @@ use crate::{
 /// Maximum size of a request, in bytes: two images in base64.
 const MAX_REQUEST_BYTES: usize = 32 << 20;
 /// Word of a prompt whose image is withheld as unsafe.
-const UNSAFE: &str = "nsfw";
+const UNSAFE_WORD: &str = "nsfw";
 /// Name of the field with the mask on the workers' routes.
 const MASK_FIELD: &str = "mask_image";
 /// Routes of the reference's image workers.
@@ -205,7 +205,7 @@ async fn painted(
             *mask = white_mask(mask)?.into();
         }
         let prompt = fields.get("prompt").and_then(Value::as_str).unwrap_or_default();
-        let is_nsfw = words(prompt).any(|word| word == UNSAFE);
+        let is_nsfw = words(prompt).any(|word| word == UNSAFE_WORD);
         let picture = paint(&PaintRequest::parse(endpoint, &fields)?);
         let file =
             || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));

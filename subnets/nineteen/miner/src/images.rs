@@ -14,7 +14,7 @@ use crate::backend::Call;
 /// Default width and height, in pixels.
 const DEFAULT_SIDE: u64 = 1_024;
 /// Error codes with which servers withhold an unsafe image.
-const UNSAFE: [&str; 2] = ["content_policy_violation", "moderation_blocked"];
+const UNSAFE_IMAGE_CODES: [&str; 2] = ["content_policy_violation", "moderation_blocked"];
 
 /// Returns whether OpenAI's API has a counterpart of a route.
 pub(crate) const fn is_convertible(endpoint: Endpoint) -> bool {
@@ -125,7 +125,7 @@ pub(crate) fn answer(body: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn withheld(error: &[u8]) -> Option<Vec<u8>> {
     let document: Value = serde_json::from_slice(error).ok()?;
     let code = document.pointer("/error/code")?.as_str()?;
-    UNSAFE
+    UNSAFE_IMAGE_CODES
         .contains(&code)
         .then(|| json!({"image_b64": null, "is_nsfw": true}).to_string().into_bytes())
 }

@@ -192,7 +192,7 @@ impl Attempt {
             return Err(AttemptError::Status(answer.status));
         }
         self.timing.waiting = began.elapsed();
-        let total = self.inner.deadlines.total_of(request.most_chunks);
+        let total = self.inner.deadlines.total_of(request.max_chunks);
         let mut reading = ResponseReader::new(answer, between, total);
         if !self.slot.task.is_stream {
             let chunk = self.read_body(&mut reading, first).await?;

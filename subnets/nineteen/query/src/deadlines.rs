@@ -24,8 +24,8 @@ pub struct QueryDeadlines {
 
 impl QueryDeadlines {
     /// Returns the timeout for a complete answer with a maximum number of tokens.
-    pub(crate) fn total_of(&self, most_tokens: usize) -> Duration {
-        let tokens = u32::try_from(most_tokens).unwrap_or(u32::MAX);
+    pub(crate) fn total_of(&self, max_tokens: usize) -> Duration {
+        let tokens = u32::try_from(max_tokens).unwrap_or(u32::MAX);
         self.total.max(TIME_PER_TOKEN.saturating_mul(tokens).min(self.longest))
     }
 }

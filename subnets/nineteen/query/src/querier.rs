@@ -69,7 +69,7 @@ pub struct Request {
     /// Origin of the request.
     pub kind: RequestKind,
     /// Maximum number of content chunks; an answer with more counts as failed.
-    pub most_chunks: usize,
+    pub max_chunks: usize,
     /// API key of an organic request, among which the queue is fair; empty for a synthetic one.
     pub key: Arc<str>,
     /// Weight of the API key in the queue.

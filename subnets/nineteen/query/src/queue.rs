@@ -162,7 +162,8 @@ impl Queue {
 struct Order {
     task: TaskName,
     payload: Payload,
-    most_chunks: usize,
+    #[serde(rename = "most_chunks")]
+    max_chunks: usize,
     relays_logprobs: bool,
     // The following fields are absent in requests of entry processes of earlier releases.
     #[serde(default)]
@@ -187,7 +188,7 @@ impl Order {
         Self {
             task: request.task,
             payload: request.payload,
-            most_chunks: request.most_chunks,
+            max_chunks: request.max_chunks,
             relays_logprobs: request.relays_logprobs,
             key: request.key.to_string(),
             weight: request.weight,

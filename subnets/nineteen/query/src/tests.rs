@@ -129,7 +129,7 @@ pub(crate) fn request(kind: RequestKind) -> Request {
         payload,
         has_images: false,
         kind,
-        most_chunks: 50,
+        max_chunks: 50,
         key: "a".into(),
         weight: KeyWeight::default(),
         is_collected: false,

@@ -20,13 +20,13 @@ pub struct Node {
     pub session: Option<Session>,
     /// Whether the miner's hotkey has ever signed an encryption key. From then on, it must sign
     /// every key.
-    pub signs: bool,
+    pub has_signed: bool,
 }
 
 impl Store {
     /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an
-    /// unchanged address keep their sessions. A hotkey that has signed keeps [`Node::signs`] as
-    /// long as it is registered, also while it is not a miner.
+    /// unchanged address keep their sessions. A hotkey that has signed keeps [`Node::has_signed`]
+    /// as long as it is registered, also while it is not a miner.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// Stores a miner's session, which replaces the previous one. A signed session sets
-    /// [`Node::signs`] for good.
+    /// [`Node::has_signed`] for good.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -169,7 +169,7 @@ fn node(row: &Row) -> Result<Node, StoreError> {
     let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", &host))?;
     let key: (Option<String>, Option<String>, Option<i64>) =
         (row.get("key_id")?, row.get("key_hex")?, row.get("key_ends_ns")?);
-    let signs = row.get::<i64>("key_signed")? != 0;
+    let has_signed = row.get::<i64>("key_signed")? != 0;
     let session = match key {
         (Some(id), Some(key), Some(ends)) => {
             let key = Zeroizing::new(key);
@@ -178,9 +178,15 @@ fn node(row: &Row) -> Result<Node, StoreError> {
             hex::decode_to_slice(key.as_str(), &mut bytes)
                 .map_err(|_| invalid("key_hex", &"no key"))?;
             let ends_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
-            Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), ends_ns, signs))
+            Some(Session::restore(
+                peer.clone(),
+                id,
+                FernetKey::from_bytes(bytes),
+                ends_ns,
+                has_signed,
+            ))
         }
         _ => None,
     };
-    Ok(Node { uid: Uid(number(row, "uid")?), peer, session, signs })
+    Ok(Node { uid: Uid(number(row, "uid")?), peer, session, has_signed })
 }

@@ -4,7 +4,7 @@ use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
 /// Number of random characters at the end of a nonce.
-const SUFFIX: usize = 10;
+const SUFFIX_LENGTH: usize = 10;
 
 /// Nonce of a request: `<nanoseconds since the Unix epoch>_<10 random letters and digits>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ impl Nonce {
     /// Creates a nonce from the Unix time in nanoseconds and a random suffix.
     pub fn at(now_ns: u64) -> Self {
         let suffix: String =
-            rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
+            rand::rng().sample_iter(Alphanumeric).take(SUFFIX_LENGTH).map(char::from).collect();
         Self(format!("{now_ns}_{suffix}"))
     }
 

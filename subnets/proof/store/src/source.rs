@@ -79,7 +79,7 @@ impl Source {
     /// # Errors
     /// When the URL is not HTTP, or TLS cannot be initialised.
     pub fn http(document: &Url) -> Result<Self, SourceError> {
-        let address = web(document.clone())?;
+        let address = require_http(document.clone())?;
         let client = builder().connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|source| SourceError::Http {
             url: Box::new(address.clone()),
@@ -124,7 +124,7 @@ impl Source {
                 let url = document
                     .join(location)
                     .map_err(|_| SourceError::Address(location.to_owned()))?;
-                let url = web(url)?;
+                let url = require_http(url)?;
                 let failed = {
                     let url = Box::new(url.clone());
                     move |source| SourceError::Http { url: url.clone(), source }
@@ -158,7 +158,7 @@ impl Source {
     }
 }
 
-fn web(url: Url) -> Result<Url, SourceError> {
+fn require_http(url: Url) -> Result<Url, SourceError> {
     if matches!(url.scheme(), "http" | "https") {
         Ok(url)
     } else {

@@ -106,7 +106,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Returns how late the request started.
-    pub(super) fn late(&self) -> Duration {
+    pub(super) fn lateness(&self) -> Duration {
         self.start.saturating_sub(self.due)
     }
 
@@ -114,7 +114,7 @@ impl Sample {
     /// the request was due to the complete response or the error. Measured from the start, a slow
     /// response would hide that it delays the requests after it.
     pub(super) fn latency(&self) -> Duration {
-        self.late() + self.service
+        self.lateness() + self.service
     }
 }
 
@@ -375,7 +375,7 @@ mod tests {
             );
             // Before the next call is due.
             assert!(
-                sample.late() < Duration::from_millis(250),
+                sample.lateness() < Duration::from_millis(250),
                 "call {} started after {:?}",
                 sample.call,
                 sample.start
@@ -390,9 +390,14 @@ mod tests {
         for (sample, waiting) in run.samples.iter().zip(0_u32..) {
             // Each of the requests before takes 200 ms, and calls are due every 50 ms.
             let late = Duration::from_millis(150) * waiting;
-            assert!(sample.late() >= late, "call {} was {:?} late", sample.call, sample.late());
+            assert!(
+                sample.lateness() >= late,
+                "call {} was {:?} late",
+                sample.call,
+                sample.lateness()
+            );
             assert!(sample.service >= Duration::from_millis(200), "{:?}", sample.service);
-            assert_eq!(sample.latency(), sample.late() + sample.service);
+            assert_eq!(sample.latency(), sample.lateness() + sample.service);
         }
         assert_eq!(run.samples.len(), 4);
     }

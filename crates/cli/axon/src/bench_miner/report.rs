@@ -123,7 +123,7 @@ impl Report {
             response_bytes: samples.iter().map(|sample| sample.bytes as u64).sum(),
             milliseconds,
             service_ms,
-            late_ms: Milliseconds::of(&sorted_ms(samples.iter().map(Sample::late))),
+            late_ms: Milliseconds::of(&sorted_ms(samples.iter().map(Sample::lateness))),
             outcomes: outcomes(&samples),
             failures: failures(&samples),
             samples,
@@ -233,7 +233,7 @@ impl Report {
         for sample in &self.samples {
             let Sample { call, due, service, code, status, reason, bytes, .. } = sample;
             let [due, late, latency, service] =
-                [*due, sample.late(), sample.latency(), *service].map(milliseconds);
+                [*due, sample.lateness(), sample.latency(), *service].map(milliseconds);
             let (number, status, reason) = (code.code(), status.as_u16(), cell(&printable(reason)));
             let _ = writeln!(
                 csv,

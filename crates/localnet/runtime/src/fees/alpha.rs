@@ -137,8 +137,10 @@ impl Stake<'_> {
     /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
     fn sell(self, fee: TaoBalance) -> Result<Withdrawn, DispatchError> {
         let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
-        let (stake, worth) = (self.amount(), SubtensorModule::alpha_for_tao(self.netuid, fee));
-        let alpha_fee = if worth == AlphaBalance::ZERO { stake } else { worth.min(stake) };
+        let (stake, needed_alpha) =
+            (self.amount(), SubtensorModule::alpha_for_tao(self.netuid, fee));
+        let alpha_fee =
+            if needed_alpha == AlphaBalance::ZERO { stake } else { needed_alpha.min(stake) };
         let tao_amount = SubtensorModule::sell_for(
             &author,
             self.hotkey,

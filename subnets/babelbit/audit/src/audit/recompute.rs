@@ -81,9 +81,9 @@ pub(crate) fn recompute(
         rows.sort_by_key(|row| row.miner);
         let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
         for number in batches {
-            let company: Vec<&ResultRow> =
+            let batch_rows: Vec<&ResultRow> =
                 rows.iter().copied().filter(|row| batch(row) <= number).collect();
-            for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
+            for (row, score) in work.score(&batch_rows, number, source, &utterance.utterance_id)? {
                 done.replies += 1;
                 done.mismatches.extend(work.compare(row, &score));
                 let row = row_indices
@@ -173,8 +173,8 @@ impl Work<'_> {
         let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
         let score = row.score.as_ref();
         // A reply whose recognition was skipped is skipped again, regardless of its file.
-        let is_spared = score.is_some_and(|score| score.result.gate.is_some());
-        let listen = is_spared || self.is_intact(row);
+        let was_skipped = score.is_some_and(|score| score.result.gate.is_some());
+        let is_recognized = was_skipped || self.is_intact(row);
         let audio = reply.zip(hash).map(|(reply, hash)| Audio::on_disk(reply.path.clone(), hash));
         let recorded = || {
             score
@@ -184,25 +184,25 @@ impl Work<'_> {
         };
         let frames = usize::try_from(row.reply.frames).unwrap_or(usize::MAX);
         Candidate {
-            wav: audio.filter(|_| listen),
+            wav: audio.filter(|_| is_recognized),
             duration: Some(Seconds::of_frames(frames, SampleRate::HZ_24K)),
             timeline: row.reply.timeline.clone(),
             channels: source.channels,
             source_duration: Seconds::new(source.duration_sec()).unwrap_or_default(),
-            transcript: (!listen).then(|| -> Transcript { recorded() }),
+            transcript: (!is_recognized).then(|| -> Transcript { recorded() }),
         }
     }
 
-    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of
+    /// Scores `batch_rows`, all replies to an utterance up to batch `number`; returns the scores of
     /// the unchanged replies in batch `number`.
     fn score<'r>(
         &self,
-        company: &[&'r ResultRow],
+        batch_rows: &[&'r ResultRow],
         number: u32,
         source: &SourceInfo,
         utterance_id: &str,
     ) -> Result<Vec<(&'r ResultRow, StoredScore)>, AuditError> {
-        let first = company.iter().find(|row| batch(row) == number);
+        let first = batch_rows.iter().find(|row| batch(row) == number);
         let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else {
             return Ok(Vec::new());
         };
@@ -210,12 +210,12 @@ impl Work<'_> {
             References::of(&self.record.challenge, &scorer.options().target_language, None);
         let reference = references.find(utterance_id);
         let candidates: Vec<Candidate> =
-            company.iter().map(|row| self.candidate(row, source)).collect();
+            batch_rows.iter().map(|row| self.candidate(row, source)).collect();
         let results = scorer.score(reference.as_ref(), &candidates);
-        if results.len() != company.len() {
-            return Err(AuditError::ScoreCount { expected: company.len(), got: results.len() });
+        if results.len() != batch_rows.len() {
+            return Err(AuditError::ScoreCount { expected: batch_rows.len(), got: results.len() });
         }
-        let scored = company.iter().zip(&candidates).zip(results);
+        let scored = batch_rows.iter().zip(&candidates).zip(results);
         let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());

@@ -86,7 +86,7 @@ impl ChatRewriter {
             "model": self.stage.remote.model, "messages": messages, "temperature": 0, "max_tokens": 4 * words + 32,
             "stream": true,
         });
-        let mut answer = ChatCompletion { content: None, most_words: 2 * words + 8, fault: None };
+        let mut answer = ChatCompletion { content: None, max_words: 2 * words + 8, fault: None };
         let result = server.events(CHAT, &body, |event| answer.add(&event)).await;
         match (answer, result) {
             (ChatCompletion { fault: Some(fault), .. }, _) => {
@@ -112,7 +112,7 @@ impl ChatRewriter {
 /// An answer of the language model, as received so far.
 struct ChatCompletion {
     content: Option<String>,
-    most_words: usize,
+    max_words: usize,
     /// Why the answer cannot be used.
     fault: Option<&'static str>,
 }
@@ -140,8 +140,8 @@ impl ChatCompletion {
         let content = self.content.get_or_insert_default();
         content.push_str(piece);
         // A long answer is a comment, or the model repeats itself.
-        if content.len() > MAX_MEAN_WORD_BYTES * self.most_words
-            || spoken(content).len() > self.most_words
+        if content.len() > MAX_MEAN_WORD_BYTES * self.max_words
+            || spoken(content).len() > self.max_words
         {
             return self.fail("the answer is much longer than the phrase");
         }

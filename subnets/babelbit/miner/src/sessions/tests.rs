@@ -33,9 +33,9 @@ fn open(sessions: &Sessions, owner: Hotkey, number: u32, now: Instant) -> Result
 fn a_session_belongs_to_the_hotkey_that_opened_it() {
     let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
     let id = open(&sessions, ALICE, 0, now).unwrap();
-    assert!(sessions.take(&id, ALICE, now).is_ok());
-    assert!(matches!(sessions.take(&id, BOB, now), Err(Refusal::UnknownSession)));
-    assert!(matches!(sessions.take("s1", ALICE, now), Err(Refusal::UnknownSession)));
+    assert!(sessions.acquire(&id, ALICE, now).is_ok());
+    assert!(matches!(sessions.acquire(&id, BOB, now), Err(Refusal::UnknownSession)));
+    assert!(matches!(sessions.acquire("s1", ALICE, now), Err(Refusal::UnknownSession)));
 }
 
 #[test]
@@ -43,10 +43,10 @@ fn idle_sessions_expire() {
     let (sessions, start) = (Sessions::new(LIMITS), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
     let id = open(&sessions, ALICE, 0, start).unwrap();
-    assert!(sessions.take(&id, ALICE, at(59)).is_ok());
+    assert!(sessions.acquire(&id, ALICE, at(59)).is_ok());
     // Each request restarts the idle timeout.
-    assert!(sessions.take(&id, ALICE, at(118)).is_ok());
-    assert!(matches!(sessions.take(&id, ALICE, at(178)), Err(Refusal::UnknownSession)));
+    assert!(sessions.acquire(&id, ALICE, at(118)).is_ok());
+    assert!(matches!(sessions.acquire(&id, ALICE, at(178)), Err(Refusal::UnknownSession)));
     assert_eq!(sessions.live(), 0);
 }
 
@@ -54,11 +54,11 @@ fn idle_sessions_expire() {
 fn session_in_use_does_not_expire() {
     let (sessions, start) = (Sessions::new(LIMITS), Instant::now());
     let id = open(&sessions, ALICE, 0, start).unwrap();
-    let (_, working) = sessions.take(&id, ALICE, start).unwrap();
+    let (_, working) = sessions.acquire(&id, ALICE, start).unwrap();
     let late = start + Duration::from_mins(10);
-    assert!(matches!(sessions.take(&id, ALICE, late), Err(Refusal::Busy)));
+    assert!(matches!(sessions.acquire(&id, ALICE, late), Err(Refusal::Busy)));
     drop(working);
-    assert!(sessions.take(&id, ALICE, late).is_ok());
+    assert!(sessions.acquire(&id, ALICE, late).is_ok());
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn a_second_init_replaces_the_first() {
     let first = open(&sessions, ALICE, 0, now).unwrap();
     let theirs = open(&sessions, BOB, 0, now).unwrap();
     let second = open(&sessions, ALICE, 0, now).unwrap();
-    assert!(matches!(sessions.take(&first, ALICE, now), Err(Refusal::UnknownSession)));
-    assert!(sessions.take(&second, ALICE, now).is_ok());
-    assert!(sessions.take(&theirs, BOB, now).is_ok());
+    assert!(matches!(sessions.acquire(&first, ALICE, now), Err(Refusal::UnknownSession)));
+    assert!(sessions.acquire(&second, ALICE, now).is_ok());
+    assert!(sessions.acquire(&theirs, BOB, now).is_ok());
 }
 
 struct Playback {
@@ -118,11 +118,11 @@ impl Playback {
         in_eos: bool,
         frame_index: Option<u64>,
     ) -> Result<(usize, bool), Refusal> {
-        let (_, mut playing) = self.sessions.take(&self.id, ALICE, self.now)?;
+        let (_, mut state) = self.sessions.acquire(&self.id, ALICE, self.now)?;
         let audio_b64 = crate::samples::encode(samples);
         let request =
             PredictRequest { session_id: self.id.clone(), audio_b64, in_eos, frame_index };
-        let response = playing.answer(&request)?.response;
+        let response = state.answer(&request)?.response;
         Ok((response.n_bytes as usize / 4, response.out_eos))
     }
 }

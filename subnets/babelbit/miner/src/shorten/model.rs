@@ -158,7 +158,7 @@ impl ChatPhraseModel {
                 return Ok(line.to_owned());
             }
             let words = text.split_whitespace().count();
-            if words > limits.most_words || tokens.len() > MAX_TOKENS_PER_WORD * limits.most_words {
+            if words > limits.max_words || tokens.len() > MAX_TOKENS_PER_WORD * limits.max_words {
                 return Err(ProposalError::TooLong);
             }
             (logits, took) = self.step(&[token], &mut cache, limits.deadline, took)?;
@@ -193,8 +193,8 @@ fn microseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn limits(most_words: usize, time: Duration) -> ProposalLimits {
-        ProposalLimits { most_words, deadline: Instant::now() + time }
+    fn limits(max_words: usize, time: Duration) -> ProposalLimits {
+        ProposalLimits { max_words, deadline: Instant::now() + time }
     }
 
     fn random() -> LanguageModel {

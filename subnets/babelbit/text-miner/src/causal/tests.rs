@@ -185,10 +185,10 @@ fn long_prompt_is_truncated_at_its_start_in_blocks() {
         (1_200, Some(240), 960),
         (9_999, Some(9_120), 879),
     ] {
-        let truncated = fitting(&tokens[..length], 1_024, 64);
+        let truncated = fit_to_context(&tokens[..length], 1_024, 64);
         assert_eq!((truncated.first().copied(), truncated.len()), (first, count), "{length}");
     }
     // Contexts smaller than an answer.
-    assert_eq!(fitting(&tokens, 10, 64).len(), 4);
-    assert_eq!(fitting(&tokens[..1], 1, 64).len(), 1);
+    assert_eq!(fit_to_context(&tokens, 10, 64).len(), 4);
+    assert_eq!(fit_to_context(&tokens[..1], 1, 64).len(), 1);
 }

@@ -43,7 +43,7 @@ impl ReceivedAnswer {
             pending_events: Vec::new(),
             event_count: 0,
             content_chunks: 0,
-            max_content_chunks: request.most_chunks,
+            max_content_chunks: request.max_chunks,
             characters: 0,
             has_chunk: false,
             finish_chunk: None,

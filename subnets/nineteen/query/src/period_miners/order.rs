@@ -81,23 +81,23 @@ impl TaskMiners {
         mut random: impl FnMut() -> f64,
     ) -> OrganicOrder<'a> {
         let contenders = self.contenders.as_slice();
-        let prospects = || contenders.iter().map(|contender| contender.live().candidate());
+        let candidates = || contenders.iter().map(|contender| contender.live().candidate());
         if let Some(prefix) = prefix {
-            let prospects: Vec<RoutingCandidate> = prospects().collect();
+            let candidates: Vec<RoutingCandidate> = candidates().collect();
             let hotkey =
                 |index: usize| contenders.get(index).map(|contender| &contender.offer.hotkey);
             let draw = |index| hotkey(index).map_or(0.0, |hotkey| prefix.draw(hotkey));
-            let order = organic_order(prospects.iter().copied(), now, draw);
+            let order = organic_order(candidates.iter().copied(), now, draw);
             let mut order =
                 OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
             if let Some(first) = order.peek()
-                && !exceeds_share(&prospects, first)
+                && !exceeds_share(&candidates, first)
             {
-                order.is_sampled = random() < share(&prospects, first);
+                order.is_sampled = random() < share(&candidates, first);
                 return order;
             }
         }
-        let order = organic_order(prospects(), now, |_| random());
+        let order = organic_order(candidates(), now, |_| random());
         OrganicOrder { contenders, tried, order, is_of_prefix: false, is_sampled: true }
     }
 

@@ -115,7 +115,7 @@ impl Drop for Process {
 }
 
 fn organic() -> Request {
-    Request { most_chunks: 1_000_000, ..request(RequestKind::Organic) }
+    Request { max_chunks: 1_000_000, ..request(RequestKind::Organic) }
 }
 
 async fn text(mut answer: RemoteAnswer) -> Result<String, Interrupted> {

@@ -261,7 +261,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                     let Order {
                         task,
                         payload,
-                        most_chunks,
+                        max_chunks,
                         key,
                         weight,
                         is_collected,
@@ -276,7 +276,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         payload,
                         has_images,
                         kind,
-                        most_chunks,
+                        max_chunks,
                         key,
                         weight,
                         is_collected,

@@ -76,7 +76,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
         .await;
         offer_embeddings(&mut test_market);
         let mut request =
-            Request { is_collected: true, most_chunks: 1, ..request(RequestKind::Organic) };
+            Request { is_collected: true, max_chunks: 1, ..request(RequestKind::Organic) };
         request.payload.insert("dimensions".to_owned(), json!(4));
         match test_market.querier.ask(request).await.map(drop) {
             Ok(()) => assert!(is_answered, "{widths:?}"),

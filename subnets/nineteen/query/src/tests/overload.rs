@@ -31,10 +31,10 @@ struct Load {
 
 impl Load {
     /// Measures buyers that each send one request after the other.
-    async fn measure(querier: &Querier, buyer_request: usize, duration: Duration) -> Self {
+    async fn measure(querier: &Querier, buyers: usize, duration: Duration) -> Self {
         let (start, mut running) = (Instant::now(), JoinSet::new());
         let end = WARM_UP + duration;
-        for index in 0..buyer_request {
+        for index in 0..buyers {
             let querier = querier.clone();
             // The requests of a pause start at equal distances, so that answers do not end all at
             // once.

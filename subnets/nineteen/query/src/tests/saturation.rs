@@ -20,9 +20,9 @@ struct Throughput {
 
 impl Throughput {
     /// Measures buyers that each send requests one after the other.
-    async fn measure(querier: &Querier, buyer_request: usize, requests_each: usize) -> Self {
+    async fn measure(querier: &Querier, buyers: usize, requests_each: usize) -> Self {
         let (start, mut running) = (Instant::now(), JoinSet::new());
-        for index in 0..buyer_request {
+        for index in 0..buyers {
             let querier = querier.clone();
             running.spawn(async move {
                 let mut latencies = Vec::new();
@@ -105,10 +105,10 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let miner = limited(40, Duration::from_millis(20), &served);
     let test_market = market(vec![(miner, announced)], QueueSettings::default()).await;
-    let mut buyer_request = JoinSet::new();
+    let mut buyers = JoinSet::new();
     for _ in 0..64 {
         let (querier, stops) = (test_market.querier.clone(), Arc::clone(&stops));
-        buyer_request.spawn(async move {
+        buyers.spawn(async move {
             while !stops.load(Ordering::SeqCst) {
                 buy(querier.clone(), "a").await.unwrap();
             }
@@ -117,7 +117,7 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     let period_miners = test_market.querier.market().period_miners().unwrap();
     wait_until(|| period_miners.limit(&test_market.contenders[0].offer.hotkey) >= Some(40)).await;
     stops.store(true, Ordering::SeqCst);
-    buyer_request.join_all().await;
+    buyers.join_all().await;
     let counts = test_market.contenders[0].counts();
     assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
 }
@@ -144,10 +144,10 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
     };
     let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..long_deadlines() };
     let test_market = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
-    let mut buyer_request = JoinSet::new();
+    let mut buyers = JoinSet::new();
     for _ in 0..64 {
         let (querier, stops) = (test_market.querier.clone(), Arc::clone(&stops));
-        buyer_request.spawn(async move {
+        buyers.spawn(async move {
             let mut failures = 0;
             while !stops.load(Ordering::SeqCst) {
                 failures += usize::from(buy(querier.clone(), "a").await.is_err());
@@ -160,7 +160,7 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
     wait_until(|| limit() > SLOTS).await;
     wait_until(|| limit() <= SLOTS).await;
     stops.store(true, Ordering::SeqCst);
-    let failures: usize = buyer_request.join_all().await.into_iter().sum();
+    let failures: usize = buyers.join_all().await.into_iter().sum();
     let counts = test_market.contenders[0].counts();
     assert!(failures > 0 && counts.total_requests > 0.0);
     assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn first_request_of_funded_key_leases_credits_for_many() {
+    fn first_request_of_funded_key_leases_credits_for_many_requests() {
         let mut plan = Plan { pending_holds: vec![pending_hold(10)], ..Plan::default() };
         plan.prepare(&mut lease(0, 0, 0), false);
         let settled = plan.settle(&key_state(1_000_000, 0), &[]);

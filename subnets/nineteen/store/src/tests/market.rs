@@ -65,7 +65,7 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: DatabaseLocation
         (session.id(), 99, true)
     );
     assert_eq!(stored_session.key().as_bytes(), [7; 32]);
-    assert_eq!(nodes.iter().map(|node| node.signs).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(nodes.iter().map(|node| node.has_signed).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Databa
             .await
             .unwrap()
             .iter()
-            .map(|node| (node.signs, node.session.is_some()))
+            .map(|node| (node.has_signed, node.session.is_some()))
             .collect::<Vec<_>>()
     };
     let both = ["//Alice", "//Bob"];
@@ -144,7 +144,10 @@ pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Da
     let store = home.open().await;
     let nodes = store.nodes().await.unwrap();
     assert!(
-        nodes.len() == 1 && nodes[0].uid == Uid(3) && nodes[0].signs && nodes[0].session.is_some(),
+        nodes.len() == 1
+            && nodes[0].uid == Uid(3)
+            && nodes[0].has_signed
+            && nodes[0].session.is_some(),
         "{nodes:?}"
     );
     assert_eq!(store.registered(i64::MAX).await.unwrap(), []);

@@ -26,7 +26,7 @@ const MAX_SCALE: i32 = 40;
 const SUM_INTERVAL: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
 
 /// A network, the descriptions of its layers, and the index and the scale of each float tensor.
-type Located = (Network, Vec<LayerDescription>, Vec<(u32, i32)>);
+type QuantisedTensors = (Network, Vec<LayerDescription>, Vec<(u32, i32)>);
 
 /// Integer counterpart of a float tensor.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ impl<'a> Quantiser<'a> {
         let is_exact = network.input_type != ElementType::Float;
         let tensors =
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
-        let (readers, is_fine_grained) = (network.readers(), elements::fine_tensors(network));
+        let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
         let streams = match options.residual_bits {
             Some(_) => residual::streams(network),
@@ -96,7 +96,7 @@ impl<'a> Quantiser<'a> {
             magnitudes,
             extra_bits: vec![0; network.nodes.len() + 1],
             readers,
-            is_fine: is_fine_grained,
+            is_fine,
             is_deciding,
             streams,
             tensors,
@@ -117,7 +117,7 @@ impl<'a> Quantiser<'a> {
 
     /// Returns the network, the descriptions of its layers and, for each float tensor, its index in
     /// the network and its scale.
-    pub(super) fn run_with_tensors(mut self) -> Result<Located, QuantiseError> {
+    pub(super) fn run_with_tensors(mut self) -> Result<QuantisedTensors, QuantiseError> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);

@@ -82,7 +82,8 @@ impl<T: Config> Pallet<T> {
         limit: Option<Limit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
-        let moved = Self::carry(&Transition { from, to, limit, is_transfer: false }, amount)?;
+        let moved =
+            Self::apply_transition(&Transition { from, to, limit, is_transfer: false }, amount)?;
         let (coldkey, before, after) =
             (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
         Self::deposit_event(Event::StakeMoved(
@@ -138,7 +139,7 @@ impl<T: Config> Pallet<T> {
             limit,
             is_transfer: false,
         };
-        let moved = Self::carry(&transition, amount)?;
+        let moved = Self::apply_transition(&transition, amount)?;
         Self::deposit_event(Event::StakeSwapped(who.clone(), hotkey.clone(), before, after, moved));
         Ok(())
     }
@@ -153,8 +154,10 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let from = StakePosition { coldkey: who, hotkey, netuid: origin_netuid };
         let to = StakePosition { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
-        let moved =
-            Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        let moved = Self::apply_transition(
+            &Transition { from, to, limit: None, is_transfer: true },
+            alpha_amount,
+        )?;
         let (before, after) = (who.clone(), destination_coldkey.clone());
         let (origin, destination) = (origin_netuid, destination_netuid);
         Self::deposit_event(Event::StakeTransferred(
@@ -183,8 +186,10 @@ impl<T: Config> Pallet<T> {
             hotkey: destination_hotkey,
             netuid: destination_netuid,
         };
-        let amount =
-            Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        let amount = Self::apply_transition(
+            &Transition { from, to, limit: None, is_transfer: true },
+            alpha_amount,
+        )?;
         Self::deposit_event(Event::StakeAndHotkeyTransferred {
             origin_coldkey: who.clone(),
             destination_coldkey: destination_coldkey.clone(),
@@ -201,7 +206,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// The errors of [`Self::max_moved_above`], of [`Self::validate_transition`] and of the trades.
-    fn carry(
+    fn apply_transition(
         transition: &Transition<'_>,
         amount: AlphaBalance,
     ) -> Result<TaoBalance, DispatchError> {

@@ -131,9 +131,9 @@ impl Layout {
         linear: &Linear,
     ) -> Result<Vec<u32>, BackendError> {
         let tile = self.products.tile;
-        let together = jobs_together(linear, tile);
+        let jobs_per_block = jobs_per_block(linear, tile);
         let mut sums = vec![None; stage.count];
-        for jobs in linear.jobs.chunks(together) {
+        for jobs in linear.jobs.chunks(jobs_per_block) {
             let block = Block::of(linear, jobs);
             self.spend(block.rows(tile) * tile.fixed())?;
             let addresses = block
@@ -191,21 +191,21 @@ impl Layout {
 /// Returns the number of jobs that share rows, chosen so that the stage has the fewest rows.
 /// Sharing pays off because neighbouring positions of a convolution read mostly the same cells. The
 /// choice is part of formats 3 and 4.
-fn jobs_together(linear: &Linear, tile: Tile) -> usize {
+fn jobs_per_block(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
     let maximum = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
-    let cost = |together: usize| {
-        let (rows, jobs) = sampled_rows(linear, tile, together);
+    let cost = |jobs_per_block: usize| {
+        let (rows, jobs) = sampled_rows(linear, tile, jobs_per_block);
         rows as f64 / jobs.max(1) as f64
     };
     (1..=maximum).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(1)
 }
 
 /// Returns the number of rows of a stage's first jobs, and the number of these jobs.
-fn sampled_rows(linear: &Linear, tile: Tile, together: usize) -> (usize, usize) {
-    let length = (8 * together.max(1)).min(linear.jobs.len());
+fn sampled_rows(linear: &Linear, tile: Tile, jobs_per_block: usize) -> (usize, usize) {
+    let length = (8 * jobs_per_block.max(1)).min(linear.jobs.len());
     let sample = linear.jobs.get(..length).unwrap_or_default();
-    (sample.chunks(together).map(|jobs| rows_of(linear, jobs, tile)).sum(), sample.len())
+    (sample.chunks(jobs_per_block).map(|jobs| rows_of(linear, jobs, tile)).sum(), sample.len())
 }
 
 /// Returns the number of rows of a [`Block`] of these jobs, without the weights, of which a
@@ -223,7 +223,7 @@ fn rows_of(linear: &Linear, jobs: &[Job], tile: Tile) -> usize {
 /// of the lookups included, and a third of that of fixed columns. Which stages are products of
 /// polynomials depends on it, so it is part of format 4.
 pub(super) fn tile_cost(linear: &Linear, tile: Tile) -> usize {
-    let (rows, jobs) = sampled_rows(linear, tile, jobs_together(linear, tile));
+    let (rows, jobs) = sampled_rows(linear, tile, jobs_per_block(linear, tile));
     let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed() / 3;
     rows * linear.jobs.len() / jobs.max(1) * columns
 }

@@ -22,12 +22,12 @@ impl ValidatorPermitResolver for PermittedHotkeys {
 }
 
 /// An honest miner behind the published server.
-struct Published {
+struct PublishedServer {
     server: Arc<LightningServer>,
     entry: ProofMiner,
 }
 
-impl Published {
+impl PublishedServer {
     /// Starts a server that requires a validator permit if `permitted` names a key.
     async fn start(market: &Market, uri: &str, permitted: Option<&str>) -> Self {
         let config = LightningServerConfig::builder()
@@ -92,7 +92,7 @@ async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
 async fn the_published_server_proves_circuits_and_slices() {
     let market = Market::sliced();
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
-    let bob = Published::start(&market, "//Bob", None).await;
+    let bob = PublishedServer::start(&market, "//Bob", None).await;
     examiner.follow_list(std::slice::from_ref(&bob.entry)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
 
@@ -109,9 +109,9 @@ async fn the_published_server_proves_circuits_and_slices() {
 async fn the_published_server_requires_a_permit() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
-    let bob = Published::start(&market, "//Bob", Some("//Alice")).await;
+    let bob = PublishedServer::start(&market, "//Bob", Some("//Alice")).await;
     assert!(is_verified(&examiner, &bob.entry).await);
-    let charlie = Published::start(&market, "//Charlie", Some("//Dave")).await;
+    let charlie = PublishedServer::start(&market, "//Charlie", Some("//Dave")).await;
     assert_eq!(examiner.examine(&charlie.entry).await, Some(failed(Fault::Refused)));
     let stats = charlie.server.get_connection_stats().await.unwrap();
     assert_eq!(stats["total_connections"], "0", "{stats:?}");
@@ -123,7 +123,7 @@ async fn the_published_server_requires_a_permit() {
 async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
-    let bob = Published::start(&market, "//Bob", None).await;
+    let bob = PublishedServer::start(&market, "//Bob", None).await;
     let charlie = ProofMiner { wire: Wire::Quic, ..entry("//Charlie", bob.entry.peer.port()) };
     assert!(is_verified(&examiner, &bob.entry).await);
     bob.connection().await;
@@ -141,7 +141,7 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
 async fn connection_closed_by_a_newer_one_is_reopened() {
     let market = Market::new(&["stark"]);
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
-    let bob = Published::start(&market, "//Bob", None).await;
+    let bob = PublishedServer::start(&market, "//Bob", None).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     let first = bob.connection().await;
     let other = QuicClient::bind(&key("//Alice")).unwrap();

@@ -4,14 +4,14 @@ use crate::profile::{Interpretation, Reply};
 use crate::{Limits, Refusal, samples};
 
 /// State of one utterance: received frames and the reply so far.
-pub struct Playing {
+pub struct SessionState {
     stage: Stage,
     channels: u16,
     /// Remaining quota of source samples per channel.
-    room: u64,
+    remaining_samples: u64,
     source_seconds: u64,
     requests: u64,
-    most_requests: u64,
+    max_requests: u64,
     /// Index and response of the last frame, for retries by the caller.
     last: Option<(u64, PredictResponse)>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct FrameResponse {
     pub(crate) spoken_samples: usize,
 }
 
-impl Playing {
+impl SessionState {
     pub(super) fn new(
         interpretation: Box<dyn Interpretation>,
         channels: u16,
@@ -43,10 +43,10 @@ impl Playing {
         Self {
             stage: Stage::Open(interpretation),
             channels,
-            room: limits.source.as_secs() * u64::from(SAMPLE_RATE_HZ),
+            remaining_samples: limits.source.as_secs() * u64::from(SAMPLE_RATE_HZ),
             source_seconds: limits.source.as_secs(),
             requests: 0,
-            most_requests: limits.requests,
+            max_requests: limits.requests,
             last: None,
         }
     }
@@ -75,8 +75,8 @@ impl Playing {
                 return Err(Refusal::OutOfOrder { expected: self.requests, got: index });
             }
         }
-        if self.requests >= self.most_requests {
-            return Err(Refusal::TooManyRequests(self.most_requests));
+        if self.requests >= self.max_requests {
+            return Err(Refusal::TooManyRequests(self.max_requests));
         }
         let frame = samples::decode(&request.audio_b64, self.channels)?;
         let reply = self.interpret_frame(&frame, request.in_eos)?;
@@ -97,10 +97,10 @@ impl Playing {
     }
 
     fn interpret_frame(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
-        let instants = (frame.len() / usize::from(self.channels)) as u64;
+        let sample_count = (frame.len() / usize::from(self.channels)) as u64;
         match self.stage {
             Stage::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),
-            Stage::Open(_) if instants > self.room => {
+            Stage::Open(_) if sample_count > self.remaining_samples => {
                 return Err(Refusal::SourceTooLong { seconds: self.source_seconds });
             }
             Stage::Draining(_) | Stage::Finished if !frame.is_empty() => {
@@ -116,7 +116,7 @@ impl Playing {
             Stage::Finished | Stage::Broken => return Err(Refusal::Broken),
         };
         let reply = interpretation.push(frame, in_eos)?;
-        self.room -= instants;
+        self.remaining_samples -= sample_count;
         self.stage = match (reply.done, ended) {
             (true, _) => Stage::Finished,
             (false, true) => Stage::Draining(interpretation),
