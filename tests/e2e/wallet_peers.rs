@@ -86,7 +86,7 @@ fn python_wallet_reads_keys_of_every_origin() {
 fn tao_reads_wallets_of_python_wallet() {
     with_each(|peer| {
         let wallets = Wallets::new();
-        let made = ask(
+        let created = ask(
             peer,
             &json!([{ "do": "create_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
         );
@@ -94,15 +94,15 @@ fn tao_reads_wallets_of_python_wallet() {
         let wallet = &list["wallets"][0];
         assert_eq!(
             (&wallet["address"], &wallet["secret"]),
-            (&made[0]["coldkey"]["address"], &json!("encrypted"))
+            (&created[0]["coldkey"]["address"], &json!("encrypted"))
         );
-        assert_eq!(wallet["hotkeys"][0]["address"], made[0]["hotkey"]["address"]);
+        assert_eq!(wallet["hotkeys"][0]["address"], created[0]["hotkey"]["address"]);
         let password = wallets.file("password", PASSWORD);
         let signed =
             wallets.ask(&["sign", "--message", "hello"], &[("--password-file", &password)]);
-        assert_eq!(signed["signer_address"], made[0]["coldkey"]["address"]);
+        assert_eq!(signed["signer_address"], created[0]["coldkey"]["address"]);
         let signed = wallets.ask(&["sign", "--message", "hello", "--use-hotkey"], &[]);
-        assert_eq!(signed["signer_address"], made[0]["hotkey"]["address"]);
+        assert_eq!(signed["signer_address"], created[0]["hotkey"]["address"]);
     });
 }
 
@@ -112,7 +112,7 @@ fn python_wallet_reads_reencrypted_keys() {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();
         let coldkey = wallets.key("coldkey");
-        let made = ask(
+        let created = ask(
             peer,
             &json!([{ "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD }]),
         );
@@ -130,11 +130,11 @@ fn python_wallet_reads_reencrypted_keys() {
                 { "do": "read", "path": coldkey, "password": PASSWORD },
             ]),
         );
-        assert_eq!(answers[0]["answer"], made[0]);
+        assert_eq!(answers[0]["answer"], created[0]);
         let error = answers[1]["error"].as_str().unwrap_or_default();
         assert!(error.to_lowercase().contains("wrong password"), "{answers}");
         wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)]);
-        assert_eq!(ask(peer, &json!([{ "do": "read", "path": coldkey }])), made);
+        assert_eq!(ask(peer, &json!([{ "do": "read", "path": coldkey }])), created);
     });
 }
 
@@ -148,9 +148,9 @@ fn signatures_verify_on_both_sides() {
         for (scheme, number) in SCHEMES {
             let wallets = Wallets::new();
             let phrase = wallets.file("phrase", PHRASE);
-            let made = wallets
+            let created = wallets
                 .ask(&["regen-hotkey", "--crypto-type", scheme], &[("--mnemonic-file", &phrase)]);
-            let address = made["hotkey"]["address"].as_str().unwrap();
+            let address = created["hotkey"]["address"].as_str().unwrap();
             let hotkey = wallets.key("hotkeys/default");
             let theirs = ask(
                 peer,

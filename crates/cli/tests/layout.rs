@@ -75,11 +75,11 @@ struct Package {
     /// Workspace dependencies of its tests and optional features.
     tests_use: BTreeSet<String>,
     /// All other dependencies.
-    foreign: BTreeSet<String>,
+    external: BTreeSet<String>,
 }
 
 /// Returns the workspace's packages, as `cargo metadata` describes them.
-fn described() -> Vec<Value> {
+fn cargo_packages() -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
     let mut metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
@@ -91,7 +91,7 @@ fn described() -> Vec<Value> {
 
 /// Returns the workspace's packages by name without `taonet-`.
 fn packages() -> BTreeMap<String, Package> {
-    described().iter().map(package).collect()
+    cargo_packages().iter().map(package).collect()
 }
 
 fn package(package: &Value) -> (String, Package) {
@@ -103,7 +103,7 @@ fn package(package: &Value) -> (String, Package) {
         directory,
         uses: BTreeSet::new(),
         tests_use: BTreeSet::new(),
-        foreign: BTreeSet::new(),
+        external: BTreeSet::new(),
     };
     for dependency in package["dependencies"].as_array().unwrap() {
         let always = dependency["kind"].is_null() && dependency["optional"] == false;
@@ -111,7 +111,7 @@ fn package(package: &Value) -> (String, Package) {
             Some(name) if always => drop(dependencies.uses.insert(name)),
             Some(name) => drop(dependencies.tests_use.insert(name)),
             None if always => {
-                dependencies.foreign.insert(dependency["name"].as_str().unwrap().to_owned());
+                dependencies.external.insert(dependency["name"].as_str().unwrap().to_owned());
             }
             None => {}
         }
@@ -182,7 +182,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
         if name.ends_with("-core") || name == "consensus" {
             let impure = ["tokio", "rand", "getrandom", "reqwest", "axum", "sqlx", "jiff"];
             let impure_crates: Vec<_> =
-                package.foreign.iter().filter(|used| impure.contains(&used.as_str())).collect();
+                package.external.iter().filter(|used| impure.contains(&used.as_str())).collect();
             assert!(impure_crates.is_empty(), "{name} is not pure: {impure_crates:?}");
             for (path, text) in sources(&package.directory) {
                 let impure = [
@@ -414,7 +414,7 @@ fn has_doc_test(text: &str) -> bool {
 /// doc tests.
 #[test]
 fn libraries_declare_whether_they_have_tests() {
-    for package in described() {
+    for package in cargo_packages() {
         let manifest = Path::new(package["manifest_path"].as_str().unwrap());
         let files = rust_files(vec![manifest.parent().unwrap().join("src")]);
         let texts: Vec<String> =

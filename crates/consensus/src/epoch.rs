@@ -11,7 +11,7 @@ use crate::input::{EpochInput, InputError};
 use crate::matrix::{Dense, Matrix, Sparse};
 use crate::output::EpochOutput;
 use crate::vector::normalize;
-use bonds::Holdings;
+use bonds::BondUpdate;
 use emission::Shares;
 use stake::StakeShares;
 
@@ -119,8 +119,8 @@ impl<M: Matrix> Epoch<M> {
             u16::MAX => clipped_weights.clone(),
             penalty => weights.interpolate(&clipped_weights, I32F32::from_proportion(penalty)),
         };
-        let Holdings { old: old_bonds, new: bonds, dividends } =
-            Holdings::grow(input, &bond_weights, &consensus, &active_stake, &incentive);
+        let BondUpdate { old: old_bonds, new: bonds, dividends } =
+            BondUpdate::compute(input, &bond_weights, &consensus, &active_stake, &incentive);
         let emission = Shares::of(&incentive, &dividends, &stake, &active_stake);
 
         Ok(Self {

@@ -29,7 +29,7 @@ impl SampleFormat {
 /// Decoded audio: interleaved samples in `-1..=1`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pcm {
-    /// Interleaved samples: channel 0 and 1 of the first instant, then of the second, and so on.
+    /// Interleaved samples: channel 0 and 1 of the first frame, then of the second, and so on.
     pub samples: Vec<f32>,
     /// The number of channels, at least 1.
     pub channels: u16,
@@ -50,8 +50,8 @@ impl Pcm {
             return self;
         }
         let count = f32::from(self.channels);
-        let instants = self.samples.chunks_exact(usize::from(self.channels));
-        Self::mono(instants.map(|instant| instant.iter().sum::<f32>() / count).collect(), self.rate)
+        let frames = self.samples.chunks_exact(usize::from(self.channels));
+        Self::mono(frames.map(|frame| frame.iter().sum::<f32>() / count).collect(), self.rate)
     }
 
     /// Returns the number of frames, that is, of samples per channel.

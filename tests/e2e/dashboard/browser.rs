@@ -264,7 +264,7 @@ fn health_of_every_subnet_is_on_the_first_screen() {
 #[test]
 fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
-    let explored = ExplorerFixture::start();
+    let fixture = ExplorerFixture::start();
     // A number that is a block and a netuid gives a page of results.
     let paths = [
         "/chain/search?q=2",
@@ -272,7 +272,7 @@ fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
         "/chain/storage/Timestamp/Now",
     ];
     let report =
-        report(browser.browser_script("pages.mjs").arg(explored.dashboard.url()).args(paths));
+        report(browser.browser_script("pages.mjs").arg(fixture.dashboard.url()).args(paths));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in [
         "/chain?",

@@ -39,11 +39,11 @@ impl ExplorerFixture {
         assert!(refusal(&act(BOB, "Sudo.sudo", root), 5).contains("Sudo.RequireSudo"));
         let dashboard =
             Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
-        let explored = Self { chain, dashboard };
-        explored.wait("/chain/blocks", "4 blocks from 0 to 3");
-        explored.wait("/chain", ">of 60</a>");
-        explored.wait("/chain", "tempo</th>");
-        explored
+        let fixture = Self { chain, dashboard };
+        fixture.wait("/chain/blocks", "4 blocks from 0 to 3");
+        fixture.wait("/chain", ">of 60</a>");
+        fixture.wait("/chain", "tempo</th>");
+        fixture
     }
 
     /// Waits until a page contains a text.
@@ -71,8 +71,8 @@ impl ExplorerFixture {
 
 #[test]
 fn a_chain_is_explored_without_a_contest() {
-    let explored = ExplorerFixture::start();
-    let block = explored.page("/chain/blocks/3");
+    let fixture = ExplorerFixture::start();
+    let block = fixture.page("/chain/blocks/3");
     let row = block
         .split_once("Sudo.sudo</th>")
         .unwrap_or_else(|| panic!("{block}"))
@@ -91,8 +91,8 @@ fn a_chain_is_explored_without_a_contest() {
         "{block}"
     );
 
-    let free = Rao::new(explored.chain.free(BOB));
-    let bob = explored.page(&format!("/chain/accounts/{BOB}"));
+    let free = Rao::new(fixture.chain.free(BOB));
+    let bob = fixture.page(&format!("/chain/accounts/{BOB}"));
     for part in [
         format!("{free} TAO"),
         "Nonce</th><td>2</td>".into(),
@@ -101,23 +101,23 @@ fn a_chain_is_explored_without_a_contest() {
     ] {
         assert!(bob.contains(&part), "{part}: {bob}");
     }
-    let alice = explored.page(&format!("/chain/accounts/{ALICE}"));
+    let alice = fixture.page(&format!("/chain/accounts/{ALICE}"));
     assert!(
         alice.contains("Balances.transfer_keep_alive") && alice.contains("badge ok"),
         "{alice}"
     );
 
-    let subnet = explored.page("/chain/subnets/59");
+    let subnet = fixture.page("/chain/subnets/59");
     for part in ["Price of 1 α, spot", "in 7 blocks", "TAO in the pool", "tempo</th><td>10"] {
         assert!(subnet.contains(part), "{part}: {subnet}");
     }
-    let other = explored.page("/chain/subnets/2");
+    let other = fixture.page("/chain/subnets/2");
     assert!(other.contains("Subnet 2") && !other.contains("cannot be read"), "{other}");
-    let tempo = explored.page("/chain/storage/SubtensorModule/Tempo?keys=59");
+    let tempo = fixture.page("/chain/storage/SubtensorModule/Tempo?keys=59");
     assert!(tempo.contains("<td class=\"event\">10</td>"), "{tempo}");
-    let all = explored.page("/chain/storage/SubtensorModule/Tempo");
+    let all = fixture.page("/chain/storage/SubtensorModule/Tempo");
     assert!(all.contains("<th scope=\"row\">59</th>"), "{all}");
-    let unfit = explored.page("/chain/storage/SubtensorModule/Tempo?keys=no");
+    let unfit = fixture.page("/chain/storage/SubtensorModule/Tempo?keys=no");
     assert!(unfit.contains("The storage item cannot be read"), "{unfit}");
 
     for (query, part) in [
@@ -129,7 +129,7 @@ fn a_chain_is_explored_without_a_contest() {
         ("SubtensorModule.Tempo", "<h1>SubtensorModule.Tempo</h1>"),
         ("nothing", "no storage item “nothing”"),
     ] {
-        let actual = explored.page(&format!("/chain/search?q={query}"));
+        let actual = fixture.page(&format!("/chain/search?q={query}"));
         assert!(actual.contains(part), "{query}: {actual}");
     }
     for path in [
@@ -140,7 +140,7 @@ fn a_chain_is_explored_without_a_contest() {
         let mut times: Vec<_> = (0..9)
             .map(|_| {
                 let start = Instant::now();
-                explored.page(&path);
+                fixture.page(&path);
                 start.elapsed()
             })
             .collect();

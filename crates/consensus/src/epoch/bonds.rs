@@ -4,14 +4,14 @@ use crate::matrix::Matrix;
 use crate::vector::normalize;
 
 /// The bonds before and after an epoch, with their dividends.
-pub(super) struct Holdings<M> {
+pub(super) struct BondUpdate<M> {
     pub(super) old: M,
     pub(super) new: M,
     pub(super) dividends: Vec<I32F32>,
 }
 
-impl<M: Matrix> Holdings<M> {
-    pub(super) fn grow(
+impl<M: Matrix> BondUpdate<M> {
+    pub(super) fn compute(
         input: &EpochInput,
         weights: &M,
         consensus: &[I32F32],

@@ -130,7 +130,7 @@ pub(crate) struct Author {
     slot: u64,
     tip: Head,
     /// The timestamp of the tip in milliseconds, or a later time that was set since.
-    stated: u64,
+    last_timestamp: u64,
     time: Time,
     shield_key: ShieldKey,
     group: Group,
@@ -173,7 +173,7 @@ impl Author {
             stopping,
             slot,
             tip,
-            stated: timestamp,
+            last_timestamp: timestamp,
             time,
             shield_key,
             group,
@@ -285,7 +285,7 @@ impl Author {
         self.chain.revert(&head, time)?;
         tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
         meter::height(head.number());
-        (self.tip, self.stated, self.time) = (head, timestamp, time);
+        (self.tip, self.last_timestamp, self.time) = (head, timestamp, time);
         Ok(())
     }
 
@@ -303,20 +303,20 @@ impl Author {
     /// Reads the timestamp of the tip.
     fn read_time(&mut self) -> Result<(), AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
-        self.stated = next_timestamp(&self.tip, &state, self.time)?;
+        self.last_timestamp = next_timestamp(&self.tip, &state, self.time)?;
         Ok(())
     }
 
     /// Adds to the timestamps of the following blocks.
     fn advance(&mut self, millis: u64) -> Result<(), AuthorError> {
         let floor = self
-            .stated
+            .last_timestamp
             .checked_add(millis)
             .filter(|floor| *floor <= MAX_TIME)
             .ok_or(AuthorError::TooLate)?;
         let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
         self.chain.store.set_time(time)?;
-        (self.stated, self.time) = (floor, time);
+        (self.last_timestamp, self.time) = (floor, time);
         Ok(())
     }
 
@@ -429,7 +429,7 @@ impl Author {
     ) -> Result<(usize, Option<AppliedCommand>), AuthorError> {
         let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
-        let millis = self.clock.stamp(self.stated, self.slot, now);
+        let millis = self.clock.stamp(self.last_timestamp, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
         let built =
             build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
@@ -441,7 +441,7 @@ impl Author {
             invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
-        self.stated = millis;
+        self.last_timestamp = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
         self.group.push(staged, PendingBlock { block, included: watchers });
         meter::block(self.tip.number(), included.len(), invalid.len(), start.elapsed());

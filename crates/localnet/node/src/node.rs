@@ -209,7 +209,7 @@ impl Node {
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
-        let author = control.attend(author, chain.clone());
+        let author = control.watch_author(author, chain.clone());
         let clock = leader.is_none().then_some(clock);
         let following = leader
             .map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use taonet_speech::{RecognizeError, SynthesisError};
 
 mod interpreter;
-mod listener;
 mod mumbler;
 mod parrot;
 mod phrasing;
 mod playback;
+mod recognizer;
 mod segmenter;
 mod silent;
 mod speaker;

@@ -147,7 +147,7 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
     let full = disk.full.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     author.make(1).unwrap();
-    let (first, stated) = (author.tip.clone(), author.stated);
+    let (first, last_timestamp) = (author.tip.clone(), author.last_timestamp);
     let (_, mut events) = author.chain.follow();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
@@ -158,7 +158,7 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
         (&author.tip, author.chain.head(), author.chain.pool.tip()),
         (&first, first.clone(), first.clone())
     );
-    assert_eq!(author.stated, stated);
+    assert_eq!(author.last_timestamp, last_timestamp);
 }
 
 #[test]

@@ -17,9 +17,9 @@ use crate::execute::panic_text;
 /// Whether and why the node must shut down.
 #[derive(Debug, Clone)]
 enum Stop {
-    NotYet,
-    Asked,
-    Died {
+    Running,
+    Requested,
+    Failed {
         /// The message of the author's panic.
         reason: String,
         /// The path of the database file, if any.
@@ -31,7 +31,7 @@ impl Stop {
     /// Sets this as the reason, unless a reason is already set.
     fn send_to(self, stop: &watch::Sender<Self>) {
         stop.send_if_modified(|state| {
-            let first = matches!(state, Self::NotYet);
+            let first = matches!(state, Self::Running);
             if first {
                 *state = self;
             }
@@ -58,7 +58,7 @@ impl Control {
         follows: Option<Arc<str>>,
     ) -> (Self, Receiver<Command>) {
         let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let stop = Arc::new(watch::channel(Stop::NotYet).0);
+        let stop = Arc::new(watch::channel(Stop::Running).0);
         (Self { commands, stopping, stop, follows }, inbox)
     }
 
@@ -66,7 +66,7 @@ impl Control {
     ///
     /// The task holds no sender of commands, so the thread also ends when all other senders are
     /// dropped.
-    pub(super) fn attend(
+    pub(super) fn watch_author(
         &self,
         author: thread::JoinHandle<()>,
         chain: Arc<Chain>,
@@ -77,7 +77,7 @@ impl Control {
                 let reason = panic_text(panic.as_ref());
                 tracing::error!(reason, "block production failed, node is shutting down");
                 let database = chain.store.path().map(Path::to_owned);
-                Stop::Died { reason, database }.send_to(&stop);
+                Stop::Failed { reason, database }.send_to(&stop);
             }
             chain.pool.close();
             if let Err(error) = chain.store.flush() {
@@ -121,7 +121,7 @@ impl Control {
         // full, the author is awake.
         let (reply, _) = oneshot::channel();
         let _ = self.commands.try_send(Command { action: Action::Blocks(0), reply });
-        Stop::Asked.send_to(&self.stop);
+        Stop::Requested.send_to(&self.stop);
     }
 
     /// Waits until a shutdown is requested or the author panics.
@@ -131,8 +131,8 @@ impl Control {
     pub(super) async fn stopped(&self) -> Result<(), AuthorError> {
         let mut stop = self.stop.subscribe();
         // The sender is a field of this control, so the wait cannot fail.
-        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
-            Ok(Stop::Died { reason, database }) => {
+        match stop.wait_for(|stop| !matches!(stop, Stop::Running)).await.as_deref() {
+            Ok(Stop::Failed { reason, database }) => {
                 Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
             }
             _ => Ok(()),
@@ -162,7 +162,7 @@ mod tests {
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
         let control = Control::new(Arc::default(), None).0;
-        let author = control.attend(thread::spawn(author), chain);
+        let author = control.watch_author(thread::spawn(author), chain);
         (control, author)
     }
 

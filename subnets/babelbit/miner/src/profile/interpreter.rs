@@ -5,9 +5,9 @@ use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
-use super::listener::{Listener, LiveListener};
 use super::phrasing::{RecognisedWord, best_cut, complete, split_into_breath_groups};
 use super::playback::Playback;
+use super::recognizer::{LiveRecognizer, PhraseRecognizer};
 use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, to_channels};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
@@ -67,14 +67,14 @@ pub struct InterpreterVoice {
     pub voice: Voice,
     /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at
     /// least 1.
-    pub fastest: f64,
+    pub max_speed: f64,
 }
 
 impl Default for InterpreterVoice {
     fn default() -> Self {
         Self {
             voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 },
-            fastest: 1.4,
+            max_speed: 1.4,
         }
     }
 }
@@ -88,14 +88,14 @@ impl Default for InterpreterVoice {
 /// source heard so far. While it plays nothing, it waits for shorter phrases.
 #[derive(Clone)]
 pub struct Interpreter {
-    listener: Listener,
+    phrase_recognizer: PhraseRecognizer,
     rewriter: Arc<Rewriter>,
     /// Language model of an inference server that rewrites phrases instead of the rules.
     chat: Option<Arc<ChatRewriter>>,
     /// Language model of this process that shortens the rewritten phrases.
     shortener: Option<Arc<Shortener>>,
     speaker: Speaker,
-    fastest: f64,
+    max_speed: f64,
     /// Recogniser that returns words before a phrase ends.
     simultaneous: Option<Arc<dyn SimultaneousRecognizer>>,
     call_time: Duration,
@@ -116,12 +116,12 @@ impl Interpreter {
         voice_settings: InterpreterVoice,
     ) -> Result<Self, PhrasebookError> {
         Ok(Self {
-            listener: Listener::new(recognizer),
+            phrase_recognizer: PhraseRecognizer::new(recognizer),
             rewriter: Arc::new(Rewriter::builtin()?),
             chat: None,
             shortener: None,
             speaker: Speaker::new(synthesizer, voice_settings.voice),
-            fastest: voice_settings.fastest.max(1.0),
+            max_speed: voice_settings.max_speed.max(1.0),
             simultaneous: None,
             call_time: Self::CALL_TIME,
         })
@@ -164,7 +164,7 @@ impl Interpreter {
             live: self
                 .simultaneous
                 .as_ref()
-                .map(|recognizer| LiveListener::new(recognizer.open(language))),
+                .map(|recognizer| LiveRecognizer::new(recognizer.open(language))),
             recognised_words: Vec::new(),
             interpreted_until: f64::NEG_INFINITY,
             context: Context::default(),
@@ -188,7 +188,7 @@ impl Profile for Interpreter {
         Some(
             self.simultaneous
                 .as_ref()
-                .map_or_else(|| self.listener.model(), |recognizer| recognizer.name()),
+                .map_or_else(|| self.phrase_recognizer.model(), |recognizer| recognizer.name()),
         )
     }
 
@@ -203,7 +203,7 @@ struct InterpreterSession {
     channels: u16,
     segmenter: Segmenter,
     /// Simultaneous recognition of the source.
-    live: Option<LiveListener>,
+    live: Option<LiveRecognizer>,
     /// Words of an incomplete phrase, which simultaneous recognition may revise.
     recognised_words: Vec<RecognisedWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
@@ -235,12 +235,12 @@ impl Interpretation for InterpreterSession {
 
 /// Mixes the channels to mono, clamped to [-1, 1].
 fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
-    let instants = frame.chunks_exact(usize::from(channels.max(1)));
-    let mean = |instant: &[f32]| {
-        let mean = instant.iter().sum::<f32>() / instant.len() as f32;
+    let groups = frame.chunks_exact(usize::from(channels.max(1)));
+    let mean = |group: &[f32]| {
+        let mean = group.iter().sum::<f32>() / group.len() as f32;
         if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 }
     };
-    instants.map(mean).collect()
+    groups.map(mean).collect()
 }
 
 impl InterpreterSession {
@@ -335,14 +335,14 @@ impl InterpreterSession {
 
     /// Returns the maximum silence sent while no phrase is ready, in seconds.
     fn max_pause(&self) -> f64 {
-        if self.slowest() > 1.0 { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
+        if self.base_speed() > 1.0 { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
     }
 
     /// Returns the speed of a reply that does not fall behind, relative to the normal rate. Of
     /// simultaneous recognition, the next words are mostly ready before these end: slower speech
     /// would end the reply later, and its pauses leave room for faster speech.
-    fn slowest(&self) -> f64 {
-        let clear = self.stages.speaker.clear_speed().min(self.stages.fastest);
+    fn base_speed(&self) -> f64 {
+        let clear = self.stages.speaker.clear_speed().min(self.stages.max_speed);
         if self.live.is_some() { clear } else { 1.0 }
     }
 
@@ -366,8 +366,8 @@ impl InterpreterSession {
         let context_seconds = self.context_samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let words = self
             .stages
-            .listener
-            .listen(&[&self.context_samples, samples].concat(), self.deadline)?;
+            .phrase_recognizer
+            .recognize(&[&self.context_samples, samples].concat(), self.deadline)?;
         let words =
             words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= context_seconds);
         Ok(words
@@ -455,14 +455,14 @@ impl InterpreterSession {
 
     /// Returns the speed of a part of this many words, relative to the normal rate.
     fn speed(&self, words: usize, is_last: bool) -> f64 {
-        let fastest = self.stages.fastest;
+        let max_speed = self.stages.max_speed;
         let (speed, rate) = if is_last {
             // After the end of the source, latency matters most.
-            (fastest.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
+            (max_speed.max(MAX_END_SPEED), MAX_WORDS_PER_SECOND)
         } else {
-            let slowest = self.slowest();
+            let base_speed = self.base_speed();
             let backlog = (self.playback.backlog() / FULL_SPEED_BACKLOG_S).min(1.0);
-            (slowest + backlog * (fastest - slowest), MAX_ACCELERATED_WORDS_PER_SECOND)
+            (base_speed + backlog * (max_speed - base_speed), MAX_ACCELERATED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
         let normal = words as f64 * self.stages.speaker.seconds_per_word();

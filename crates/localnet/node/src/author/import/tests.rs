@@ -38,7 +38,7 @@ fn blocks_of_another_author_are_executed_with_the_same_results() {
     leader.make(80).unwrap();
     let (_, mut events) = follower.chain.follow();
     follower.import(blocks(&leader, 1)).unwrap();
-    assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));
+    assert_eq!((&follower.tip, follower.last_timestamp), (&leader.tip, leader.last_timestamp));
     assert_eq!((&follower.chain.head(), &follower.chain.pool.tip()), (&leader.tip, &leader.tip));
     for number in 1..=leader.tip.number() {
         let ChainEvent::Block(block) = &*events.try_recv().unwrap() else { panic!("a revert") };
@@ -55,7 +55,7 @@ type BlockChange = fn(&mut Block);
 fn a_block_with_another_result_is_refused() {
     let mut leader = author();
     leader.make(2).unwrap();
-    let spoiled: [(BlockChange, &str); 7] = [
+    let changes: [(BlockChange, &str); 7] = [
         (|block| block.head.header.state_root = H256::zero(), "its state root is 0x0000"),
         (|block| block.head.header.extrinsics_root = H256::zero(), "its extrinsics root is 0x0000"),
         (|block| block.head.header.digest.push(DigestItem::Other(vec![1])), "its digest is Digest"),
@@ -67,10 +67,10 @@ fn a_block_with_another_result_is_refused() {
         ),
         (|block| block.head.header.parent_hash = H256::zero(), "has parent 0x0000"),
     ];
-    for (spoil, expected) in spoiled {
+    for (change, expected) in changes {
         let mut follower = author();
         let (good, mut bad) = (blocks(&leader, 1), block(&leader, 2));
-        spoil(&mut bad);
+        change(&mut bad);
         bad.head = Head::of(bad.head.header);
         let error = follower.import(vec![good[0].clone(), bad]).unwrap_err();
         assert!(
@@ -81,7 +81,7 @@ fn a_block_with_another_result_is_refused() {
         assert_eq!(follower.chain.head(), good[0].head, "{expected}");
         let mut other = author();
         other.import(vec![good[0].clone()]).unwrap();
-        assert_eq!(follower.stated, other.stated, "{expected}");
+        assert_eq!(follower.last_timestamp, other.last_timestamp, "{expected}");
         follower.import(vec![good[1].clone()]).unwrap();
         assert_eq!(follower.chain.head(), leader.tip, "{expected}");
     }
@@ -116,7 +116,7 @@ fn chain_restarts_from_a_block_and_its_state() {
     );
     assert_eq!(follower.chain.store.oldest_state().unwrap(), 20);
     follower.import(blocks(&leader, 21)).unwrap();
-    assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));
+    assert_eq!((&follower.tip, follower.last_timestamp), (&leader.tip, leader.last_timestamp));
     // Revert to a block that both chains have, and import again.
     let middle = block(&leader, 25).head;
     follower.rewind(middle.hash).unwrap();

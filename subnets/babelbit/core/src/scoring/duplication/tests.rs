@@ -80,7 +80,7 @@ fn replies_below_the_minimum_score_add_no_pressure() {
 }
 
 #[test]
-fn the_nearest_peer_is_reported() {
+fn similarity_to_the_nearest_reply_is_reported() {
     let rows = run(&[0.9, 0.0, 0.2], 0.5, &ScoreOptions::default());
     assert_near(rows.iter().map(|row| row.max_peer_similarity), &[0.5; 3], "cosine 0.5");
 }

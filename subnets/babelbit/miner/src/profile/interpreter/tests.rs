@@ -339,5 +339,5 @@ fn both_channels_get_the_reply() {
     let mut interpretation = interpreter.open(2, None);
     let reply = interpretation.push(&stereo, true).unwrap();
     assert!(!reply.samples.is_empty());
-    assert!(reply.samples.chunks(2).all(|instant| instant[0].to_bits() == instant[1].to_bits()));
+    assert!(reply.samples.chunks(2).all(|pair| pair[0].to_bits() == pair[1].to_bits()));
 }

@@ -46,7 +46,7 @@ async fn with_history(server: &Postgres, extra_statements: &[&'static str]) -> R
 }
 
 #[tokio::test]
-async fn period_scores_of_the_reference_are_continued() {
+async fn period_scores_of_the_reference_are_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[NODES]).await;
     let records = reference.read().await;

@@ -25,71 +25,105 @@ const ILLIQUID: &str = "InsufficientLiquidity";
 const AMOUNTS: &[Row] = &[
     (
         "transfer_allow_death",
-        |rao| pays(pallet_balances::Call::transfer_allow_death { dest: to("Eve"), value: rao }),
+        |rao| {
+            balances_call(pallet_balances::Call::transfer_allow_death {
+                dest: to("Eve"),
+                value: rao,
+            })
+        },
         ["ok", "ok", "Arithmetic(Underflow)"],
     ),
     (
         "transfer_keep_alive",
-        |rao| pays(pallet_balances::Call::transfer_keep_alive { dest: to("Eve"), value: rao }),
+        |rao| {
+            balances_call(pallet_balances::Call::transfer_keep_alive {
+                dest: to("Eve"),
+                value: rao,
+            })
+        },
         ["ok", "ok", "Arithmetic(Underflow)"],
     ),
     (
         "transfer_keep_alive to a new account",
         |rao| {
-            pays(pallet_balances::Call::transfer_keep_alive {
+            balances_call(pallet_balances::Call::transfer_keep_alive {
                 dest: MultiAddress::Id(key(9)),
                 value: rao,
             })
         },
         ["ok", "Token(BelowMinimum)", "Arithmetic(Underflow)"],
     ),
-    ("add_stake", |rao| stakes(add(&key(1), BABELBIT, rao)), [TOO_LOW, TOO_LOW, ILLIQUID]),
+    ("add_stake", |rao| subtensor_call(add(&key(1), BABELBIT, rao)), [TOO_LOW, TOO_LOW, ILLIQUID]),
     (
         "add_stake on root",
-        |rao| stakes(add(&key(1), NetUid::ROOT, rao)),
+        |rao| subtensor_call(add(&key(1), NetUid::ROOT, rao)),
         [TOO_LOW, TOO_LOW, "NotEnoughBalanceToStake"],
     ),
     (
         "add_stake_limit",
-        |rao| stakes(add_limit(&key(1), BABELBIT, rao, TAO, false)),
+        |rao| subtensor_call(add_limit(&key(1), BABELBIT, rao, TAO, false)),
         [TOO_LOW, TOO_LOW, ILLIQUID],
     ),
     // At most the complete stake is removed or moved.
-    ("remove_stake", |alpha| stakes(remove(&key(1), BABELBIT, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
+    (
+        "remove_stake",
+        |alpha| subtensor_call(remove(&key(1), BABELBIT, alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
     (
         "remove_stake on root",
-        |alpha| stakes(remove(&key(1), NetUid::ROOT, alpha)),
+        |alpha| subtensor_call(remove(&key(1), NetUid::ROOT, alpha)),
         [TOO_LOW, TOO_LOW, "ok"],
     ),
     (
         "remove_stake_limit",
-        |alpha| stakes(remove_limit(&key(1), BABELBIT, alpha, 1, false)),
+        |alpha| subtensor_call(remove_limit(&key(1), BABELBIT, alpha, 1, false)),
         [TOO_LOW, ILLIQUID, ILLIQUID],
     ),
-    ("move_stake to a hotkey", |alpha| stakes(moves(BABELBIT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
-    ("move_stake to a subnet", |alpha| stakes(moves(OTHER, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
-    ("swap_stake", |alpha| stakes(swaps(BABELBIT, OTHER, alpha)), [TOO_LOW, ILLIQUID, "ok"]),
+    (
+        "move_stake to a hotkey",
+        |alpha| subtensor_call(move_stake(BABELBIT, alpha)),
+        [TOO_LOW, TOO_LOW, "ok"],
+    ),
+    (
+        "move_stake to a subnet",
+        |alpha| subtensor_call(move_stake(OTHER, alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
+    (
+        "swap_stake",
+        |alpha| subtensor_call(swap_stake(BABELBIT, OTHER, alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
     (
         "swap_stake to root",
-        |alpha| stakes(swaps(BABELBIT, NetUid::ROOT, alpha)),
+        |alpha| subtensor_call(swap_stake(BABELBIT, NetUid::ROOT, alpha)),
         [TOO_LOW, ILLIQUID, "ok"],
     ),
     (
         "swap_stake from root",
-        |alpha| stakes(swaps(NetUid::ROOT, BABELBIT, alpha)),
+        |alpha| subtensor_call(swap_stake(NetUid::ROOT, BABELBIT, alpha)),
         [TOO_LOW, TOO_LOW, "ok"],
     ),
-    ("swap_stake_limit", |alpha| stakes(swaps_limited(alpha)), [TOO_LOW, ILLIQUID, "ok"]),
-    ("transfer_stake", |alpha| stakes(transfers(BABELBIT, alpha)), [TOO_LOW, TOO_LOW, "ok"]),
+    (
+        "swap_stake_limit",
+        |alpha| subtensor_call(swap_stake_limit(alpha)),
+        [TOO_LOW, ILLIQUID, "ok"],
+    ),
+    (
+        "transfer_stake",
+        |alpha| subtensor_call(transfer_stake(BABELBIT, alpha)),
+        [TOO_LOW, TOO_LOW, "ok"],
+    ),
     (
         "transfer_stake to a subnet",
-        |alpha| stakes(transfers(OTHER, alpha)),
+        |alpha| subtensor_call(transfer_stake(OTHER, alpha)),
         [TOO_LOW, ILLIQUID, "ok"],
     ),
     (
         "recycle_alpha",
         |alpha| {
-            stakes(Call::recycle_alpha {
+            subtensor_call(Call::recycle_alpha {
                 hotkey: key(1),
                 amount: AlphaBalance(alpha),
                 netuid: BABELBIT,
@@ -100,7 +134,7 @@ const AMOUNTS: &[Row] = &[
     (
         "burn_alpha",
         |alpha| {
-            stakes(Call::burn_alpha {
+            subtensor_call(Call::burn_alpha {
                 hotkey: key(1),
                 amount: AlphaBalance(alpha),
                 netuid: BABELBIT,
@@ -112,14 +146,14 @@ const AMOUNTS: &[Row] = &[
         "add_stake_burn",
         |rao| {
             let (hotkey, amount) = (key(1), TaoBalance(rao));
-            stakes(Call::add_stake_burn { hotkey, netuid: BABELBIT, amount, limit: None })
+            subtensor_call(Call::add_stake_burn { hotkey, netuid: BABELBIT, amount, limit: None })
         },
         [TOO_LOW, TOO_LOW, ILLIQUID],
     ),
     (
         "lock_stake",
         |alpha| {
-            stakes(Call::lock_stake {
+            subtensor_call(Call::lock_stake {
                 hotkey: key(1),
                 netuid: BABELBIT,
                 amount: AlphaBalance(alpha),
@@ -131,7 +165,12 @@ const AMOUNTS: &[Row] = &[
         "add_collateral",
         |alpha| {
             let (alpha, limit_price) = (AlphaBalance(alpha), TaoBalance(u64::MAX));
-            stakes(Call::add_collateral { netuid: BABELBIT, hotkey: key(1), alpha, limit_price })
+            subtensor_call(Call::add_collateral {
+                netuid: BABELBIT,
+                hotkey: key(1),
+                alpha,
+                limit_price,
+            })
         },
         [TOO_LOW, "ok", ILLIQUID],
     ),
@@ -143,19 +182,25 @@ const SETTINGS: &[Row] = &[
         "burned_register at this price",
         |rao| {
             Burn::<Runtime>::insert(BABELBIT, TaoBalance(rao));
-            stakes(Call::burned_register { netuid: BABELBIT, hotkey: key(3) })
+            subtensor_call(Call::burned_register { netuid: BABELBIT, hotkey: key(3) })
         },
         ["ok", "ok", "NotEnoughBalanceToStake"],
     ),
     (
         "register_limit",
-        |rao| stakes(Call::register_limit { netuid: BABELBIT, hotkey: key(3), limit_price: rao }),
+        |rao| {
+            subtensor_call(Call::register_limit {
+                netuid: BABELBIT,
+                hotkey: key(3),
+                limit_price: rao,
+            })
+        },
         ["RegistrationPriceLimitExceeded", "RegistrationPriceLimitExceeded", "ok"],
     ),
     (
         "set_children",
         |part| {
-            stakes(Call::set_children {
+            subtensor_call(Call::set_children {
                 hotkey: key(1),
                 netuid: BABELBIT,
                 children: vec![(part, key(2))],
@@ -166,13 +211,17 @@ const SETTINGS: &[Row] = &[
     (
         "set_childkey_take",
         |parts| {
-            stakes(Call::set_childkey_take { hotkey: key(1), netuid: BABELBIT, take: take(parts) })
+            subtensor_call(Call::set_childkey_take {
+                hotkey: key(1),
+                netuid: BABELBIT,
+                take: take(parts),
+            })
         },
         ["ok", "ok", "InvalidChildkeyTake"],
     ),
     (
         "increase_take",
-        |parts| stakes(Call::increase_take { hotkey: key(1), take: take(parts) }),
+        |parts| subtensor_call(Call::increase_take { hotkey: key(1), take: take(parts) }),
         ["ok", "ok", "DelegateTakeTooHigh"],
     ),
 ];
@@ -234,26 +283,26 @@ const CROWDLOANS: &[Row] = &[
 const WEIGHTS: &[Row] = &[
     (
         "set_weights with this version",
-        |version| stakes(weights(0, 1, version)),
+        |version| subtensor_call(weights(0, 1, version)),
         ["IncorrectWeightVersionKey", "IncorrectWeightVersionKey", "ok"],
     ),
     (
         "set_weights for this uid",
-        |uid| stakes(weights(uid as u16, 1, VERSION)),
+        |uid| subtensor_call(weights(uid as u16, 1, VERSION)),
         ["ok", "UidVecContainInvalidOne", "UidVecContainInvalidOne"],
     ),
     (
         "set_weights of this weight",
-        |weight| stakes(weights(0, weight as u16, VERSION)),
+        |weight| subtensor_call(weights(0, weight as u16, VERSION)),
         ["ok", "ok", "ok"],
     ),
 ];
 
-fn pays(call: pallet_balances::Call<Runtime>) -> RuntimeCall {
+fn balances_call(call: pallet_balances::Call<Runtime>) -> RuntimeCall {
     RuntimeCall::Balances(call)
 }
 
-fn stakes(call: Call<Runtime>) -> RuntimeCall {
+fn subtensor_call(call: Call<Runtime>) -> RuntimeCall {
     RuntimeCall::SubtensorModule(call)
 }
 
@@ -270,7 +319,7 @@ fn take(parts: u64) -> PerU16 {
 }
 
 /// Moves stake from the first hotkey to the second.
-fn moves(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
+fn move_stake(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::move_stake {
         origin_hotkey: key(1),
         destination_hotkey: key(2),
@@ -280,7 +329,7 @@ fn moves(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
     }
 }
 
-fn swaps(origin_netuid: NetUid, destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
+fn swap_stake(origin_netuid: NetUid, destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::swap_stake {
         hotkey: key(1),
         origin_netuid,
@@ -289,7 +338,7 @@ fn swaps(origin_netuid: NetUid, destination_netuid: NetUid, alpha: u64) -> Call<
     }
 }
 
-fn swaps_limited(alpha: u64) -> Call<Runtime> {
+fn swap_stake_limit(alpha: u64) -> Call<Runtime> {
     Call::swap_stake_limit {
         hotkey: key(1),
         origin_netuid: BABELBIT,
@@ -301,7 +350,7 @@ fn swaps_limited(alpha: u64) -> Call<Runtime> {
 }
 
 /// Transfers stake to Charlie.
-fn transfers(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
+fn transfer_stake(destination_netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::transfer_stake {
         destination_coldkey: account("Charlie"),
         hotkey: key(1),

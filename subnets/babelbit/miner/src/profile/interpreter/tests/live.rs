@@ -161,7 +161,7 @@ fn endless_repetition_lengthens_reply_by_at_most_10_s() {
 /// in percent of the normal rate, after a reply of 5 s
 #[test]
 fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
-    for (spoken_words, ahead, fastest, expected) in [
+    for (spoken_words, ahead, max_speed, expected) in [
         (8, 0.0, 1.4, 125),
         (8, FULL_SPEED_BACKLOG_S / 3.0, 1.4, 130),
         (8, FULL_SPEED_BACKLOG_S, 1.4, 140),
@@ -169,13 +169,13 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
         (8, FULL_SPEED_BACKLOG_S, 1.0, 100),
     ] {
         let mut stages = interpreter(&[]).0.simultaneous(Arc::new(EndlessRecognizer));
-        stages.fastest = fastest;
+        stages.max_speed = max_speed;
         let mut session = stages.open_session(1, None);
         session.spoken_words = spoken_words;
         session.playback.append_speech(5 * 24_000);
         session.playback.advance(((5.0 - ahead) * 24_000.0) as usize);
         let speed = (session.speed(6, false) * 100.0).round() as u32;
-        assert_eq!(speed, expected, "{spoken_words} words, {ahead} s, at most {fastest}");
+        assert_eq!(speed, expected, "{spoken_words} words, {ahead} s, at most {max_speed}");
     }
 }
 

@@ -16,9 +16,9 @@ const TRAILING_SILENCE: usize = 9_600;
 
 /// Recognition stage: turns mono audio at 24 kHz into words with times.
 #[derive(Clone)]
-pub(super) struct Listener(Arc<dyn Recognizer>);
+pub(super) struct PhraseRecognizer(Arc<dyn Recognizer>);
 
-impl Listener {
+impl PhraseRecognizer {
     pub(super) fn new(recognizer: Arc<dyn Recognizer>) -> Self {
         Self(recognizer)
     }
@@ -29,7 +29,7 @@ impl Listener {
 
     /// Transcribes a recording into words in lowercase, without punctuation. A call to a server
     /// ends at `deadline`.
-    pub(super) fn listen(
+    pub(super) fn recognize(
         &self,
         samples: &[f32],
         deadline: Instant,
@@ -54,7 +54,7 @@ impl Listener {
 
 /// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into words while the
 /// source plays.
-pub(super) struct LiveListener {
+pub(super) struct LiveRecognizer {
     recognition: Box<dyn SimultaneousRecognition>,
     /// Samples at 24 kHz that are not resampled yet: fewer than [`RESAMPLING_GROUP`].
     pending: Vec<f32>,
@@ -72,7 +72,7 @@ const MAX_NUMBER_GAP_S: f64 = 0.1;
 /// independently of their neighbours.
 const RESAMPLING_GROUP: usize = 3;
 
-impl LiveListener {
+impl LiveRecognizer {
     pub(super) fn new(recognition: Box<dyn SimultaneousRecognition>) -> Self {
         Self { recognition, pending: Vec::new(), parts: Vec::new(), number_start: None }
     }
@@ -226,7 +226,7 @@ mod tests {
         ];
         let calls = Vec::from(calls).into_iter();
         let script = Script { calls, uncommitted: Vec::new(), until: 0.0 };
-        let mut listener = LiveListener::new(Box::new(script));
+        let mut recognizer = LiveRecognizer::new(Box::new(script));
         // Columns: words · time before which no further word starts
         for (number, expected, until) in [
             (1, &["about"][..], 0.5),
@@ -235,12 +235,12 @@ mod tests {
             (4, &[], 4.0),
             (5, &["5"], 4.5),
         ] {
-            let found = listener.process(&[0.0; 3], number == 5).unwrap();
+            let found = recognizer.process(&[0.0; 3], number == 5).unwrap();
             let texts: Vec<&str> =
                 found.iter().map(|recognised| recognised.word.text.as_str()).collect();
             assert_eq!(texts, expected, "call {number}");
-            assert!((listener.ready_until() - until).abs() < 1e-9, "call {number}");
-            listener.commit(found.len());
+            assert!((recognizer.ready_until() - until).abs() < 1e-9, "call {number}");
+            recognizer.commit(found.len());
         }
     }
 
@@ -250,11 +250,11 @@ mod tests {
         let expected = resample_for_recognition(&Pcm::mono(samples.clone(), SampleRate::HZ_24K));
         for length in [1_920, 1_001, 7] {
             let recognised = Arc::default();
-            let mut listener = LiveListener::new(Box::new(Recorder(Arc::clone(&recognised))));
+            let mut recognizer = LiveRecognizer::new(Box::new(Recorder(Arc::clone(&recognised))));
             let frames = samples.chunks(length);
             let count = frames.len();
             for (number, frame) in (1..).zip(frames) {
-                listener.process(frame, number == count).unwrap();
+                recognizer.process(frame, number == count).unwrap();
             }
             let recognised = recognised.lock().unwrap();
             assert_eq!(recognised.len(), expected.len(), "{length}");
