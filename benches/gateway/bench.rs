@@ -21,7 +21,7 @@
 )]
 
 mod load;
-mod sides;
+mod servers;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -49,8 +49,8 @@ fn main() {
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["--miner", port] => sides::miner(port.parse().unwrap()),
-        ["--gateway", port] => sides::gateway(port.parse().unwrap()),
+        ["--miner", port] => servers::miner(port.parse().unwrap()),
+        ["--gateway", port] => servers::gateway(port.parse().unwrap()),
         ["--load", question] => {
             let (results, _streams) = load::run(&serde_json::from_str(question).unwrap());
             println!("{results}");

@@ -205,7 +205,7 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
 }
 
 async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpStream>) {
-    let request_bytes = request(target, super::sides::SLOW_PROMPT, 32_000);
+    let request_bytes = request(target, super::servers::SLOW_PROMPT, 32_000);
     let mut open = Vec::with_capacity(streams);
     let mut buffer = vec![0; 4_096];
     for _ in 0..streams {

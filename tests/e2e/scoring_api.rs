@@ -87,8 +87,8 @@ impl Runner {
         };
         let challenge = ledger.begin(&challenge).await.unwrap();
         let settings = OutboxSettings {
-            first_pause: Duration::from_millis(20),
-            longest_pause: Duration::from_millis(100),
+            initial_backoff: Duration::from_millis(20),
+            max_backoff: Duration::from_millis(100),
             ..OutboxSettings::new(format!("http://{address}").parse().unwrap(), paths)
         };
         let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());

@@ -15,7 +15,7 @@ use crate::trial::{VARIABLE, is_rejected};
 use crate::{Check, UpdateError, Updater};
 
 /// Mean interval between two checks for a newer release.
-pub const INTERVAL: Duration = Duration::from_mins(5);
+pub const CHECK_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Automatic updates of a daemon.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ struct ReadyUpdate {
 pub struct PendingRestart(Arc<Mutex<Option<ReadyUpdate>>>);
 
 impl AutoUpdate {
-    /// Creates automatic updates that check every [`INTERVAL`].
+    /// Creates automatic updates that check every [`CHECK_INTERVAL`].
     pub const fn new(updater: Updater) -> Self {
-        Self { updater, interval: INTERVAL }
+        Self { updater, interval: CHECK_INTERVAL }
     }
 
     /// Sets the mean interval between two checks. Each interval varies randomly by up to 20 %, so

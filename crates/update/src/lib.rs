@@ -57,7 +57,7 @@ mod source;
 mod trial;
 mod updater;
 
-pub use auto::{AutoUpdate, INTERVAL, PendingRestart, restart};
+pub use auto::{AutoUpdate, CHECK_INTERVAL, PendingRestart, restart};
 pub use daemons::RestartError;
 pub use download::Progress;
 pub use error::UpdateError;

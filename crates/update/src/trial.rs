@@ -21,7 +21,7 @@ pub(crate) const VARIABLE: &str = "TAONET_UPDATE_TRIAL";
 /// Suffix of the file with the version of the release that was rolled back.
 const REJECTED: &str = ".rejected";
 /// Interval between two looks at the readiness.
-const INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The first run of a program after an automatic update, until its daemon is ready or is shut down.
 /// If the daemon fails, panics or is not ready in time, the previous program is restored and
@@ -108,7 +108,7 @@ impl Running {
             } else if start.elapsed() > time_limit {
                 self.fail("the daemon was not ready in time");
             } else {
-                thread::sleep(INTERVAL);
+                thread::sleep(CHECK_INTERVAL);
             }
         }
     }

@@ -88,7 +88,7 @@ fn errors_and_debug_output_contain_no_secret() {
     let mut secrets = vec![PHRASE.to_owned(), PASSWORD.to_owned()];
     secrets.extend(["sausage", "winner thank", "Passw0rd", "unguess"].map(str::to_owned));
     tracing::subscriber::with_default(subscriber.finish(), || {
-        tracing::trace!("the log is heard");
+        tracing::trace!("the log is captured");
         let dir = tempfile::tempdir().unwrap();
         for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
             print_secrets(
@@ -100,7 +100,7 @@ fn errors_and_debug_output_contain_no_secret() {
         }
     });
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("the log is heard"));
+    assert!(log.contains("the log is captured"));
     assert!(log.contains("chmod 600"), "{log}");
     assert_eq!(log.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{log}");
     assert_eq!(log.matches("secret is accessible to other users").count(), 2, "{log}");

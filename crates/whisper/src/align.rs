@@ -77,7 +77,7 @@ impl Model {
         }
         spelled.push((String::new(), vec![special.end_of_text]));
         let (mut buffers, mut cache) = (self.buffers(), self.decoder.cache());
-        let memory = self.listen(&mut buffers, &features.window(0, frames))?;
+        let memory = self.encode_audio(&mut buffers, &features.window(0, frames))?;
         let alignment = self.align(&mut buffers, &mut cache, &memory, &start, &text, frames)?;
         Ok(separated(time_words(spelled, &alignment)))
     }

@@ -125,7 +125,7 @@ impl Model {
     }
 
     /// Encodes a window and computes its cross-attention memory.
-    pub(crate) fn listen(
+    pub(crate) fn encode_audio(
         &self,
         buffers: &mut Buffers,
         window: &[f32],

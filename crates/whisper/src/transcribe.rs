@@ -154,7 +154,7 @@ impl Recording {
             return Ok(None);
         }
         let size = WINDOW_FRAMES.min(self.content() - self.seek);
-        let memory = self.model.listen(buffers, &self.features.window(self.seek, size))?;
+        let memory = self.model.encode_audio(buffers, &self.features.window(self.seek, size))?;
         if self.start.is_empty() {
             self.set_language(buffers, cache, &memory)?;
         }

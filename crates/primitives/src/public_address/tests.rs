@@ -157,7 +157,7 @@ fn forms_of_loopback_and_private_addresses_are_not_public() {
 }
 
 #[test]
-fn public_addresses_are_public() {
+fn addresses_outside_of_reserved_ranges_are_public() {
     for text in [
         "1.1.1.1",
         "100.128.0.1",

@@ -239,9 +239,10 @@ fn beams_end_as_by_the_reference() {
             "do": "beam", "model": folder, "mel": paths, "searches": requests.collect::<Vec<_>>()
         }));
         // Encoding takes most of the time, so each window is encoded once for all searches.
-        let listen =
-            |window: &Vec<f32>| Arc::new(model.listen(&mut Buffers::default(), window).unwrap());
-        let memories: Vec<Arc<Memory>> = windows.iter().map(listen).collect();
+        let encode_audio = |window: &Vec<f32>| {
+            Arc::new(model.encode_audio(&mut Buffers::default(), window).unwrap())
+        };
+        let memories: Vec<Arc<Memory>> = windows.iter().map(encode_audio).collect();
         let (mut equal, mut own) = (0, 0);
         for (index, search) in SEARCHES.iter().enumerate() {
             assert_eq!(answers[index].as_array().unwrap().len(), memories.len());

@@ -65,7 +65,7 @@ fn encode(model: &Model, windows: &[Vec<f32>]) -> Vec<EncodedWindow> {
     windows
         .iter()
         .map(|window| {
-            let memory = model.listen(&mut buffers, window).unwrap();
+            let memory = model.encode_audio(&mut buffers, window).unwrap();
             EncodedWindow { output: buffers.encoded.clone(), memory }
         })
         .collect()

@@ -162,7 +162,7 @@ impl Recording {
         let padding =
             padding.map_or(WINDOW_FRAMES, |seconds| (seconds * FRAMES_PER_SECOND as f64) as usize);
         let total = (size + padding).next_multiple_of(2).min(WINDOW_FRAMES);
-        let memory = self.model.listen(buffers, &self.features.padded(0, size, total))?;
+        let memory = self.model.encode_audio(buffers, &self.features.padded(0, size, total))?;
         let language_margin = self.set_language(buffers, cache, &memory)?;
         let mut slots = Vec::new();
         let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);

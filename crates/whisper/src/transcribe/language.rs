@@ -42,7 +42,7 @@ impl Recording {
             let mut languages = self.languages(buffers, cache, memory)?;
             if margin_of(&languages) < MIN_LANGUAGE_MARGIN && self.content() < WINDOW_FRAMES {
                 let window = self.features.window(0, WINDOW_FRAMES);
-                let memory = self.model.listen(buffers, &window)?;
+                let memory = self.model.encode_audio(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;
                 buffers.memories.push(memory);
             }

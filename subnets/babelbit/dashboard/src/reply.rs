@@ -31,7 +31,7 @@ pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
 }
 
 /// Whether a reply has more parts than are drawn.
-pub(crate) fn is_cut(timeline: &Timeline) -> bool {
+pub(crate) fn is_truncated(timeline: &Timeline) -> bool {
     timeline.arrivals.iter().filter(|(_, bytes)| *bytes > 0).nth(MAX_PIECES).is_some()
 }
 
@@ -65,7 +65,10 @@ mod tests {
     fn number_of_reply_pieces_is_limited() {
         for (count, expected) in [(MAX_PIECES, false), (MAX_PIECES + 1, true)] {
             let timeline = Timeline::new((0..count).map(|at| (at as u64, 2)).collect(), 1);
-            assert_eq!((pieces(&timeline, 1).len(), is_cut(&timeline)), (MAX_PIECES, expected));
+            assert_eq!(
+                (pieces(&timeline, 1).len(), is_truncated(&timeline)),
+                (MAX_PIECES, expected)
+            );
         }
     }
 

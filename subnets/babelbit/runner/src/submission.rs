@@ -50,9 +50,9 @@ pub struct OutboxSettings {
     /// Directories of the runner's files.
     pub paths: RunPaths,
     /// Initial backoff after a failure; it doubles with each further failure.
-    pub first_pause: Duration,
+    pub initial_backoff: Duration,
     /// Maximum backoff.
-    pub longest_pause: Duration,
+    pub max_backoff: Duration,
     /// Time limit of [`Outbox::drain`], which does not wait for attempts that are due later.
     pub drain_timeout: Duration,
     /// Retention period of delivered entries.
@@ -68,8 +68,8 @@ impl OutboxSettings {
             timeout: Duration::from_secs(30),
             concurrency: 8,
             paths,
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_mins(5),
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_mins(5),
             drain_timeout: Duration::from_secs(10),
             keep_delivered: Duration::from_hours(7 * 24),
         }
@@ -116,8 +116,8 @@ impl Outbox {
                     }
                 }
                 let pause = match self.work().await {
-                    Ok(None) => self.settings.longest_pause,
-                    Ok(Some(due_at)) => self.until(due_at).min(self.settings.longest_pause),
+                    Ok(None) => self.settings.max_backoff,
+                    Ok(Some(due_at)) => self.until(due_at).min(self.settings.max_backoff),
                     Err(error) => {
                         tracing::error!(%error, "cannot access the outbox, retrying");
                         LEDGER_PAUSE
@@ -272,7 +272,7 @@ impl Outbox {
     }
 
     fn pause(&self, attempts: u32) -> Duration {
-        Backoff::new(self.settings.first_pause, self.settings.longest_pause)
+        Backoff::new(self.settings.initial_backoff, self.settings.max_backoff)
             .jittered(attempts, rand::random())
     }
 

@@ -16,7 +16,7 @@ use super::{TextConnection, TextMiner, TextMiners};
 /// Timeout of one health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two health checks, and between two attempts at a first prediction.
-const INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Statuses that end the attempts at a first prediction.
 const FINAL_STATUSES: [u16; 5] = [400, 401, 403, 404, 422];
 
@@ -68,7 +68,7 @@ impl Startup {
             if tokio::time::timeout(remaining, check).await == Ok(true) {
                 return true;
             }
-            (self.sleeper)(INTERVAL.min(remaining)).await;
+            (self.sleeper)(CHECK_INTERVAL.min(remaining)).await;
         }
     }
 
@@ -139,11 +139,11 @@ impl StartupConnection {
             };
             remaining = budget
                 .saturating_sub(now().saturating_duration_since(start))
-                .saturating_sub(INTERVAL);
+                .saturating_sub(CHECK_INTERVAL);
             if remaining.is_zero() {
                 return Err(error);
             }
-            sleeper(INTERVAL).await;
+            sleeper(CHECK_INTERVAL).await;
         }
     }
 }

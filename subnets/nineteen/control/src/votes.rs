@@ -18,7 +18,7 @@ use crate::MarketFile;
 /// Path of the votes below the service's URL.
 const PATH: &str = "v1/weights";
 /// Interval between two fetches.
-const INTERVAL: Duration = Duration::from_mins(10);
+const FETCH_INTERVAL: Duration = Duration::from_mins(10);
 /// Timeout of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a response, in bytes.
@@ -83,7 +83,7 @@ impl VotesFeed {
                     "votes not fetched; the last ones remain"
                 );
             }
-            if !shutdown.sleep(INTERVAL).await {
+            if !shutdown.sleep(FETCH_INTERVAL).await {
                 return;
             }
         }

@@ -13,7 +13,7 @@ use crate::webhook::BACKOFF;
 /// that of a killed process: a miner's answer takes at most 15 minutes.
 const ABANDONED_AFTER: Duration = Duration::from_mins(30);
 /// Interval between two searches for abandoned requests.
-const INTERVAL: Duration = Duration::from_mins(1);
+const SEARCH_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Gateway {
     /// Releases the credits and idempotency keys of requests that an earlier process did not
@@ -49,7 +49,7 @@ impl Gateway {
     }
 
     async fn maintain_credits(&self, shutdown: &Shutdown) {
-        while shutdown.sleep(INTERVAL).await {
+        while shutdown.sleep(SEARCH_INTERVAL).await {
             if let Err(error) = self.release_abandoned().await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

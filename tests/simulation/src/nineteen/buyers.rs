@@ -13,7 +13,7 @@ use super::miners::MAX_ANSWER_TOKENS;
 use super::{GATEWAYS, INPUT_PRICE, OUTPUT_PRICE, TASK};
 
 /// Time between two purchases.
-const INTERVAL: Duration = Duration::from_secs(11);
+const PURCHASE_INTERVAL: Duration = Duration::from_secs(11);
 /// Time after which a buyer gives up.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 /// Timeout for a connection, which takes some ticks.
@@ -49,7 +49,7 @@ pub(super) async fn buyers(urls: [Url; 2], market_records: MarketRecords) -> any
     let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
     let mut running = JoinSet::new();
     loop {
-        sleep(INTERVAL).await;
+        sleep(PURCHASE_INTERVAL).await;
         while running.try_join_next().is_some() {}
         let ([rich, poor], [first, second]) = (KEYS, &urls);
         let key = if rand::random_range(0..6) > 0 { rich } else { poor };

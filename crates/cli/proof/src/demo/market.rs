@@ -42,7 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
 const SLOW_MINER_DELAY: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
-const INTERVAL: Duration = Duration::from_millis(100);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Name of the language model.
 const LANGUAGE_MODEL: &str = "facts-lm";
@@ -123,7 +123,7 @@ impl Market {
         std::fs::create_dir_all(&bundles)
             .with_context(|| format!("cannot create {}", bundles.display()))?;
         let settings = ExaminerSettings {
-            interval: INTERVAL,
+            interval: REQUEST_INTERVAL,
             timeout: Duration::from_mins(1),
             // A busy machine must not cost an honest miner its score.
             overdue_after: Duration::from_mins(1),

@@ -49,7 +49,7 @@ pub(crate) fn examine(
         Ok(wav) => {
             let actual = AudioHash::of(&wav).to_string();
             if actual == hash {
-                facts(row, channels, &wav)
+                audio_differences(row, channels, &wav)
             } else {
                 vec![("audio.sha256", json!(hash), json!(actual))]
             }
@@ -59,7 +59,11 @@ pub(crate) fn examine(
 }
 
 /// Returns properties of the audio with their recorded and actual values.
-fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static str, Value, Value)> {
+fn audio_differences(
+    row: &ResultRow,
+    channels: Option<u16>,
+    wav: &[u8],
+) -> Vec<(&'static str, Value, Value)> {
     let header = match WavHeader::read(wav) {
         Ok(header) => header,
         Err(error) => return vec![("audio", json!("a WAV file"), json!(error.to_string()))],
@@ -70,12 +74,12 @@ fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static st
         (header.frames as u64).saturating_mul(u64::from(header.channels)).saturating_mul(4);
     let first =
         timeline.arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
-    let facts = [
+    let properties = [
         ("audio.bytes", json!(row.reply.wav_bytes), json!(wav.len())),
         ("audio.frames", json!(row.reply.frames), json!(header.frames)),
         ("audio.channels", json!(channels), json!(header.channels)),
         ("timeline.arrivals", json!(timeline.total_bytes()), json!(arrived)),
         ("timeline.first_output_frame", json!(timeline.first_output_frame), json!(first)),
     ];
-    facts.into_iter().filter(|(_, recorded, actual)| recorded != actual).collect()
+    properties.into_iter().filter(|(_, recorded, actual)| recorded != actual).collect()
 }

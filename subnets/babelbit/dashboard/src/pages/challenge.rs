@@ -17,7 +17,7 @@ use super::parts::{reply_path, score, source_path, state, stats_cells, stats_hea
 use super::validators;
 use crate::diff::compare;
 use crate::index::{Challenge, MinerStats};
-use crate::reply::{MAX_PIECES, is_cut, marks, pieces};
+use crate::reply::{MAX_PIECES, is_truncated, marks, pieces};
 use crate::section::BabelbitSection;
 use crate::verdict::{components, decision};
 
@@ -305,7 +305,7 @@ fn card(
             @if row.outcome.is_ok() && reply.peaks.is_none() && row.reply.frames > 0 {
                 p.empty { "The recording is missing or damaged, so there is no waveform." }
             }
-            @if is_cut(&row.reply.timeline) {
+            @if is_truncated(&row.reply.timeline) {
                 p.empty { "The reply arrived in more than " (MAX_PIECES) " parts; the waveform and the words of the rest are not drawn." }
             }
             @if let Some(stored) = stored {

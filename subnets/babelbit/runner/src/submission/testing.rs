@@ -141,8 +141,8 @@ impl Results {
     pub fn settings(&self, api: &Url) -> OutboxSettings {
         OutboxSettings {
             timeout: Duration::from_secs(20),
-            first_pause: Duration::from_millis(20),
-            longest_pause: Duration::from_millis(200),
+            initial_backoff: Duration::from_millis(20),
+            max_backoff: Duration::from_millis(200),
             drain_timeout: Duration::from_mins(2),
             ..OutboxSettings::new(api.clone(), self.paths())
         }

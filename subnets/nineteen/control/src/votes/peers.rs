@@ -12,7 +12,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use url::Url;
 
-use super::{Ballot, INTERVAL, MAX_BYTES, TIMEOUT, Voter, VotesError};
+use super::{Ballot, FETCH_INTERVAL, MAX_BYTES, TIMEOUT, Voter, VotesError};
 
 /// Path of a validator's vote below the URL of its gateway.
 const PATH: &str = "v1/vote";
@@ -90,7 +90,7 @@ impl PeerVotes {
                     "votes not counted; the last weights remain"
                 ),
             }
-            if !shutdown.sleep(INTERVAL).await {
+            if !shutdown.sleep(FETCH_INTERVAL).await {
                 return;
             }
         }

@@ -60,7 +60,7 @@ async fn miner(tasks: &[&str], is_openai: bool) -> Router {
     routes(Miner::new(config, backend, None))
 }
 
-async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> TestGateway {
+async fn start_image_gateway(config: MarketConfig, tasks: &[&str], is_openai: bool) -> TestGateway {
     let gateway =
         start_gateway_with_routes(config, tasks, miner(tasks, is_openai).await, long_deadlines())
             .await;
@@ -143,7 +143,7 @@ async fn send_form(
 async fn every_route_has_the_image_of_its_task() {
     let (photo, white) = inputs();
     for is_openai in [false, true] {
-        let gateway = painting_shop(market(), &TASKS, is_openai).await;
+        let gateway = start_image_gateway(market(), &TASKS, is_openai).await;
         let mut charged = 0;
         for (route, model, extra_fields, endpoint) in [
             ("text-to-image", Some("proteus"), json!({}), Endpoint::TextToImage),
@@ -191,7 +191,7 @@ async fn every_route_has_the_image_of_its_task() {
 #[tokio::test]
 async fn edit_with_a_mask_changes_only_the_transparent_area() {
     let (photo, white) = inputs();
-    let gateway = painting_shop(market(), &TASKS, false).await;
+    let gateway = start_image_gateway(market(), &TASKS, false).await;
     let files = [
         ("image", STANDARD.decode(&photo).unwrap()),
         ("mask", mask().white_to_transparent().to_png().unwrap()),
@@ -231,7 +231,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
 /// The images of a request differ, and each is charged.
 #[tokio::test]
 async fn several_images_have_seeds_of_their_own() {
-    let gateway = painting_shop(market(), &TASKS, false).await;
+    let gateway = start_image_gateway(market(), &TASKS, false).await;
     let body = json!({"model": "proteus", "prompt": "a red boat", "size": "576x576", "steps": 5, "n": 3, "seed": 7});
     let answer = document(gateway.send("/v1/images/generations", &body, None).await).await;
     let images: Vec<&str> = answer["data"]
@@ -255,7 +255,7 @@ async fn several_images_have_seeds_of_their_own() {
 
 #[tokio::test]
 async fn images_are_converted_to_the_requested_format() {
-    let gateway = painting_shop(market(), &TASKS, false).await;
+    let gateway = start_image_gateway(market(), &TASKS, false).await;
     let generate = async |extra_fields: Value| {
         let mut body =
             json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});

@@ -49,7 +49,7 @@ fn predictions(truths: &[String], probability: impl Fn(usize) -> f64) -> Vec<Vec
 }
 
 #[tokio::test]
-async fn miners_earn_their_contribution() {
+async fn each_miner_is_rewarded_by_its_contribution() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory);
     let request = challenge.request(&[]).await.unwrap();

@@ -41,14 +41,14 @@ const TOKENS: usize = 64;
 /// Pause between two tokens of a slow answer.
 const TOKEN_DELAY: Duration = Duration::from_secs(5);
 /// Limits that no measurement reaches.
-const LIMITS: usize = 20_000;
+const UNREACHED_LIMIT: usize = 20_000;
 const CAPACITY: f64 = 1e15;
 const CREDITS: i64 = 1_000_000_000_000_000;
 const TASK: &str = "chat-llama-3-2-3b";
 /// Length of the period, in milliseconds.
-const LENGTH_MS: i64 = 3_600_000;
+const PERIOD_MS: i64 = 3_600_000;
 /// Capacity of the queue of samples to store, as in `tao nineteen validator`.
-const SAMPLES_AHEAD: usize = 256;
+const SAMPLE_QUEUE_CAPACITY: usize = 256;
 /// Time that a checker takes per answer.
 const CHECK_DURATION: Duration = Duration::from_secs(1);
 
@@ -69,8 +69,8 @@ async fn listen(router: Router, port: u16) -> String {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let limits = ServeLimits {
-        connections: LIMITS,
-        connections_per_address: LIMITS,
+        connections: UNREACHED_LIMIT,
+        connections_per_address: UNREACHED_LIMIT,
         ..ServeLimits::default()
     };
     tokio::spawn(async move { serve(listener, router, &Shutdown::new(), limits).await });
@@ -160,7 +160,7 @@ pub(crate) fn gateway(miner: u16) {
         let client = FiberClient::new(alice, Trust::Signed, wire, Arc::new(SystemClock)).unwrap();
         let session = client.handshake(&Peer::new(bob, "127.0.0.1", miner).unwrap()).await.unwrap();
         let capacity = Capacity { declared: CAPACITY, accepted: CAPACITY, to_score: 0.0 };
-        let concurrency = Some(LIMITS);
+        let concurrency = Some(UNREACHED_LIMIT);
         let offer = NewContender {
             task: task.task.clone(),
             hotkey: bob,
@@ -171,7 +171,7 @@ pub(crate) fn gateway(miner: u16) {
         let store = Store::open(folder.path()).await.unwrap();
         let profile = PeriodProfile::Reference;
         let opened = store
-            .begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config)
+            .begin_period(0, PERIOD_MS, profile, std::slice::from_ref(&offer), &[], &config)
             .await;
         let row = ContenderRow {
             offer,
@@ -182,12 +182,12 @@ pub(crate) fn gateway(miner: u16) {
         let task_miners = TaskMiners::new(task, vec![TaskMiner::new(&row, session, 0.0)], 0);
         let market = Market::default();
         market.open(PeriodMiners::new(opened.unwrap(), vec![task_miners]));
-        let (samples, receiver) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
+        let (samples, receiver) = tokio::sync::mpsc::channel(SAMPLE_QUEUE_CAPACITY);
         record(&store, &market, receiver);
         let slow = Some(TOKEN_DELAY * 4);
         let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
         let clocks = (system_clock(), monotonic_clock());
-        let querier = Querier::new(client, market, deadlines, LIMITS, clocks, samples);
+        let querier = Querier::new(client, market, deadlines, UNREACHED_LIMIT, clocks, samples);
         let terms = KeyTerms::new("load", 100_000_000);
         let key = store.create_key(&terms, &[3; 40], 0).await.unwrap();
         store.grant(&key.id, CREDITS, "load", 0).await.unwrap();
