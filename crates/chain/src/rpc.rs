@@ -84,11 +84,11 @@ impl Rpc {
         subject: &'static str,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
-        self.within(subject, self.timing.read_timeout(), read)
+        self.run_with_timeout(subject, self.timing.read_timeout(), read)
     }
 
     /// Runs all requests of one read within a timeout.
-    pub(crate) fn within<'a, T: Send>(
+    pub(crate) fn run_with_timeout<'a, T: Send>(
         &'a self,
         subject: &'static str,
         total: Duration,

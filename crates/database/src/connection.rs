@@ -165,7 +165,7 @@ impl StatementConnection<'_> {
 }
 
 /// Applies a timeout to an operation.
-pub(crate) async fn within<T>(
+pub(crate) async fn with_timeout<T>(
     time: Duration,
     work: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {

@@ -74,7 +74,7 @@ pub use row::{Column, Row};
 pub use sqlx::migrate::Migrator;
 pub use statement::{Statement, Value, statement};
 
-use connection::{Connection, PooledConnection, within};
+use connection::{Connection, PooledConnection, with_timeout};
 
 /// Number of connections that read a SQLite file.
 const SQLITE_READERS: u32 = 3;
@@ -218,7 +218,7 @@ impl Database {
             .busy_timeout(limits.acquire_timeout)
             .disable_statement_logging();
         let writer = sqlite_pool(1, limits.acquire_timeout).connect_with(options.clone()).await?;
-        within(MIGRATION_TIMEOUT, async { Ok(migrations.run(&writer).await?) }).await?;
+        with_timeout(MIGRATION_TIMEOUT, async { Ok(migrations.run(&writer).await?) }).await?;
         // All connections are opened now, so that memory does not grow with the first burst of
         // requests. One after the other, and not by `min_connections`: of two connections that
         // switch a new file to WAL mode, one fails.
@@ -280,7 +280,7 @@ impl Database {
         let limits = Limits::new(acquire_timeout);
         // A migration of all rows may exceed the statement timeout.
         let unlimited = connect(&options, acquire_timeout).await?;
-        within(MIGRATION_TIMEOUT, async { Ok(migrations.run(&unlimited).await?) }).await?;
+        with_timeout(MIGRATION_TIMEOUT, async { Ok(migrations.run(&unlimited).await?) }).await?;
         let pool =
             postgres_pool(connections, acquire_timeout).connect_lazy_with(options.options([
                 ("statement_timeout", limits.statement.as_millis()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use crate::connection::within;
+use crate::connection::with_timeout;
 use crate::{Database, DatabaseError, Pool};
 
 /// Key of the advisory lock in PostgreSQL, where each database has its own keys.
@@ -41,9 +41,10 @@ impl Database {
             Pool::Postgres(pool) => {
                 let mut session = pool.acquire().await?.detach();
                 let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(KEY);
-                let is_held: bool =
-                    within(self.limits.answer, async { Ok(lock.fetch_one(&mut session).await?) })
-                        .await?;
+                let is_held: bool = with_timeout(self.limits.answer, async {
+                    Ok(lock.fetch_one(&mut session).await?)
+                })
+                .await?;
                 Ok(is_held.then(|| {
                     DatabaseLock(LockHandle::Session(Box::new(session), self.limits.answer))
                 }))
@@ -62,7 +63,7 @@ impl DatabaseLock {
             LockHandle::File(_) => Ok(()),
             LockHandle::Session(session, limit) => {
                 let check = sqlx::query("SELECT 1").execute(&mut **session);
-                within(*limit, async { Ok(check.await.map(drop)?) }).await
+                with_timeout(*limit, async { Ok(check.await.map(drop)?) }).await
             }
         }
     }

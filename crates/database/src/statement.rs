@@ -3,7 +3,7 @@ use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::{Database, Encode, Postgres, SqlSafeStr, SqlStr, Sqlite, Type};
 
-use crate::connection::{Connection, within};
+use crate::connection::{Connection, with_timeout};
 use crate::row::DriverRow;
 use crate::{Column, DatabaseError, On, Row};
 
@@ -121,7 +121,7 @@ impl Statement {
                 }
             })
         };
-        within(limit, changed).await
+        with_timeout(limit, changed).await
     }
 
     /// Runs the statement; returns all rows of its result.
@@ -143,7 +143,7 @@ impl Statement {
                 }
             })
         };
-        within(limit, rows).await
+        with_timeout(limit, rows).await
     }
 
     /// Runs the statement; returns the first row of its result, if any.
@@ -165,7 +165,7 @@ impl Statement {
                 }
             })
         };
-        within(limit, row).await
+        with_timeout(limit, row).await
     }
 
     /// Runs the statement; returns the first column of the first row, if any.

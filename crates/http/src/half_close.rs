@@ -103,7 +103,7 @@ impl Exchange {
     }
 
     /// Records the response, and whether hyper sends it in chunks: it has a body of unknown length.
-    pub(crate) fn note_response(&self, response: &Response) {
+    pub(crate) fn record_response(&self, response: &Response) {
         let has_length = response.headers().contains_key(CONTENT_LENGTH);
         self.set_chunked(!has_length && response.body().size_hint().exact().is_none());
         self.0.has_response.store(true, Ordering::Release);
@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
     }
 
     /// Records the result of a write by hyper.
-    fn note(&mut self, write_result: &Poll<io::Result<usize>>) {
+    fn record_write(&mut self, write_result: &Poll<io::Result<usize>>) {
         self.is_blocked = write_result.is_pending();
         if write_result.is_ready() {
             self.exchange.respond();
@@ -277,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.note(&poll);
+        this.record_write(&poll);
         poll
     }
 
@@ -288,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfClose<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.note(&poll);
+        this.record_write(&poll);
         poll
     }
 

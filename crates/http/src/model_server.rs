@@ -111,7 +111,7 @@ impl ModelServer {
 
     /// Returns a client of the same server whose calls end after `limit` at the latest.
     #[must_use]
-    pub fn within(&self, limit: Duration) -> Self {
+    pub fn with_deadline(&self, limit: Duration) -> Self {
         Self { deadline: self.deadline.min(limit), ..self.clone() }
     }
 

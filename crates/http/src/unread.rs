@@ -62,7 +62,7 @@ pub(crate) async fn follow(
         }
         response
     };
-    exchange.note_response(&response);
+    exchange.record_response(&response);
     response.map(|inner| Body::new(TrackedBody { inner, _answered: answered }))
 }
 

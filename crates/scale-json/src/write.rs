@@ -159,7 +159,7 @@ impl Writer<'_> {
                     return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() });
                 }
             };
-            values.push((name.to_owned(), self.within(name).value(json, field.ty.id)?));
+            values.push((name.to_owned(), self.nested_at(name).value(json, field.ty.id)?));
         }
         Ok(Composite::Named(values))
     }
@@ -176,7 +176,7 @@ impl Writer<'_> {
         let variant = variant.ok_or_else(|| {
             self.unknown(name, variants.iter().map(|variant| variant.name.as_str()))
         })?;
-        Ok(Value::variant(name.clone(), self.within(name).fields(fields, &variant.fields)?))
+        Ok(Value::variant(name.clone(), self.nested_at(name).fields(fields, &variant.fields)?))
     }
 
     fn items(&self, json: &Json, item: u32, len: Option<u32>) -> Result<Value, JsonError> {
@@ -197,7 +197,7 @@ impl Writer<'_> {
             Json::Array(items) => items
                 .iter()
                 .enumerate()
-                .map(|(index, json)| self.within(&index.to_string()).value(json, item))
+                .map(|(index, json)| self.nested_at(&index.to_string()).value(json, item))
                 .collect::<Result<Vec<_>, _>>()?,
             other => {
                 return Err(
@@ -233,7 +233,7 @@ impl Writer<'_> {
             .iter()
             .enumerate()
             .zip(ids)
-            .map(|((index, json), id)| self.within(&index.to_string()).value(json, id))
+            .map(|((index, json), id)| self.nested_at(&index.to_string()).value(json, id))
             .collect()
     }
 
@@ -282,7 +282,7 @@ impl Writer<'_> {
         Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
     }
 
-    fn within(&self, name: &str) -> Self {
+    fn nested_at(&self, name: &str) -> Self {
         let depth = self.depth.saturating_add(1);
         Writer { types: self.types, at: format!("{}.{name}", self.at), depth }
     }

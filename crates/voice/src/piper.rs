@@ -48,12 +48,14 @@ impl PiperVoice {
         let mut voice = Self { name, espeak, config, network, pace: 1.0 };
         // Also shows whether the network runs at all.
         let speech =
-            voice.say(pace::TEXT, voice.config.length_scale).map_err(|error| match error {
-                SynthesisError::Network { reason, .. } => {
-                    VoiceError::Architecture { path: path.to_owned(), reason }
-                }
-                other => VoiceError::phonemes(path, other),
-            })?;
+            voice.synthesize(pace::TEXT, voice.config.length_scale).map_err(
+                |error| match error {
+                    SynthesisError::Network { reason, .. } => {
+                        VoiceError::Architecture { path: path.to_owned(), reason }
+                    }
+                    other => VoiceError::phonemes(path, other),
+                },
+            )?;
         let speech = Pcm::mono(speech, voice.sample_rate());
         let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech)
             .map_err(|source| VoiceError::phonemes(path, source))?;
@@ -74,7 +76,7 @@ impl PiperVoice {
 
     /// Synthesises a text, with all durations multiplied by `length_scale`. Text without letters
     /// and digits is silent.
-    fn say(&self, text: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
+    fn synthesize(&self, text: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
         let mut samples = Vec::new();
         for sentence in sentences(text) {
             let phrases =
@@ -113,7 +115,7 @@ impl Synthesizer for PiperVoice {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
         voice.validate_ranges()?;
         let length_scale = self.pace * f32::from(pace::NORMAL) / f32::from(voice.words_per_minute);
-        Ok(Pcm::mono(self.say(text, length_scale)?, self.sample_rate()))
+        Ok(Pcm::mono(self.synthesize(text, length_scale)?, self.sample_rate()))
     }
 
     /// Measured with Whisper base, which understands voices of espeak-ng worse at this speed.

@@ -291,7 +291,7 @@ impl Speech {
         let continuation = self.transcriber.continue_text(samples, options.clone(), prefix);
         let Continuation { mut words, language, language_margin, until, kept } =
             continuation.map_err(recognize_error)?;
-        self.state.keep(kept);
+        self.state.retain_forced(kept);
         if is_detecting && !words.is_empty() {
             self.language.update(language, language_margin, self.state.speech);
         }
@@ -334,7 +334,7 @@ impl State {
     }
 
     /// Forgets the final words after this many tokens, so that they are not forced again.
-    fn keep(&mut self, tokens: usize) {
+    fn retain_forced(&mut self, tokens: usize) {
         let mut length = 0;
         self.forced.retain(|word| {
             length += word.tokens.len();

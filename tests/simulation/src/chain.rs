@@ -102,7 +102,7 @@ impl SimulatedChain {
         let is_included = self.head().number == number;
         if let Some(extrinsic) = next.filter(|_| is_included) {
             let mut state = self.state();
-            record::note(&format!(
+            record::record_event(&format!(
                 "block {number} includes extrinsic {}",
                 state.number(extrinsic.hash)
             ));
@@ -123,7 +123,7 @@ impl SimulatedChain {
         for extrinsic in pool {
             let nonce = self.nonce(&extrinsic).await;
             if extrinsic.nonce < nonce || extrinsic.last_block.is_some_and(|last| last < number) {
-                record::note(&format!(
+                record::record_event(&format!(
                     "pool drops extrinsic {}",
                     self.state().number(extrinsic.hash)
                 ));
@@ -151,7 +151,7 @@ impl SimulatedChain {
         let head = self.head().number.get();
         let mut state = self.state();
         let reverted = state.blocks.split_off(&(head + 1));
-        record::note(&format!("fork: the newest block is {head}"));
+        record::record_event(&format!("fork: the newest block is {head}"));
         if !is_lost {
             state.pool.extend(reverted.into_values().flatten());
         }
@@ -182,7 +182,7 @@ impl SimulatedChain {
         if state.pool.iter().any(is_taken) {
             return Err((1014, String::new()));
         }
-        record::note(&format!("pool takes extrinsic {}", state.number(extrinsic.hash)));
+        record::record_event(&format!("pool takes extrinsic {}", state.number(extrinsic.hash)));
         state.pool.push(extrinsic.clone());
         Ok(())
     }

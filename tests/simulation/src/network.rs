@@ -88,7 +88,7 @@ impl Link {
         self.pipes.retain_mut(|pipe| pipe.forward(now, port, delay, bytes));
         if self.bytes != before {
             let client = self.client.map_or_else(|| "any".to_owned(), |client| client.to_string());
-            record::note(&format!("link {client}-{}: {} bytes", self.server, self.bytes));
+            record::record_event(&format!("link {client}-{}: {} bytes", self.server, self.bytes));
         }
     }
 

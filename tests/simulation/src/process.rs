@@ -136,7 +136,7 @@ impl Process {
         if running.main.is_finished() {
             let ended = running.local.block_on(&running.runtime, &mut running.main);
             let ended = self.without_root(&format!("{ended:?}"));
-            record::note(&format!("{} exits: {ended}", self.name));
+            record::record_event(&format!("{} exits: {ended}", self.name));
             self.kill(until + RESTART_DELAY);
             return true;
         }
@@ -184,7 +184,7 @@ impl Process {
         };
         let local = LocalSet::new();
         let main = local.spawn_local((self.start)(ProcessRun { directory, listener }));
-        record::note(&format!("{} starts", self.name));
+        record::record_event(&format!("{} starts", self.name));
         self.running = Some(Running { runtime, local, main, until: now });
     }
 

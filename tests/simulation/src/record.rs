@@ -43,7 +43,7 @@ pub(crate) fn now() -> Duration {
 
 /// Records an event.
 #[allow(clippy::print_stderr, reason = "the output of a development tool")]
-pub(crate) fn note(event: &str) {
+pub(crate) fn record_event(event: &str) {
     with(|record| {
         record.hash.update(record.time.as_millis().to_le_bytes());
         record.hash.update(event);
@@ -55,7 +55,7 @@ pub(crate) fn note(event: &str) {
 
 /// Records the violation of an invariant.
 pub(crate) fn fail(violation: &str) {
-    note(&format!("VIOLATION: {violation}"));
+    record_event(&format!("VIOLATION: {violation}"));
     with(|record| {
         record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64()));
     });

@@ -55,7 +55,7 @@ pub(crate) async fn runner(process_run: ProcessRun, services: Services) -> anyho
         engine,
         chain,
         on_round: Arc::new(|report| {
-            crate::record::note(&format!("round {:?}: {}", report.epoch, report.outcome));
+            crate::record::record_event(&format!("round {:?}: {}", report.epoch, report.outcome));
         }),
         clock: system_clock(),
         sleeper: sleeper(),

@@ -249,7 +249,7 @@ impl Simulation {
     }
 
     fn begin(&mut self, fault: &Fault) {
-        record::note(&fault.describe(self.subnet));
+        record::record_event(&fault.describe(self.subnet));
         let until = fault.at + fault.duration;
         match fault.kind {
             FaultKind::Kill(index, change) => {
@@ -338,7 +338,7 @@ impl Simulation {
         }
         let number = (split_mix(&self.random) % count) as usize;
         let (path, again) = (self.backup(index, number), self.now + RESTART_DELAY);
-        record::note(&format!("backup {number} of {count}"));
+        record::record_event(&format!("backup {number} of {count}"));
         let restored = match self.processes.get_mut(index) {
             Some(process) => process.restore(&path, again),
             None => self.restore_database(&path, again),

@@ -179,6 +179,6 @@ impl Chain for Client {
         let timing = &self.inner.rpc.timing;
         let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
         let total = timing.read_timeout().saturating_mul(parts);
-        self.inner.rpc.within("lookup", total, self.inner.lookup(hash, from, to)).await
+        self.inner.rpc.run_with_timeout("lookup", total, self.inner.lookup(hash, from, to)).await
     }
 }

@@ -87,7 +87,7 @@ impl Rows {
     }
 
     /// Renders the table for a line width; `None` for no limit.
-    pub(crate) fn within(&self, width: Option<usize>) -> String {
+    pub(crate) fn render(&self, width: Option<usize>) -> String {
         let Some(limit) = width.filter(|_| self.form == Form::Matrix) else {
             return self.render_complete(width);
         };
@@ -145,7 +145,7 @@ impl Rows {
 
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.within(line_width()))
+        f.write_str(&self.render(line_width()))
     }
 }
 

@@ -92,11 +92,12 @@ impl WhisperBase {
         let replies = engines::demo_transcriber(weights)?;
         let translates = language != ENGLISH;
         let task = if translates { SpeechTask::Translate } else { SpeechTask::Transcribe };
-        let hearing = |language, task| engines::simultaneous_transcriber(&replies, language, task);
+        let simultaneous =
+            |language, task| engines::simultaneous_transcriber(&replies, language, task);
         Ok(Self {
-            sources: hearing(Some(language), task)?,
-            captions: hearing(None, SpeechTask::Transcribe)?,
-            visitors: hearing(None, SpeechTask::Translate)?,
+            sources: simultaneous(Some(language), task)?,
+            captions: simultaneous(None, SpeechTask::Transcribe)?,
+            visitors: simultaneous(None, SpeechTask::Translate)?,
             replies,
             translates,
         })

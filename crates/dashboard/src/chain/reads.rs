@@ -133,7 +133,7 @@ impl Reader {
         }
         let node = self.node()?;
         let header = self.limited(node.header(at)).await?;
-        Ok(self.headers.keep(header.block.hash, header))
+        Ok(self.headers.insert(header.block.hash, header))
     }
 
     /// Returns the extrinsics and events of a block.
@@ -142,7 +142,7 @@ impl Reader {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.blocks.keep(block.hash, self.limited(node.contents(block)).await?))
+        Ok(self.blocks.insert(block.hash, self.limited(node.contents(block)).await?))
     }
 
     /// Returns an account after a block.
@@ -156,7 +156,7 @@ impl Reader {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.accounts.keep(key, self.limited(node.account(account, block.into())).await?))
+        Ok(self.accounts.insert(key, self.limited(node.account(account, block.into())).await?))
     }
 
     /// Returns a subnet after a block.
@@ -170,7 +170,7 @@ impl Reader {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.subnets.keep(key, self.limited(node.subnet(netuid, block.into())).await?))
+        Ok(self.subnets.insert(key, self.limited(node.subnet(netuid, block.into())).await?))
     }
 
     /// Returns all storage items.
@@ -237,7 +237,7 @@ impl<K: PartialEq, V> Cache<K, V> {
             .map(|(_, value)| Arc::clone(value))
     }
 
-    fn keep(&self, key: K, value: V) -> Arc<V> {
+    fn insert(&self, key: K, value: V) -> Arc<V> {
         let value = Arc::new(value);
         let mut entries = self.entries();
         entries.push_front((key, Arc::clone(&value)));

@@ -187,7 +187,7 @@ fn interim_and_previous_responses_do_not_begin_the_response() {
         exchange.complete();
         exchange.respond();
         assert_eq!(exchange.phase(), Phase::Waiting);
-        exchange.note_response(&Response::new(Body::empty()));
+        exchange.record_response(&Response::new(Body::empty()));
         exchange.respond();
         assert_eq!(exchange.phase(), Phase::Responding);
     }

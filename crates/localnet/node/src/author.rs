@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
 use crate::clock::{Clock, difference, wall_millis};
-use crate::execute::{CallError, Overlay, call_as, within};
+use crate::execute::{CallError, Overlay, call_as, execute_with};
 use crate::meter;
 use crate::pool::QueuedExtrinsic;
 use crate::store::{Head, Staged, StoreError, Target, Time};
@@ -327,7 +327,7 @@ impl Author {
         call: RuntimeCall,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
-        let built = within(&mut Overlay::default(), &state, || {
+        let built = execute_with(&mut Overlay::default(), &state, || {
             impersonate(&self.tip.header, account, call)
         })?;
         let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;

@@ -45,12 +45,12 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
     method: &str,
     data: &[u8],
 ) -> Result<Vec<u8>, CallError> {
-    within(overlay, state, || api::dispatch(method, data))?
+    execute_with(overlay, state, || api::dispatch(method, data))?
         .ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
 }
 
 /// Runs native runtime code on `state` with the changes of `overlay`.
-pub(crate) fn within<T, B: Backend<BlakeTwo256>>(
+pub(crate) fn execute_with<T, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
     code: impl FnOnce() -> T,
@@ -91,9 +91,9 @@ mod tests {
     fn panic_reverts_changes_of_the_call() {
         let state = InMemoryBackend::<BlakeTwo256>::default();
         let mut overlay = Overlay::default();
-        within(&mut overlay, &state, || sp_io::storage::set(b"kept", b"1")).unwrap();
+        execute_with(&mut overlay, &state, || sp_io::storage::set(b"kept", b"1")).unwrap();
         overlay.start_transaction();
-        let panicked = within(&mut overlay, &state, || {
+        let panicked = execute_with(&mut overlay, &state, || {
             sp_io::storage::set(b"kept", b"2");
             sp_io::storage::start_transaction();
             sp_io::storage::set(b"deep", b"3");
@@ -103,8 +103,8 @@ mod tests {
         overlay.rollback_transaction().unwrap();
         let read =
             |key: &'static [u8]| move || sp_io::storage::get(key).map(|value| value.to_vec());
-        assert_eq!(within(&mut overlay, &state, read(b"kept")).unwrap(), Some(b"1".to_vec()));
-        assert_eq!(within(&mut overlay, &state, read(b"deep")).unwrap(), None);
+        assert_eq!(execute_with(&mut overlay, &state, read(b"kept")).unwrap(), Some(b"1".to_vec()));
+        assert_eq!(execute_with(&mut overlay, &state, read(b"deep")).unwrap(), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::author::{Action, Author, AuthorError, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
-use crate::execute::{Overlay, within};
+use crate::execute::{Overlay, execute_with};
 use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
@@ -425,7 +425,8 @@ impl NodeHandle {
     /// [`ReadError`].
     pub fn free_balance(&self, account: &AccountId) -> Result<Balance, ReadError> {
         let (_, state) = self.chain.state(None)?;
-        let balance = within(&mut Overlay::default(), &state, || Balances::free_balance(account));
+        let balance =
+            execute_with(&mut Overlay::default(), &state, || Balances::free_balance(account));
         Ok(balance.map_err(StateError::Call)?)
     }
 

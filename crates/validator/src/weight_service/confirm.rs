@@ -43,9 +43,9 @@ pub(super) async fn set_and_confirm(
             match attempt_once(chain, submitter, request, &mut report, earlier.take()).await {
                 Ok(WeightsState::Confirmed) => return true,
                 Ok(state) => earlier = Some(state),
-                Err(error) if error.is_retryable() => report.say(&error),
+                Err(error) if error.is_retryable() => report.record_error(&error),
                 Err(error) => {
-                    report.say(&error);
+                    report.record_error(&error);
                     return false;
                 }
             }
@@ -194,7 +194,7 @@ impl Report {
         }
     }
 
-    fn say(&mut self, error: &AttemptError) {
+    fn record_error(&mut self, error: &AttemptError) {
         tracing::warn!(attempt = self.attempt, %error, "weights not submitted");
         self.message = Some(error.to_string());
     }

@@ -133,7 +133,7 @@ fn speech_matches_the_reference() {
         if ours == expected {
             let theirs =
                 theirs.iter().map(|sentence| peer.samples(sentence)).collect::<Vec<_>>().concat();
-            assert_close(&voice.say(text, 1.0).unwrap(), &theirs, text);
+            assert_close(&voice.synthesize(text, 1.0).unwrap(), &theirs, text);
             count += 1;
         }
     }

@@ -266,9 +266,9 @@ fn time_without_further_words_ends_after_final_words_and_pauses() {
 fn words_after_the_kept_tokens_are_dropped() {
     let mut state = state(6, 0);
     set_words(&mut state, 4, 3.9);
-    state.keep(4);
+    state.retain_forced(4);
     assert_eq!(state.forced.len(), 4);
-    state.keep(1);
+    state.retain_forced(1);
     assert_eq!(state.forced.iter().map(|word| word.tokens.clone()).collect::<Vec<_>>(), [[0]]);
     assert!((state.last_end - 3.9).abs() < 1e-9, "the times of further words ascend");
 }

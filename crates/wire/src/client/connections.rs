@@ -199,7 +199,7 @@ impl Drop for DrivenBody {
         let Some((mut connection, host)) = self.lent.take() else { return };
         drive(&mut connection.driver, &mut context);
         if connection.is_idle() {
-            self.idle.keep(host, connection);
+            self.idle.put_back(host, connection);
         }
     }
 }
@@ -238,7 +238,7 @@ impl IdleConnections {
     }
 
     /// Keeps a connection, unless there are enough to its host.
-    fn keep(self: &Arc<Self>, host: Host, connection: Box<DrivenConnection>) {
+    fn put_back(self: &Arc<Self>, host: Host, connection: Box<DrivenConnection>) {
         let mut state = self.state();
         let connections = state.hosts.entry(host).or_default();
         if connections.len() >= self.max_per_host {

@@ -179,7 +179,7 @@ impl TrySection {
         if visit.is_kept
             && let Some(directory) = &self.recordings
         {
-            trial.is_kept = trial.keep(directory).await;
+            trial.is_kept = trial.save(directory).await;
         }
         Ok(self.trials.add(trial))
     }

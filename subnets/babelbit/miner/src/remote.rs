@@ -107,7 +107,7 @@ impl Stage {
             metrics::stage(self.name, "skipped");
             return None;
         }
-        let server = self.remote.server.within(remaining);
+        let server = self.remote.server.with_deadline(remaining);
         let (value, result) = self.remote.runtime.block_on(call(&server));
         metrics::record_stage_time(self.name, began.elapsed());
         metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));

@@ -31,7 +31,7 @@ use batch::Batches;
 
 /// Capacity of the queue from players to the scorer. When the queue is full, a player waits before
 /// its next utterance.
-const WAITING_ROWS: usize = 1_024;
+const ROW_QUEUE_CAPACITY: usize = 1_024;
 /// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of
 /// each reply.
 pub(super) const MAX_WRITERS: usize = 8;
@@ -66,18 +66,18 @@ impl ChallengeRun {
         let start = Instant::now();
         let intact = self.intact_rows().await?;
         let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
-        let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
+        let (sender, mut receiver) = mpsc::channel(ROW_QUEUE_CAPACITY);
         let mut players = JoinSet::new();
         for miner in miners {
             let played: Vec<&ResultRow> =
                 intact.iter().filter(|row| row.miner == miner.key).collect();
             let is_played = |index| played.iter().any(|row| row.utterance_index == index);
-            let todo: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
+            let remaining: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
             let failures = self.failures_in_a_row(played.iter().copied());
             let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
             let (key, connection) = (miner.key, Arc::clone(&miner.connection));
             players.spawn(async move {
-                run.play_all(key, &*connection, &todo, failures, &sources, &sender)
+                run.play_all(key, &*connection, &remaining, failures, &sources, &sender)
                     .await
                     .map(|()| Instant::now())
             });
@@ -185,7 +185,7 @@ impl ChallengeRun {
                         play_utterance(connection, uid, &source, &self.play, &self.spool).await;
                     drop(source);
                     match played {
-                        Ok(reply) => self.keep(miner, index, channels, reply).await?,
+                        Ok(reply) => self.store_reply(miner, index, channels, reply).await?,
                         Err(PlayFailure {
                             error: PlayError::Reply(ReplyError::Disk(kind)),
                             ..
@@ -198,7 +198,7 @@ impl ChallengeRun {
                         Err(failure) => failed(miner, index, failure),
                     }
                 }
-                Err(error) => blank(miner, index, error),
+                Err(error) => failed_row(miner, index, error),
             };
             self.ledger.record(&self.challenge, &row).await?;
             let error = row.outcome.as_ref().err().map(|failure| failure.0.as_str());
@@ -231,7 +231,7 @@ impl ChallengeRun {
 
     /// Writes the audio file of a reply, and starts its recognition, which waits neither for other
     /// miners nor for the scores of earlier utterances. Returns the result row.
-    async fn keep(
+    async fn store_reply(
         self: &Arc<Self>,
         miner: MinerKey,
         index: u32,
@@ -299,13 +299,13 @@ impl ChallengeRun {
 }
 
 fn failed(miner: MinerKey, index: u32, failure: PlayFailure) -> ResultRow {
-    let mut row = blank(miner, index, failure.error.to_string());
+    let mut row = failed_row(miner, index, failure.error.to_string());
     row.reply.session_id = failure.session_id;
     row.reply.wall.total_sec = failure.wall.as_secs_f64();
     row
 }
 
-fn blank(miner: MinerKey, index: u32, error: String) -> ResultRow {
+fn failed_row(miner: MinerKey, index: u32, error: String) -> ResultRow {
     let reply = ReplyRecord {
         session_id: None,
         frames_in: 0,

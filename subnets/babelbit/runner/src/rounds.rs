@@ -208,7 +208,7 @@ impl Rounds {
                 measure::block(*block);
                 for row in self.schedule.observe(*block, self.now()) {
                     tracing::info!(contest = %row.challenge_type, block, epoch = row.epoch, "waiting for the next epoch");
-                    self.note(&row).await;
+                    self.record_round(&row).await;
                 }
             }
             Err(_) => self.schedule.observe_outage(self.now()),
@@ -273,7 +273,7 @@ impl Rounds {
         };
         measure::round(round.contest, report.outcome);
         if let Some(row) = row {
-            self.note(&row).await;
+            self.record_round(&row).await;
         }
         (self.parts.on_round)(&report);
     }
@@ -307,7 +307,7 @@ impl Rounds {
         (self.parts.sleeper)(PAUSE_AFTER_ERROR).await;
     }
 
-    async fn note(&self, row: &RoundRow) {
+    async fn record_round(&self, row: &RoundRow) {
         if let Err(error) = self.parts.ledger.end_round(row).await {
             tracing::error!(%error, "cannot record the last round of the contest; a restart may repeat that round");
         }

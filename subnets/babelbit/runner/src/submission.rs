@@ -199,7 +199,7 @@ impl Outbox {
         };
         match self.submit(&entry).await {
             Ok(acceptance) => {
-                self.ledger.note_outcome(&entry, self.now_ms(), None).await?;
+                self.ledger.record_outcome(&entry, self.now_ms(), None).await?;
                 metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
                 if acceptance == Acceptance::Superseded {
                     tracing::info!(
@@ -232,7 +232,7 @@ impl Outbox {
                 } else {
                     tracing::warn!(file = named(), %error, "submission refused, retrying every hour");
                 }
-                self.ledger.note_outcome(&entry, self.now_ms(), Some(&reason)).await?;
+                self.ledger.record_outcome(&entry, self.now_ms(), Some(&reason)).await?;
                 metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
             }
         }

@@ -66,7 +66,7 @@ pub enum InputError {
 
 impl InputError {
     /// Prefixes the path of a nested document's error.
-    fn within(self, parent: &str) -> Self {
+    fn nested_at(self, parent: &str) -> Self {
         match self {
             Self::Field { document, path, problem } => {
                 Self::Field { document, path: join(parent, &path), problem }
@@ -95,7 +95,7 @@ pub enum Warning {
 
 impl Warning {
     /// Prefixes the path of a nested document's warning.
-    fn within(self, parent: &str) -> Self {
+    fn nested_at(self, parent: &str) -> Self {
         match self {
             Self::UnknownField { document, path } => {
                 Self::UnknownField { document, path: join(parent, &path) }
@@ -215,8 +215,8 @@ pub fn score_batch_document(
         let mut own = Vec::new();
         let batch =
             read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
-        batches.push(batch.map_err(|error| error.within(&path))?);
-        warnings.extend(own.into_iter().map(|warning| warning.within(&path)));
+        batches.push(batch.map_err(|error| error.nested_at(&path))?);
+        warnings.extend(own.into_iter().map(|warning| warning.nested_at(&path)));
     }
     // Recognition of the next batch overlaps with scoring of the current one; at most two batches
     // are in memory.
@@ -307,10 +307,10 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
         let parsed = parse_lines(&mut document)
             .and_then(|()| read::document("the dialogue", document, &mut own));
         let score = parsed.and_then(|document: TextDocument| document.score(&mut absent, rules));
-        let result = serde_json::to_value(score.map_err(|error| error.within(&path))?);
+        let result = serde_json::to_value(score.map_err(|error| error.nested_at(&path))?);
         results
             .push(result.map_err(|error| read::problem("the answer", &path, &error.to_string()))?);
-        warnings.extend(own.into_iter().map(|warning| warning.within(&path)));
+        warnings.extend(own.into_iter().map(|warning| warning.nested_at(&path)));
     }
     let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })

@@ -350,7 +350,7 @@ impl Player<'_> {
             let call = self.is_active(*errors).then(|| {
                 let prediction = miner.connection.predict(&request, timeout);
                 match steps {
-                    Some(steps) => steps.within(prediction).boxed(),
+                    Some(steps) => steps.limit(prediction).boxed(),
                     None => prediction,
                 }
             });

@@ -45,7 +45,7 @@ impl BlockSteps {
     }
 
     /// Waits for the prediction of a miner; cancels a call that exceeds the step's timeout.
-    pub(super) async fn within(
+    pub(super) async fn limit(
         &self,
         call: BoxFuture<'_, Result<String, CallError>>,
     ) -> Result<String, CallError> {

@@ -76,7 +76,7 @@ impl Queue {
             .name("taonet")
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(PING_INTERVAL);
-        let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
+        let client = with_timeout(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let context = async_nats::jetstream::new(client);
         let config = StreamConfig {
             name: STREAM.to_owned(),
@@ -92,18 +92,19 @@ impl Queue {
             num_replicas: 1,
             ..StreamConfig::default()
         };
-        let stream =
-            within(context.get_or_create_stream(config)).await?.map_err(QueueError::jetstream)?;
+        let stream = with_timeout(context.get_or_create_stream(config))
+            .await?
+            .map_err(QueueError::jetstream)?;
         Ok(Self { context, stream, group: group(recognizer) })
     }
 
     /// Publishes a job; returns false if the job is already pending.
     pub(crate) async fn publish(&self, id: &JobId, job: &Job) -> Result<bool, QueueError> {
         let subject = format!("{SUBJECT_PREFIX}.{}.{id}", self.group);
-        let publication = within(self.context.publish(subject, job.payload().into()))
+        let publication = with_timeout(self.context.publish(subject, job.payload().into()))
             .await?
             .map_err(QueueError::jetstream)?;
-        match within(publication.into_future()).await? {
+        match with_timeout(publication.into_future()).await? {
             Ok(_) => Ok(true),
             // The client has no error kind for this rejection.
             Err(error) if error.to_string().contains("maximum messages per subject exceeded") => {
@@ -124,7 +125,7 @@ impl Queue {
             inactive_threshold: CONSUMER_EXPIRY,
             ..ConsumerConfig::default()
         };
-        let consumer = within(self.stream.get_or_create_consumer(&name, config)).await?;
+        let consumer = with_timeout(self.stream.get_or_create_consumer(&name, config)).await?;
         Ok(Consumer(consumer.map_err(QueueError::jetstream)?))
     }
 
@@ -135,11 +136,14 @@ impl Queue {
 
     /// Queries the number of jobs by recogniser, and the age of this recogniser's oldest job.
     pub(crate) async fn depth(&self) -> Result<Depth, QueueError> {
-        let all =
-            within(self.stream.get_info()).await?.map_err(QueueError::jetstream)?.state.messages;
+        let all = with_timeout(self.stream.get_info())
+            .await?
+            .map_err(QueueError::jetstream)?
+            .state
+            .messages;
         let mut others = BTreeMap::new();
         let mut consumers = self.stream.consumers();
-        while let Some(consumer) = within(consumers.next()).await? {
+        while let Some(consumer) = with_timeout(consumers.next()).await? {
             let consumer = consumer.map_err(QueueError::jetstream)?;
             if let Some(group) = consumer.name.strip_prefix(CONSUMERS) {
                 let unacknowledged = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
@@ -157,7 +161,7 @@ impl Queue {
     /// Queries the age of this recogniser's oldest job; 0 without jobs.
     async fn oldest(&self) -> Result<Duration, QueueError> {
         let subjects = format!("{SUBJECT_PREFIX}.{}.*", self.group);
-        match within(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
+        match with_timeout(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
             Ok(message) => {
                 Ok(SystemTime::now().duration_since(message.time.into()).unwrap_or_default())
             }
@@ -174,13 +178,14 @@ impl Consumer {
     /// Checks that the consumer exists: a pull from a deleted consumer returns neither an error nor
     /// a job.
     pub(crate) async fn check(&self) -> Result<(), QueueError> {
-        within(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
+        with_timeout(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
     }
 
     /// Requests up to `most` jobs; the deliveries end after [`PULL_TIMEOUT`] at the latest.
     pub(crate) async fn pull(&self, most: usize) -> Result<Deliveries, QueueError> {
         let batch =
-            within(self.0.batch().max_messages(most).expires(PULL_TIMEOUT).messages()).await?;
+            with_timeout(self.0.batch().max_messages(most).expires(PULL_TIMEOUT).messages())
+                .await?;
         Ok(Deliveries(batch.map_err(QueueError::jetstream)?))
     }
 }
@@ -233,7 +238,7 @@ impl Delivery {
     }
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
+async fn with_timeout<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
     tokio::time::timeout(REQUEST_TIMEOUT, work)
         .await
         .map_err(|_| QueueError::TimedOut(REQUEST_TIMEOUT))

@@ -182,7 +182,7 @@ impl Client {
                     Some((audio, callback)) => self.add(audio, callback),
                     None => return Ok(()),
                 },
-                Some(event) = tasks.next(), if !tasks.is_empty() => self.note(event)?,
+                Some(event) = tasks.next(), if !tasks.is_empty() => self.handle_event(event)?,
                 _ = polls.tick(), if !self.pending.is_empty() => {
                     if purged.is_none_or(|purged| purged.elapsed() > PURGE_INTERVAL) {
                         purged = Some(Instant::now());
@@ -319,7 +319,7 @@ impl Client {
 
     /// Handles the outcome of a background task and schedules the job's next submission; returns a
     /// submission's error.
-    fn note(&mut self, event: Event) -> Result<(), WorkError> {
+    fn handle_event(&mut self, event: Event) -> Result<(), WorkError> {
         match event {
             Event::Removed => {}
             Event::Unreadable(id, error) => {

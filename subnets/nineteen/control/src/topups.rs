@@ -183,7 +183,7 @@ struct Failures {
 impl Failures {
     /// Counts the result of an attempt, and returns the pause after it. Logs a failure once,
     /// regardless of how long it lasts, and again when its kind changes.
-    fn note(&mut self, result: Result<(), TopUpError>) -> Duration {
+    fn record(&mut self, result: Result<(), TopUpError>) -> Duration {
         measures::deposits_failing(result.is_err());
         let Err(error) = result else {
             if std::mem::take(self).kind.is_some() {
@@ -237,7 +237,7 @@ impl TopUpWatcher {
                 () = shutdown.requested() => return,
                 credited = self.advance() => credited,
             };
-            let pause = failures.note(credited);
+            let pause = failures.record(credited);
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(pause) => {}

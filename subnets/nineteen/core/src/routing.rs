@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn organic_requests_follow_the_value() {
+    fn organic_order_is_weighted_by_candidate_value() {
         let (mut quick, mut slow) = (Health::default(), Health::default());
         for _ in 0..100 {
             quick.succeeded(0.1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn share_of_the_requests_in_flight_follows_the_value() {
+    fn share_of_requests_in_flight_is_limited_by_candidate_value() {
         let health = Health::default();
         let exceeds = |first: (f64, usize), second: (f64, usize)| {
             let candidate = |(quality, running)| RoutingCandidate {

@@ -141,7 +141,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn note(&mut self, chunk: &Chunk) {
+    pub(crate) fn record(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
             let choice = chunk.choice();

@@ -147,7 +147,7 @@ impl<E: Events> Delivery<E> {
         match next {
             Some((choice, Some(Ok(chunk)))) => {
                 if let Some(end) = self.ends.get_mut(choice) {
-                    end.note(&chunk);
+                    end.record(&chunk);
                 }
                 bill.deliver_chunk(choice, &chunk);
                 self.events.relay(choice, &chunk, &mut self.ready);
@@ -229,7 +229,7 @@ pub(crate) async fn read(
             }
         };
         if let Some(end) = ends.get_mut(choice) {
-            end.note(&chunk);
+            end.record(&chunk);
         }
         bill.count_chunk(choice, &chunk);
         take(choice, &chunk);

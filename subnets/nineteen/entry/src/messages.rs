@@ -275,7 +275,7 @@ mod tests {
         ] {
             let body = taonet_nineteen_query::ChunkBody::Object(json!({ "choices": [choice] }));
             let mut end = End::default();
-            end.note(&Chunk { body, characters: 0, entries: 0, is_content: true });
+            end.record(&Chunk { body, characters: 0, entries: 0, is_content: true });
             end.tokens = tokens;
             assert_eq!(stop(&options, &head, &[end]), (Some(expected.0), expected.1), "{choice}");
         }

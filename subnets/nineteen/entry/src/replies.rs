@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn choices_fail_if_all_of_them_wait() {
+    async fn waiting_choices_fail_if_no_choice_runs() {
         let turns = ChoiceTurns::new(3);
         let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);

@@ -91,7 +91,7 @@ impl Random {
     }
 
     /// Returns a number in `low..high`.
-    pub(crate) fn within(&mut self, low: f32, high: f32) -> f32 {
+    pub(crate) fn in_range(&mut self, low: f32, high: f32) -> f32 {
         low + self.next() * (high - low)
     }
 }

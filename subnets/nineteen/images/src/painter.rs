@@ -97,7 +97,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
         // The first colours, which the prompt names, are the most frequent.
         let index = random.next() * random.next() * colours.len() as f32;
         let colour = colours.get(index as usize).copied().unwrap_or([128.0; 3]);
-        let shade = random.within(-MAX_COLOUR_DEVIATION, MAX_COLOUR_DEVIATION);
+        let shade = random.in_range(-MAX_COLOUR_DEVIATION, MAX_COLOUR_DEVIATION);
         colour.map(|part| part + shade)
     };
     let (top, bottom) = (pick(&mut random), pick(&mut random));
@@ -117,10 +117,10 @@ pub fn paint(request: &PaintRequest) -> Picture {
     let control = if let Start::Face(_, _, control) = start { *control } else { 0.0 };
     for step in 0..*steps {
         let radius = width.min(height) * lerp(RADII.0, RADII.1, step as f32 / *steps as f32);
-        let radius = radius * random.within(0.6, 1.0);
+        let radius = radius * random.in_range(0.6, 1.0);
         let ellipse = Ellipse {
             centre: (random.next() * width, random.next() * height),
-            radii: (radius, radius * random.within(0.5, 1.5)),
+            radii: (radius, radius * random.in_range(0.5, 1.5)),
         };
         let colour = pick(&mut random);
         canvas.draw(&ellipse, colour, |x, y| {

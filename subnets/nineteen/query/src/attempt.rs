@@ -306,7 +306,7 @@ impl Drop for Attempt {
             self.inner.measures.count(&self.slot.task.task, self.kind, self.outcome.get());
         }
         if let Some(sample) = self.take_sample() {
-            self.inner.keep(sample);
+            self.inner.queue_sample(sample);
         }
     }
 }

@@ -195,7 +195,7 @@ impl Inner {
         if refusing.len() < contenders.len() { refusing } else { Vec::new() }
     }
 
-    pub(crate) fn keep(&self, sample: Sample) {
+    pub(crate) fn queue_sample(&self, sample: Sample) {
         if self.samples.try_send(sample).is_err() {
             measures::sample_dropped();
         }

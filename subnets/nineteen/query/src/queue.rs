@@ -106,7 +106,7 @@ impl Queue {
             .name("taonet")
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(PING_INTERVAL);
-        let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
+        let client = with_timeout(options.connect(url)).await?.map_err(QueueError::Connect)?;
         let name = format!("NINETEEN_{}", store.market_id().await?);
         let queue = Self { context: async_nats::jetstream::new(client.clone()), client, name };
         queue.stream().await?;
@@ -132,7 +132,9 @@ impl Queue {
             num_replicas: 1,
             ..StreamConfig::default()
         };
-        within(self.context.get_or_create_stream(config)).await?.map_err(QueueError::jetstream)
+        with_timeout(self.context.get_or_create_stream(config))
+            .await?
+            .map_err(QueueError::jetstream)
     }
 
     /// Returns the consumer that all workers share.
@@ -145,15 +147,16 @@ impl Queue {
             ..ConsumerConfig::default()
         };
         let consumer =
-            within(self.stream().await?.get_or_create_consumer("workers", config)).await?;
+            with_timeout(self.stream().await?.get_or_create_consumer("workers", config)).await?;
         consumer.map_err(QueueError::jetstream)
     }
 
     /// Queues a job, whose payload is the subject of the entry's inbox.
     async fn publish(&self, inbox: &str) -> Result<(), QueueError> {
-        let result = within(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
+        let result =
+            with_timeout(self.context.publish(self.subject(), inbox.to_owned().into())).await?;
         let result = result.map_err(QueueError::jetstream)?;
-        within(result.into_future()).await?.map(drop).map_err(QueueError::jetstream)
+        with_timeout(result.into_future()).await?.map(drop).map_err(QueueError::jetstream)
     }
 }
 
@@ -200,7 +203,7 @@ impl Order {
     }
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
+async fn with_timeout<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
     tokio::time::timeout(REQUEST_TIMEOUT, work)
         .await
         .map_err(|_| QueueError::TimedOut(REQUEST_TIMEOUT))

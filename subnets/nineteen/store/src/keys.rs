@@ -133,7 +133,7 @@ impl RecentKeys {
         None
     }
 
-    fn keep(&self, hash: String, key: Option<&ApiKey>) {
+    fn update(&self, hash: String, key: Option<&ApiKey>) {
         match key {
             Some(key) => self.keys().insert(hash, (key.clone(), Instant::now())),
             None => self.keys().remove(&hash),
@@ -203,7 +203,7 @@ impl Store {
         }
         let row = select!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
         let key = row.as_ref().map(|row| self.read_key(row)).transpose()?;
-        self.recent_keys.keep(hash, key.as_ref());
+        self.recent_keys.update(hash, key.as_ref());
         Ok(key)
     }
 

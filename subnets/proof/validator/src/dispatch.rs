@@ -257,11 +257,11 @@ impl Dispatcher {
         }
         let (in_flight, times) = (load.in_flight, load.performance.times(circuit));
         let Limits { timeout, overdue_after, .. } = self.limits;
-        let within = |time: Duration| time.clamp(overdue_after.min(timeout), timeout);
+        let clamp = |time: Duration| time.clamp(overdue_after.min(timeout), timeout);
         let estimate = times.and_then(Times::estimate).or_else(|| market.get(&circuit)?.estimate());
         Assignment {
-            timeout: times.and_then(Times::timeout).map_or(timeout, within),
-            overdue_after: within(estimate.unwrap_or(overdue_after)),
+            timeout: times.and_then(Times::timeout).map_or(timeout, clamp),
+            overdue_after: clamp(estimate.unwrap_or(overdue_after)),
             miner,
             circuit,
             purpose,

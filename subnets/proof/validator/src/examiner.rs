@@ -305,7 +305,7 @@ pub(crate) fn bundle(
 
 /// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only,
 /// because the proof may contain a user's confidential input.
-fn keep(
+fn save_bundle(
     directory: &Path,
     examined: &LoadedCircuit,
     claimed: &UnverifiedProof,

@@ -86,7 +86,7 @@ impl MarketRecords {
 
     /// Ends a purchase.
     pub(crate) fn end(&self, number: usize, receipt: Receipt) {
-        record::note(&format!("purchase {number}: {:?}", receipt.outcome));
+        record::record_event(&format!("purchase {number}: {:?}", receipt.outcome));
         if let Some(purchase) = self.state().purchases.get_mut(number) {
             (purchase.ended, purchase.receipt) = (Some(record::now()), receipt);
         }

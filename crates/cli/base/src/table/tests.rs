@@ -33,10 +33,10 @@ fn neurons() -> Rows {
 
 #[test]
 fn table_lines_fit_width_without_splitting_words() {
-    let complete = neurons().within(None);
+    let complete = neurons().render(None);
     let words: Vec<_> = complete.split_whitespace().map(str::to_owned).collect();
     for width in 20..160 {
-        let text = neurons().within(Some(width));
+        let text = neurons().render(Some(width));
         // Three columns are never omitted; the note below the table is separate.
         let longest = text.lines().map(measure_text_width).max().unwrap();
         assert!(longest <= width.max(34), "{width}: {longest}\n{text}");
@@ -62,7 +62,7 @@ fn table_note_lists_omitted_and_shortened_columns() {
         (Some(61), Some(" left out: axon; shortened: hotkey; --wide shows all")),
         (Some(43), Some(" left out: stake, axon; shortened: hotkey; --wide shows all")),
     ] {
-        let text = neurons().within(width);
+        let text = neurons().render(width);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words.contains("--wide"), note.is_some(), "{width:?}\n{text}");
         assert!(words.ends_with(note.unwrap_or_default()), "{width:?}\n{text}");
@@ -93,6 +93,6 @@ fn control_characters_in_cells_are_escaped() {
 #[test]
 fn wide_characters_take_two_columns() {
     let columns = vec![Column::text("text"), Column::number("n")];
-    let text = rows(columns, &[&["通訳 通訳 通訳 通訳 通訳 通訳", "1"]]).within(Some(24));
+    let text = rows(columns, &[&["通訳 通訳 通訳 通訳 通訳 通訳", "1"]]).render(Some(24));
     assert!(text.lines().all(|line| measure_text_width(line) <= 24), "{text}");
 }

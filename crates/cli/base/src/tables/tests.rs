@@ -335,11 +335,11 @@ fn all_key_values() -> Vec<Sample> {
 fn every_table_fits_at_every_width() {
     for sample in samples() {
         let Sample { name, columns, cells, is_matrix, table } = &sample;
-        let complete = table.within(None);
+        let complete = table.render(None);
         let words: BTreeSet<_> = complete.split_whitespace().collect();
         let mut text = String::new();
         for width in [80, 100, 120, 200] {
-            let rendered = table.within(Some(width));
+            let rendered = table.render(Some(width));
             for line in rendered.lines() {
                 assert!(console::measure_text_width(line) <= width, "{name} at {width}: {line}");
             }
@@ -383,7 +383,7 @@ fn without_notes(rendered: &str) -> String {
 #[test]
 fn matrix_table_keeps_all_columns() {
     for sample in samples().iter().filter(|sample| sample.is_matrix) {
-        let rendered = sample.table.within(Some(80));
+        let rendered = sample.table.render(Some(80));
         let headers = rendered.split("\n\n").filter_map(|part| part.lines().next());
         let headers: Vec<_> =
             headers.map(|header| header.split("   ").map(str::trim).collect::<Vec<_>>()).collect();

@@ -8,7 +8,7 @@ use super::build::Draft;
 use super::{AuthorError, next_timestamp, slot};
 use crate::chain::Chain;
 use crate::clock::{Clock, wall_millis};
-use crate::execute::within;
+use crate::execute::execute_with;
 
 /// The effect of an extrinsic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) fn simulate(
     let (mut draft, _) = Draft::begin(&parent, &state, millis, slot, None)?;
     let applied = draft.add(extrinsic)?;
     let key = [twox_128(b"System"), twox_128(b"Events")].concat();
-    let events = within(&mut draft.overlay, &state, || sp_io::storage::get(&key))?;
+    let events = execute_with(&mut draft.overlay, &state, || sp_io::storage::get(&key))?;
     let events = events.map(|events| events.to_vec()).unwrap_or_default();
     Ok(SimulatedEffect {
         parent: parent.hash,

@@ -24,7 +24,7 @@ pub(crate) fn of_call(call: &RuntimeCall) -> Weight {
         }
         _ => coldkey_swap(),
     };
-    within(call).into_iter().fold(own, |sum, inner| sum.saturating_add(of_call(inner)))
+    inner_calls(call).into_iter().fold(own, |sum, inner| sum.saturating_add(of_call(inner)))
 }
 
 fn of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {
@@ -53,7 +53,7 @@ fn of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {
 }
 
 /// Returns the calls whose weights the weight of this call includes.
-fn within(call: &RuntimeCall) -> Vec<&RuntimeCall> {
+fn inner_calls(call: &RuntimeCall) -> Vec<&RuntimeCall> {
     use pallet_multisig::Call as Multisig;
     use pallet_sudo::Call as Sudo;
     use pallet_utility::Call as Utility;

@@ -108,18 +108,18 @@ impl<T: Config> Pallet<T> {
             }
         }
         SubnetworkN::<T>::insert(netuid, u16::try_from(kept.len()).unwrap_or(u16::MAX));
-        Active::<T>::mutate(netuid, |row| keep(row, &kept));
-        Emission::<T>::mutate(netuid, |row| keep(row, &kept));
-        Consensus::<T>::mutate(netuid, |row| keep(row, &kept));
-        Dividends::<T>::mutate(netuid, |row| keep(row, &kept));
-        StakeWeight::<T>::mutate(netuid, |row| keep(row, &kept));
-        ValidatorTrust::<T>::mutate(netuid, |row| keep(row, &kept));
-        ValidatorPermit::<T>::mutate(netuid, |row| keep(row, &kept));
+        Active::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        Emission::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        Consensus::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        Dividends::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        StakeWeight::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        ValidatorTrust::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        ValidatorPermit::<T>::mutate(netuid, |row| retain_uids(row, &kept));
         for index in Self::mechanisms(netuid) {
-            Incentive::<T>::mutate(index, |row| keep(row, &kept));
-            LastUpdate::<T>::mutate(index, |row| keep(row, &kept));
+            Incentive::<T>::mutate(index, |row| retain_uids(row, &kept));
+            LastUpdate::<T>::mutate(index, |row| retain_uids(row, &kept));
             if ConsensusByMechanism::<T>::contains_key(index) {
-                ConsensusByMechanism::<T>::mutate(index, |row| keep(row, &kept));
+                ConsensusByMechanism::<T>::mutate(index, |row| retain_uids(row, &kept));
             }
             Self::renumber_rows(index, &kept);
         }
@@ -145,7 +145,7 @@ fn emission_of(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
 }
 
 /// Retains the entries of the given uids, in the order of `kept`.
-fn keep<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
+fn retain_uids<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
     *row = kept.iter().filter_map(|&uid| row.get(usize::from(uid)).copied()).collect();
 }
 

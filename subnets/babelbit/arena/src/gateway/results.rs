@@ -39,13 +39,13 @@ impl ArenaGateway {
     /// Polls for qualifying results until shutdown.
     pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
         loop {
-            let look = async {
+            let poll_and_wait = async {
                 self.poll(results).await;
                 tokio::time::sleep(results.interval).await;
             };
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = look => {}
+                () = poll_and_wait => {}
             }
         }
     }
@@ -53,7 +53,7 @@ impl ArenaGateway {
     /// Polls once for qualifying results. Failures are logged; known results remain.
     pub async fn poll(&self, results: &Results) {
         // Fetch the scores of known challenges even if the engine fails.
-        for outcome in [self.note_current(results).await, self.read_scores(results).await] {
+        for outcome in [self.record_current(results).await, self.read_scores(results).await] {
             let result = if outcome.is_ok() { "ok" } else { "failed" };
             metrics::counter!("taonet_arena_gateway_looks_total", "result" => result).increment(1);
             if let Err(error) = outcome {
@@ -62,7 +62,7 @@ impl ArenaGateway {
         }
     }
 
-    async fn note_current(&self, results: &Results) -> Result<(), PollError> {
+    async fn record_current(&self, results: &Results) -> Result<(), PollError> {
         let challenge_uid = results.engine.current_main().await?;
         Ok(self.state.entries.record_challenge(&challenge_uid, self.state.now()).await?)
     }

@@ -128,7 +128,7 @@ impl Trial {
 
     /// Writes recordings and transcripts below a directory; returns false and logs an error if that
     /// fails.
-    pub(super) async fn keep(&self, directory: &Path) -> bool {
+    pub(super) async fn save(&self, directory: &Path) -> bool {
         let (source, reply) = (self.source.clone(), self.reply.clone());
         let document = json!({
             "miner": { "uid": self.miner.uid, "hotkey": self.miner.hotkey.to_string(), "name": self.name },

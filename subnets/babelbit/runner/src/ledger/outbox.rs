@@ -206,7 +206,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn note_outcome(
+    pub(crate) async fn record_outcome(
         &self,
         entry: &OutboxEntry,
         now_unix_ms: i64,

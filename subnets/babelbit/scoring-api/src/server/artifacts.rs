@@ -85,7 +85,7 @@ impl ArtifactStore {
     }
 
     /// Stores a completed upload under a name.
-    pub(super) async fn keep(
+    pub(super) async fn store(
         &self,
         mut incoming: PartialUpload,
         name: &str,

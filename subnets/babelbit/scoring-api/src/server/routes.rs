@@ -45,14 +45,15 @@ type Api = Shared<Arc<State>>;
 
 pub(super) fn router(state: &Arc<State>) -> Router {
     let limits = &state.limits;
-    let within = |timeout| TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout);
+    let with_timeout =
+        |timeout| TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout);
     let max_form = usize::try_from(limits.max_artifact_bytes.saturating_add(FORM_OVERHEAD))
         .unwrap_or(usize::MAX);
     let files = Router::new()
         .route("/v1/submit-artifact", post(submit_artifact))
         .layer(RequestBodyLimitLayer::new(max_form))
         // The timeout includes waiting for a concurrency permit.
-        .layer(within(limits.request_timeout * 10));
+        .layer(with_timeout(limits.request_timeout * 10));
     // Separate concurrency limits, so that slow submissions do not block reads of scores.
     let limited = |routes: Router<Arc<State>>| {
         let bodies = BodyLimits::new(
@@ -65,15 +66,15 @@ pub(super) fn router(state: &Arc<State>) -> Router {
             // block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
             .layer(middleware::from_fn_with_state(bodies, buffer_body))
-            .layer(within(limits.request_timeout))
+            .layer(with_timeout(limits.request_timeout))
     };
     let texts = limited(Router::new().route("/v1/submit", post(submit)));
-    let questions = limited(Router::new().route("/v1/get_scores", get(get_scores)));
+    let queries = limited(Router::new().route("/v1/get_scores", get(get_scores)));
     let routes = files
         .merge(texts)
-        .merge(questions)
+        .merge(queries)
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
-        .route("/healthz", get(healthz).layer(within(limits.request_timeout)))
+        .route("/healthz", get(healthz).layer(with_timeout(limits.request_timeout)))
         .with_state(Arc::clone(state));
     JsonService { requests_total: "taonet_scoring_api_requests_total", timeout: None, error: form }
         .wrap(routes)
@@ -178,25 +179,25 @@ async fn submit_artifact(
         return Ok(stored(&new, false));
     }
     new.artifact = Some(storage_path(&new.key, &name));
-    let (uploads, keeping) =
-        (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
+    let (uploads, storing) =
+        (state.uploads.clone(), store_artifact(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
-    let outcome = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
+    let outcome = uploads.spawn(storing).await.map_err(ArtifactError::Task)??;
     Ok(stored(&new, outcome != PutOutcome::Outdated))
 }
 
 /// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or
 /// the new one if its row was not stored. If the outcome is unknown, both files remain, and
 /// `retention` later removes the orphaned one.
-async fn keep(
+async fn store_artifact(
     state: Arc<State>,
     incoming: PartialUpload,
     new: NewSubmission,
 ) -> Result<PutOutcome, ApiError> {
     let (bytes, path) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
-    state.artifacts.keep(incoming, &path).await?;
+    state.artifacts.store(incoming, &path).await?;
     let outcome = state.store.put(&new).await;
-    let unnamed = match &outcome {
+    let orphaned = match &outcome {
         Ok(PutOutcome::Stored { replaced }) => {
             metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
             replaced.clone()
@@ -204,10 +205,10 @@ async fn keep(
         Err(StoreError::Unsure(_)) => None,
         Ok(PutOutcome::Outdated) | Err(_) => Some(path),
     };
-    if let Some(unnamed) = unnamed
-        && let Err(error) = state.artifacts.remove(&unnamed).await
+    if let Some(orphaned) = orphaned
+        && let Err(error) = state.artifacts.remove(&orphaned).await
     {
-        tracing::warn!(file = unnamed, %error, "cannot remove an orphaned file");
+        tracing::warn!(file = orphaned, %error, "cannot remove an orphaned file");
     }
     Ok(outcome?)
 }

@@ -524,15 +524,15 @@ async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
 fn retry_pauses_of_permanent_failures_grow() {
     let mut failures = Failures::default();
     let permanent = || Err(TopUpError::Reverted(genesis()));
-    let pauses: Vec<_> = (0..8).map(|_| failures.note(permanent()).as_secs()).collect();
+    let pauses: Vec<_> = (0..8).map(|_| failures.record(permanent()).as_secs()).collect();
     assert_eq!(pauses, [12, 24, 48, 96, 192, 384, 600, 600]);
     assert_eq!((failures.kind, failures.is_permanent), (Some("reverted"), true));
     let pruned = || Err(ChainError::NoSuchBlock(At::Head).into());
-    assert_eq!(failures.note(pruned()), Duration::from_mins(10));
+    assert_eq!(failures.record(pruned()), Duration::from_mins(10));
     assert_eq!(failures.kind, Some("pruned"), "a failure of another kind is logged");
     // Announced blocks end the pause after a failure that may pass.
-    assert_eq!(failures.note(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL_INTERVAL);
+    assert_eq!(failures.record(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL_INTERVAL);
     assert_eq!((failures.kind, failures.is_permanent), (Some("lagging"), false));
-    assert_eq!(failures.note(Ok(())), POLL_INTERVAL);
+    assert_eq!(failures.record(Ok(())), POLL_INTERVAL);
     assert_eq!((failures.kind, failures.count), (None, 0));
 }

@@ -57,7 +57,7 @@ impl PeerVotes {
                 Ok(ballot)
             });
             match verified {
-                Ok(ballot) => keep(&mut self.ballots, ballot),
+                Ok(ballot) => keep_newest(&mut self.ballots, ballot),
                 // The URL may contain a password.
                 Err(error) => tracing::warn!(
                     peer = url.host_str().unwrap_or_default(),
@@ -66,7 +66,7 @@ impl PeerVotes {
                 ),
             }
         }
-        keep(&mut self.ballots, self.voter.ballot());
+        keep_newest(&mut self.ballots, self.voter.ballot());
         self.ballots.retain(|_, ballot| ballot.is_current(now));
         let registrations = Neurons::read(&*self.chain, netuid).await?.registrations();
         let votes = self.ballots.values().filter_map(|ballot| {
@@ -109,7 +109,7 @@ async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
 }
 
 /// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.
-fn keep(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
+fn keep_newest(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
     let latest = ballots.get(&ballot.hotkey());
     if latest.is_none_or(|latest| latest.created() <= ballot.created()) {
         ballots.insert(ballot.hotkey(), ballot);

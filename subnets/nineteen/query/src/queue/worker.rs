@@ -22,7 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeou
 
 use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{
-    HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, QueueError, REQUEST_TIMEOUT, within,
+    HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, QueueError, REQUEST_TIMEOUT, with_timeout,
 };
 use crate::{Answer, Querier, Request, RequestKind, measures};
 
@@ -98,7 +98,7 @@ impl Worker {
             let pulled = self.pull(&consumer, running).await?;
             // Pulls from a deleted consumer return neither an error nor jobs.
             if pulled == 0 && verified.elapsed() >= PULL_TIMEOUT {
-                within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
+                with_timeout(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
                 verified = Instant::now();
             }
         }
@@ -123,12 +123,15 @@ impl Worker {
         let mut batch = match self.querier.free() {
             0 => {
                 sleep(BUSY_PAUSE).await;
-                within(consumer.fetch().max_messages(permits.num_permits()).messages()).await?
+                with_timeout(consumer.fetch().max_messages(permits.num_permits()).messages())
+                    .await?
             }
             free => {
                 let maximum = permits.num_permits().min(free);
-                within(consumer.batch().max_messages(maximum).expires(PULL_TIMEOUT).messages())
-                    .await?
+                with_timeout(
+                    consumer.batch().max_messages(maximum).expires(PULL_TIMEOUT).messages(),
+                )
+                .await?
             }
         }
         .map_err(QueueError::jetstream)?;
@@ -214,7 +217,7 @@ async fn next_job<B>(batch: &mut B) -> Result<Option<Message>, QueueError>
 where
     B: Stream<Item = Result<Message, async_nats::Error>> + Unpin,
 {
-    within(batch.next()).await?.transpose().map_err(QueueError::JetStream)
+    with_timeout(batch.next()).await?.transpose().map_err(QueueError::JetStream)
 }
 
 /// Outcome of a job.

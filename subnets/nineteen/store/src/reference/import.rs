@@ -241,14 +241,14 @@ fn new_periods<'a>(
         }
         let profile = period.profile();
         for contender in &period.contenders {
-            note_contender(contender, profile, records, notes);
+            add_contender_remarks(contender, profile, records, notes);
         }
         periods.push(period);
     }
     (first..).zip(periods).collect()
 }
 
-fn note_contender(
+fn add_contender_remarks(
     contender: &ContenderRecord,
     profile: PeriodProfile,
     records: &ReferenceRecords,

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_questions_or_passages() {
+    fn rows_are_questions_or_passages_by_column_name() {
         let values = [Some(" Why? "), None, Some(""), Some("Who?")];
         let question = |text: &str| Item::Question(text.to_owned());
         let passage = |text: &str| Item::Passage(text.to_owned());

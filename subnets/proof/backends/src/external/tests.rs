@@ -18,7 +18,7 @@ else: print(json.dumps({"valid": q["proof"] == proof(q["verification_key"])}))
 "#;
 
 struct Program {
-    _place: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     external: External,
 }
 
@@ -32,7 +32,7 @@ fn program(text: &str, timeout: Duration) -> Program {
     let mut shell = std::process::Command::new("/bin/sh");
     assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(text).status().unwrap().success());
     let external = External::new(&path, timeout, CAPABILITIES).unwrap();
-    Program { _place: folder, external }
+    Program { _folder: folder, external }
 }
 
 #[test]

@@ -35,7 +35,7 @@ struct Running {
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
     endpoint: Endpoint,
-    _place: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// Starts an honest miner of one model in two slices.
@@ -69,7 +69,7 @@ fn start_within(
     let server = tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
     let axon =
         QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
-    Running { axon, catalogue, stop, server, endpoint, _place: folder }
+    Running { axon, catalogue, stop, server, endpoint, _folder: folder }
 }
 
 /// Creates the published client with the validators' configuration.

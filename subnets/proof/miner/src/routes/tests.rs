@@ -21,10 +21,10 @@ use crate::{Behaviour, MinerSettings};
 
 const PATH: &str = "/query-zk-proof";
 
-struct Running {
+struct TestMiner {
     router: Router,
     circuit: Arc<CircuitDirectory>,
-    _place: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 fn key(uri: &str) -> Keypair {
@@ -32,28 +32,28 @@ fn key(uri: &str) -> Keypair {
 }
 
 fn load(
-    place: &Path,
+    folder: &Path,
     change: impl FnOnce(MinerSettings) -> MinerSettings,
 ) -> (Miner, Arc<CircuitDirectory>) {
-    load_compiled(place, &ShippedModel::DiabetesRegression.compile("stark").unwrap(), change)
+    load_compiled(folder, &ShippedModel::DiabetesRegression.compile("stark").unwrap(), change)
 }
 
 fn load_compiled(
-    place: &Path,
+    folder: &Path,
     compiled: &Compiled,
     change: impl FnOnce(MinerSettings) -> MinerSettings,
 ) -> (Miner, Arc<CircuitDirectory>) {
-    CircuitDirectory::create(&place.join("circuit"), compiled).unwrap();
-    let catalogue = Catalogue::open(place).unwrap();
+    CircuitDirectory::create(&folder.join("circuit"), compiled).unwrap();
+    let catalogue = Catalogue::open(folder).unwrap();
     let circuit = Arc::clone(catalogue.circuits().next().unwrap());
     (Miner::load(&catalogue, change(MinerSettings::new(key("//Bob").hotkey()))).unwrap(), circuit)
 }
 
-fn start(change: impl FnOnce(MinerSettings) -> MinerSettings) -> Running {
+fn start(change: impl FnOnce(MinerSettings) -> MinerSettings) -> TestMiner {
     let folder = tempfile::tempdir().unwrap();
     let (miner, circuit) = load(folder.path(), change);
     let signed = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
-    Running { router: router(miner, signed), circuit, _place: folder }
+    TestMiner { router: router(miner, signed), circuit, _folder: folder }
 }
 
 fn signed(body: &str) -> HeaderMap {
@@ -64,7 +64,7 @@ fn signed(body: &str) -> HeaderMap {
         .unwrap()
 }
 
-impl Running {
+impl TestMiner {
     async fn send(&self, headers: HeaderMap, body: String) -> (StatusCode, Value) {
         let mut request = Request::post(PATH).body(Body::from(body)).unwrap();
         *request.headers_mut() = headers;
@@ -190,7 +190,7 @@ async fn saturating_inputs_are_refused_with_their_tensors() {
     assert!(matches!(refusal, Refusal::Unprovable(_)), "{refusal}");
     let signed_layer = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
     let router = router(miner, signed_layer);
-    let running = Running { router, circuit: Arc::clone(&circuit), _place: folder };
+    let running = TestMiner { router, circuit: Arc::clone(&circuit), _folder: folder };
     let message = |inputs| serde_json::to_value(query(inputs).to_message()).unwrap();
     let (status, answer) = running.ask(&message(bright)).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);

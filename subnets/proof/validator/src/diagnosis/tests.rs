@@ -30,7 +30,7 @@ struct Case {
     circuits: Vec<LoadedCircuit>,
     miners: Vec<ProofMiner>,
     count: Arc<AtomicUsize>,
-    _place: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// Returns a model with both built-in backends, and 256 miners of which the first shares its host
@@ -74,7 +74,7 @@ fn case_with(backends: [&str; 2]) -> Case {
         };
         ProofMiner { peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
     });
-    Case { circuits: circuits.into(), miners: miners.collect(), count, _place: folder }
+    Case { circuits: circuits.into(), miners: miners.collect(), count, _folder: folder }
 }
 
 impl Case {

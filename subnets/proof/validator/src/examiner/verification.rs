@@ -9,7 +9,7 @@ use taonet_proof_backends::VerifyError;
 use taonet_proof_core::scoring::Outcome;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::keep;
+use super::save_bundle;
 use crate::diagnosis::{ProofHistory, diagnose};
 use crate::request::{LoadedCircuit, UnverifiedProof};
 use crate::{ProofMiner, measures};
@@ -109,7 +109,7 @@ impl Shared {
             match result {
                 Ok(()) => {
                     if let Some(Err(error)) =
-                        self.bundles.as_deref().map(|path| keep(path, examined, &claimed))
+                        self.bundles.as_deref().map(|path| save_bundle(path, examined, &claimed))
                     {
                         tracing::warn!(%error, "cannot write a bundle");
                     }

@@ -110,7 +110,7 @@ impl Wire {
         url.set_path(&format!("{}{route}", self.base.path().trim_end_matches('/')));
         let limit = Duration::from_secs(10);
         let exchange = async { self.read(self.client.get(url).send().await).await };
-        within(limit, exchange).await
+        with_timeout(limit, exchange).await
     }
 
     /// Sends a request as validators do to an axon: its body is not signed.
@@ -202,7 +202,7 @@ impl Wire {
         url.set_path(&self.path);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = self.client.post(url).headers(headers).body(Bytes::from(body));
-        within(limit + DEADLINE_MARGIN, async { self.read(request.send().await).await }).await
+        with_timeout(limit + DEADLINE_MARGIN, async { self.read(request.send().await).await }).await
     }
 
     async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, FailedExchange> {
@@ -243,7 +243,7 @@ fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
     read.ok().map(|_| text)
 }
 
-async fn within(
+async fn with_timeout(
     limit: Duration,
     exchange: impl Future<Output = Result<Reply, FailedExchange>>,
 ) -> Result<Reply, FailedExchange> {

@@ -24,8 +24,8 @@ async fn submission_outcomes_are_stored() {
     let results = Results::new(1).await;
     let ledger = &results.ledger;
     let due = ledger.due(0, 100).await.unwrap();
-    ledger.note_outcome(&due[0], 10, None).await.unwrap();
-    ledger.note_outcome(&due[1], 10, Some("403")).await.unwrap();
+    ledger.record_outcome(&due[0], 10, None).await.unwrap();
+    ledger.record_outcome(&due[1], 10, Some("403")).await.unwrap();
     ledger.reschedule(&due[2], 500, "down").await.unwrap();
     ledger.record_uploaded(&due[3], "a/b").await.unwrap();
     assert_eq!(
@@ -49,10 +49,10 @@ async fn rewritten_files_are_queued_again() {
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().is_empty());
     let part = ledger.due(0, 100).await.unwrap();
     ledger.record_uploaded(&part[0], "a/b").await.unwrap();
-    ledger.note_outcome(&part[1], 10, None).await.unwrap();
-    ledger.note_outcome(&part[2], 10, Some("400")).await.unwrap();
+    ledger.record_outcome(&part[1], 10, None).await.unwrap();
+    ledger.record_outcome(&part[2], 10, Some("400")).await.unwrap();
     ledger.enqueue(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
-    ledger.note_outcome(&part[0], 10, None).await.unwrap();
+    ledger.record_outcome(&part[0], 10, None).await.unwrap();
     let complete = ledger.due(0, 100).await.unwrap();
     assert_eq!((complete.len(), complete.iter().all(|entry| entry.s3_path.is_none())), (4, true));
     assert_eq!(

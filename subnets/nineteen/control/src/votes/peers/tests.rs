@@ -126,7 +126,7 @@ fn older_vote_does_not_replace_a_newer_one() {
     };
     let mut ballots = HashMap::new();
     for (seconds, newest) in [(100, 100), (90, 100), (101, 101)] {
-        keep(&mut ballots, at(seconds));
+        keep_newest(&mut ballots, at(seconds));
         let created: Vec<_> = ballots.values().map(Ballot::created).collect();
         assert_eq!(created, [newest]);
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::runtime::{Runtime, System};
 use crate::testing::{account, chain, key, outcome, send};
 
-fn note(bytes: Vec<u8>) -> Call<Runtime> {
+fn note_preimage(bytes: Vec<u8>) -> Call<Runtime> {
     Call::note_preimage { bytes }
 }
 
@@ -32,17 +32,17 @@ fn a_deposit_is_held_for_a_preimage() {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let bytes = vec![7; 1_000];
         let hash = BlakeTwo256::hash(&bytes);
-        assert_eq!(outcome(send(&alice, note(bytes.clone()))), "ok");
+        assert_eq!(outcome(send(&alice, note_preimage(bytes.clone()))), "ok");
         assert_eq!(held(&alice), 40_000_000 + 64_000_000 + 1_000 * 1_000_000);
         assert_eq!(PreimageFor::<Runtime>::get((hash, 1_000)).unwrap().into_inner(), bytes);
 
-        assert_eq!(outcome(send(&bob, note(bytes))), "AlreadyNoted");
+        assert_eq!(outcome(send(&bob, note_preimage(bytes))), "AlreadyNoted");
         assert_eq!(outcome(send(&bob, Call::unnote_preimage { hash })), "NotAuthorized");
         assert_eq!(outcome(send(&alice, Call::unnote_preimage { hash })), "ok");
         assert_eq!((held(&alice), RequestStatusFor::<Runtime>::iter().count()), (0, 0));
         assert_eq!(outcome(send(&alice, Call::unnote_preimage { hash })), "NotNoted");
-        assert_eq!(outcome(send(&alice, note(vec![0; 4 * 1_024 * 1_024 + 1]))), "TooBig");
-        let unpaid = outcome(send(&key(1), note(vec![1])));
+        assert_eq!(outcome(send(&alice, note_preimage(vec![0; 4 * 1_024 * 1_024 + 1]))), "TooBig");
+        let unpaid = outcome(send(&key(1), note_preimage(vec![1])));
         assert!(unpaid.starts_with("Token("), "{unpaid}");
     });
 }
@@ -57,7 +57,7 @@ fn only_root_requests_preimages() {
         assert_eq!(by_root(Call::unrequest_preimage { hash }), "NotRequested");
         assert_eq!(by_root(Call::request_preimage { hash }), "ok");
         // A requested preimage is free of charge.
-        assert_eq!(outcome(send(&alice, note(b"later".to_vec()))), "ok");
+        assert_eq!(outcome(send(&alice, note_preimage(b"later".to_vec()))), "ok");
         assert_eq!(held(&alice), 0);
         assert_eq!(by_root(Call::unrequest_preimage { hash }), "ok");
         assert_eq!(PreimageFor::<Runtime>::iter().count(), 0);
