@@ -36,15 +36,15 @@ const VALIDATORS: u16 = 60;
 /// The miners on which each validator sets weight.
 const MINERS_PER_VALIDATOR: u16 = 64;
 /// The calls per block: the weight limit has room for 26 `set_weights`.
-const CALLS: usize = 25;
+const CALLS_PER_BLOCK: usize = 25;
 /// The number of full blocks.
-const FULL: usize = 200;
+const FULL_BLOCKS: usize = 200;
 /// The number of clients that submit calls at the same time.
 const CLIENTS: usize = 16;
 /// Maximum number of blocks of the chain in memory.
 const MAX_BLOCKS_IN_MEMORY: u32 = 10_000;
 /// The number of metagraph reads.
-const READS: usize = 101;
+const METAGRAPH_READS: usize = 101;
 /// 1 TAO, in rao.
 const TAO: u64 = 1_000_000_000;
 
@@ -183,7 +183,7 @@ impl Signers {
         }
         let call_count = calls.len();
         let mut done = 0;
-        for some in calls.chunks(CALLS) {
+        for some in calls.chunks(CALLS_PER_BLOCK) {
             for call in some {
                 node.submit(signed(node, &mut self.alice, call)).await?;
             }
@@ -224,7 +224,7 @@ impl PerCall {
 /// Returns calls for the full blocks, signed by the validators in turn.
 fn signed_in_turn(node: &NodeHandle, signers: &mut Signers, call: &RuntimeCall) -> Vec<Vec<u8>> {
     let mut calls = Vec::new();
-    for number in 0..CALLS * FULL {
+    for number in 0..CALLS_PER_BLOCK * FULL_BLOCKS {
         let turn = number % signers.validators.len();
         calls.extend(signers.validators.get_mut(turn).map(|signer| signed(node, signer, call)));
     }
@@ -264,8 +264,8 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     Ok(call_count as f64 / seconds)
 }
 
-/// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its
-/// event.
+/// Measures full blocks of [`CALLS_PER_BLOCK`] calls each, submitted one by one; each call must
+/// emit its event.
 async fn full_blocks(
     node: &NodeHandle,
     signers: &mut Signers,
@@ -277,7 +277,7 @@ async fn full_blocks(
     node.mine(1).await?;
     let without = count(node, expected)?;
     let (mut submitting, mut making) = (0.0, 0.0);
-    for calls in calls.chunks(CALLS) {
+    for calls in calls.chunks(CALLS_PER_BLOCK) {
         let start = Instant::now();
         for call in calls {
             node.submit(call.clone()).await?;
@@ -288,8 +288,8 @@ async fn full_blocks(
         making += since(start);
         let events = count(node, expected)? - without;
         ensure!(
-            events == CALLS,
-            "{events} instead of {CALLS} calls emitted their event in block {}",
+            events == CALLS_PER_BLOCK,
+            "{events} instead of {CALLS_PER_BLOCK} calls emitted their event in block {}",
             node.head().number()
         );
     }
@@ -326,7 +326,7 @@ async fn metagraph(node: &NodeHandle) -> Result<()> {
     let client = Client::connect(&node.url().parse()?).await?;
     let (netuid, mech) = (taonet_primitives::NetUid(NETUID.0), taonet_primitives::MechId(0));
     let (mut over_rpc, mut inside) = (Vec::new(), Vec::new());
-    for _ in 0..READS {
+    for _ in 0..METAGRAPH_READS {
         let head = node.mine(1).await?;
         let at = At::Hash(BlockHash::from_bytes(head.hash.0));
         let start = Instant::now();

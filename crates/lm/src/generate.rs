@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::noise::SplitMix64;
+use crate::splitmix::SplitMix64;
 use crate::{KvCache, LanguageModel, ModelError};
 
 /// Sampling parameters of an answer.
@@ -63,7 +63,7 @@ pub struct Step {
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
-    noise: SplitMix64,
+    generator: SplitMix64,
     tokens: usize,
     finish: Option<Finish>,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     pub(crate) fn new(sampling: Sampling) -> Self {
         let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
-        Self { noise: SplitMix64::new(sampling.seed), sampling, tokens: 0, finish }
+        Self { generator: SplitMix64::new(sampling.seed), sampling, tokens: 0, finish }
     }
 
     pub(crate) const fn finish(&self) -> Option<Finish> {
@@ -103,7 +103,7 @@ impl Sampler {
                 vocabulary.is_steering(token)
             }
         };
-        let token = choose(&logits, &self.sampling, &mut self.noise, is_excluded);
+        let token = choose(&logits, &self.sampling, &mut self.generator, is_excluded);
         if vocabulary.ends().contains(&token) {
             self.finish = Some(Finish::Stop);
             return None;
@@ -273,7 +273,7 @@ impl Descending {
 fn choose(
     logits: &[f32],
     sampling: &Sampling,
-    noise: &mut SplitMix64,
+    generator: &mut SplitMix64,
     is_excluded: impl Fn(u32) -> bool,
 ) -> u32 {
     if sampling.temperature <= 0.0 {
@@ -303,7 +303,7 @@ fn choose(
             }
         }
     }
-    let mut target = noise.uniform() * candidate_sum;
+    let mut target = generator.uniform() * candidate_sum;
     for rank in 0..candidate_count {
         let Some((token, logit)) = order.get(rank) else { break };
         target -= weight(logit);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// Like `choose`, with all candidates sorted.
-    fn choose_sorted(logits: &[f32], sampling: &Sampling, noise: &mut SplitMix64) -> u32 {
+    fn choose_sorted(logits: &[f32], sampling: &Sampling, generator: &mut SplitMix64) -> u32 {
         let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().copied().map(f64::from)).collect();
         let candidates = if sampling.top_k == 0 { order.len() } else { sampling.top_k };
         keep_largest(&mut order, candidates);
@@ -360,7 +360,7 @@ mod tests {
             }
             is_kept
         });
-        let mut target = noise.uniform() * kept_sum;
+        let mut target = generator.uniform() * kept_sum;
         let selected = order.iter().find(|(_, weight)| {
             target -= weight;
             target < 0.0
@@ -371,9 +371,9 @@ mod tests {
     #[test]
     fn sampling_equals_sampling_from_sorted_candidates() {
         // Some logits are equal.
-        let mut noise = SplitMix64::new(3);
+        let mut generator = SplitMix64::new(3);
         let logits: Vec<f32> =
-            (0..3_000).map(|_| (noise.normal() * 20.0).round() as f32 / 10.0).collect();
+            (0..3_000).map(|_| (generator.normal() * 20.0).round() as f32 / 10.0).collect();
         for (temperature, top_p, top_k) in [
             (1.0, 1.0, 0),
             (0.7, 0.9, 0),
@@ -399,10 +399,10 @@ mod tests {
     fn sampling_options_restrict_the_candidates() {
         let logits = [0.0, 3.0, 2.0, 1.0];
         let draws = |sampling: Sampling| {
-            let mut noise = SplitMix64::new(5);
+            let mut generator = SplitMix64::new(5);
             let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
-                counts[choose(&logits, &sampling, &mut noise, |_| false) as usize] += 1;
+                counts[choose(&logits, &sampling, &mut generator, |_| false) as usize] += 1;
             }
             counts
         };
@@ -433,9 +433,11 @@ mod tests {
             (1.0, 1, &[1], &[2]),
         ] {
             let sampling = Sampling { temperature, top_k, ..Sampling::default() };
-            let mut noise = SplitMix64::new(5);
+            let mut generator = SplitMix64::new(5);
             let mut drawn: Vec<u32> = (0..500)
-                .map(|_| choose(&logits, &sampling, &mut noise, |token| excluded.contains(&token)))
+                .map(|_| {
+                    choose(&logits, &sampling, &mut generator, |token| excluded.contains(&token))
+                })
                 .collect();
             drawn.sort_unstable();
             drawn.dedup();

@@ -66,9 +66,9 @@ mod linear;
 mod llama;
 mod model;
 mod network;
-mod noise;
 mod paged;
 pub mod server;
+mod splitmix;
 mod template;
 mod vocabulary;
 

@@ -206,11 +206,11 @@ pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) ->
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::noise::SplitMix64;
+    use crate::splitmix::SplitMix64;
 
     pub(crate) fn random(rows: usize, columns: usize, name: &str) -> Tensor {
-        let mut noise = SplitMix64::named(1, name);
-        let numbers: Vec<f32> = (0..rows * columns).map(|_| noise.normal() as f32).collect();
+        let mut generator = SplitMix64::named(1, name);
+        let numbers: Vec<f32> = (0..rows * columns).map(|_| generator.normal() as f32).collect();
         Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
     }
 

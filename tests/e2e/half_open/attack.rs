@@ -111,9 +111,9 @@ fn partial_client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
 pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
 
 impl Served {
-    /// The server responds within `most` despite thousands of half-open connections.
+    /// The server responds within `max_latency` despite thousands of half-open connections.
     #[track_caller]
-    pub(crate) fn holds_within(&self, most: Duration, name: &str) {
+    pub(crate) fn holds_within(&self, max_latency: Duration, name: &str) {
         let (path, status) = self.page;
         let get =
             format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
@@ -144,9 +144,10 @@ impl Served {
                 assert_eq!(attack.answered(), 0, "{name}: {case} is answered, so nothing is held");
                 for (status, request) in &complete {
                     let p99 =
-                        p99(most, async || answered(&target, &request(0), *status).await).await;
+                        p99(max_latency, async || answered(&target, &request(0), *status).await)
+                            .await;
                     assert!(
-                        p99 < most,
+                        p99 < max_latency,
                         "{name}: status {status} took {p99:?} while others sent {case}"
                     );
                 }
@@ -242,23 +243,27 @@ pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStrea
 
 /// Returns the 99th percentile of the times that `answered` returns, `None` if there is no answer:
 /// the lowest of several rounds, or in `./test --all` the third lowest. The rounds stop as soon as
-/// they decide whether it is below `most`.
-pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Duration>) -> Duration {
+/// they decide whether it is below `max_latency`.
+pub(crate) async fn p99(
+    max_latency: Duration,
+    answered: impl AsyncFn() -> Option<Duration>,
+) -> Duration {
     let enough = if is_exhaustive() { 3 } else { 1 };
     let mut rounds = Vec::new();
-    while rounds.len() < MAX_ROUNDS && rounds.iter().filter(|round| **round < most).count() < enough
+    while rounds.len() < MAX_ROUNDS
+        && rounds.iter().filter(|round| **round < max_latency).count() < enough
     {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
             times.push(answered().await.unwrap_or(MAX_RESPONSE_TIME));
-            if times.iter().filter(|time| **time >= most).count() > REQUESTS / 100 {
+            if times.iter().filter(|time| **time >= max_latency).count() > REQUESTS / 100 {
                 break;
             }
         }
         times.sort_unstable();
         let round = times[(times.len() - 1).min(REQUESTS * 99 / 100)];
         rounds.push(round);
-        if round >= most {
+        if round >= max_latency {
             // One slow spell of the machine must not fill all rounds.
             tokio::time::sleep(Duration::from_secs(4)).await;
         }

@@ -33,10 +33,10 @@ const CLIENTS: usize = 10;
 /// included. QUIC sends a lost first packet again after one, three and seven seconds.
 const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// The miner of //Bob answers a client within `most`, and new clients within
+/// The miner of //Bob answers a client within `max_latency`, and new clients within
 /// [`FIRST_CONNECTION_TIMEOUT`], despite thousands of half-open connections.
 #[track_caller]
-pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
+pub(crate) fn holds_within(max_latency: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (case, half) in HALVES {
         runtime.block_on(async {
@@ -64,8 +64,8 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
                 ask(&last, address).await;
                 Some(start.elapsed())
             };
-            let p99 = p99(most, answered).await;
-            assert!(p99 < most, "{p99:?} over QUIC while others sent {case}");
+            let p99 = p99(max_latency, answered).await;
+            assert!(p99 < max_latency, "{p99:?} over QUIC while others sent {case}");
         });
     }
 }

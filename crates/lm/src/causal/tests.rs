@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::linear::Weight;
-use crate::noise::SplitMix64;
+use crate::splitmix::SplitMix64;
 
 /// Models that are recorded as directories.
 const DIRECTORIES: [&str; 4] = ["gpt2", "llama", "qwen2", "qwen3"];
@@ -485,26 +485,27 @@ fn computes(path: &Path, case: &str) -> bool {
 
 /// Replaces up to four bytes, or groups of bytes, by others.
 fn change(bytes: &mut [u8], seed: u64) {
-    let mut noise = SplitMix64::new(seed);
-    for _ in 0..=noise.bits() % 4 {
-        let index = (noise.bits() % bytes.len() as u64) as usize;
+    let mut generator = SplitMix64::new(seed);
+    for _ in 0..=generator.bits() % 4 {
+        let index = (generator.bits() % bytes.len() as u64) as usize;
         let (end, value) = (
-            bytes.len().min(index + [1, 1, 4, 8][(noise.bits() % 4) as usize]),
-            noise.bits() as u8,
+            bytes.len().min(index + [1, 1, 4, 8][(generator.bits() % 4) as usize]),
+            generator.bits() as u8,
         );
-        bytes[index..end].fill([value, 0, 0x7f, 0xff][(noise.bits() % 4) as usize]);
+        bytes[index..end].fill([value, 0, 0x7f, 0xff][(generator.bits() % 4) as usize]);
     }
 }
 
 /// Replaces up to three digits of a JSON text by other ones, or by a greater number.
 fn change_digits(text: &mut Vec<u8>, seed: u64) {
-    let mut noise = SplitMix64::new(seed);
-    for _ in 0..=noise.bits() % 3 {
+    let mut generator = SplitMix64::new(seed);
+    for _ in 0..=generator.bits() % 3 {
         let digits: Vec<usize> =
             (0..text.len()).filter(|offset| text[*offset].is_ascii_digit()).collect();
-        let offset = digits[(noise.bits() % digits.len() as u64) as usize];
-        let number = [noise.bits() % 10, noise.bits() % 1_000, 4_000_000_000, noise.bits()];
-        let number = number[(noise.bits() % 4) as usize].to_string();
+        let offset = digits[(generator.bits() % digits.len() as u64) as usize];
+        let number =
+            [generator.bits() % 10, generator.bits() % 1_000, 4_000_000_000, generator.bits()];
+        let number = number[(generator.bits() % 4) as usize].to_string();
         text.splice(offset..=offset, number.into_bytes());
     }
 }

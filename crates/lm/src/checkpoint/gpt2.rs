@@ -21,11 +21,11 @@ pub(super) struct ConfigFile {
     vocab_size: usize,
     layer_norm_epsilon: f64,
     activation_function: Option<String>,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     scale_attn_weights: bool,
     #[serde(default)]
     scale_attn_by_inverse_layer_idx: bool,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     tie_word_embeddings: bool,
     quantization_config: Option<serde_json::Value>,
     pub(super) bos_token_id: Option<u32>,
@@ -33,7 +33,7 @@ pub(super) struct ConfigFile {
     pub(super) eos_token_id: Ids,
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 

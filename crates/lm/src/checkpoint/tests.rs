@@ -41,8 +41,8 @@ fn tokenizer() -> Value {
 /// A tensor with random values, in half precision as models are published.
 fn tensor(name: &str, shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
-    let mut noise = crate::noise::SplitMix64::named(3, name);
-    let numbers: Vec<f32> = (0..count).map(|_| (noise.normal() * 0.3) as f32).collect();
+    let mut generator = crate::splitmix::SplitMix64::named(3, name);
+    let numbers: Vec<f32> = (0..count).map(|_| (generator.normal() * 0.3) as f32).collect();
     Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap()
 }
 

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{HeadNorms, Layer, OutputNorms, Weights, frequencies};
 use crate::linear::{Linear, Weight};
-use crate::noise::SplitMix64;
+use crate::splitmix::SplitMix64;
 use crate::{LlamaConfig, LlamaKind, ModelError};
 
 /// Standard deviation of the logits of a model with random weights: high enough that few tokens
@@ -98,10 +98,10 @@ impl RandomWeights {
         columns: usize,
         spread: f64,
     ) -> Result<Tensor, ModelError> {
-        let mut noise = SplitMix64::named(self.0, name);
+        let mut generator = SplitMix64::named(self.0, name);
         let scale = spread / (columns as f64).sqrt();
         let numbers: Vec<f32> =
-            (0..rows * columns).map(|_| (noise.normal() * scale) as f32).collect();
+            (0..rows * columns).map(|_| (generator.normal() * scale) as f32).collect();
         Ok(Tensor::from_vec(numbers, (rows, columns), &Device::Cpu)?)
     }
 

@@ -32,7 +32,7 @@ pub fn stored_password_name(path: &Path) -> String {
 }
 
 /// XORs bytes with the repeated name. Applying it twice gives the original bytes.
-fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
+fn xor_with_name(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
     let mut hidden = Zeroizing::new(Vec::with_capacity(bytes.len()));
     hidden.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
     hidden
@@ -45,8 +45,10 @@ impl Password {
     /// # Errors
     /// [`StoredPasswordError`] when the value is not base64 or does not decode to text.
     pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {
-        let bytes =
-            STANDARD.decode(value.trim()).ok().map(|hidden| hide(&Zeroizing::new(hidden), name));
+        let bytes = STANDARD
+            .decode(value.trim())
+            .ok()
+            .map(|hidden| xor_with_name(&Zeroizing::new(hidden), name));
         let text = bytes.as_deref().and_then(|bytes| str::from_utf8(bytes).ok());
         let text = text.ok_or_else(|| StoredPasswordError { name: name.to_owned() })?;
         Ok(Self::new(Zeroizing::new(text.to_owned())))
@@ -55,7 +57,7 @@ impl Password {
     /// Encodes the value of the variable `name` in btwallet's format. The value reveals the
     /// password.
     pub fn to_stored(&self, name: &str) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(hide(self.as_bytes(), name)))
+        Zeroizing::new(STANDARD.encode(xor_with_name(self.as_bytes(), name)))
     }
 }
 

@@ -19,7 +19,7 @@ use taonet_speech::{
 use super::*;
 
 /// A recogniser that identifies a recording by its loudness in percent.
-pub(super) struct Script {
+pub(super) struct ScriptedRecognizer {
     name: &'static str,
     answers: HashMap<i32, &'static str>,
     pub(super) calls: AtomicUsize,
@@ -27,14 +27,14 @@ pub(super) struct Script {
     gate: Mutex<()>,
 }
 
-impl Script {
+impl ScriptedRecognizer {
     pub(super) fn new(name: &'static str, answers: &[(i32, &'static str)]) -> Arc<Self> {
         let answers = answers.iter().copied().collect();
         Arc::new(Self { name, answers, calls: AtomicUsize::new(0), gate: Mutex::new(()) })
     }
 }
 
-impl Recognizer for Script {
+impl Recognizer for ScriptedRecognizer {
     fn name(&self) -> &str {
         self.name
     }
@@ -113,7 +113,7 @@ fn candidate(wav: Option<Vec<u8>>, eos_frame: u64) -> Candidate {
     }
 }
 
-pub(super) fn scorer(recognizer: &Arc<Script>, gates: bool) -> BatchScorer {
+pub(super) fn scorer(recognizer: &Arc<ScriptedRecognizer>, gates: bool) -> BatchScorer {
     let cache = TranscriptCache::in_memory(&**recognizer, NonZeroUsize::new(64).unwrap());
     let settings = ScorerSettings { threads: NonZeroUsize::new(2).unwrap(), gates };
     BatchScorer::new(
@@ -138,7 +138,7 @@ const GOOD: (i32, &str) = (10, "all fine right here");
 
 #[test]
 fn mixed_batch_keeps_its_order_and_isolates_failures() {
-    let recognizer = Script::new(
+    let recognizer = ScriptedRecognizer::new(
         "script",
         &[GOOD, (20, "something else was said"), (30, "panic"), (40, ""), (50, "a bad text here")],
     );
@@ -204,7 +204,7 @@ fn mixed_batch_keeps_its_order_and_isolates_failures() {
 
 #[test]
 fn equal_audio_is_recognised_once() {
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let candidates = vec![candidate(Some(wav(10, 2.0)), 50); 8];
     for candidate in &candidates {
@@ -220,7 +220,7 @@ fn equal_audio_is_recognised_once() {
 
 #[test]
 fn preparing_a_reply_does_not_block() {
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
     let gate_guard = recognizer.gate.lock().unwrap();
@@ -232,7 +232,7 @@ fn preparing_a_reply_does_not_block() {
 
 #[test]
 fn a_stopped_recogniser_gives_no_outcome() {
-    let recognizer = Script::new("script", &[GOOD, (30, "stop")]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD, (30, "stop")]);
     let transcribe_wav = |loudness| transcribe(&*recognizer, &Audio::from(wav(loudness, 1.0)));
     assert_eq!(transcribe_wav(30), Err(RecognizerStopped));
     assert!(matches!(transcribe_wav(GOOD.0), Ok(Ok(_))));
@@ -250,7 +250,7 @@ impl Backend for FailingBackend {
 
 #[test]
 fn an_abandoned_transcription_fails_its_reply() {
-    let recognizer = Script::new("script", &[]);
+    let recognizer = ScriptedRecognizer::new("script", &[]);
     let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
     let embedder = Arc::new(FirstWord);
@@ -274,7 +274,7 @@ fn an_abandoned_transcription_fails_its_reply() {
 
 #[test]
 fn failed_scores_are_not_cached() {
-    let recognizer = Script::new("script", &[]);
+    let recognizer = ScriptedRecognizer::new("script", &[]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
     for calls in 1..=2 {
@@ -291,7 +291,7 @@ fn late_and_silent_replies_are_not_recognised() {
         (false, None, 1, None),
         (true, Some(spoken("all fine right here", 2.0)), 0, None),
     ] {
-        let recognizer = Script::new("script", &[GOOD]);
+        let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
         let reply = Candidate { transcript, ..candidate(Some(wav(10, 2.0)), 100) };
         scorer(&recognizer, gates).prepare(&reply);
         let result = &score(&scorer(&recognizer, gates), &[reply])[0];
@@ -301,14 +301,14 @@ fn late_and_silent_replies_are_not_recognised() {
         assert!(recognizer.calls.load(Ordering::SeqCst) <= calls * 2);
         assert_eq!(recognizer.calls.load(Ordering::SeqCst) > 0, calls > 0);
     }
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let result = &score(&scorer(&recognizer, false), &[candidate(None, 50)])[0];
     assert_eq!((result.gate, result.failed_gates()), (None, &[Gate::NoAudio][..]));
 }
 
 #[test]
 fn nan_samples_count_as_silence() {
-    let recognizer = Script::new("script", &[(0, "")]);
+    let recognizer = ScriptedRecognizer::new("script", &[(0, "")]);
     let samples = vec![f32::NAN; 16_000];
     let mut file =
         Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
@@ -332,7 +332,7 @@ fn audio_file_is_read_only_for_recognition() {
         duration: Some(Seconds::new(2.0).unwrap()),
         ..candidate(None, eos_frame)
     };
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     // A gate decides first, then recognition, then the cache.
     let missing = folder.path().join("missing.wav");
@@ -356,7 +356,7 @@ fn audio_file_is_read_only_for_recognition() {
 
 #[test]
 fn batch_without_reference_is_not_recognised() {
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let failure =
         BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
     let results =
@@ -372,7 +372,7 @@ fn batch_without_reference_is_not_recognised() {
 
 #[test]
 fn embedder_failure_on_the_reference_fails_the_batch() {
-    let recognizer = Script::new("script", &[GOOD]);
+    let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let reference = Reference::new("bad", vec![], None).unwrap().with_source("here");
     let results =
         scorer(&recognizer, true).score(Ok(&reference), &[candidate(Some(wav(10, 2.0)), 50)]);
@@ -385,13 +385,13 @@ fn embedder_failure_on_the_reference_fails_the_batch() {
 
 #[test]
 fn empty_batch_has_no_results() {
-    assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
+    assert!(score(&scorer(&ScriptedRecognizer::new("script", &[]), true), &[]).is_empty());
 }
 
 /// A small file with a low sample rate would exceed the available memory when resampled.
 #[test]
 fn overlong_recording_is_refused_before_resampling() {
-    let recognizer = Script::new("script", &[]);
+    let recognizer = ScriptedRecognizer::new("script", &[]);
     let pcm = Pcm::mono(vec![0.1; 601_000], SampleRate::new(1000).unwrap());
     let hours = Wav::encode(&pcm, SampleFormat::U8).unwrap();
     let results = scorer(&recognizer, false).score(Ok(&reference()), &[candidate(Some(hours), 10)]);

@@ -181,10 +181,10 @@ impl Consumer {
         with_timeout(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
     }
 
-    /// Requests up to `most` jobs; the deliveries end after [`PULL_TIMEOUT`] at the latest.
-    pub(crate) async fn pull(&self, most: usize) -> Result<Deliveries, QueueError> {
+    /// Requests up to `max_jobs` jobs; the deliveries end after [`PULL_TIMEOUT`] at the latest.
+    pub(crate) async fn pull(&self, max_jobs: usize) -> Result<Deliveries, QueueError> {
         let batch =
-            with_timeout(self.0.batch().max_messages(most).expires(PULL_TIMEOUT).messages())
+            with_timeout(self.0.batch().max_messages(max_jobs).expires(PULL_TIMEOUT).messages())
                 .await?;
         Ok(Deliveries(batch.map_err(QueueError::jetstream)?))
     }

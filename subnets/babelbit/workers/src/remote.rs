@@ -302,14 +302,14 @@ impl Client {
         }
     }
 
-    /// Selects up to `most` jobs that are due for submission.
-    fn take_due_jobs(&mut self, most: usize) -> Vec<(JobId, Audio)> {
+    /// Selects up to `max_jobs` jobs that are due for submission.
+    fn take_due_jobs(&mut self, max_jobs: usize) -> Vec<(JobId, Audio)> {
         let now = Instant::now();
         let due = self
             .pending
             .iter_mut()
             .filter(|(_, pending)| pending.due.is_some_and(|due| due <= now))
-            .take(most);
+            .take(max_jobs);
         due.map(|(id, pending)| {
             pending.due = None;
             (*id, pending.audio.clone())

@@ -131,11 +131,11 @@ impl ReferenceModel for OpenAiReference {
     async fn write(
         &self,
         messages: &[Value],
-        most: u64,
+        max_tokens: u64,
         seed: u64,
     ) -> Result<Option<String>, CheckError> {
         let body = json!({
-            "model": self.model, "messages": messages, "max_tokens": most, "temperature": 1.0, "seed": seed,
+            "model": self.model, "messages": messages, "max_tokens": max_tokens, "temperature": 1.0, "seed": seed,
             "stream": false,
         });
         let body = body.as_object().ok_or(CheckError::Sample("no messages"))?;

@@ -86,7 +86,7 @@ fn text_payload(
     limit: Option<u64>,
     random: &mut impl Rng,
 ) -> Map<String, Value> {
-    let most = limit.unwrap_or(MAX_TOKENS).max(1);
+    let token_limit = limit.unwrap_or(MAX_TOKENS).max(1);
     let tokens = if random.random_bool(0.6) {
         ROUND.choose(random).copied().unwrap_or(MAX_TOKENS)
     } else {
@@ -105,7 +105,7 @@ fn text_payload(
         temperature,
         seed: random.random_range(1..=MAX_SEED),
         top_p: if random.random_bool(0.9) { 1.0 } else { 0.9 },
-        max_tokens: tokens.min(most),
+        max_tokens: tokens.min(token_limit),
         extra_fields: Map::new(),
     };
     payload.into_map()
@@ -130,10 +130,11 @@ fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
 }
 
 /// Shortens each message of a conversation to a maximum number of words.
-fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
+fn shortened(mut messages: Vec<Value>, max_words: usize) -> Vec<Value> {
     for content in messages.iter_mut().filter_map(|message| message.get_mut("content")) {
-        if let Some((end, _)) =
-            content.as_str().and_then(|text| text.match_indices(' ').nth(most.saturating_sub(1)))
+        if let Some((end, _)) = content
+            .as_str()
+            .and_then(|text| text.match_indices(' ').nth(max_words.saturating_sub(1)))
         {
             *content = content.as_str().and_then(|text| text.get(..end)).unwrap_or_default().into();
         }
@@ -149,9 +150,9 @@ fn contents(messages: &[Value]) -> Vec<String> {
 }
 
 /// Draws the number of words of a message from a log-uniform distribution.
-fn length(most: usize, random: &mut impl Rng) -> usize {
-    let (low, high) = (4.0_f64.ln(), (most.max(5) as f64).ln());
-    (random.random_range(low..high).exp() as usize).clamp(1, most)
+fn length(max_words: usize, random: &mut impl Rng) -> usize {
+    let (low, high) = (4.0_f64.ln(), (max_words.max(5) as f64).ln());
+    (random.random_range(low..high).exp() as usize).clamp(1, max_words)
 }
 
 #[cfg(test)]

@@ -108,17 +108,19 @@ impl Gateway {
         key: &ApiKey,
         task: &Task,
         tariff: Tariff,
-        most: (u64, u64),
+        max_tokens: (u64, u64),
     ) -> Result<Bill, GatewayError> {
         let Inner { store, clock, rates, .. } = &*self.0;
         let tokens = match tariff {
             Tariff::Text(_) | Tariff::Embedding(_) => {
-                rates.reserve_tokens(store, key, most.0.saturating_add(most.1), clock()).await?
+                rates
+                    .reserve_tokens(store, key, max_tokens.0.saturating_add(max_tokens.1), clock())
+                    .await?
             }
             // Denoising steps do not count as tokens.
             Tariff::Image(_) => None,
         };
-        match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
+        match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), max_tokens).await {
             Ok(bill) => {
                 let measures = self.0.measures.of(&task.task, key.terms.weight);
                 Ok(bill.with_tokens(tokens).with_measures(measures).with_log(key))
@@ -293,8 +295,8 @@ impl Gateway {
         let tariff = Tariff::Text(task.price);
         let mut attempts = 1..MAX_BILL_ATTEMPTS;
         let bill = loop {
-            let most = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
-            let error = match self.bill(key, task, tariff, most).await {
+            let max_tokens = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
+            let error = match self.bill(key, task, tariff, max_tokens).await {
                 Ok(bill) => break bill,
                 Err(error) => error,
             };

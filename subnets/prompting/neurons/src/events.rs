@@ -137,12 +137,12 @@ impl EventLog {
         self.path.with_extension("old.jsonl")
     }
 
-    /// Reads the newest steps of the log, at most `most` and those in its last 4 MiB. Lines that a
-    /// killed process left incomplete are skipped.
+    /// Reads the newest steps of the log, at most `max_steps` and those in its last 4 MiB. Lines
+    /// that a killed process left incomplete are skipped.
     ///
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
-    pub fn latest(&self, most: usize) -> Result<LatestSteps, LinesError> {
+    pub fn latest(&self, max_steps: usize) -> Result<LatestSteps, LinesError> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -158,7 +158,8 @@ impl EventLog {
         file.take(LATEST).read_to_end(&mut bytes).map_err(LinesError::read(&self.path))?;
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
-        let steps = lines.filter_map(|line| serde_json::from_slice(line).ok()).take(most).collect();
+        let steps =
+            lines.filter_map(|line| serde_json::from_slice(line).ok()).take(max_steps).collect();
         Ok(LatestSteps { steps, written: Some(modified) })
     }
 }

@@ -343,15 +343,15 @@ pub(crate) fn check_flipped_proof(
     }
 }
 
-/// Returns the positions of up to `most` different bits, each with a copy of the bytes in which
+/// Returns the positions of up to `max_bits` different bits, each with a copy of the bytes in which
 /// this bit is flipped.
 fn flipped_bits(
     bytes: &[u8],
-    most: usize,
+    max_bits: usize,
     generator: &mut StdRng,
 ) -> impl Iterator<Item = (usize, Vec<u8>)> {
     let bits = bytes.len() * 8;
-    index::sample(generator, bits, most.min(bits)).into_iter().map(move |bit| {
+    index::sample(generator, bits, max_bits.min(bits)).into_iter().map(move |bit| {
         let mut flipped = bytes.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
         (bit, flipped)

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amount_above_stake_is_obstacle() {
+    fn amount_above_stake_is_an_expected_refusal() {
         let stake = (Hotkey::from_bytes([1; 32]), Coldkey::from_bytes([2; 32]), NetUid(7));
         for (amount, staked, taken, words) in [
             (Some(4), 5, 4, None),

@@ -21,15 +21,15 @@ const MAX_HEAVY_REQUESTS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Backpressure {
     state: Mutex<State>,
-    bounds: Bounds,
+    limits: Limits,
     heavy: Semaphore,
-    taken: Notify,
+    counters_changed: Notify,
     /// Reporter of the connection's state: busy, or idle and evictable.
     progress: Option<Progress>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+struct Limits {
     requests: usize,
     bytes: usize,
 }
@@ -49,10 +49,10 @@ struct State {
 }
 
 impl State {
-    fn may_read(&self, bounds: Bounds) -> bool {
+    fn may_read(&self, limits: Limits) -> bool {
         !self.is_enabled
-            || (self.requests < bounds.requests
-                && self.request_bytes.saturating_add(self.bytes) <= bounds.bytes)
+            || (self.requests < limits.requests
+                && self.request_bytes.saturating_add(self.bytes) <= limits.bytes)
     }
 }
 
@@ -60,12 +60,12 @@ impl Backpressure {
     /// Creates the backpressure state of a new connection with limits on requests in flight and on
     /// held bytes.
     pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
-        let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
+        let limits = Limits { requests: requests as usize, bytes: bytes as usize };
         Arc::new(Self {
             state: Mutex::default(),
-            bounds,
+            limits,
             heavy: Semaphore::new(MAX_HEAVY_REQUESTS),
-            taken: Notify::new(),
+            counters_changed: Notify::new(),
             progress,
         })
     }
@@ -76,13 +76,13 @@ impl Backpressure {
     }
 
     /// Reports an open WebSocket as evictable if nothing is in flight.
-    pub(super) fn settle(&self) {
-        self.settled(&self.lock());
+    pub(super) fn report_idle(&self) {
+        self.report_state(&self.lock());
     }
 
     /// Reports whether the connection is idle. The caller holds the lock, so that the last change
     /// is reported last.
-    fn settled(&self, state: &State) {
+    fn report_state(&self, state: &State) {
         let Some(progress) = self.progress.as_ref().filter(|_| state.is_enabled) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
             progress.upgraded_idle();
@@ -105,9 +105,9 @@ impl Backpressure {
         let reader = {
             let mut state = self.lock();
             change(&mut state);
-            if state.may_read(self.bounds) { state.reader.take() } else { None }
+            if state.may_read(self.limits) { state.reader.take() } else { None }
         };
-        self.taken.notify_waiters();
+        self.counters_changed.notify_waiters();
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -119,7 +119,7 @@ impl Backpressure {
         state.requests += 1;
         state.request_bytes = state.request_bytes.saturating_add(bytes);
         if state.requests == 1 {
-            self.settled(&state);
+            self.report_state(&state);
         }
         InFlightGuard { backpressure: self.clone(), bytes }
     }
@@ -129,7 +129,7 @@ impl Backpressure {
         let mut state = self.lock();
         state.subscriptions += 1;
         if state.subscriptions == 1 {
-            self.settled(&state);
+            self.report_state(&state);
         }
         SubscriptionSlot(self.clone())
     }
@@ -161,10 +161,10 @@ impl Backpressure {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
         loop {
-            let notified = self.taken.notified();
+            let notified = self.counters_changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.lock().bytes <= self.bounds.bytes {
+            if self.lock().bytes <= self.limits.bytes {
                 return work.await;
             }
             notified.await;
@@ -173,7 +173,7 @@ impl Backpressure {
 
     fn poll_may_read(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.may_read(self.bounds) {
+        if state.may_read(self.limits) {
             return Poll::Ready(());
         }
         state.reader = Some(context.waker().clone());
@@ -193,7 +193,7 @@ impl Drop for InFlightGuard {
             state.requests = state.requests.saturating_sub(1);
             state.request_bytes = state.request_bytes.saturating_sub(self.bytes);
             if state.requests == 0 {
-                self.backpressure.settled(state);
+                self.backpressure.report_state(state);
             }
         });
     }
@@ -207,7 +207,7 @@ impl Drop for SubscriptionSlot {
         let mut state = self.0.lock();
         state.subscriptions = state.subscriptions.saturating_sub(1);
         if state.subscriptions == 0 {
-            self.0.settled(&state);
+            self.0.report_state(&state);
         }
     }
 }

@@ -167,7 +167,7 @@ impl SharedState {
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;
         if is_upgrade {
-            backpressure.settle();
+            backpressure.report_idle();
         } else {
             progress.answered();
         }

@@ -204,7 +204,7 @@ fn malformed_commitments_do_not_decode() {
 }
 
 fn field() -> impl Strategy<Value = Data> {
-    let bytes = |most| proptest::collection::vec(any::<u8>(), 0..=most);
+    let bytes = |max| proptest::collection::vec(any::<u8>(), 0..=max);
     let timelocked = (bytes(1_024), any::<u64>());
     prop_oneof![
         Just(Data::None),

@@ -23,7 +23,7 @@ pub struct Schedule {
     /// Block of the last epoch.
     pub last_epoch: u64,
     /// Number of blocks since the subnet's last epoch.
-    pub waited: u64,
+    pub blocks_since_epoch: u64,
     /// Number of epochs so far.
     pub index: u64,
 }
@@ -47,9 +47,9 @@ impl<T: Config> Pallet<T> {
         if netuid == NetUid::ROOT {
             return;
         }
-        let Schedule { last_epoch, waited, index } = Self::schedule(netuid);
+        let Schedule { last_epoch, blocks_since_epoch, index } = Self::schedule(netuid);
         LastEpochBlock::<T>::insert(netuid, last_epoch);
-        BlocksSinceLastStep::<T>::insert(netuid, waited);
+        BlocksSinceLastStep::<T>::insert(netuid, blocks_since_epoch);
         if index > SubnetEpochIndex::<T>::get(netuid) {
             SubnetEpochIndex::<T>::insert(netuid, index);
             LastMechansimStepBlock::<T>::insert(netuid, last_epoch);
@@ -71,7 +71,11 @@ impl<T: Config> Pallet<T> {
         let last_epoch = LastEpochBlock::<T>::get(netuid);
         let index = SubnetEpochIndex::<T>::get(netuid);
         if netuid == NetUid::ROOT || Self::is_awake(netuid) {
-            return Schedule { last_epoch, waited: BlocksSinceLastStep::<T>::get(netuid), index };
+            return Schedule {
+                last_epoch,
+                blocks_since_epoch: BlocksSinceLastStep::<T>::get(netuid),
+                index,
+            };
         }
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let blocks = Self::current_block().saturating_sub(last_epoch);
@@ -79,7 +83,7 @@ impl<T: Config> Pallet<T> {
         let last_epoch = last_epoch.saturating_add(missed.saturating_mul(tempo));
         Schedule {
             last_epoch,
-            waited: Self::current_block().saturating_sub(last_epoch),
+            blocks_since_epoch: Self::current_block().saturating_sub(last_epoch),
             index: index.saturating_add(missed),
         }
     }

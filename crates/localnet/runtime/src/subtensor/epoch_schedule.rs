@@ -24,21 +24,21 @@ impl<T: Config> Pallet<T> {
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let asked_for = PendingEpochAt::<T>::get(netuid);
-        let Schedule { last_epoch, waited, .. } = Self::schedule(netuid);
+        let Schedule { last_epoch, blocks_since_epoch, .. } = Self::schedule(netuid);
         tempo > 0
             && (block.saturating_sub(last_epoch) >= tempo
                 || (asked_for != 0 && block >= asked_for)
-                || waited > MAX_WAIT)
+                || blocks_since_epoch > MAX_WAIT)
     }
 
     /// Returns the block of the next epoch after this block, on the current schedule; `None` if the
     /// tempo is 0.
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
-        let waited = Self::schedule(netuid).waited;
+        let blocks_since_epoch = Self::schedule(netuid).blocks_since_epoch;
         let asked_for = PendingEpochAt::<T>::get(netuid);
         let earliest = Self::scheduled_epoch_block(netuid)?
-            .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(waited)))
+            .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(blocks_since_epoch)))
             .min(if asked_for == 0 { u64::MAX } else { asked_for });
         Some(earliest.max(next_block))
     }

@@ -171,13 +171,13 @@ mod tests {
 
     /// Returns scripted words, one call after the other, until they are committed; no further word
     /// starts before the end of the last one plus a pause.
-    struct Script {
+    struct ScriptedRecognition {
         calls: std::vec::IntoIter<(Vec<Word>, f64)>,
         uncommitted: Vec<Word>,
         until: f64,
     }
 
-    impl SimultaneousRecognition for Script {
+    impl SimultaneousRecognition for ScriptedRecognition {
         fn push(&mut self, _: &[f32], _: bool) -> Result<Vec<Word>, RecognizeError> {
             let (words, pause) = self.calls.next().unwrap();
             self.until = words.last().map_or(self.until, |word| word.end) + pause;
@@ -225,7 +225,7 @@ mod tests {
             (Vec::new(), 0.0),
         ];
         let calls = Vec::from(calls).into_iter();
-        let script = Script { calls, uncommitted: Vec::new(), until: 0.0 };
+        let script = ScriptedRecognition { calls, uncommitted: Vec::new(), until: 0.0 };
         let mut recognizer = LiveRecognizer::new(Box::new(script));
         // Columns: words · time before which no further word starts
         for (number, expected, until) in [

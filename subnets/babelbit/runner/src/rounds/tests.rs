@@ -30,7 +30,7 @@ mod miners;
 mod resumed;
 mod script;
 
-use script::{Fault, Script};
+use script::{Fault, ServiceScript};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG_TIMEOUT: Duration = Duration::from_mins(1);
@@ -100,8 +100,8 @@ fn gateway(
 /// without waiting.
 struct Fixture {
     directory: TempDir,
-    engine: Script,
-    gateway: Script,
+    engine: ServiceScript,
+    gateway: ServiceScript,
     urls: [Url; 2],
     blocks: watch::Sender<u32>,
     /// Number of requests waiting for a block.
@@ -176,7 +176,7 @@ fn neurons(count: u16) -> Value {
 impl Fixture {
     /// Creates a fixture with main and solo rounds every 100 blocks and no arena, at block 99.
     async fn new() -> Self {
-        let (engine, gateway_script) = (Script::default(), Script::default());
+        let (engine, gateway_script) = (ServiceScript::default(), ServiceScript::default());
         let (blocks, waiting) = (watch::channel(99).0, watch::channel(0).0);
         let snapshot = Arc::new(Mutex::new(neurons(3)));
         let config = EngineConfig::new(challenges(), Arc::new(FakeSynthesizer));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use taonet_primitives::{Transcript, Word};
 
 use super::*;
-use crate::tests::Script;
+use crate::tests::ScriptedRecognizer;
 
 const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
@@ -19,7 +19,7 @@ fn hash(text: &str) -> AudioHash {
 }
 
 fn identity(model: &'static str) -> EngineIdentity {
-    EngineIdentity::for_recognizer(&*Script::new(model, &[]))
+    EngineIdentity::for_recognizer(&*ScriptedRecognizer::new(model, &[]))
 }
 
 fn open(path: &Path, model: &'static str) -> TranscriptCache {

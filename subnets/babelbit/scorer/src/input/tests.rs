@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::tests::{Script, scorer, wav};
+use crate::tests::{ScriptedRecognizer, scorer, wav};
 
 fn batch_scorer() -> BatchScorer {
-    scorer(&Script::new("script", &[(10, "all fine right here")]), true)
+    scorer(&ScriptedRecognizer::new("script", &[(10, "all fine right here")]), true)
 }
 
 /// Returns a batch of one reply with a given transcript.

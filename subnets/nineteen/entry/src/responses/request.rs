@@ -99,9 +99,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let reasoning = reasoning(&mut fields, &mut extra_fields)?;
     let wants_logprobs = logprobs(&mut fields, &mut extra_fields)?;
     let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
-    if let Some(most) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
-        echo.insert("max_output_tokens".to_owned(), most.into());
-        chat.0.insert("max_tokens".to_owned(), most.into());
+    if let Some(max_tokens) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
+        echo.insert("max_output_tokens".to_owned(), max_tokens.into());
+        chat.0.insert("max_tokens".to_owned(), max_tokens.into());
     }
     let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
     let is_metadata =

@@ -348,7 +348,7 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
     let embedding =
         [("encoding_format", one_of(&["float", "base64"])), ("dimensions", integer(1.0, 65_536.0))];
     let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
-    let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
+    let positive_integer = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
     components
         .schema("Message", message())
         .schema("ChatRequest", chat(model()))
@@ -364,13 +364,13 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema("AnthropicTurn", anthropic_turn())
         .schema(
             "MessageRequest",
-            request([model(), turns(), ("max_tokens", most())], anthropic_options()),
+            request([model(), turns(), ("max_tokens", positive_integer())], anthropic_options()),
         )
         .schema(
             "TokenCountRequest",
             request(
                 [model(), turns()],
-                anthropic_options().into_iter().chain([("max_tokens", most())]),
+                anthropic_options().into_iter().chain([("max_tokens", positive_integer())]),
             ),
         )
         .schema(

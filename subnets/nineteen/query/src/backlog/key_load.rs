@@ -71,12 +71,12 @@ impl KeyLoad {
         self.service(now) + duration * self.running as f64 / self.weight
     }
 
-    /// Lowers the service to `most`. Otherwise, a key that has waited for the few slots of one task
-    /// would get all slots of another task until it has caught up with the keys that have used
-    /// them, which could take minutes.
-    pub(super) fn limit_service(&mut self, most: f64, now: f64) {
+    /// Lowers the service to `max_service`. Otherwise, a key that has waited for the few slots of
+    /// one task would get all slots of another task until it has caught up with the keys that have
+    /// used them, which could take minutes.
+    pub(super) fn limit_service(&mut self, max_service: f64, now: f64) {
         self.accrue(now);
-        self.service = self.service.min(most);
+        self.service = self.service.min(max_service);
     }
 
     /// Adds a request for a task to the queue. If it is the only one of the key, its service begins

@@ -172,8 +172,8 @@ fn limit(value: i64) -> Lc {
 }
 
 /// Returns one if none of the counted bits is set, else zero.
-fn none(cs: &mut R1cs, count: &Lc, most: usize) -> Lc {
-    if most == 1 {
+fn none(cs: &mut R1cs, count: &Lc, max_count: usize) -> Lc {
+    if max_count == 1 {
         return not(count);
     }
     let (zero, inverse) = (cs.witness(), cs.witness());
@@ -182,8 +182,8 @@ fn none(cs: &mut R1cs, count: &Lc, most: usize) -> Lc {
     Lc::var(zero)
 }
 
-fn assign_none(witness: &mut Vec<Fr>, count: i64, most: u32) {
-    if most > 1 {
+fn assign_none(witness: &mut Vec<Fr>, count: i64, max_count: u32) {
+    if max_count > 1 {
         witness.push(Fr::from(i64::from(count == 0)));
         witness.push(Fr::from(count).inverse().unwrap_or_else(Fr::zero));
     }

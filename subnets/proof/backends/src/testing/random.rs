@@ -23,7 +23,7 @@ const MAX_MAGNITUDE: u64 = 1 << 18;
 /// with the same seed begin with the same layers. Without tables, `groth16` can prove it.
 pub(crate) fn random_network(seed: u64, count: usize, has_tables: bool) -> Network {
     let mut generator = generator(seed);
-    let mut extent = |most: usize| generator.random_range(1..=most);
+    let mut extent = |max: usize| generator.random_range(1..=max);
     let shape = Shape::new(extent(4), extent(4), extent(3)).unwrap();
     let ranges = [(0, 255), (-100, 100), (0, 1), (-8, 7)];
     let (low, high) = ranges[generator.random_range(0..ranges.len())];
@@ -51,8 +51,8 @@ struct RandomNetwork {
 }
 
 impl RandomNetwork {
-    fn extent(&mut self, most: usize) -> usize {
-        self.generator.random_range(1..=most)
+    fn extent(&mut self, max: usize) -> usize {
+        self.generator.random_range(1..=max)
     }
 
     /// Returns one of the last three tensors, or any.
@@ -75,8 +75,8 @@ impl RandomNetwork {
     }
 
     fn bias(&mut self, count: usize) -> Vec<i64> {
-        let most = if self.generator.random_bool(0.5) { 0 } else { 100 };
-        (0..count).map(|_| self.generator.random_range(-most..=most)).collect()
+        let max = if self.generator.random_bool(0.5) { 0 } else { 100 };
+        (0..count).map(|_| self.generator.random_range(-max..=max)).collect()
     }
 
     /// Returns an operation with its inputs; `None` if it does not fit the tensors that were drawn.

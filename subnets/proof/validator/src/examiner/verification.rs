@@ -59,13 +59,13 @@ impl Verifications {
         claimed: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
-        let most = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
+        let max_proofs = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
         let queue = self.waiting.get(position)?;
         let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, outcome) = oneshot::channel();
         lock().push_back(QueuedProof { claimed: Arc::clone(&claimed), outcome: sender });
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-        let proofs = take(&mut lock(), &claimed, most);
+        let proofs = take(&mut lock(), &claimed, max_proofs);
         if proofs.is_empty() {
             // Another request's thread has taken this proof.
             drop(permit);
@@ -80,18 +80,18 @@ impl Verifications {
     }
 }
 
-/// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is
-/// not in the queue.
+/// Removes a proof from the queue, with up to `max_proofs` - 1 others. Returns no proofs if the
+/// proof is not in the queue.
 fn take(
     waiting: &mut VecDeque<QueuedProof>,
     claimed: &Arc<UnverifiedProof>,
-    most: usize,
+    max_proofs: usize,
 ) -> Vec<QueuedProof> {
     // Nobody waits for the proofs of abandoned requests.
     waiting.retain(|waiting| !waiting.outcome.is_closed());
     let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
     let Some(own) = own.and_then(|own| waiting.remove(own)) else { return Vec::new() };
-    let others = waiting.len().min(most.saturating_sub(1));
+    let others = waiting.len().min(max_proofs.saturating_sub(1));
     std::iter::once(own).chain(waiting.drain(..others)).collect()
 }
 

@@ -43,14 +43,14 @@ fn woken_subnet_has_the_schedule_of_an_active_one() {
             Subtensor::wake(NetUid(18));
             run_to(until);
             assert_eq!(
-                Subtensor::schedule(NetUid(18)).waited,
+                Subtensor::schedule(NetUid(18)).blocks_since_epoch,
                 BlocksSinceLastStep::<Runtime>::get(NetUid(18))
             );
             (values_of(NetUid(18)), Subtensor::schedule(NetUid(18)))
         })
     };
     let (values, schedule) = at(1, 1_000);
-    assert_eq!(schedule, Schedule { last_epoch: 720, waited: 280, index: 2 });
+    assert_eq!(schedule, Schedule { last_epoch: 720, blocks_since_epoch: 280, index: 2 });
     for woken_at in [2, 359, 360, 361, 719] {
         assert_eq!(at(woken_at, 1_000), (values.clone(), schedule), "{woken_at}");
     }
@@ -62,7 +62,7 @@ fn dormant_subnet_reports_its_schedule() {
         run_to(800);
         assert_eq!(
             Subtensor::schedule(NetUid(18)),
-            Schedule { last_epoch: 720, waited: 80, index: 2 }
+            Schedule { last_epoch: 720, blocks_since_epoch: 80, index: 2 }
         );
         assert_eq!(Subtensor::next_epoch_block(NetUid(18)), Some(1_080));
         let index = Subtensor::epoch_index_now(NetUid(18));

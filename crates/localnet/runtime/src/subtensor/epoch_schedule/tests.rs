@@ -11,11 +11,11 @@ use crate::testing::{
 use crate::types::NetUid;
 
 /// Sets the schedule: tempo, last epoch, triggered epoch, blocks since the last epoch.
-fn schedule(tempo: u16, last: u64, asked_for: u64, waited: u64) {
+fn schedule(tempo: u16, last: u64, pending_at: u64, blocks_since_epoch: u64) {
     Tempo::<Runtime>::insert(BABELBIT, tempo);
     LastEpochBlock::<Runtime>::insert(BABELBIT, last);
-    PendingEpochAt::<Runtime>::insert(BABELBIT, asked_for);
-    BlocksSinceLastStep::<Runtime>::insert(BABELBIT, waited);
+    PendingEpochAt::<Runtime>::insert(BABELBIT, pending_at);
+    BlocksSinceLastStep::<Runtime>::insert(BABELBIT, blocks_since_epoch);
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
         ((60_000, 990, 0, 50_400), false, Some(1_002)),
         ((60_000, 990, 0, 50_401), true, Some(1_001)),
     ];
-    for ((tempo, last, asked_for, waited), is_due, next) in cases {
+    for ((tempo, last, pending_at, blocks_since_epoch), is_due, next) in cases {
         chain(|| {
             jump_to(1_000);
-            schedule(tempo, last, asked_for, waited);
+            schedule(tempo, last, pending_at, blocks_since_epoch);
             SubnetEpochIndex::<Runtime>::insert(BABELBIT, 5);
-            let case = format!("{tempo} {last} {asked_for} {waited}");
+            let case = format!("{tempo} {last} {pending_at} {blocks_since_epoch}");
             assert_eq!(Subtensor::is_epoch_due(BABELBIT, 1_000), is_due, "{case}");
             assert_eq!(Subtensor::next_epoch_block(BABELBIT), next, "{case}");
             assert_eq!(Subtensor::epoch_index_now(BABELBIT), 5 + u64::from(is_due), "{case}");
@@ -63,9 +63,13 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
             ((360, 990, 1_000, 0), false),
             ((0, 990, 1_300, 0), false),
         ];
-        for ((tempo, last, asked_for, waited), frozen) in cases {
-            schedule(tempo, last, asked_for, waited);
-            assert_eq!(Subtensor::in_freeze_window(BABELBIT), frozen, "{tempo} {last} {asked_for}");
+        for ((tempo, last, pending_at, blocks_since_epoch), frozen) in cases {
+            schedule(tempo, last, pending_at, blocks_since_epoch);
+            assert_eq!(
+                Subtensor::in_freeze_window(BABELBIT),
+                frozen,
+                "{tempo} {last} {pending_at}"
+            );
         }
         AdminFreezeWindow::<Runtime>::put(0);
         schedule(100, 800, 0, 0);

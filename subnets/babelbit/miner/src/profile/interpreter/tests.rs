@@ -12,9 +12,9 @@ mod live;
 
 /// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9
 /// s of speech; earlier audio is context.
-struct Script(Mutex<std::vec::IntoIter<&'static str>>);
+struct ScriptedRecognizer(Mutex<std::vec::IntoIter<&'static str>>);
 
-impl Recognizer for Script {
+impl Recognizer for ScriptedRecognizer {
     fn name(&self) -> &'static str {
         "script"
     }
@@ -104,7 +104,7 @@ fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
 
 fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<RecordingSynthesizer>) {
     let voicebox = Arc::<RecordingSynthesizer>::default();
-    let script = Arc::new(Script(Mutex::new(Vec::from(phrases).into_iter())));
+    let script = Arc::new(ScriptedRecognizer(Mutex::new(Vec::from(phrases).into_iter())));
     (
         Interpreter::new(
             script,

@@ -49,12 +49,12 @@ type Faults = Vec<(&'static str, VecDeque<Fault>)>;
 
 /// Queued faults and received requests of a service.
 #[derive(Clone, Default)]
-pub(super) struct Script {
+pub(super) struct ServiceScript {
     pub(super) faults: Arc<Mutex<Faults>>,
     requested_paths: Arc<Mutex<Vec<String>>>,
 }
 
-impl Script {
+impl ServiceScript {
     /// Queues faults for the next requests of a route.
     pub(super) fn fail(&self, path: &'static str, faults: &[Fault]) {
         self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));

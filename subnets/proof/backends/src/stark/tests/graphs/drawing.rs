@@ -100,8 +100,8 @@ impl RandomGraph {
         self.graph.integers(&[values.len()], values.iter().copied())
     }
 
-    fn extent(&mut self, most: usize) -> usize {
-        self.generator.random_range(1..=most)
+    fn extent(&mut self, max: usize) -> usize {
+        self.generator.random_range(1..=max)
     }
 
     fn one_of<'a>(&mut self, operators: &[&'a str]) -> &'a str {

@@ -16,8 +16,8 @@ impl SplitMix64 {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let mut noise = Self(seed ^ hash);
-        Self(noise.bits())
+        let mut generator = Self(seed ^ hash);
+        Self(generator.bits())
     }
 
     pub(crate) const fn bits(&mut self) -> u64 {
@@ -46,9 +46,9 @@ mod tests {
 
     #[test]
     fn first_numbers_equal_splitmix64() {
-        let mut noise = SplitMix64::new(1_234_567);
+        let mut generator = SplitMix64::new(1_234_567);
         assert_eq!(
-            [noise.bits(), noise.bits()],
+            [generator.bits(), generator.bits()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
         );
     }
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn normal_numbers_have_mean_0_and_variance_1() {
-        let mut noise = SplitMix64::new(7);
-        let numbers: Vec<_> = (0..20_000).map(|_| noise.normal()).collect();
+        let mut generator = SplitMix64::new(7);
+        let numbers: Vec<_> = (0..20_000).map(|_| generator.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
         let variance = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>()
             / numbers.len() as f64;
