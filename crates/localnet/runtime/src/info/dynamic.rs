@@ -73,7 +73,7 @@ impl DynamicInfo {
             token_symbol: text(&TokenSymbol::<T>::get(netuid)),
             tempo: Compact(Tempo::<T>::get(netuid)),
             last_step: Compact(LastMechansimStepBlock::<T>::get(netuid)),
-            blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).waited),
+            blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).blocks_since_epoch),
             emission: Compact(0),
             alpha_in: Compact(SubnetAlphaIn::<T>::get(netuid)),
             alpha_out: Compact(SubnetAlphaOut::<T>::get(netuid)),

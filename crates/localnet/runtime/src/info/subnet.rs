@@ -77,7 +77,7 @@ macro_rules! subnet_info {
                     scaling_law_power: Compact(ScalingLawPower::<T>::get(netuid)),
                     subnetwork_n: Compact(SubnetworkN::<T>::get(netuid)),
                     max_allowed_uids: Compact(MaxAllowedUids::<T>::get(netuid)),
-                    blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).waited),
+                    blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).blocks_since_epoch),
                     tempo: Compact(Tempo::<T>::get(netuid)),
                     network_modality: Compact(0),
                     network_connect: Vec::new(),

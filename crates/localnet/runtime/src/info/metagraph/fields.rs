@@ -114,7 +114,7 @@ metagraph! {
         /// Block of the subnet's last epoch.
         9 last_step: Compact<u64> = |of| Compact(LastMechansimStepBlock::<T>::get(of.netuid)),
         /// Number of blocks since the subnet's last epoch.
-        10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).waited),
+        10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).blocks_since_epoch),
         /// Subnet emission; always 0, because the chain no longer uses it.
         11 subnet_emission: Compact<u64> = |_| Compact(0),
         /// Alpha in the subnet's pool.
