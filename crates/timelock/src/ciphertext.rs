@@ -17,7 +17,7 @@ pub use format::FormatError;
 pub use wrapped::{Wrapped, WrappedError};
 
 /// The length of AES-GCM's nonce in bytes.
-const NONCE: usize = 12;
+const NONCE_BYTES: usize = 12;
 
 /// Why encryption failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,7 @@ pub fn encrypt(
     rng: &mut impl CryptoRng,
 ) -> Result<Ciphertext, EncryptError> {
     let (mut key, mut sigma) = (Zeroizing::new([0; WIDTH]), Zeroizing::new([0; WIDTH]));
-    let mut nonce = [0; NONCE];
+    let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(key.as_mut_slice());
     rng.fill_bytes(sigma.as_mut_slice());
     rng.fill_bytes(&mut nonce);
@@ -71,7 +71,7 @@ pub struct Ciphertext {
     key: SealedKey,
     /// The encrypted data, followed by the AES-GCM tag.
     data: Vec<u8>,
-    nonce: [u8; NONCE],
+    nonce: [u8; NONCE_BYTES],
 }
 
 impl Ciphertext {

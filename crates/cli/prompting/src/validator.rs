@@ -156,7 +156,7 @@ impl ValidatorArgs {
                     other => other.into(),
                 },
             )?;
-        tracing::info!(url = file.shown_url(), "reading questions");
+        tracing::info!(url = file.redacted_url(), "reading questions");
         let path =
             context.block_on(async { Ok(file.fetch(&directory.join("questions")).await?) })?;
         Ok(Dataset::open(&path)?)

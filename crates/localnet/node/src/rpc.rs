@@ -42,7 +42,7 @@ use backpressure::Backpressure;
 use connections::SharedState;
 use count::Names;
 use error::internal;
-pub(crate) use error::{CLIENT as CLIENT_ERROR, RpcResult};
+pub(crate) use error::{CLIENT_ERROR, RpcResult};
 use origin::Origins;
 use params::{Args, Names as ParamNames, to_hex};
 use subscribe::SubscriptionRequest;

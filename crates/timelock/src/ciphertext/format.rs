@@ -6,7 +6,7 @@ use ark_bls12_381::G2Affine;
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
 use taonet_primitives::counted;
 
-use super::{Ciphertext, NONCE};
+use super::{Ciphertext, NONCE_BYTES};
 use crate::ibe::{SealedKey, WIDTH};
 
 const POINT: usize = 96;
@@ -96,7 +96,7 @@ impl Ciphertext {
         let w: [u8; WIDTH] = read_array(&mut remaining, "W")?;
         let mut body = read_part(&mut remaining, "body")?;
         let data = read_part(&mut body, "data")?.to_vec();
-        let nonce: [u8; NONCE] = read_array(&mut body, "nonce")?;
+        let nonce: [u8; NONCE_BYTES] = read_array(&mut body, "nonce")?;
         if !body.is_empty() {
             return Err(FormatError::Length {
                 part: "body after its nonce",

@@ -257,7 +257,7 @@ fn beams_end_as_by_the_reference() {
 }
 
 #[test]
-fn recordings_are_transcribed_together_as_alone() {
+fn batched_recordings_are_transcribed_as_single_ones() {
     let Some(peer) = Peer::find() else { return };
     let model = Arc::new(Model::open(&peer.model("micro", &[])).unwrap());
     let options =

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_test_gets_the_next_free_slot() {
+    fn waiting_miner_test_gets_the_next_free_slot() {
         let load = Arc::new(MinerLoad::new(Some(2)));
         let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
         let reservations = [load.reserve(false), load.reserve(false)];

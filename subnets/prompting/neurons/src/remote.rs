@@ -119,20 +119,22 @@ impl RemoteFile {
         let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
         let sha256 = match (sha256, cid_digest) {
             (Some(expected_digest), Some(Ok(cid_digest))) if expected_digest != cid_digest => {
-                return Err(RemoteError::Contradiction(shown(&url)));
+                return Err(RemoteError::Contradiction(redacted(&url)));
             }
             (Some(expected_digest), _) => expected_digest,
             (None, Some(Ok(cid_digest))) => cid_digest,
-            (None, Some(Err(source))) => return Err(RemoteError::Cid { url: shown(&url), source }),
-            (None, None) => return Err(RemoteError::Unverified(shown(&url))),
+            (None, Some(Err(source))) => {
+                return Err(RemoteError::Cid { url: redacted(&url), source });
+            }
+            (None, None) => return Err(RemoteError::Unverified(redacted(&url))),
         };
         let suffix = suffix_of(&url);
         Ok(Self { url, sha256, suffix })
     }
 
     /// Returns the URL, without credentials and parameters.
-    pub fn shown_url(&self) -> String {
-        shown(&self.url)
+    pub fn redacted_url(&self) -> String {
+        redacted(&self.url)
     }
 
     /// Downloads the file to a directory unless it is there, and returns its path. An interrupted
@@ -155,20 +157,20 @@ impl RemoteFile {
         download.run(&origin, |_, _| ()).await.map_err(|error| match error {
             DownloadError::Origin(error) => error,
             DownloadError::File(source) => RemoteError::File { path: part.clone(), source },
-            DownloadError::TooLarge => RemoteError::TooLarge { url: shown(&self.url) },
+            DownloadError::TooLarge => RemoteError::TooLarge { url: redacted(&self.url) },
         })?;
         let digest = sha256(&part).await.map_err(file_error(&part))?.unwrap_or_default();
         if digest != self.sha256 {
             tokio::fs::remove_file(&part).await.map_err(file_error(&part))?;
             let [expected, found] = [self.sha256, digest].map(hex::encode);
-            return Err(RemoteError::Content { url: shown(&self.url), expected, found });
+            return Err(RemoteError::Content { url: redacted(&self.url), expected, found });
         }
         tokio::fs::rename(&part, &path).await.map_err(file_error(&path))?;
         Ok(path)
     }
 
     fn failed(&self, source: Fault) -> RemoteError {
-        RemoteError::Http { url: shown(&self.url), source }
+        RemoteError::Http { url: redacted(&self.url), source }
     }
 }
 
@@ -248,7 +250,7 @@ fn suffix_of(url: &Url) -> String {
 }
 
 /// Returns a URL without credentials and parameters, which can be secrets.
-fn shown(url: &Url) -> String {
+fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     // Both calls fail only for URLs without a host, and http URLs have one.
     let _ = (url.set_username(""), url.set_password(None));

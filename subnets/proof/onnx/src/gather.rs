@@ -58,7 +58,7 @@ impl Reader {
         let dims = [before, &index.dims, after].concat();
         Self::check_elements(node, &dims)?;
         Self::check_elements(node, &[outer, count, extent])?;
-        let one_hot = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let by_row = dims::transposed(&[extent, count], &[1, 0]);
         let shape = Shape::new(outer, count, extent).map_err(invalid_shape(node))?;
         let left = self.push_moved(node, vec![one_hot], by_row.repeat(outer), 0.0, shape)?;
@@ -92,7 +92,7 @@ impl Reader {
         let index = self.computed_indices(node, 1)?;
         let count = index.shape.elements();
         let shape = row_shape(node, count, extent)?;
-        let one_hot = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let candidates = all_coordinates(&indices_dims);
         let candidates = candidates
             .flat_map(|coordinates| (0..extent).map(move |index| (coordinates.clone(), index)));
@@ -145,7 +145,9 @@ impl Reader {
         let mut gathered =
             self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
         let mut row_size = area * slice;
-        for (choices, &extent) in self.tuple_choices(node, &index, named)?.into_iter().zip(named) {
+        for (choices, &extent) in
+            self.push_tuple_one_hots(node, &index, named)?.into_iter().zip(named)
+        {
             row_size /= extent;
             gathered = self.chosen_rows(node, gathered, choices, [tuples, extent, row_size])?;
         }
@@ -177,7 +179,7 @@ impl Reader {
         let mut dims = index.dims.clone();
         dims.insert(axis, depth);
         Self::check_elements(node, &dims)?;
-        let one_hot = self.choices(node, &index, depth, values)?;
+        let one_hot = self.push_one_hot(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
         let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
@@ -207,7 +209,7 @@ impl Reader {
 
     /// Appends whether each position of an axis is that of each index: a row for each position. An
     /// index that is negative counts from the end.
-    pub(super) fn choices(
+    pub(super) fn push_one_hot(
         &mut self,
         node: &NodeProto,
         index: &Operand,
@@ -237,7 +239,7 @@ impl Reader {
     }
 
     /// Appends the choices of each axis that tuples of computed integers name.
-    pub(super) fn tuple_choices(
+    pub(super) fn push_tuple_one_hots(
         &mut self,
         node: &NodeProto,
         index: &Operand,
@@ -250,7 +252,7 @@ impl Reader {
             let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
             let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
             let along = Operand { index: along, shape, dims: vec![tuples] };
-            choices.push(self.choices(node, &along, extent, [0.0, 1.0])?);
+            choices.push(self.push_one_hot(node, &along, extent, [0.0, 1.0])?);
         }
         Ok(choices)
     }

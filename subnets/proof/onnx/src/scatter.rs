@@ -36,7 +36,7 @@ impl Reader {
             (index.shape.elements(), indices_dims.get(axis).copied().unwrap_or_default());
         Self::check_elements(node, &[steps, elements])?;
         let shape = Shape::vector(elements).map_err(invalid_shape(node))?;
-        let choices = self.choices(node, &index, extent, [0.0, 1.0])?;
+        let choices = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.fitted(node, &data, &data_dims, shape)?;
         let is_covered = |coordinates: &[usize]| {
@@ -93,7 +93,7 @@ impl Reader {
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
         let shape = Shape::vector(area * slice).map_err(invalid_shape(node))?;
-        let choices = self.tuple_choices(node, &index, named)?;
+        let choices = self.push_tuple_one_hots(node, &index, named)?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.fitted(node, &data, &data_dims, shape)?;
         for tuple in 0..tuples {

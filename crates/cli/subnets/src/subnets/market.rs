@@ -121,8 +121,12 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let subnet = chain.subnet(netuid, block.into()).await.map_err(failed)?;
-        let first = height(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into()).await?;
-        let delay = height(&chain, "StartCallDelay", None, block.into()).await?.unwrap_or_default();
+        let first =
+            stored_block_number(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into())
+                .await?;
+        let delay = stored_block_number(&chain, "StartCallDelay", None, block.into())
+            .await?
+            .unwrap_or_default();
         let start = subnet.registered_at.plus(delay.get());
         let remaining = if first.is_some() { 0 } else { start.since(block.number) };
         if context.json {
@@ -151,7 +155,7 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
 }
 
 /// Reads a block number or a number of blocks; `None` if the item has no value.
-async fn height(
+async fn stored_block_number(
     chain: &Client,
     item: &str,
     netuid: Option<NetUid>,

@@ -11,13 +11,13 @@ use crate::pool::SubmitError;
 use crate::store::{SnapshotError, StoreError};
 
 /// Error code of a `state_` request for too many keys.
-const COUNT: i32 = 4002;
+const TOO_MANY_KEYS_ERROR: i32 = 4002;
 /// Error code of requests whose block or state is not stored.
-pub(crate) const CLIENT: i32 = 4003;
+pub(crate) const CLIENT_ERROR: i32 = 4003;
 /// Error code of `payment_` methods.
-const PAYMENT_RUNTIME: i32 = 1;
+const PAYMENT_ERROR: i32 = 1;
 /// Error code of `dev_` methods.
-const DEV: i32 = 5001;
+const DEV_ERROR: i32 = 5001;
 
 /// The result of a handler.
 pub(crate) type RpcResult = Result<serde_json::Value, ErrorObjectOwned>;
@@ -35,7 +35,11 @@ pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
 }
 
 pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
-    error(COUNT, format!("count exceeds maximum value. value: {count}, max: {max}"), None)
+    error(
+        TOO_MANY_KEYS_ERROR,
+        format!("count exceeds maximum value. value: {count}, max: {max}"),
+        None,
+    )
 }
 
 /// Returns the error for an oversized response, in the wording of the RPC server itself.
@@ -48,11 +52,11 @@ pub(crate) fn response_too_large(max: usize) -> ErrorObjectOwned {
 }
 
 pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {
-    error(CLIENT, format!("Client error: {failure}"), None)
+    error(CLIENT_ERROR, format!("Client error: {failure}"), None)
 }
 
 pub(crate) fn store(failure: &StoreError) -> ErrorObjectOwned {
-    error(CLIENT, format!("Client error: {failure}"), None)
+    error(CLIENT_ERROR, format!("Client error: {failure}"), None)
 }
 
 pub(crate) fn submit(failure: &SubmitError) -> ErrorObjectOwned {
@@ -60,18 +64,18 @@ pub(crate) fn submit(failure: &SubmitError) -> ErrorObjectOwned {
 }
 
 pub(crate) fn payment(failure: &StateError) -> ErrorObjectOwned {
-    error(PAYMENT_RUNTIME, "Unable to query dispatch info.", Some(failure.to_string()))
+    error(PAYMENT_ERROR, "Unable to query dispatch info.", Some(failure.to_string()))
 }
 
 pub(crate) fn author(failure: &AuthorError) -> ErrorObjectOwned {
     match failure {
         AuthorError::Build(BuildError::Refused(refused)) => submit(refused),
-        failure => error(DEV, failure.to_string(), None),
+        failure => error(DEV_ERROR, failure.to_string(), None),
     }
 }
 
 pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
-    error(DEV, failure.to_string(), None)
+    error(DEV_ERROR, failure.to_string(), None)
 }
 
 /// Returns the error for a runtime call on a pruned state, which the real chain's node words
@@ -80,5 +84,5 @@ pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
     let text = format!(
         "Client error: Api called for an unknown Block: State already discarded for {hash:?}"
     );
-    error(CLIENT, text, None)
+    error(CLIENT_ERROR, text, None)
 }

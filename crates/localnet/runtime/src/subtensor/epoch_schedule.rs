@@ -23,11 +23,11 @@ impl<T: Config> Pallet<T> {
     /// interval has passed, or the block of a triggered epoch has come. Never due if the tempo is 0.
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
-        let asked_for = PendingEpochAt::<T>::get(netuid);
+        let pending_at = PendingEpochAt::<T>::get(netuid);
         let Schedule { last_epoch, blocks_since_epoch, .. } = Self::schedule(netuid);
         tempo > 0
             && (block.saturating_sub(last_epoch) >= tempo
-                || (asked_for != 0 && block >= asked_for)
+                || (pending_at != 0 && block >= pending_at)
                 || blocks_since_epoch > MAX_WAIT)
     }
 
@@ -36,10 +36,10 @@ impl<T: Config> Pallet<T> {
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
         let blocks_since_epoch = Self::schedule(netuid).blocks_since_epoch;
-        let asked_for = PendingEpochAt::<T>::get(netuid);
+        let pending_at = PendingEpochAt::<T>::get(netuid);
         let earliest = Self::scheduled_epoch_block(netuid)?
             .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(blocks_since_epoch)))
-            .min(if asked_for == 0 { u64::MAX } else { asked_for });
+            .min(if pending_at == 0 { u64::MAX } else { pending_at });
         Some(earliest.max(next_block))
     }
 

@@ -32,7 +32,7 @@ fn config() -> MinerConfig {
     }
 }
 
-async fn miner_before(backend: Router, config: MinerConfig) -> Miner {
+async fn miner_with_backend(backend: Router, config: MinerConfig) -> Miner {
     let url = Url::parse(&format!("http://{}/v1/", listen(backend).await)).unwrap();
     Miner::new(config, Backend::new(&url, Some(&"secret\n".to_owned().into())).unwrap(), None)
 }
@@ -71,7 +71,7 @@ async fn payload_reaches_the_backend_and_chunks_the_validator() {
             "data: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"logprobs\":null}}]}}\n\ndata: {echo}\n\ndata: [DONE]\n\n"
         )
     });
-    let miner = miner_before(backend, config()).await;
+    let miner = miner_with_backend(backend, config()).await;
     let payload =
         json!({"model": "chat_a", "nonce": "1_x", "stream": true, "logprobs": true, "top_k": 5});
     let response = ask(&miner, "/chat/completions", payload).await;
@@ -101,7 +101,7 @@ async fn backend_model_names_are_forwarded_unchanged() {
             format!("data: {chunk}\n\ndata: [DONE]\n\n")
         });
         let served = vec![format!("chat-a@60000={name}").parse().unwrap()];
-        let miner = miner_before(backend, MinerConfig { served, ..config() }).await;
+        let miner = miner_with_backend(backend, MinerConfig { served, ..config() }).await;
         assert_eq!(chat(&miner).await.status(), StatusCode::OK, "{name}");
     }
 }
@@ -109,7 +109,7 @@ async fn backend_model_names_are_forwarded_unchanged() {
 #[tokio::test]
 async fn unstreamed_answers_are_passed_on_unchanged() {
     let backend = chats(|| async { Json(json!({"choices": [{"message": {"content": "whole"}}]})) });
-    let miner = miner_before(backend, config()).await;
+    let miner = miner_with_backend(backend, config()).await;
     let response =
         ask(&miner, "/chat/completions", json!({"model": "org/A", "stream": false})).await;
     assert_eq!(text(response).await, r#"{"choices":[{"message":{"content":"whole"}}]}"#);
@@ -121,7 +121,7 @@ async fn embeddings_are_passed_on_unchanged() {
     let expected = answer.clone();
     let backend = Router::new().route("/v1/embeddings", post(move || async move { Json(answer) }));
     let config = MinerConfig { task_type: TaskType::Embedding, ..config() };
-    let miner = miner_before(backend, config).await;
+    let miner = miner_with_backend(backend, config).await;
     let response =
         text(ask(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await).await;
     assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
@@ -136,7 +136,7 @@ async fn embeddings_are_passed_on_unchanged() {
 async fn finish_reason_is_sent_on_request() {
     let finish = r#"data: {"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#;
     let stream = format!("{CHUNK}{finish}\n\ndata: [DONE]\n\n");
-    let miner = miner_before(chats(move || async move { stream }), config()).await;
+    let miner = miner_with_backend(chats(move || async move { stream }), config()).await;
     for (asks, expected) in [(false, CHUNK.to_owned()), (true, format!("{CHUNK}{finish}\n\n"))] {
         let payload = json!({"model": "chat-a", "stream": true}).to_string();
         let mut request = Request::post("/chat/completions").body(Body::from(payload)).unwrap();

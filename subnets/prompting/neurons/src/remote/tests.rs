@@ -62,7 +62,7 @@ fn unverifiable_dataset_url_is_refused() {
     assert!(matches!(error, RemoteError::Contradiction(_)), "{error}");
     let secret =
         RemoteFile::new("https://ada:secret@hub.example/q.txt?token=secret", Some(hash())).unwrap();
-    assert_eq!(secret.shown_url(), "https://hub.example/q.txt");
+    assert_eq!(secret.redacted_url(), "https://hub.example/q.txt");
 }
 
 /// Columns: name · URL
@@ -76,7 +76,7 @@ fn file_of_the_hub_is_named_by_its_data_set() {
         ),
     ] {
         let file = RemoteFile::new(name, Some(hash())).unwrap();
-        assert_eq!(file.shown_url(), format!("https://huggingface.co/datasets/{url}"));
+        assert_eq!(file.redacted_url(), format!("https://huggingface.co/datasets/{url}"));
     }
 }
 

@@ -103,21 +103,21 @@ fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
 }
 
 fn interpreter(phrases: &[&'static str]) -> (Interpreter, Arc<RecordingSynthesizer>) {
-    let voicebox = Arc::<RecordingSynthesizer>::default();
+    let synthesizer = Arc::<RecordingSynthesizer>::default();
     let script = Arc::new(ScriptedRecognizer(Mutex::new(Vec::from(phrases).into_iter())));
     (
         Interpreter::new(
             script,
-            Arc::clone(&voicebox) as Arc<dyn Synthesizer>,
+            Arc::clone(&synthesizer) as Arc<dyn Synthesizer>,
             InterpreterVoice::default(),
         )
         .unwrap(),
-        voicebox,
+        synthesizer,
     )
 }
 
-fn texts(voicebox: &RecordingSynthesizer) -> Vec<String> {
-    voicebox.0.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
+fn texts(synthesizer: &RecordingSynthesizer) -> Vec<String> {
+    synthesizer.0.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
 }
 
 fn seconds(replies: &[Reply]) -> f64 {
@@ -126,9 +126,10 @@ fn seconds(replies: &[Reply]) -> f64 {
 
 #[test]
 fn phrases_are_rewritten_and_spoken_before_the_source_ends() {
-    let (interpreter, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
+    let (interpreter, synthesizer) =
+        interpreter(&["um that's not cricket", "it was a piece of cake"]);
     let replies = play(&interpreter, &source(&[1500, 1500]));
-    assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
+    assert_eq!(texts(&synthesizer), ["that is not fair.", "it was very easy."]);
     // The first phrase is spoken at the first pause, long before the end of the source.
     let first = replies.iter().position(|reply| !reply.samples.is_empty()).unwrap();
     assert!((18..24).contains(&first), "{first}");
@@ -142,7 +143,8 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
         (Duration::from_mins(1), ["is not fair.", "was very easy."]),
         (Duration::ZERO, ["that is not fair.", "it was very easy."]),
     ] {
-        let (stages, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
+        let (stages, synthesizer) =
+            interpreter(&["um that's not cricket", "it was a piece of cake"]);
         let shortener = Shortener::new(
             Box::new(drop_first_word),
             Arc::new(ConstantEmbedder),
@@ -150,7 +152,7 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
         );
         let stages = stages.with_shortener(Arc::new(shortener)).with_call_time(call_time);
         play(&stages, &source(&[1500, 1500]));
-        assert_eq!(texts(&voicebox), expected, "{call_time:?}");
+        assert_eq!(texts(&synthesizer), expected, "{call_time:?}");
     }
 }
 
@@ -158,13 +160,13 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
 fn a_late_reply_is_spoken_faster_but_never_too_fast() {
     let phrase =
         "the old green house near the river stands empty because nobody wants such a long walk";
-    let (interpreter, voicebox) = interpreter(&[phrase; 6]);
+    let (interpreter, synthesizer) = interpreter(&[phrase; 6]);
     let mut session = interpreter.open_session(1, None);
     let mut samples = 0;
     for frame in source(&[1400; 6]).chunks(1920) {
         samples += session.push(frame, false).unwrap().samples.len();
     }
-    let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
+    let rates: Vec<_> = synthesizer.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
     assert_eq!(rates.first(), Some(&150));
     assert_eq!(rates.iter().max(), Some(&210));
     // Of the texts, some are left out.
@@ -225,9 +227,9 @@ fn slow_voice_leaves_no_words_out() {
         "rain upon dusty village",
         "gardens near tall towers",
     ];
-    let (mut stages, voicebox) = interpreter(&[phrases; 2].concat());
+    let (mut stages, synthesizer) = interpreter(&[phrases; 2].concat());
     let voice = Voice { words_per_minute: 100, ..InterpreterVoice::default().voice };
-    stages.speaker = Speaker::new(Arc::clone(&voicebox) as Arc<dyn Synthesizer>, voice);
+    stages.speaker = Speaker::new(Arc::clone(&synthesizer) as Arc<dyn Synthesizer>, voice);
     let mut session = stages.open_session(1, None);
     let source = source(&[1400; 20]);
     let mut reply = 0;
@@ -235,7 +237,7 @@ fn slow_voice_leaves_no_words_out() {
         reply += session.push(frame, false).unwrap().samples.len();
     }
     assert!(reply > source.len() + 3 * 24_000, "{reply} samples");
-    assert_eq!((texts(&voicebox).len(), session.spoken_words), (20, 80));
+    assert_eq!((texts(&synthesizer).len(), session.spoken_words), (20, 80));
 }
 
 #[test]
@@ -262,11 +264,11 @@ fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
 #[test]
 fn patient_profile_speaks_after_the_source_ends() {
     let phrases = ["um that's not cricket", "it was a piece of cake"];
-    let (interpreter_, voicebox) = interpreter(&phrases);
+    let (wrapped, synthesizer) = interpreter(&phrases);
     let (other, _) = interpreter(&phrases);
     let spoken = play(&other, &source(&[1500, 1500]));
-    let replies = play(&Patient::new(interpreter_), &source(&[1500, 1500]));
-    assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
+    let replies = play(&Patient::new(wrapped), &source(&[1500, 1500]));
+    assert_eq!(texts(&synthesizer), ["that is not fair.", "it was very easy."]);
     let (last, before) = replies.split_last().unwrap();
     assert!(before.iter().all(|reply| reply.samples.is_empty()) && last.done);
     assert!((seconds(&replies) - seconds(&spoken)).abs() < 1e-9);
@@ -282,30 +284,30 @@ fn the_same_source_gives_the_same_reply() {
 
 #[test]
 fn long_speech_is_cut_between_words() {
-    let (interpreter, voicebox) =
+    let (interpreter, synthesizer) =
         interpreter(&["we walked to the market and bought a fish", "bought a fish"]);
     play(&interpreter, &source(&[3500]));
-    let spoken_text = texts(&voicebox).join(" ");
+    let spoken_text = texts(&synthesizer).join(" ");
     assert!(spoken_text.starts_with("we walked to the market"), "{spoken_text}");
 }
 
 #[test]
 fn unrecognised_speech_is_cut() {
-    let (interpreter, voicebox) = interpreter(&[]);
+    let (interpreter, synthesizer) = interpreter(&[]);
     let mut session = interpreter.open_session(1, None);
     for frame in source(&[20_000]).chunks(1920) {
         session.push(frame, false).unwrap();
         let pending = session.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         assert!(pending < MAX_PHRASE_S + 0.6, "{pending} s wait for a pause");
     }
-    assert!(texts(&voicebox).is_empty());
+    assert!(texts(&synthesizer).is_empty());
 }
 
 #[test]
 fn silent_source_has_a_silent_reply() {
-    let (interpreter, voicebox) = interpreter(&[]);
+    let (interpreter, synthesizer) = interpreter(&[]);
     let replies = play(&interpreter, &vec![0.0; 1920 * 3]);
-    assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);
+    assert!(texts(&synthesizer).is_empty() && seconds(&replies) == 0.0);
     assert!(replies.last().unwrap().done);
 }
 
@@ -316,7 +318,7 @@ fn channels_are_mixed_within_range() {
 
 #[test]
 fn patient_profile_keeps_one_channel() {
-    let (stages, voicebox) = interpreter(&["um that's not cricket"]);
+    let (stages, synthesizer) = interpreter(&["um that's not cricket"]);
     let mut waiting = PatientSession { session: stages.open_session(2, None), reply: Vec::new() };
     let stereo: Vec<f32> =
         source(&[1500, 1500]).into_iter().flat_map(|sample| [sample, sample]).collect();
@@ -324,7 +326,7 @@ fn patient_profile_keeps_one_channel() {
         assert_eq!(waiting.push(frame, false).unwrap(), Reply::default());
     }
     // The phrase is interpreted before the end of the source.
-    assert_eq!(texts(&voicebox), ["that is not fair."]);
+    assert_eq!(texts(&synthesizer), ["that is not fair."]);
     let kept = waiting.reply.concat();
     let reply = waiting.push(&[], true).unwrap();
     assert!(reply.done && waiting.reply.is_empty());

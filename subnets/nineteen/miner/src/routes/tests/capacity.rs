@@ -7,9 +7,11 @@ use super::*;
 
 #[tokio::test]
 async fn full_miner_responds_with_429() {
-    let miner =
-        miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config())
-            .await;
+    let miner = miner_with_backend(
+        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        config(),
+    )
+    .await;
     let first = chat(&miner).await;
     assert_eq!(first.status(), StatusCode::OK);
     let second = chat(&miner).await;
@@ -24,9 +26,11 @@ async fn full_miner_responds_with_429() {
 /// A validator may send the next request before the miner has released the place of the last one.
 #[tokio::test]
 async fn slot_released_within_the_wait_is_used() {
-    let miner =
-        miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config())
-            .await;
+    let miner = miner_with_backend(
+        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        config(),
+    )
+    .await;
     let first = chat(&miner).await;
     let (second, ()) = tokio::join!(chat(&miner), async { drop(first) });
     assert_eq!(second.status(), StatusCode::OK);
@@ -37,7 +41,7 @@ async fn slot_released_within_the_wait_is_used() {
 #[tokio::test]
 async fn probes_leave_a_quarter_of_the_slots_free() {
     let backend = chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) });
-    let miner = miner_before(backend, MinerConfig { concurrency: 8, ..config() }).await;
+    let miner = miner_with_backend(backend, MinerConfig { concurrency: 8, ..config() }).await;
     let probe = async || {
         let payload = json!({"model": "chat-a", "stream": true}).to_string();
         let mut request = Request::post("/chat/completions").body(Body::from(payload)).unwrap();

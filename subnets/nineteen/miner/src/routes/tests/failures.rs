@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn invalid_payloads_are_reported() {
-    let miner = miner_before(Router::new(), config()).await;
+    let miner = miner_with_backend(Router::new(), config()).await;
     for (payload, status, detail) in [
         (json!([]), 422, "payload is not a JSON object"),
         (json!({}), 422, "model is missing or malformed"),
@@ -33,18 +33,20 @@ async fn failing_backend_is_reported() {
         ..config()
     };
     let failing =
-        miner_before(chats(|| async { StatusCode::INTERNAL_SERVER_ERROR }), config()).await;
-    let full = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
+        miner_with_backend(chats(|| async { StatusCode::INTERNAL_SERVER_ERROR }), config()).await;
+    let full =
+        miner_with_backend(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
     let garbage =
-        miner_before(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config()).await;
-    let silent = miner_before(chats(std::future::pending::<()>), hasty).await;
+        miner_with_backend(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config())
+            .await;
+    let silent = miner_with_backend(chats(std::future::pending::<()>), hasty).await;
     // Even on a busy machine, the response's head arrives before the deadline.
     let later = Duration::from_secs(2);
     let patient = MinerConfig {
         deadlines: Deadlines { first: later, between: short, total: later },
         ..config()
     };
-    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), patient).await;
+    let mute = miner_with_backend(chats(|| async { endless(Bytes::new()) }), patient).await;
     for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)]
     {
         assert_eq!(chat(&miner).await.status(), status);
@@ -52,9 +54,11 @@ async fn failing_backend_is_reported() {
     // A stalled stream is aborted, so that the validator does not consider it complete.
     let impatient =
         MinerConfig { deadlines: Deadlines { between: short, ..Deadlines::default() }, ..config() };
-    let stops =
-        miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), impatient)
-            .await;
+    let stops = miner_with_backend(
+        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        impatient,
+    )
+    .await;
     let response = chat(&stops).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());
@@ -102,9 +106,11 @@ async fn refusal_by_the_backend_is_logged() {
             "JSON document in place of a stream",
         ),
     ] {
-        let miner =
-            miner_before(chats(move || async move { ([(CONTENT_TYPE, kind)], body) }), config())
-                .await;
+        let miner = miner_with_backend(
+            chats(move || async move { ([(CONTENT_TYPE, kind)], body) }),
+            config(),
+        )
+        .await;
         let response = chat(&miner).await;
         assert_eq!(response.status(), status, "{cause}");
         let lines = log.take();
@@ -113,10 +119,10 @@ async fn refusal_by_the_backend_is_logged() {
     let failing = chats(|| async {
         (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "bad field"}})))
     });
-    assert_eq!(chat(&miner_before(failing, config()).await).await.status(), 400);
+    assert_eq!(chat(&miner_with_backend(failing, config()).await).await.status(), 400);
     // An error after the first text aborts the stream.
     let later = CHUNK.to_owned() + &event(r#"{"error":{"message":"died"}}"#);
-    let miner = miner_before(chats(move || async move { later }), config()).await;
+    let miner = miner_with_backend(chats(move || async move { later }), config()).await;
     assert!(chat(&miner).await.into_body().collect().await.is_err());
     let lines = log.take();
     for cause in
@@ -131,8 +137,10 @@ async fn refusal_by_the_backend_is_logged() {
 async fn backend_at_its_limit_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let in_band =
-        miner_before(chats(|| async { "data: {\"error\":{\"code\":429}}\n\n" }), config()).await;
-    let by_status = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
+        miner_with_backend(chats(|| async { "data: {\"error\":{\"code\":429}}\n\n" }), config())
+            .await;
+    let by_status =
+        miner_with_backend(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
     for miner in [in_band, by_status] {
         for warnings in [1, 0] {
             assert_eq!(chat(&miner).await.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -153,7 +161,8 @@ async fn text_without_log_probabilities_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     for _ in 0..2 {
         let miner =
-            miner_before(chats(|| async { format!("{CHUNK}data: [DONE]\n\n") }), config()).await;
+            miner_with_backend(chats(|| async { format!("{CHUNK}data: [DONE]\n\n") }), config())
+                .await;
         for (wants_logprobs, warnings) in [(false, 0), (true, 1), (true, 0)] {
             let payload = json!({"model": "chat-a", "messages": [], "stream": true, "logprobs": wants_logprobs});
             assert_eq!(text(ask(&miner, "/chat/completions", payload).await).await, CHUNK);

@@ -45,39 +45,46 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
     let images = || MinerConfig { task_type: TaskType::Image, served: served.clone(), ..config() };
     let workers = Miner::new(images(), Backend::new(&url, None).unwrap(), None);
     let openai = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
-    let payload = |further: Value| {
+    let payload = |extra_fields: Value| {
         let mut payload = json!({"prompt": "a red boat", "negative_prompt": "", "steps": 6, "cfg_scale": 3.0, "width": 576,
             "height": 576, "seed": 7});
-        payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        payload.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         payload
     };
-    let of = async |miner: &Miner, route: &str, further: Value| {
-        let response = ask(miner, route, payload(further)).await;
+    let send = async |miner: &Miner, route: &str, extra_fields: Value| {
+        let response = ask(miner, route, payload(extra_fields)).await;
         assert_eq!(response.status(), StatusCode::OK, "{route}");
         serde_json::from_str::<Value>(&text(response).await).unwrap()
     };
     let model = || json!({"model": "a-text-to-image"});
-    let photo = of(&workers, "/text-to-image", model()).await["image_b64"].clone();
-    assert_eq!(of(&openai, "/text-to-image", model()).await["image_b64"], photo);
-    let further = json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
-    let changed = of(&workers, "/image-to-image", further.clone()).await["image_b64"].clone();
+    let photo = send(&workers, "/text-to-image", model()).await["image_b64"].clone();
+    assert_eq!(send(&openai, "/text-to-image", model()).await["image_b64"], photo);
+    let extra_fields =
+        json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
+    let changed =
+        send(&workers, "/image-to-image", extra_fields.clone()).await["image_b64"].clone();
     assert!(
-        changed != photo && of(&openai, "/image-to-image", further).await["image_b64"] == changed
+        changed != photo
+            && send(&openai, "/image-to-image", extra_fields).await["image_b64"] == changed
     );
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
     let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
     let mask = STANDARD.encode(mask.to_png().unwrap());
     // With the prompt and seed of the image, the painter would replace its half by the same one.
-    let further = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
-    let inpainted = of(&workers, "/inpaint", further.clone()).await["image_b64"].clone();
-    assert!(inpainted != photo && of(&openai, "/inpaint", further).await["image_b64"] == inpainted);
-    let further = json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
+    let extra_fields = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
+    let inpainted = send(&workers, "/inpaint", extra_fields.clone()).await["image_b64"].clone();
+    assert!(
+        inpainted != photo
+            && send(&openai, "/inpaint", extra_fields).await["image_b64"] == inpainted
+    );
+    let extra_fields =
+        json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
     for miner in [&workers, &openai] {
-        let avatar = of(miner, "/avatar", further.clone()).await["image_b64"].clone();
+        let avatar = send(miner, "/avatar", extra_fields.clone()).await["image_b64"].clone();
         assert!(avatar.is_string() && avatar != photo);
         let mut unsafe_prompt = model();
         unsafe_prompt["prompt"] = "nsfw".into();
-        let withheld = of(miner, "/text-to-image", unsafe_prompt).await;
+        let withheld = send(miner, "/text-to-image", unsafe_prompt).await;
         assert_eq!((&withheld["image_b64"], &withheld["is_nsfw"]), (&Value::Null, &json!(true)));
         let response =
             ask(miner, "/inpaint", payload(json!({"init_image": photo, "mask_image": "aGVsbG8="})))
@@ -94,7 +101,8 @@ async fn validator_announces_route_of_task() {
     let backend = Router::new().route("/v1/avatar", post(echo));
     let served = ["portrait=face", "inpaint"].map(|text| text.parse().unwrap()).to_vec();
     let miner =
-        miner_before(backend, MinerConfig { task_type: TaskType::Image, served, ..config() }).await;
+        miner_with_backend(backend, MinerConfig { task_type: TaskType::Image, served, ..config() })
+            .await;
     let avatar = async || ask(&miner, "/avatar", json!({"prompt": "a"})).await;
     assert_eq!(
         avatar().await.status(),
@@ -119,7 +127,8 @@ async fn payload_without_model_selects_the_task_of_the_route() {
     let tasks = ["avatar=face", "dreamshaper-inpaint", "one-text-to-image", "two-text-to-image"];
     let served = tasks.map(|text| text.parse().unwrap()).to_vec();
     let miner =
-        miner_before(backend, MinerConfig { task_type: TaskType::Image, served, ..config() }).await;
+        miner_with_backend(backend, MinerConfig { task_type: TaskType::Image, served, ..config() })
+            .await;
     for (route, model) in [("/avatar", "face"), ("/inpaint", "dreamshaper-inpaint")] {
         let answer = text(ask(&miner, route, json!({"prompt": "a"})).await).await;
         assert_eq!(answer, json!({"image_b64": model}).to_string());

@@ -53,7 +53,7 @@ async fn disconnected_validator_cancels_the_backend_request() {
             Body::from_stream(chunks)
         }
     });
-    let (client, session) = session(miner_before(backend, config()).await).await;
+    let (client, session) = session(miner_with_backend(backend, config()).await).await;
     let payload = json!({"model": "chat-a", "stream": true}).as_object().unwrap().clone();
     let mut answer =
         client.send(&session, "/chat/completions", payload, Duration::from_mins(1)).await.unwrap();
@@ -83,7 +83,7 @@ async fn slow_validator_slows_reading_from_the_backend() {
             }))
         }
     });
-    let miner = miner_before(backend, config()).await;
+    let miner = miner_with_backend(backend, config()).await;
     let mut body = chat(&miner).await.into_body();
     body.frame().await.unwrap().unwrap();
     // Wait until the sockets' buffers are full.

@@ -59,10 +59,10 @@ impl SimultaneousRecognition for ScriptedSpeech {
 /// Plays 0.8 s of speech for each text to an interpreter whose simultaneous recogniser recognises
 /// it then, and returns the spoken phrases.
 fn interpret_passes(texts: &[&'static str]) -> Vec<String> {
-    let (stages, voicebox) = interpreter(&[]);
+    let (stages, synthesizer) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(Passes(texts.to_vec())));
     play(&stages, &source(&[800 * texts.len() - 200]));
-    self::texts(&voicebox)
+    self::texts(&synthesizer)
 }
 
 #[test]
@@ -182,14 +182,14 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
 /// Validators measure the speaking rate of the samples, without the time between them.
 #[test]
 fn pause_of_live_reply_is_limited_to_the_maximum() {
-    let (stages, voicebox) = interpreter(&[]);
+    let (stages, synthesizer) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(Passes(vec!["we can leave now, and"; 6])));
     let mut session = stages.open_session(1, None);
     let mut sent = 0;
     for frame in source(&[3_800]).chunks(1920) {
         sent += session.push(frame, false).unwrap().samples.len();
     }
-    assert_eq!(*voicebox.0.lock().unwrap(), [("we can leave now.".to_owned(), 188)]);
+    assert_eq!(*synthesizer.0.lock().unwrap(), [("we can leave now.".to_owned(), 188)]);
     let pause = (sent - 4 * 60 * 24_000 / 188) as f64 / 24_000.0;
     assert!((MAX_LIVE_PAUSE_S..MAX_LIVE_PAUSE_S + 0.1).contains(&pause), "{pause} s");
 }
