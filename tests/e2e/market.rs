@@ -127,7 +127,7 @@ impl Network {
 
     /// Returns the number of requests that the miners have received, and that the database has
     /// counted, once both are stable.
-    fn settled(&self, store: &Store) -> (f64, f64) {
+    fn stable_request_counts(&self, store: &Store) -> (f64, f64) {
         let start = Instant::now();
         let mut before = None;
         loop {
@@ -251,8 +251,8 @@ struct StreamResult {
     text: String,
 }
 
-/// Requests a stream, and reads it to its end. `first` counts streams that have begun.
-async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> StreamResult {
+/// Requests a stream, and reads it to its end. `begun` counts streams that have begun.
+async fn buy(entry: String, key: String, begun: Arc<AtomicUsize>) -> StreamResult {
     let body = json!({
         "model": TASK, "stream": true, "max_tokens": 50, "messages": [{"role": "user", "content": "12345678"}],
     });
@@ -265,7 +265,7 @@ async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> StreamResul
         text.push_str(&String::from_utf8_lossy(&bytes));
         if !has_begun && chunks(&text) > 0 {
             has_begun = true;
-            first.fetch_add(1, Ordering::SeqCst);
+            begun.fetch_add(1, Ordering::SeqCst);
         }
     }
     let is_complete = status == 200
@@ -372,17 +372,17 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
             all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let start = |count: usize, first: &Arc<AtomicUsize>| {
+        let start = |count: usize, begun: &Arc<AtomicUsize>| {
             (0..count)
                 .map(|index| {
-                    tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(first)))
+                    tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(begun)))
                 })
                 .collect::<Vec<_>>()
         };
         let before = (workers[1].jobs(&["answered"]).await, workers[2].jobs(&["answered"]).await);
-        let first = Arc::new(AtomicUsize::new(0));
-        let mut running = start(40, &first);
-        while first.load(Ordering::SeqCst) < 40 {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut running = start(40, &begun);
+        while begun.load(Ordering::SeqCst) < 40 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // Some of these wait for their first chunk when the worker dies.
@@ -470,7 +470,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         validator = (kill < kills).then(|| Running(start()));
     }
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
-    let (received, counted) = network.settled(&store);
+    let (received, counted) = network.stable_request_counts(&store);
     let lost = network.runtime.block_on(async {
         let mut maximum = 0.0;
         for period in losses {
@@ -509,7 +509,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         assert!(started.elapsed() < LONG_TIMEOUT, "the task file is not read again");
         std::thread::sleep(Duration::from_millis(100));
     }
-    let (received_now, counted_now) = network.settled(&store);
+    let (received_now, counted_now) = network.stable_request_counts(&store);
     assert!(received_now > received);
     let missing = (received_now - received) - (counted_now - counted);
     assert!(missing.abs() < 0.5, "{missing} requests without a kill were not counted, or twice");

@@ -22,7 +22,7 @@ pub enum WeightError {
     },
     /// A uid appears twice.
     #[error("duplicate uid {0}")]
-    Twice(Uid),
+    Duplicate(Uid),
     /// The uid has no neuron.
     #[error("uid {uid} is not on the subnet, which has {}", counted(.neurons, "neuron"))]
     NoSuchNeuron {
@@ -193,7 +193,7 @@ fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError
             return Err(WeightError::NotAWeight { uid: *uid, weight: *weight });
         }
         if !uids.insert(*uid) {
-            return Err(WeightError::Twice(*uid));
+            return Err(WeightError::Duplicate(*uid));
         }
         if let Some(neurons) = neurons.filter(|neurons| uid.0 >= *neurons) {
             return Err(WeightError::NoSuchNeuron { uid: *uid, neurons });

@@ -137,7 +137,7 @@ pub(crate) mod tests {
 
     pub(crate) const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
-    pub(crate) fn later() -> Instant {
+    pub(crate) fn far_deadline() -> Instant {
         Instant::now() + Duration::from_mins(5)
     }
 
@@ -184,8 +184,12 @@ pub(crate) mod tests {
     #[test]
     fn the_first_nonce_that_meets_the_difficulty_is_found() {
         for (difficulty, nonce, seal) in MINED {
-            let solution =
-                recorded(1, MINED_IN, difficulty).search(0, ONE, later(), &AtomicU64::new(0));
+            let solution = recorded(1, MINED_IN, difficulty).search(
+                0,
+                ONE,
+                far_deadline(),
+                &AtomicU64::new(0),
+            );
             assert_eq!(solution, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
         }
     }
@@ -194,7 +198,7 @@ pub(crate) mod tests {
     fn several_threads_share_the_search() {
         let work = recorded(59, &"01".repeat(32), 1_000);
         let threads = NonZeroUsize::new(4).unwrap();
-        let solution = work.search(u64::MAX, threads, later(), &AtomicU64::new(0)).unwrap();
+        let solution = work.search(u64::MAX, threads, far_deadline(), &AtomicU64::new(0)).unwrap();
         assert_eq!(work.verify(solution.nonce), Some(solution));
         let (impossible, hashed) = (Work { difficulty: u64::MAX, ..work }, AtomicU64::new(0));
         let soon = Instant::now() + Duration::from_millis(20);

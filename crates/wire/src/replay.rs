@@ -145,9 +145,14 @@ impl ReplayGuard {
                 seen.insert(rule, entry);
             }
         }
-        let carry = rule == ReplayRule::IncreasingForEver;
-        let log =
-            recovered.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
+        let keeps_all_records = rule == ReplayRule::IncreasingForEver;
+        let log = recovered.start(
+            now_ns,
+            lifetime,
+            keeps_all_records,
+            &mut entries(&seen.senders),
+            seen.floor,
+        )?;
         seen.log = Some(log);
         Ok(guard)
     }

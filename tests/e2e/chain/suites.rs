@@ -61,7 +61,7 @@ impl Drop for Nodes {
 }
 
 #[test]
-fn node_of_suites_is_reference_network_with_follower() {
+fn suite_node_has_the_reference_network_and_a_follower() {
     for (arguments, millis) in [(&[][..], 250), (&["False"], 12_000)] {
         let nodes = Nodes::start(arguments);
         let [first, follower] = [0, 1].map(|index| nodes.ask(index, &["localnet", "status"]));

@@ -45,7 +45,7 @@ fn invalid_weights_are_rejected() {
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(quantise(&row(&[(0, weight)])), Err(WeightError::NotAWeight { .. })));
     }
-    assert_eq!(quantise(&row(&[(7, 1.0), (7, 2.0)])), Err(WeightError::Twice(Uid(7))));
+    assert_eq!(quantise(&row(&[(7, 1.0), (7, 2.0)])), Err(WeightError::Duplicate(Uid(7))));
     let beyond = within_limits(&row(&[(4, 1.0)]), &rules(4, 1, u16::MAX));
     assert_eq!(beyond, Err(WeightError::NoSuchNeuron { uid: Uid(4), neurons: 4 }));
 }

@@ -37,7 +37,7 @@ mod devices {
     use taonet_testing::skip;
 
     use super::super::*;
-    use crate::work::tests::{MINED, MINED_IN, ONE, bytes, later, recorded};
+    use crate::work::tests::{MINED, MINED_IN, ONE, bytes, far_deadline, recorded};
     use crate::{Device, Searcher};
 
     /// Variable that marks a child process.
@@ -100,7 +100,7 @@ mod devices {
             assert!(searcher.name().contains("pthread"), "{}", searcher.name());
             for (difficulty, nonce, seal) in MINED {
                 let (work, hashed) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
-                let actual = searcher.search(&work, 0, later(), &hashed).unwrap();
+                let actual = searcher.search(&work, 0, far_deadline(), &hashed).unwrap();
                 assert_eq!(actual, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
                 assert_eq!(hashed.into_inner(), u64::from(MIN_BATCH), "{difficulty}");
             }
@@ -126,7 +126,7 @@ mod devices {
                     let mut start = first;
                     let solutions = (0..solutions).map(|_| {
                         let solution = searcher
-                            .search(&work, start, later(), &AtomicU64::new(0))
+                            .search(&work, start, far_deadline(), &AtomicU64::new(0))
                             .unwrap()
                             .unwrap();
                         start = solution.nonce.wrapping_add(1);
@@ -190,7 +190,7 @@ mod devices {
             );
             let mut device = OpenCl::with_source(0, &weakened).unwrap();
             let work = recorded(59, &"01".repeat(32), u64::MAX);
-            let error = device.search(&work, 0, later(), &AtomicU64::new(0)).unwrap_err();
+            let error = device.search(&work, 0, far_deadline(), &AtomicU64::new(0)).unwrap_err();
             assert!(matches!(error, PowError::WrongHashes { .. }), "{error}");
         });
     }

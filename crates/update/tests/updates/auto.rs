@@ -19,7 +19,7 @@ fn auto(server: &Server, releases: &Releases, installation: &Installation) -> Au
 }
 
 /// Polls until a condition holds; panics after 30 s.
-async fn eventually(mut condition: impl FnMut() -> bool) {
+async fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(
@@ -50,7 +50,7 @@ async fn shutdown_cancels_update_checks() {
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(5)).await;
     let shutdown = Shutdown::new();
     let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
-    eventually(|| !server.offsets().is_empty()).await;
+    wait_until(|| !server.offsets().is_empty()).await;
     shutdown.request();
     shutdown.finished().await.unwrap();
     assert_eq!(pending.program().await, None);
@@ -63,7 +63,7 @@ async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once()
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
     let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
-    eventually(|| !server.offsets().is_empty()).await;
+    wait_until(|| !server.offsets().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.offsets(), [0]);
     assert!(!shutdown.is_requested());
@@ -114,7 +114,7 @@ fn start(releases: &Releases, installation: &Installation, signal: bool) -> Chil
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn end(daemon: Child) -> (u32, Output, String) {
+fn wait_for_exit(daemon: Child) -> (u32, Output, String) {
     let id = daemon.id();
     let output = daemon.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -126,7 +126,7 @@ fn new_program_runs_in_the_same_process_with_the_same_arguments() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo tao 0.2.0 || echo \"new: $$ $*\"\n";
     releases.publish("0.2.0", script.as_bytes());
-    let (id, output, text) = end(start(&releases, &installation, false));
+    let (id, output, text) = wait_for_exit(start(&releases, &installation, false));
     assert!(output.status.success(), "{text}");
     assert!(text.contains(&format!("new: {id} --port 7\n")), "{text}");
 }
@@ -135,7 +135,7 @@ fn new_program_runs_in_the_same_process_with_the_same_arguments() {
 #[test]
 fn a_signal_during_the_shutdown_prevents_the_restart() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
-    let (_, output, text) = end(start(&releases, &installation, true));
+    let (_, output, text) = wait_for_exit(start(&releases, &installation, true));
     assert!(output.status.success(), "{text}");
     assert!(text.contains("stopped without a restart"), "{text}");
     assert_eq!(fs::read_to_string(installation.program()).unwrap(), program("0.2.0"));

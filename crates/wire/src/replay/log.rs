@@ -121,8 +121,9 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, Repl
         complete: true,
         missing: false,
     };
-    let follows = read_optional(path)?.map(|bytes| recovered.take(&bytes, boot));
-    let old = read_optional(&sibling_path(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
+    let follows = read_optional(path)?.map(|bytes| recovered.add_file(&bytes, boot));
+    let old =
+        read_optional(&sibling_path(path, ".old"))?.map(|bytes| recovered.add_file(&bytes, boot));
     recovered.missing = follows.is_none() && old.is_none();
     recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
     Ok(recovered)
@@ -138,7 +139,7 @@ fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
 
 impl RecoveredLog {
     /// Adds the records of a file and returns whether it depends on the previous file.
-    fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
+    fn add_file(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end))
         else {
@@ -170,7 +171,7 @@ impl RecoveredLog {
         self,
         now_ns: u64,
         lifetime: Duration,
-        carry: bool,
+        keeps_all_records: bool,
         live: &mut dyn Iterator<Item = Entry>,
         floor: u64,
     ) -> Result<ReplayLog, ReplayLogError> {
@@ -184,7 +185,16 @@ impl RecoveredLog {
             _ => {}
         }
         let rotate_at = now_ns.saturating_add(nanoseconds(lifetime));
-        Ok(ReplayLog { path, boot, file, lock, lifetime, carry, torn: false, rotate_at })
+        Ok(ReplayLog {
+            path,
+            boot,
+            file,
+            lock,
+            lifetime,
+            keeps_all_records,
+            has_partial_record: false,
+            rotate_at,
+        })
     }
 }
 
@@ -198,9 +208,9 @@ pub(super) struct ReplayLog {
     lock: Lock,
     lifetime: Duration,
     /// Whether the next file starts with all live records.
-    carry: bool,
+    keeps_all_records: bool,
     /// Whether the last record may be incomplete.
-    torn: bool,
+    has_partial_record: bool,
     rotate_at: u64,
 }
 
@@ -215,12 +225,12 @@ impl ReplayLog {
         live: &mut dyn Iterator<Item = Entry>,
         floor: u64,
     ) -> io::Result<()> {
-        if self.torn || now_ns >= self.rotate_at {
+        if self.has_partial_record || now_ns >= self.rotate_at {
             self.rotate(now_ns, live, floor)?;
         }
         self.lock.cover(lead)?;
         let result = self.file.write_all(&entry.to_bytes());
-        self.torn = result.is_err();
+        self.has_partial_record = result.is_err();
         result
     }
 
@@ -230,7 +240,7 @@ impl ReplayLog {
         live: &mut dyn Iterator<Item = Entry>,
         floor: u64,
     ) -> io::Result<()> {
-        self.file = if self.carry || self.torn {
+        self.file = if self.keeps_all_records || self.has_partial_record {
             // Writes the whole cache to one file. A torn file must not become the old one: the
             // current old file may hold live records.
             write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
@@ -242,7 +252,7 @@ impl ReplayLog {
             }
             write_new(&self.path, &header(&self.boot, floor, FOLLOWS), &mut std::iter::empty())?
         };
-        self.torn = false;
+        self.has_partial_record = false;
         self.rotate_at = now_ns.saturating_add(nanoseconds(self.lifetime));
         Ok(())
     }

@@ -62,20 +62,20 @@ impl ImageRequest {
     }
 
     /// Downloads the images that are given as URLs, and puts their data in place of the URLs.
-    /// `turns` limits the number of requests that download.
+    /// `download_slots` limits the number of requests that download.
     ///
     /// # Errors
     /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
     pub(crate) async fn download_images(
         &mut self,
         downloads: Downloads,
-        turns: &Semaphore,
+        download_slots: &Semaphore,
     ) -> Result<(), GatewayError> {
         if !self.payload.extra_fields.values().any(|value| value.as_str().is_some_and(is_url)) {
             return Ok(());
         }
         // The semaphore is never closed.
-        let _turn = turns.acquire().await;
+        let _slot = download_slots.acquire().await;
         for (miners_name, value) in &mut self.payload.extra_fields {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miners_name == "mask_image" { "mask" } else { "init_image" };

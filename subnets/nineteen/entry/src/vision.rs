@@ -17,7 +17,7 @@ pub(crate) const MAX_IMAGES: usize = 8;
 /// they fit into a request to a miner.
 const MAX_TOTAL: usize = 9 << 20;
 /// Number of characters of base64 that contain the first 12 bytes of an image.
-const SIGNATURE: usize = 16;
+const SIGNATURE_CHARS: usize = 16;
 /// Type of a message's part that is an image.
 const IMAGE: &str = "image_url";
 
@@ -68,13 +68,13 @@ fn is_data_url(url: &str) -> bool {
 
 /// Returns whether a text is an image in base64. Decodes only its ends, because images are large.
 fn is_image_data(data: &[u8]) -> bool {
-    let Some((most, last)) = data.split_last_chunk::<4>() else { return false };
+    let Some((head, last)) = data.split_last_chunk::<4>() else { return false };
     let is_symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    most.len().is_multiple_of(4)
-        && most.iter().all(is_symbol)
+    head.len().is_multiple_of(4)
+        && head.iter().all(is_symbol)
         && STANDARD.decode(last).is_ok()
         && STANDARD
-            .decode(data.get(..SIGNATURE).unwrap_or(data))
+            .decode(data.get(..SIGNATURE_CHARS).unwrap_or(data))
             .is_ok_and(|bytes| media_type(&bytes).is_some())
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> 
 }
 
 /// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are
-/// the names of all images' fields; `turns` limits the number of requests that download.
+/// the names of all images' fields; `download_slots` limits the number of requests that download.
 ///
 /// # Errors
 /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
@@ -122,7 +122,7 @@ pub(crate) async fn download_images(
     payload: &mut TextPayload,
     fields: &[String],
     downloads: Downloads,
-    turns: &Semaphore,
+    download_slots: &Semaphore,
 ) -> Result<(), GatewayError> {
     let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
     let urls = messages.iter_mut().flat_map(image_urls).zip(fields);
@@ -132,7 +132,7 @@ pub(crate) async fn download_images(
         return Ok(());
     }
     // The semaphore is never closed.
-    let _turn = turns.acquire().await;
+    let _slot = download_slots.acquire().await;
     let mut total = 0;
     for (url, param) in urls {
         let address = url.as_str().unwrap_or_default();
@@ -258,15 +258,17 @@ mod tests {
         let fields = ["first".to_owned(), "second".to_owned()];
         let mut payload = chat(&[text.clone(), image_part(&data)]);
         let before = payload.clone();
-        let turns = Semaphore::new(1);
+        let download_slots = Semaphore::new(1);
         assert_eq!(
-            download_images(&mut payload, &fields[..1], Downloads::default(), &turns).await,
+            download_images(&mut payload, &fields[..1], Downloads::default(), &download_slots)
+                .await,
             Ok(())
         );
         assert_eq!(payload, before);
         let mut payload = chat(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
-        let error =
-            download_images(&mut payload, &fields, Downloads::default(), &turns).await.unwrap_err();
+        let error = download_images(&mut payload, &fields, Downloads::default(), &download_slots)
+            .await
+            .unwrap_err();
         let reason = "the URL's host is not public".to_owned();
         assert_eq!(error, GatewayError::Image { param: "second".to_owned(), reason });
     }
@@ -283,24 +285,26 @@ mod tests {
         let server = format!("http://{}", taonet_http::testing::listen(router).await);
         let at = |path: &str| image_part(&format!("{server}/{path}"));
         let data = image_part(&format!("data:image/webp;base64,{WEBP}"));
-        let (turns, fields) = (Semaphore::new(1), ["first".to_owned(), "second".to_owned()]);
+        let (download_slots, fields) =
+            (Semaphore::new(1), ["first".to_owned(), "second".to_owned()]);
         let mut payload = chat(&[at("small"), data.clone()]);
-        assert_eq!(download_images(&mut payload, &fields, rules(), &turns).await, Ok(()));
+        assert_eq!(download_images(&mut payload, &fields, rules(), &download_slots).await, Ok(()));
         let downloaded = image_part(&format!("data:image/jpeg;base64,{encoded}"));
         assert_eq!(payload, chat(&[downloaded, data]));
         for (parts, reason) in [
             ([at("small"), at("text")], "not a JPEG"),
             ([at("large"), at("large")], "more than 9 MiB together"),
         ] {
-            let error =
-                download_images(&mut chat(&parts), &fields, rules(), &turns).await.unwrap_err();
+            let error = download_images(&mut chat(&parts), &fields, rules(), &download_slots)
+                .await
+                .unwrap_err();
             let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
             assert!(param == "second" && actual.contains(reason), "{error}");
         }
         // Requests that download wait for each other.
-        let _turn = turns.acquire().await.unwrap();
+        let _slot = download_slots.acquire().await.unwrap();
         let mut waiting = chat(&[at("small")]);
-        let waiting = download_images(&mut waiting, &fields[..1], rules(), &turns);
+        let waiting = download_images(&mut waiting, &fields[..1], rules(), &download_slots);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
     }
 }

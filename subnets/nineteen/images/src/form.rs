@@ -38,7 +38,7 @@ pub enum FormError {
     Malformed(#[from] multer::Error),
     /// A field occurs twice.
     #[error("the form has more than one field {0}")]
-    Twice(String),
+    Duplicate(String),
     /// The form has too many fields.
     #[error("the form has more than {MAX_FIELDS} fields")]
     TooMany,
@@ -68,7 +68,7 @@ pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, 
             value(&name, field.text().await?)
         };
         if fields.insert(name.clone(), value).is_some() {
-            return Err(FormError::Twice(name));
+            return Err(FormError::Duplicate(name));
         }
     }
     Ok(fields)

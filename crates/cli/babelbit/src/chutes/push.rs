@@ -35,7 +35,7 @@ use crate::settings;
 const BLOCKS_UNTIL_REVEAL: u32 = 1;
 
 /// Size above which the hub usually stores a file separately, in bytes.
-const LARGE: u64 = 10_000_000;
+const MIN_LARGE_FILE_BYTES: u64 = 10_000_000;
 
 /// Upload a text miner's model, deploy it on Chutes, and publish the commitment on the chain
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
@@ -135,7 +135,7 @@ impl Push<'_> {
                 let large = files
                     .files
                     .iter()
-                    .filter(|file| file.size > LARGE)
+                    .filter(|file| file.size > MIN_LARGE_FILE_BYTES)
                     .map(|file| file.name.clone());
                 let plan = UploadPlan { large: large.collect(), ..UploadPlan::default() };
                 if !plan.large.is_empty() {
@@ -238,13 +238,13 @@ impl Push<'_> {
                     chute_name(&self.config.chutes.hub_username, &revision)
                 );
             };
-            let made = self.commitment(&revision, chute, key.hotkey());
-            let call = self.commitment_call(&made.text(), &client, key.hotkey()).await?;
+            let new_commitment = self.commitment(&revision, chute, key.hotkey());
+            let call = self.commitment_call(&new_commitment.text(), &client, key.hotkey()).await?;
             outcome = publish(&client, key, &call, context)
                 .await
                 .with_context(|| incomplete(&revision))?;
             context.print_notice(&format!("published the commitment on subnet {netuid}"));
-            commitment = Some(made);
+            commitment = Some(new_commitment);
         }
         let mut is_warm = false;
         if let Some(chute) = chute.as_ref().filter(|_| !self.args.no_warmup) {

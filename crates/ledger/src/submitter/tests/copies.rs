@@ -123,7 +123,7 @@ async fn copied_ledger_does_not_submit_planned_weights_again() {
 
 /// While a fork may still revert the other weights, the intent stays open.
 #[tokio::test]
-async fn weights_are_submitted_once_others_are_reverted() {
+async fn weights_are_submitted_again_after_earlier_ones_are_reverted() {
     let mut fixture = Fixture::plain();
     fixture.chain.set_finality_lag(3);
     fixture.start().await.close().await.unwrap();

@@ -159,7 +159,7 @@ impl Backpressure {
     /// responses.
     pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
-        let _turn = self.heavy.acquire().await;
+        let _permit = self.heavy.acquire().await;
         loop {
             let notified = self.counters_changed.notified();
             tokio::pin!(notified);

@@ -90,7 +90,7 @@ impl IntoResponse for ApiError {
         } else {
             tracing::info!(status = status.as_u16(), error = %self, "request refused");
         }
-        let mut response = (status, Json(form(&text))).into_response();
+        let mut response = (status, Json(error_json(&text))).into_response();
         let wait = match &self {
             Self::TooMany { wait } => Some(wait.as_secs() + 1),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
@@ -104,6 +104,6 @@ impl IntoResponse for ApiError {
 }
 
 /// Creates the JSON of an error.
-pub(super) fn form(error: &str) -> Value {
+pub(super) fn error_json(error: &str) -> Value {
     json!({ "success": false, "error": error })
 }

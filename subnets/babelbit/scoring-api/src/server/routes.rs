@@ -23,7 +23,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::State;
 use super::answer::answer;
 use super::artifacts::{ArtifactError, PartialUpload};
-use super::error::{ApiError, form};
+use super::error::{ApiError, error_json};
 use super::multipart::Form;
 use super::record::{NewSubmission, PutOutcome, SubmissionKey};
 use super::store::StoreError;
@@ -76,8 +76,12 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
         .route("/healthz", get(healthz).layer(with_timeout(limits.request_timeout)))
         .with_state(Arc::clone(state));
-    JsonService { requests_total: "taonet_scoring_api_requests_total", timeout: None, error: form }
-        .wrap(routes)
+    JsonService {
+        requests_total: "taonet_scoring_api_requests_total",
+        timeout: None,
+        error: error_json,
+    }
+    .wrap(routes)
 }
 
 /// Limits the request rate per address, because signature verification is expensive.

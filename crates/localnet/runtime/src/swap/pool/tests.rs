@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn trading_up_to_a_limit_ends_at_it(pool in pools(), rise in 1.001..3.0) {
+    fn trade_up_to_a_price_limit_ends_at_that_price(pool in pools(), rise in 1.001..3.0) {
         let target = pool.price().to_num::<f64>() * rise * UNIT as f64;
         prop_assume!(target > 1_000.0 && target < 1e15);
         let limit = TaoBalance(target as u64);
