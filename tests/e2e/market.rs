@@ -18,7 +18,7 @@ use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, Running, assert_described, document, free_address, kill_count, refusal, tao,
+    Daemon, KillOnDrop, assert_described, document, free_address, kill_count, refusal, tao,
 };
 
 /// Address that means this machine, for validators with --allow-private: the chain rejects loopback
@@ -454,7 +454,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
     // Each process lives up to three seconds longer than a start takes.
     let started = Instant::now();
-    let mut validator = Some(Running(start()));
+    let mut validator = Some(KillOnDrop(start()));
     while newest() == 0 {
         assert!(started.elapsed() < LONG_TIMEOUT, "the market does not open");
         std::thread::sleep(Duration::from_millis(50));
@@ -467,7 +467,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
         let period = newest();
         drop(validator.take());
         losses.push(period);
-        validator = (kill < kills).then(|| Running(start()));
+        validator = (kill < kills).then(|| KillOnDrop(start()));
     }
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
     let (received, counted) = network.stable_request_counts(&store);
@@ -486,7 +486,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     );
     assert!(lost < received, "too few requests for a test");
     // Without kills, each request counts exactly once.
-    let validator = Running(start());
+    let validator = KillOnDrop(start());
     let (after, started) = (newest(), Instant::now());
     while newest() < after.max(MIN_PERIODS) + 2 {
         assert!(started.elapsed() < LONG_TIMEOUT, "the periods do not go on");

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::peers::Peer;
 use crate::support::{
-    Daemon, Running, document, is_exhaustive, refusal, repository, stderr, tao, write_checkpoint,
+    Daemon, KillOnDrop, document, is_exhaustive, refusal, repository, stderr, tao, write_checkpoint,
 };
 
 /// Runs a `tao nineteen` command on a document.
@@ -404,7 +404,8 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
 fn openai_client_buys_from_the_demonstration() {
     let Some(peer) = Peer::find("openai") else { return };
     let mut command = demo(&[]);
-    let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut demo =
+        KillOnDrop(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
     let mut word = |name: &str| {
         lines
@@ -485,7 +486,8 @@ fn buy_by_printed_command(
 #[test]
 fn demonstration_keeps_incentives_between_rounds_and_ends_when_interrupted() {
     let mut command = demo(&["--periods", "2"]);
-    let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut demo =
+        KillOnDrop(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let standings = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap());
     let mut standings = standings.into_iter::<Value>().map(Result::unwrap);
@@ -513,7 +515,7 @@ fn dashboard_shows_a_running_market() {
     let folder = TempDir::new().unwrap();
     let mut command = demo(&["--keep"]);
     command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut demo = Running(command.spawn().unwrap());
+    let mut demo = KillOnDrop(command.spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
     let mut dashboard = tao();

@@ -10,7 +10,7 @@ use taonet_testing::skip;
 use taonet_validator::testing::{LocalChain, NETUID};
 
 use crate::peers::Peer;
-use crate::support::{Running, free_address, program, repository, stderr};
+use crate::support::{KillOnDrop, free_address, program, repository, stderr};
 
 /// The virtual environment with the package alone.
 struct Environment(PathBuf);
@@ -141,7 +141,7 @@ async fn example_validator_submits_weights_for_the_example_miner() {
         "--key-uri",
         "//miner//1",
     ]);
-    let _miner = Running(python.spawn().unwrap());
+    let _miner = KillOnDrop(python.spawn().unwrap());
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while std::net::TcpStream::connect(&address).is_err() {
         assert!(std::time::Instant::now() < until, "the miner did not start");

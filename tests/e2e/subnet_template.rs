@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::peers::Peer;
-use crate::support::{Running, free_address};
+use crate::support::{KillOnDrop, free_address};
 
 /// Published address that represents this machine: the chain rejects loopback addresses.
 const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -86,13 +86,13 @@ impl Template {
         command.args(["--netuid", &NETUID.to_string(), "--subtensor.network", &chain.node.url()]);
         command.args(options).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        Neuron { _process: Running(command.spawn().unwrap()), folder }
+        Neuron { _process: KillOnDrop(command.spawn().unwrap()), folder }
     }
 }
 
 /// A running neuron of the template.
 struct Neuron {
-    _process: Running,
+    _process: KillOnDrop,
     folder: TempDir,
 }
 

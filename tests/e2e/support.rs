@@ -305,9 +305,9 @@ impl Daemon {
 }
 
 /// A process, killed on drop.
-pub(crate) struct Running(pub(crate) Child);
+pub(crate) struct KillOnDrop(pub(crate) Child);
 
-impl Drop for Running {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // It can have ended already.
         let _ = self.0.kill();

@@ -13,7 +13,7 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, Running, assert_described, document, free_address, local_bb, refusal, repository,
+    Daemon, KillOnDrop, assert_described, document, free_address, local_bb, refusal, repository,
     status, wait_until_ready,
 };
 use crate::text_contest::{small_talk, text_engine};
@@ -209,7 +209,7 @@ fn running_validator_serves_its_metrics() {
     let metrics = free_address();
     let mut validator = network.validator(signer.url(), gateway.url());
     validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
-    let _validator = Running(validator.spawn().unwrap());
+    let _validator = KillOnDrop(validator.spawn().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let shown = || {
         let answer = runtime.block_on(async {
@@ -249,7 +249,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         let metrics = free_address();
         let mut validator = network.validator(signer.url(), gateway);
         validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
-        (Running(validator.spawn().unwrap()), metrics)
+        (KillOnDrop(validator.spawn().unwrap()), metrics)
     };
     let (_lost, of_lost) = validator(lost.url());
     let start = Instant::now();

@@ -181,7 +181,7 @@ impl Program {
     }
 
     /// Starts `chutes run` with the script of the home directory, on a free port.
-    pub(crate) fn serve(&self) -> Running {
+    pub(crate) fn serve(&self) -> RunningProgram {
         let address = free_address();
         let (host, port) = address.split_once(':').unwrap();
         let mut run = self.peer.script("chute.py");
@@ -202,26 +202,26 @@ impl Program {
         while !text.contains(&format!("Running on http://{address}")) {
             assert!(log.read_line(&mut text).unwrap() > 0, "`chutes run` did not start: {text}");
         }
-        Running { child, address, _log: log }
+        RunningProgram { child, address, _log: log }
     }
 }
 
 /// `chutes run` with the model of a test, killed on drop.
-pub(crate) struct Running {
+pub(crate) struct RunningProgram {
     child: Child,
     address: String,
     /// Kept open: the program writes a log line per request.
     _log: BufReader<ChildStderr>,
 }
 
-impl Running {
+impl RunningProgram {
     /// URL of the chute, which serves its routes without a slug.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -16,7 +16,7 @@ use super::explorer::ExplorerFixture;
 use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
 use crate::peers::Peer;
 use crate::support::{
-    Daemon, Running, Terminal, document, free_address, repository, require_models, tao,
+    Daemon, KillOnDrop, Terminal, document, free_address, repository, require_models, tao,
 };
 
 /// Runs a script until it ends; returns its report. The script prints faults of the pages on
@@ -186,7 +186,7 @@ fn gateway_status_is_readable_in_both_themes_on_a_phone_and_updates() {
         .args(["nineteen", "demo", "--model", "random"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut market = Running(command.spawn().unwrap());
+    let mut market = KillOnDrop(command.spawn().unwrap());
     let mut lines = BufReader::new(market.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
     // From the first period on, the page has a row for each task.

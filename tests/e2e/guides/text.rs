@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::BOB;
 use crate::axon;
 use crate::chain::{BABELBIT, Chain};
-use crate::chutes::program::{Program, Running};
+use crate::chutes::program::{Program, RunningProgram};
 use crate::chutes::{Cloud, model, with_accounts};
 use crate::kill::address;
 use crate::rounds::Loop;
@@ -44,7 +44,7 @@ struct Walkthrough {
     /// Chutes' own program, if it is installed.
     chutes: Option<Program>,
     /// `chutes run` of an earlier line.
-    running: Option<Running>,
+    running: Option<RunningProgram>,
     /// Address of the miner's hotkey.
     hotkey: String,
     variables: BTreeMap<String, String>,

@@ -61,7 +61,7 @@ pub(crate) struct Started {
     pub(crate) served: Vec<Served>,
     /// Address of QUIC.
     pub(crate) quic: Option<SocketAddr>,
-    running: Vec<Running>,
+    running: Vec<BackgroundProcess>,
 }
 
 impl Started {
@@ -72,7 +72,7 @@ impl Started {
 }
 
 #[expect(dead_code, reason = "ends when it is dropped")]
-enum Running {
+enum BackgroundProcess {
     Daemon(Daemon),
     Process(Process),
     Servers(Postgres, Nats),
@@ -122,7 +122,7 @@ fn start(
     Started {
         served: vec![own, metrics_at(&metrics)],
         quic: None,
-        running: vec![Running::Daemon(daemon)],
+        running: vec![BackgroundProcess::Daemon(daemon)],
     }
 }
 
@@ -133,7 +133,7 @@ fn start_process(command: &mut Command) -> Started {
     Started {
         served: vec![metrics_at(&metrics)],
         quic: None,
-        running: vec![Running::Process(process)],
+        running: vec![BackgroundProcess::Process(process)],
     }
 }
 
@@ -413,7 +413,7 @@ fn nineteen_entry(_: &Path) -> Started {
         keys.env("DATABASE_URL", postgres.url()).args(["nineteen", "keys", "--json"]);
         paid(&mut keys)
     });
-    started.running.push(Running::Servers(postgres, nats));
+    started.running.push(BackgroundProcess::Servers(postgres, nats));
     started
 }
 
@@ -428,7 +428,7 @@ fn nineteen_query(_: &Path) -> Started {
         "//Alice",
     ]);
     let mut started = start_process(&mut query);
-    started.running.push(Running::Servers(postgres, nats));
+    started.running.push(BackgroundProcess::Servers(postgres, nats));
     started
 }
 
@@ -461,7 +461,7 @@ fn nineteen_validator(folder: &Path) -> Started {
         let mut keys = tao();
         paid(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
     });
-    started.running.push(Running::Daemon(chain));
+    started.running.push(BackgroundProcess::Daemon(chain));
     started
 }
 
@@ -495,7 +495,7 @@ fn prompting_miner(folder: &Path) -> Started {
     Started {
         served: vec![own, metrics_at(&metrics)],
         quic: None,
-        running: vec![Running::Daemon(daemon), Running::Daemon(chain)],
+        running: vec![BackgroundProcess::Daemon(daemon), BackgroundProcess::Daemon(chain)],
     }
 }
 
@@ -518,7 +518,7 @@ fn prompting_validator(folder: &Path) -> Started {
         .args(["--network", &chain.url().replace("http", "ws"), "--state"])
         .arg(folder.join("prompting"));
     let mut started = start_process(validator.arg("--questions").arg(questions));
-    started.running.push(Running::Daemon(chain));
+    started.running.push(BackgroundProcess::Daemon(chain));
     started
 }
 

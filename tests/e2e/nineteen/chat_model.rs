@@ -44,7 +44,7 @@ fn demonstration_serves_the_chat_model() {
         .args(["nineteen", "demo", "--json", "--periods", "6"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut demo = Running(command.spawn().unwrap());
+    let mut demo = KillOnDrop(command.spawn().unwrap());
     let documents =
         serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
     // A busy machine needs several periods for so many answers.

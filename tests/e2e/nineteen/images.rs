@@ -82,7 +82,8 @@ fn form(files: &[(&str, &[u8])], texts: &[(&str, &str)]) -> Vec<u8> {
 #[test]
 fn images_are_bought_from_the_demonstration() {
     let mut command = demo(&["--images"]);
-    let mut demo = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut demo =
+        KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut word = |name: &str| {
         lines.by_ref().find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()

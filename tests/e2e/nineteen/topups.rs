@@ -219,7 +219,7 @@ fn pay_during_kills(sale: &TopUpFixture, buyers: &[Buyer], startup: Duration) {
     for _ in 0..KILLS {
         let mut validator = sale.validator();
         validator.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
-        let validator = Running(validator.spawn().unwrap());
+        let validator = KillOnDrop(validator.spawn().unwrap());
         std::thread::sleep(max_uptime.mul_f64(random.random_range(0.0..1.0)));
         drop(validator);
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{chain_with_permit, neuron, number};
 use crate::chain::{BABELBIT, BOB, Chain};
 use crate::outputs::check_keys;
-use crate::support::{Daemon, Running, document, free_address, refusal, stderr, tao};
+use crate::support::{Daemon, KillOnDrop, document, free_address, refusal, stderr, tao};
 
 pub(super) const ANSWER: &str = "The capital of Texas is Austin.";
 
@@ -29,14 +29,14 @@ pub(super) fn start_miner(chain: &Chain) -> Daemon {
 }
 
 /// Starts Alice's validator, with a step each second.
-pub(super) fn start_validator(chain: &Chain, state: &Path) -> Running {
+pub(super) fn start_validator(chain: &Chain, state: &Path) -> KillOnDrop {
     let questions = chain.path("questions.jsonl");
     fs::write(&questions, "{\"question\": \"What is the capital of Texas?\"}\n").unwrap();
     let mut validator = neuron(chain, "validator", "//Alice");
     validator
         .args(["--embedder", "words", "--interval", "1", "--allow-private", "--questions"])
         .arg(questions);
-    Running(validator.arg("--state").arg(state).stdout(Stdio::null()).spawn().unwrap())
+    KillOnDrop(validator.arg("--state").arg(state).stdout(Stdio::null()).spawn().unwrap())
 }
 
 /// A command of `tao prompting` with the state of a validator.

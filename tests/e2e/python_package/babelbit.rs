@@ -4,14 +4,14 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::{Environment, Running};
+use super::{Environment, KillOnDrop};
 use crate::support::{MinerClient, bb, document, free_address};
 use crate::test_miner::guide;
 
 /// The example miner.
 struct ExampleMiner {
     url: String,
-    _process: Running,
+    _process: KillOnDrop,
 }
 
 impl ExampleMiner {
@@ -23,7 +23,7 @@ impl ExampleMiner {
         let mut miner = environment.example("babelbit_miner.py");
         // The web server logs every request.
         miner.args([port, "//Bob"]).stderr(Stdio::null());
-        let process = Running(miner.spawn().unwrap());
+        let process = KillOnDrop(miner.spawn().unwrap());
         let start = Instant::now();
         while TcpStream::connect(&address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "the miner did not start");

@@ -19,7 +19,7 @@ use taonet_wallet::{Keyfile, Keypair};
 
 use super::new;
 use crate::peers::Peer;
-use crate::support::{Running, document, free_address, program, stderr, terminate};
+use crate::support::{KillOnDrop, document, free_address, program, stderr, terminate};
 
 /// Published address that represents this machine: the chain rejects loopback addresses.
 const PUBLISHED: &str = "192.0.2.1";
@@ -49,7 +49,7 @@ fn write_wallet(directory: &Path, hotkey: &Keypair) {
 }
 
 /// Waits until a process ends after SIGTERM; returns its exit code.
-fn stopped(process: &mut Running) -> Option<i32> {
+fn stopped(process: &mut KillOnDrop) -> Option<i32> {
     terminate(&process.0);
     let start = Instant::now();
     loop {
@@ -87,7 +87,7 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
     python.arg("--wallet-path").arg(folder.path().join("wallets"));
     let output = std::fs::File::create(&log).unwrap();
     python.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-    let mut miner = Running(python.spawn().unwrap());
+    let mut miner = KillOnDrop(python.spawn().unwrap());
     let start = Instant::now();
     loop {
         let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();

@@ -17,7 +17,7 @@ use super::Network;
 use crate::kill::random_seed;
 use crate::support::{Daemon, free_address, kill_count, terminate};
 
-struct Running<'a> {
+struct RunningServices<'a> {
     network: &'a Network,
     addresses: [String; 2],
     gateway: Option<Daemon>,
@@ -25,7 +25,7 @@ struct Running<'a> {
     validator: Option<Child>,
 }
 
-impl Running<'_> {
+impl RunningServices<'_> {
     fn url(&self, index: usize) -> String {
         format!("http://{}", self.addresses[index])
     }
@@ -61,7 +61,7 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningServices<'_> {
     fn drop(&mut self) {
         self.kill(2);
     }
@@ -101,8 +101,13 @@ fn killed_daemons_duplicate_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
-    let mut running =
-        Running { network: &network, addresses, gateway: None, signer: None, validator: None };
+    let mut running = RunningServices {
+        network: &network,
+        addresses,
+        gateway: None,
+        signer: None,
+        validator: None,
+    };
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
     for index in turns {

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn charge_may_be_lost_only_while_it_is_in_doubt() {
+    fn charge_may_be_lost_only_in_a_fault_that_explains_it() {
         let fault = |at, kind| Fault { at: seconds(at), duration: seconds(10), kind };
         let full = |at, process| fault(at, FaultKind::Disk(process, DiskFault::Full));
         let wrong = |at, process, shift| fault(at, FaultKind::Clock(process, shift));

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_with_a_common_form_match() {
+    fn utterance_ids_match_without_prefixes_and_leading_zeros() {
         for (left, right, same) in [
             ("challenge-x:007", "7", true),
             ("challenge-x:0", "0", true),

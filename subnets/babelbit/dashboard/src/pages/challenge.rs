@@ -80,7 +80,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
         @if let Some(reason) = &challenge.problem { (problem("The results are unreadable", reason)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
-        (live("challenge-validators", &validators::compared(section, view, challenge)))
+        (live("challenge-validators", &validators::score_comparison(section, view, challenge)))
         (part)
     };
     Ok(view.page(&format!("Challenge {title}"), &body))

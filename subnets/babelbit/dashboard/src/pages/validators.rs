@@ -27,7 +27,11 @@ pub(super) fn warning(section: &BabelbitSection) -> Markup {
 
 /// Renders the scores of a challenge by this validator and by all validators; empty if the
 /// dashboard does not use the scoring API, and for solo challenges, which differ by validator.
-pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
+pub(super) fn score_comparison(
+    section: &BabelbitSection,
+    view: &View,
+    challenge: &Challenge,
+) -> Markup {
     let state = section.validators.state();
     let contest = challenge.head.challenge_type;
     if !state.is_followed || contest == ChallengeType::Solo {

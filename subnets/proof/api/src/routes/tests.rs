@@ -11,7 +11,7 @@ use super::*;
 use crate::testing::TestValidator;
 use crate::{ApiKeys, Identity, serve_tls};
 
-struct Running {
+struct TestApi {
     url: String,
     client: Client,
     keys: [String; 2],
@@ -21,7 +21,7 @@ struct Running {
     work_directory: tempfile::TempDir,
 }
 
-impl Drop for Running {
+impl Drop for TestApi {
     fn drop(&mut self) {
         self.stop.request();
     }
@@ -29,18 +29,18 @@ impl Drop for Running {
 
 /// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in
 /// slices.
-async fn start(behaviour: Behaviour, settings: ApiSettings) -> Running {
+async fn start(behaviour: Behaviour, settings: ApiSettings) -> TestApi {
     serve_users(TestValidator::start(behaviour).await, settings).await
 }
 
 /// Serves the API of a validator to two users.
-async fn serve_users(fixture: TestValidator, settings: ApiSettings) -> Running {
+async fn serve_users(fixture: TestValidator, settings: ApiSettings) -> TestApi {
     let path = fixture.work_directory.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
     let (url, client) = serve_api(&fixture, &settings, &fixture.stop, ServeLimits::default()).await;
     let TestValidator { circuit, model, stop, work_directory, examiner: _ } = fixture;
-    Running { url, client, keys: users, circuit, model, stop, work_directory }
+    TestApi { url, client, keys: users, circuit, model, stop, work_directory }
 }
 
 /// Serves the API of a validator until `stop`; returns its URL and a client that trusts its
@@ -73,7 +73,7 @@ async fn serve_api(
     (url, client)
 }
 
-impl Running {
+impl TestApi {
     async fn get(&self, user: usize, path: &str) -> (u16, String) {
         let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.keys[user]);
         let response = request.send().await.unwrap();

@@ -29,7 +29,7 @@ fn key(uri: &str) -> Keypair {
 /// Maximum message size of the reference's client, in bytes.
 const REFERENCE_MESSAGE: usize = 128 << 20;
 
-struct Running {
+struct TestMiner {
     axon: QuicAxonInfo,
     catalogue: Catalogue,
     stop: oneshot::Sender<()>,
@@ -39,11 +39,11 @@ struct Running {
 }
 
 /// Starts an honest miner of one model in two slices.
-fn start(concurrency: usize, permits: Option<Permits>) -> Running {
+fn start(concurrency: usize, permits: Option<Permits>) -> TestMiner {
     start_with(concurrency, permits, Behaviour::Honest)
 }
 
-fn start_with(concurrency: usize, permits: Option<Permits>, behaviour: Behaviour) -> Running {
+fn start_with(concurrency: usize, permits: Option<Permits>, behaviour: Behaviour) -> TestMiner {
     start_within(concurrency, permits, behaviour, None)
 }
 
@@ -52,7 +52,7 @@ fn start_within(
     permits: Option<Permits>,
     behaviour: Behaviour,
     limits: Option<Limits>,
-) -> Running {
+) -> TestMiner {
     let folder = tempfile::tempdir().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
     compiled.write(&folder.path().join("regression")).unwrap();
@@ -69,7 +69,7 @@ fn start_within(
     let server = tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
     let axon =
         QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
-    Running { axon, catalogue, stop, server, endpoint, _folder: folder }
+    TestMiner { axon, catalogue, stop, server, endpoint, _folder: folder }
 }
 
 /// Creates the published client with the validators' configuration.
@@ -85,7 +85,7 @@ async fn client(uri: &str) -> LightningClient {
     client
 }
 
-impl Running {
+impl TestMiner {
     fn circuit(&self, slice: usize) -> &CircuitDirectory {
         let (_, model) = self.catalogue.models().next().unwrap();
         self.catalogue.get(&model.slices[slice]).unwrap()
@@ -218,7 +218,7 @@ async fn full_miner_reports_busy() {
 }
 
 async fn at_once(
-    miner: &Running,
+    miner: &TestMiner,
     client: &LightningClient,
     request: &impl Fn() -> QuicRequest,
 ) -> [QueryZkProofResponse; 3] {

@@ -57,7 +57,7 @@ fn with_collateral(test: impl FnOnce(AccountId)) {
 }
 
 /// Runs a test in which Bob owns two hotkeys, with 100 alpha on the first one.
-fn staked(test: impl FnOnce(AccountId)) {
+fn with_stake(test: impl FnOnce(AccountId)) {
     chain(|| {
         jump_to(10);
         let bob = account("Bob");
@@ -89,7 +89,7 @@ fn stake(hotkey: u32) -> u64 {
 }
 
 /// Checks that totals and lists agree with the collateral.
-fn check() {
+fn assert_totals_agree() {
     let mut positions = 0;
     for (netuid, coldkey, hotkeys) in ColdkeyCollateralHotkeys::<Runtime>::iter() {
         assert!(!hotkeys.is_empty());
@@ -140,7 +140,7 @@ fn a_registration_locks_its_share_of_the_price() {
         };
         System::assert_has_event(RuntimeEvent::SubtensorModule(event));
         assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, _)));
-        check();
+        assert_totals_agree();
     });
 }
 
@@ -173,7 +173,7 @@ fn collateral_counts_for_the_next_registration() {
             (amounts(1).0, state(1, &bob).unwrap().drain_ratio),
             (locked, U64F64::from_num(2))
         );
-        check();
+        assert_totals_agree();
     });
 }
 
@@ -190,7 +190,7 @@ fn collateral_purchase_above_slippage_limit_is_refused() {
         assert_eq!(attempt(&bob, register(2)), "ok");
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(u64::MAX));
         assert_eq!(attempt(&bob, register(3)), "NotEnoughBalanceToStake");
-        check();
+        assert_totals_agree();
     });
 }
 
@@ -206,7 +206,7 @@ fn collateral_share_is_rounded_down() {
 
 #[test]
 fn free_stake_is_locked_before_alpha_is_bought() {
-    staked(|bob| {
+    with_stake(|bob| {
         let before = balance(&bob);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         assert_eq!((amounts(1), balance(&bob)), ((60 * TAO, 0, 0), before));
@@ -224,13 +224,13 @@ fn free_stake_is_locked_before_alpha_is_bought() {
         assert!(locked.abs_diff(110 * TAO) < TAO / 10, "{locked}");
         assert!(locked.abs_diff(stake(1)) <= 1);
         assert_eq!(amounts(2), (0, 0, 0));
-        check();
+        assert_totals_agree();
     });
 }
 
 #[test]
 fn collateral_that_cannot_be_added_is_refused() {
-    staked(|bob| {
+    with_stake(|bob| {
         let on = |netuid| Call::add_collateral {
             netuid,
             hotkey: key(1),
@@ -255,7 +255,7 @@ fn collateral_that_cannot_be_added_is_refused() {
         assert_eq!(attempt(&bob, add(2, TAO, TAO)), "InsufficientLiquidity");
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(1));
         assert_eq!(attempt(&bob, add(2, balance(&bob), u64::MAX)), "NotEnoughBalanceToStake");
-        check();
+        assert_totals_agree();
         SubtokenEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(attempt(&bob, add(1, TAO, TAO)), "SubtokenDisabled");
     });
@@ -263,7 +263,7 @@ fn collateral_that_cannot_be_added_is_refused() {
 
 #[test]
 fn collateral_minimum_is_set_and_removed() {
-    staked(|bob| {
+    with_stake(|bob| {
         assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
         let on = |netuid| Call::set_min_collateral {
             netuid,
@@ -280,13 +280,13 @@ fn collateral_minimum_is_set_and_removed() {
         assert_eq!(amounts(1), (0, u64::MAX, 0));
         let (netuid, hotkey, min_locked) = (BABELBIT, key(1), AlphaBalance(u64::MAX));
         assert_eq!(last_event(), Event::MinCollateralSet { netuid, hotkey, min_locked });
-        check();
+        assert_totals_agree();
         // A minimum alone locks no stake.
         assert_eq!(attempt(&bob, unstake(1, 50 * TAO)), "ok");
         assert_eq!(attempt(&bob, add(1, 10 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
         assert_eq!(amounts(1), (10 * TAO, 0, 0));
-        check();
+        assert_totals_agree();
     });
 }
 
@@ -306,13 +306,13 @@ fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
         assert_eq!(attempt(&bob, register(7)), "ok");
         assert_eq!(attempt(&bob, set_min(3, 0)), "ok");
         assert_eq!(attempt(&bob, register(100)), "ok");
-        check();
+        assert_totals_agree();
     });
 }
 
 #[test]
 fn collateral_cannot_be_unstaked() {
-    staked(|bob| {
+    with_stake(|bob| {
         add_stake(&bob, 2, 100 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         let (too_much, hotkey, netuid) = (AlphaBalance(40 * TAO + 10), key(1), BABELBIT);
@@ -345,7 +345,7 @@ fn collateral_cannot_be_unstaked() {
         assert_eq!(attempt(&bob, Call::unstake_all { hotkey: hotkey.clone() }), "StakeUnavailable");
         assert_eq!(attempt(&bob, unstake(1, 40 * TAO - 10)), "ok");
         assert_eq!(attempt(&bob, unstake(1, TAO)), "StakeUnavailable");
-        check();
+        assert_totals_agree();
         let available = crate::info::stake::availability::<Runtime>(vec![bob.clone()], None);
         let subnet_amounts = &available[&bob][&BABELBIT];
         assert_eq!(subnet_amounts.locked.0.0, 0);
@@ -355,7 +355,7 @@ fn collateral_cannot_be_unstaked() {
 
 #[test]
 fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
-    staked(|bob| {
+    with_stake(|bob| {
         add_stake(&bob, 2, 500 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         // The coldkey has enough free stake in total, but not on this hotkey: its stake stays.
@@ -363,13 +363,13 @@ fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
         assert_eq!(stake(1), 100 * TAO);
         assert_eq!(attempt(&bob, Call::unstake_all { hotkey: key(2) }), "ok");
         assert_eq!(stake(2), 0);
-        check();
+        assert_totals_agree();
     });
 }
 
 #[test]
 fn collateral_and_locked_stake_do_not_overlap() {
-    staked(|bob| {
+    with_stake(|bob| {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         let lock =
             Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(30 * TAO) };
@@ -382,7 +382,7 @@ fn collateral_and_locked_stake_do_not_overlap() {
 
 #[test]
 fn collateral_moves_with_swapped_keys() {
-    staked(|bob| {
+    with_stake(|bob| {
         TxRateLimit::<Runtime>::put(0);
         Subtensor::append_neuron(BABELBIT, &key(1));
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
@@ -403,7 +403,7 @@ fn collateral_moves_with_swapped_keys() {
         assert_eq!(attempt(&bob, swap(Some(BABELBIT), false, 2)), "ok");
         assert_eq!((state(1, &bob), amounts(2)), (None, (70 * TAO, 5, 0)));
         assert_eq!(state(2, &bob).unwrap().drain_ratio, U64F64::from_num(0.5));
-        check();
+        assert_totals_agree();
         let (new, swap_cost) = (key(50), TaoBalance(0));
         let swap =
             Call::swap_coldkey { old_coldkey: bob.clone(), new_coldkey: new.clone(), swap_cost };
@@ -413,13 +413,13 @@ fn collateral_moves_with_swapped_keys() {
             (None, 70 * TAO)
         );
         assert_eq!(attempt(&new, unstake(2, 41 * TAO)), "StakeUnavailable");
-        check();
+        assert_totals_agree();
     });
 }
 
 #[test]
 fn a_coldkey_is_not_swapped_without_its_complete_collateral() {
-    staked(|bob| {
+    with_stake(|bob| {
         ColdkeyMinerCollateral::<Runtime>::insert(BABELBIT, &bob, AlphaBalance(1));
         let (new_coldkey, swap_cost) = (key(50), TaoBalance(0));
         let swap = Call::swap_coldkey { old_coldkey: bob, new_coldkey, swap_cost };
@@ -429,7 +429,7 @@ fn a_coldkey_is_not_swapped_without_its_complete_collateral() {
 
 #[test]
 fn clients_read_collateral_in_the_metagraph() {
-    staked(|bob| {
+    with_stake(|bob| {
         Subtensor::append_neuron(BABELBIT, &key(1));
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         assert_eq!(attempt(&bob, set_min(1, 5)), "ok");
@@ -446,13 +446,13 @@ fn clients_read_collateral_in_the_metagraph() {
 
 #[test]
 fn a_dissolved_subnet_leaves_no_collateral() {
-    staked(|bob| {
+    with_stake(|bob| {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
         assert_eq!(outcome(send_as_root(Call::root_dissolve_network { netuid: BABELBIT })), "ok");
         assert_eq!(MinerCollateral::<Runtime>::iter().count(), 0);
         assert!(!CollateralLockShare::<Runtime>::contains_key(BABELBIT));
-        check();
+        assert_totals_agree();
     });
 }
 

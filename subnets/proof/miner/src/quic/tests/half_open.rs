@@ -233,7 +233,7 @@ impl Attack {
 }
 
 /// The server authenticates the client and answers it.
-async fn is_answered(miner: &Running, client: &LightningClient) -> bool {
+async fn is_answered(miner: &TestMiner, client: &LightningClient) -> bool {
     let request = QuicRequest { synapse_type: "none".to_owned(), data: HashMap::new() };
     let answer =
         client.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;

@@ -80,7 +80,7 @@ fn a_scheduled_call_runs_in_its_block() {
 }
 
 #[test]
-fn calls_are_cancelled_and_repeated() {
+fn scheduled_calls_can_be_cancelled_and_repeated() {
     chain(|| {
         let receiver = key(1);
         assert_eq!(by_root(at(5, None, grant(&receiver))), "ok");

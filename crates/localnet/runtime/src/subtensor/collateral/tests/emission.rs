@@ -41,7 +41,7 @@ fn mine(amount: u64) {
 
 #[test]
 fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
-    staked(|bob| {
+    with_stake(|bob| {
         for hotkey in [key(1), key(2)] {
             Subtensor::append_neuron(BABELBIT, &hotkey);
         }
@@ -49,7 +49,7 @@ fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         mine(10 * TAO);
         assert_eq!((amounts(1), stake(2)), ((50 * TAO, 0, 10 * TAO), 10 * TAO));
-        check();
+        assert_totals_agree();
         // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its
         // owner wants.
         assert_eq!(attempt(&bob, set_min(1, 54 * TAO)), "ok");
@@ -70,13 +70,13 @@ fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
         assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
         mine(54 * TAO);
         assert_eq!(state(1, &bob), None);
-        check();
+        assert_totals_agree();
     });
 }
 
 #[test]
 fn dividends_release_collateral_but_only_the_take_is_locked() {
-    staked(|bob| {
+    with_stake(|bob| {
         for hotkey in [key(1), key(2)] {
             Subtensor::append_neuron(BABELBIT, &hotkey);
         }
@@ -105,7 +105,7 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
             amount_unstaked: AlphaBalance(u64::MAX),
         };
         assert_eq!(attempt(&nominator, unstake), "ok", "collateral does not concern nominators");
-        check();
+        assert_totals_agree();
     });
 }
 
