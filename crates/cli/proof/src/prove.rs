@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
@@ -33,15 +33,16 @@ pub(crate) use reveal::{RevealArgs, reveal};
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true).multiple(false))]
 pub struct ProveArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
     /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or
     /// "inputs"
-    #[arg(long, value_name = "FILE", required_unless_present = "prompt")]
+    #[arg(long, value_name = "FILE", group = "source")]
     input: Option<PathBuf>,
     /// Text that a language model continues, in place of an input: the answer is proven
-    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    #[arg(long, value_name = "TEXT", group = "source")]
     prompt: Option<String>,
     /// Hotkey that the proof is bound to
     #[arg(long, value_name = "SS58")]
