@@ -90,11 +90,15 @@ pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::R
         let circuits: Vec<_> =
             model.slices.iter().filter_map(|slice| catalogue.get(slice)).collect();
         let hides = all_hide(circuits.iter().map(|circuit| circuit.hides_values()))?;
+        // The first slice has the report of the whole model.
+        let report = circuits.first().and_then(|first| first.metadata().quantisation.as_ref());
         if context.json {
-            let zero_knowledge = hides_all(hides, circuits.len());
-            context.print_json(
-                &json!({ "id": id, "model": **model, "zero_knowledge": zero_knowledge }),
-            )?;
+            context.print_json(&json!({
+                "id": id,
+                "model": **model,
+                "zero_knowledge": hides_all(hides, circuits.len()),
+                "quantisation": report,
+            }))?;
             continue;
         }
         let mut rows = key_values();
@@ -103,6 +107,9 @@ pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::R
         rows.add_row(["hidden", hidden(hides, circuits.len())]);
         rows.add_row(["input", &tensor(&model.input)]);
         rows.add_row(["output", &tensor(&model.output)]);
+        if let Some(report) = report {
+            rows.add_row(["quantisation", &quantisation(report)]);
+        }
         let mut slices = table(&PROOF_SLICES);
         for slice in circuits {
             slices.add_row([slice.id().to_string(), slice.metadata().multiply_adds.to_string()]);
