@@ -14,11 +14,12 @@ use taonet_proof_circuits::{
     contribute, read_user_file, verify_contributions,
 };
 use taonet_proof_core::Range;
-use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_core::slices;
 use taonet_proof_lm::LmOptions;
 
 use super::external::ExternalArgs;
+use super::inputs::InputFormat;
 use super::table;
 
 /// Warning about trusted setups, as in docs/proof.md.
@@ -227,7 +228,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
                 outputs: args.model_outputs.clone(),
             };
             let model = ParsedModel::read_with(&file, &read)?;
-            let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
+            let sample = sample.as_ref().context("no sample is given")?;
+            let sample = InputFormat::of_model(&model, input_range).read_sample(sample)?;
             if args.slices > 1 {
                 model
                     .compile_slices(&sample, &options, usize::from(args.slices))?
@@ -245,23 +247,6 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         context.print_notice(TRUST);
     }
     table::show(&directory, context)
-}
-
-fn read_sample(path: &Path) -> anyhow::Result<Sample> {
-    let not_a_sample = || format!("{} is not a sample of inputs", path.display());
-    let sample: Sample = serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
-        .with_context(not_a_sample)?;
-    let rows = sample.inputs.len();
-    for (field, values) in [("labels", sample.labels.len()), ("targets", sample.targets.len())] {
-        anyhow::ensure!(
-            values == 0 || values == rows,
-            "{}: \"{field}\" has {}, but \"inputs\" has {}",
-            not_a_sample(),
-            counted(values, "value"),
-            counted(rows, "row")
-        );
-    }
-    Ok(sample)
 }
 
 fn compile_lm(
@@ -399,22 +384,6 @@ mod tests {
         assert_eq!(max_error("0.25"), Ok(0.25));
         for text in ["", "0", "-1", "nan", "inf", "x"] {
             assert!(max_error(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn each_row_of_a_sample_has_its_label_and_target() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sample.json");
-        let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            read_sample(&path)
-        };
-        assert!(read(r#"{"inputs": [[1], [2]], "labels": [0, 1], "targets": [0.5, 1]}"#).is_ok());
-        for field in ["labels", "targets"] {
-            let error = read(&format!(r#"{{"inputs": [[1], [2]], "{field}": [0]}}"#)).unwrap_err();
-            let expected = format!("\"{field}\" has 1 value, but \"inputs\" has 2 rows");
-            assert!(error.to_string().ends_with(&expected), "{error}");
         }
     }
 
