@@ -37,7 +37,8 @@ fn maximum_error_is_kept_and_the_worst_node_reported() {
     assert!(node.starts_with("Relu '") || node.starts_with("Gemm '"), "{precision}");
 
     // Of slices, the first one has the report of the whole model.
-    let slices = ["--max-error", &maximum.to_string(), "--slices", "2"];
+    let limit = maximum.to_string();
+    let slices = ["--max-error", limit.as_str(), "--slices", "2"];
     let sliced = document(&compile(folder.path(), "sliced", &slices));
     assert_eq!(sliced["quantisation"], *report);
     let error = precision["worst"]["error"].as_f64().unwrap();
