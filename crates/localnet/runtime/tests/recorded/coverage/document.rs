@@ -24,7 +24,7 @@ const TIERS: &str = "
 
 Tier 1 has the calls that an operation of a client submits: of SDK 10 or 11, of btcli, or of
 `taonet-chain`. All other calls are in tier 2. When the real chain changes, [tier 1 comes
-first](localnet.md#support-a-new-spec-version).
+first](../CONTRIBUTING.md#support-a-new-spec-version).
 `crates/localnet/runtime/tests/recorded/tiers.txt` names the clients of each call.
 
 | Pallet | Supported calls of tier 1 | Unsupported calls of tier 1 |
