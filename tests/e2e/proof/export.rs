@@ -116,7 +116,8 @@ fn several_bundles_are_verified_at_once() {
     let output = verify(&bundles);
     // The only one of an earlier version of `stark`, whose key may be that of another network.
     let warning = format!("warning: {} has no network, ", text(&bundles[2]));
-    assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
+    let notices = stderr(&output);
+    assert!(notices.contains(&warning) && notices.contains("verified in "), "{notices}");
     let verified = document(&output);
     for (bundle, result) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
         let mut expected = document(&verify(std::slice::from_ref(bundle)));
@@ -137,7 +138,9 @@ fn several_bundles_are_verified_at_once() {
     assert_eq!(output.status.code(), Some(1));
     let expected_message =
         format!("2 of 6 bundles rejected: {}, {}", text(&broken), text(&changed));
-    assert!(stderr(&output).contains(&expected_message), "{}", stderr(&output));
+    let notices = stderr(&output);
+    assert!(notices.contains(&expected_message), "{notices}");
+    assert!(!notices.contains("verified in "), "{notices}");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let valid: Vec<bool> =
         document["proofs"].as_array().unwrap().iter().map(|proof| proof["valid"] == true).collect();

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{proof, text};
-use crate::support::{document, refusal, repository};
+use crate::support::{document, refusal, repository, tao};
 
 /// Compiles diabetes-regression into a directory of a folder.
 fn compile(folder: &Path, name: &str, extra_args: &[&str]) -> Output {
@@ -35,6 +35,20 @@ fn maximum_error_is_kept_and_the_worst_node_reported() {
     assert!(precision["bits"][0].as_u64() >= Some(8), "{precision}");
     let node = precision["worst"]["node"].as_str().unwrap();
     assert!(node.starts_with("Relu '") || node.starts_with("Gemm '"), "{precision}");
+
+    // Of slices, the first one has the report of the whole model.
+    let limit = maximum.to_string();
+    let slices = ["--max-error", limit.as_str(), "--slices", "2"];
+    let sliced = document(&compile(folder.path(), "sliced", &slices));
+    assert_eq!(sliced["quantisation"], *report);
+    let error = precision["worst"]["error"].as_f64().unwrap();
+    let expected = format!("{node} loses most: {error:.5}");
+    for name in ["within", "sliced"] {
+        let shown =
+            tao().args(["proof", "inspect", "--wide", text(&folder.path().join(name))]).output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        assert!(shown.contains(&expected), "{shown}");
+    }
 
     let refused = refusal(&compile(folder.path(), "refused", &["--max-error", "1e-12"]), 1);
     assert!(refused.contains("more than the maximum error of"), "{refused}");

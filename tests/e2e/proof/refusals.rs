@@ -10,18 +10,41 @@ fn invalid_models_inputs_and_circuits_are_refused() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
-    for content in
-        ["[1, 2]", "[1.5]", "{}", "nothing", "[null]", "[[99999, 0, 0, 0, 0, 0, 0, 0, 0, 0]]"]
-    {
+    for (content, expected) in [
+        ("[1, 2]", "input.json: 2 integers, expected 10"),
+        ("[1.5]", "input.json: element 0: 1.5 is not an integer"),
+        ("{}", "input.json contains no list of integers"),
+        ("nothing", "input.json is not JSON: expected ident at line 1 column 2"),
+        ("[[0, null]]", "input.json: element [0][1]: null is not an integer"),
+        (
+            "[[99999, 0, 0, 0, 0, 0, 0, 0, 0, 0]]",
+            "input.json: element 0 is 99999, expected -256..=255",
+        ),
+    ] {
         std::fs::write(&input, content).unwrap();
         let arguments =
             ["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)];
-        refusal(&proof(&arguments), 1);
+        let error = refusal(&proof(&arguments), 1);
+        assert!(error.contains(expected), "{error}");
         assert!(!bundle.exists(), "{content}");
+    }
+    let model = repository("models/diabetes-regression/model.onnx");
+    let elsewhere = folder.path().join("elsewhere");
+    for (content, expected) in [
+        (r#"{"inputs": [[1, "abc"]]}"#, "row 0: element 1: \"abc\" is not an integer"),
+        (r#"{"inputs": [[1, 2]]}"#, "input.json: row 0: 2 integers, expected 10"),
+        (
+            r#"{"inputs": [[0, 0, 0, 0, 0, 0, 0, 0, 0, -1]]}"#,
+            "input.json: row 0: element 9 is -1, expected 0..=255",
+        ),
+    ] {
+        std::fs::write(&input, content).unwrap();
+        let compile = ["compile", text(&model), "--sample", text(&input), "-o", text(&elsewhere)];
+        let error = refusal(&proof(&compile), 1);
+        assert!(error.contains(expected), "{error}");
     }
     let sample = repository("models/diabetes-regression/sample.json");
     std::fs::write(&input, b"\x08\x07not a model").unwrap();
-    let elsewhere = folder.path().join("elsewhere");
     refusal(
         &proof(&["compile", text(&input), "--sample", text(&sample), "-o", text(&elsewhere)]),
         1,
@@ -29,7 +52,6 @@ fn invalid_models_inputs_and_circuits_are_refused() {
     // Sparse: the file takes no space on disk, and reading it would take 10 GB of memory.
     std::fs::File::create(&input).unwrap().set_len(10 << 30).unwrap();
     let (circuit_path, input_path, output) = (text(&circuit), text(&input), text(&elsewhere));
-    let model = repository("models/diabetes-regression/model.onnx");
     for arguments in [
         &["compile", input_path, "--sample", text(&sample), "-o", output][..],
         &["compile", text(&model), "--sample", input_path, "-o", output],
@@ -82,4 +104,15 @@ fn refused_models_leave_no_directory() {
             assert!(remaining.is_empty(), "{model} {further:?}: {remaining:?}");
         }
     }
+}
+
+#[test]
+fn proof_without_input_and_prompt_is_refused_with_both_options() {
+    let prove = ["prove", "circuit", "--miner", BOB, "-o", "proof.json"];
+    let error = refusal(&proof(&prove), 2);
+    let expected = "arguments were not provided: <--input <FILE>|--prompt <TEXT>>";
+    assert!(error.contains(expected), "{error}");
+    let both = ["--input", "input.json", "--prompt", "a prompt"];
+    let error = refusal(&proof(&[&prove[..], &both].concat()), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
 }

@@ -10,21 +10,23 @@ use tempfile::TempDir;
 use super::{BOB, compile_facts, first_input, proof, text};
 use crate::support::{document, refusal, repository, stderr};
 
-/// Compiles digits-mlp into a folder with a sample of pictures that have a sixteenth of the
-/// brightness.
-fn compile_for_dim_pictures(folder: &Path, extra_args: &[&str]) {
+/// Compiles digits-mlp into a folder, with a sample of pictures whose pixels are divided by the
+/// divisors of their rows.
+fn compile_pictures(folder: &Path, divisor: fn(usize) -> i64, extra_args: &[&str]) -> Output {
     let model = repository("models/digits-mlp");
     let sample: Value =
         serde_json::from_slice(&fs::read(model.join("sample.json")).unwrap()).unwrap();
-    let dim = |picture: &Value| -> Vec<i64> {
-        picture.as_array().unwrap().iter().map(|pixel| pixel.as_i64().unwrap() / 16).collect()
+    let divided = |(row, picture): (usize, &Value)| -> Vec<i64> {
+        let pixels = picture.as_array().unwrap().iter().map(|pixel| pixel.as_i64().unwrap());
+        pixels.map(|pixel| pixel / divisor(row)).collect()
     };
-    let pictures: Vec<Vec<i64>> = sample["inputs"].as_array().unwrap().iter().map(dim).collect();
-    let (path, onnx) = (folder.join("dim.json"), model.join("model.onnx"));
+    let rows = sample["inputs"].as_array().unwrap().iter().enumerate();
+    let pictures: Vec<Vec<i64>> = rows.map(divided).collect();
+    let (path, onnx) = (folder.join("sample.json"), model.join("model.onnx"));
     fs::write(&path, json!({ "inputs": pictures }).to_string()).unwrap();
     let circuit = folder.join("circuit");
     let compile = ["compile", text(&onnx), "--sample", text(&path), "-o", text(&circuit)];
-    document(&proof(&[&compile[..], extra_args].concat()));
+    proof(&[&compile[..], extra_args].concat())
 }
 
 fn prove(folder: &Path, input: &Value, extra_args: &[&str]) -> Output {
@@ -42,7 +44,7 @@ fn prove(folder: &Path, input: &Value, extra_args: &[&str]) -> Output {
 fn saturating_values_are_rejected_unless_allowed() {
     for extra_args in [&[][..], &["--slices", "2"]] {
         let folder = TempDir::new().unwrap();
-        compile_for_dim_pictures(folder.path(), extra_args);
+        document(&compile_pictures(folder.path(), |_| 16, extra_args));
         let bright = first_input("digits-mlp");
         let error = refusal(&prove(folder.path(), &bright, &[]), 1);
         let expected = "values are beyond the range of the model's sample and saturate: Relu '";
@@ -65,6 +67,36 @@ fn saturating_values_are_rejected_unless_allowed() {
         assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
         assert_eq!(document(&output)["saturated"], json!([]));
     }
+}
+
+/// Only the dim pictures determine the scales, so the bright ones of the same sample saturate.
+#[test]
+fn saturating_rows_of_the_sample_are_reported() {
+    for extra_args in [&[][..], &["--slices", "2"]] {
+        let folder = TempDir::new().unwrap();
+        let divisor = |row: usize| if row.is_multiple_of(2) { 1 } else { 16 };
+        let output = compile_pictures(folder.path(), divisor, extra_args);
+        let notices = stderr(&output);
+        let saturated = &document(&output)["saturated"];
+        let [rows, of] = ["rows", "of"].map(|key| saturated[key].as_u64().unwrap());
+        assert!((1..=of).contains(&rows), "{saturated}");
+        let worst = &saturated["worst"];
+        let tensor = worst["tensor"].as_str().unwrap();
+        assert!(tensor.starts_with("Relu '"), "{saturated}");
+        assert!((1..=rows).contains(&worst["rows"].as_u64().unwrap()), "{saturated}");
+        assert!(worst["values"].as_u64() >= worst["rows"].as_u64(), "{saturated}");
+        let warning = format!(
+            "warning: values saturate in {rows} of {of} rows of the sample, most often those of {tensor} (in "
+        );
+        assert!(notices.contains(&warning), "{notices}");
+        assert!(notices.contains("prove with --allow-saturated"), "{notices}");
+        refusal(&prove(folder.path(), &first_input("digits-mlp"), &[]), 1);
+    }
+    let folder = TempDir::new().unwrap();
+    let output = compile_pictures(folder.path(), |_| 1, &[]);
+    assert!(!stderr(&output).contains("saturate"), "{}", stderr(&output));
+    let saturated = &document(&output)["saturated"];
+    assert_eq!((&saturated["rows"], &saturated["worst"]), (&json!(0), &Value::Null));
 }
 
 /// A prompt unlike the sample of a language model is rejected in the same way.

@@ -7,18 +7,21 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use taonet_cli_base::context::Context;
+use taonet_cli_base::printable::printable;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
     Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ParsedModel, ReadOptions,
-    contribute, read_user_file, verify_contributions,
+    contribute, read_user_file, saturated_rows, verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+use taonet_proof_core::saturation::SampleSaturation;
 use taonet_proof_core::slices;
 use taonet_proof_lm::LmOptions;
 
 use super::external::ExternalArgs;
+use super::inputs::InputFormat;
 use super::table;
 
 /// Warning about trusted setups, as in docs/proof.md.
@@ -183,6 +186,13 @@ impl CompileArgs {
         );
         Ok(hiding)
     }
+
+    /// Warns of the trusted setup of `groth16`.
+    fn warn_of_trust(&self, context: &Context) {
+        if matches!(self.backend, BackendName::Groth16) {
+            context.print_notice(TRUST);
+        }
+    }
 }
 
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
@@ -218,57 +228,86 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         "--prover and --backend external require each other"
     );
     context.print_notice(&format!("compiling {} for {}", path.display(), options.backend));
-    let compiled = match (&args.lm, &args.sample) {
-        (Some(lm), _) => compile_lm(args, lm, &options)?,
-        (None, sample) => {
-            let file = read_user_file(path)?;
-            let read = ReadOptions {
-                dimensions: extents(&args.dimensions)?,
-                outputs: args.model_outputs.clone(),
-            };
-            let model = ParsedModel::read_with(&file, &read)?;
-            let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
-            if args.slices > 1 {
-                model
-                    .compile_slices(&sample, &options, usize::from(args.slices))?
-                    .write(&args.output)?;
-                if options.backend == "groth16" {
-                    context.print_notice(TRUST);
-                }
-                return table::show_slices(&Catalogue::open(&args.output)?, context);
-            }
-            model.compile(&sample, &options)?.0
+    match &args.lm {
+        Some(lm) => {
+            let (compiled, sample) = compile_lm(args, lm, &options)?;
+            write_circuit(args, &compiled, &sample, context)
         }
-    };
-    let directory = CircuitDirectory::create(&args.output, &compiled)?;
-    if options.backend == "groth16" {
-        context.print_notice(TRUST);
+        None => compile_onnx(args, path, &options, context),
     }
-    table::show(&directory, context)
 }
 
-fn read_sample(path: &Path) -> anyhow::Result<Sample> {
-    let not_a_sample = || format!("{} is not a sample of inputs", path.display());
-    let sample: Sample = serde_json::from_slice(bytes_without_bom(&read_user_file(path)?))
-        .with_context(not_a_sample)?;
-    let rows = sample.inputs.len();
-    for (field, values) in [("labels", sample.labels.len()), ("targets", sample.targets.len())] {
-        anyhow::ensure!(
-            values == 0 || values == rows,
-            "{}: \"{field}\" has {}, but \"inputs\" has {}",
-            not_a_sample(),
-            counted(values, "value"),
-            counted(rows, "row")
+/// Compiles an ONNX model into a circuit or into slices.
+fn compile_onnx(
+    args: &CompileArgs,
+    path: &Path,
+    options: &CompileOptions,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let file = read_user_file(path)?;
+    let read =
+        ReadOptions { dimensions: extents(&args.dimensions)?, outputs: args.model_outputs.clone() };
+    let model = ParsedModel::read_with(&file, &read)?;
+    let sample = args.sample.as_ref().context("no sample is given")?;
+    let sample = InputFormat::of_model(&model, options.quantise.input_range).read_sample(sample)?;
+    if args.slices == 1 {
+        let (compiled, _) = model.compile(&sample, options)?;
+        return write_circuit(args, &compiled, &sample, context);
+    }
+    model.compile_slices(&sample, options, usize::from(args.slices))?.write(&args.output)?;
+    args.warn_of_trust(context);
+    let catalogue = Catalogue::open(&args.output)?;
+    let (_, sliced) = catalogue.models().next().context("the directory has no sliced model")?;
+    let slices: Vec<&CircuitDirectory> =
+        sliced.slices.iter().filter_map(|id| catalogue.get(id)).map(|slice| &**slice).collect();
+    let saturated = checked_sample(&slices, &sample, context)?;
+    table::show_slices(&catalogue, Some(&saturated), context)
+}
+
+/// Writes a compiled circuit, and prints its properties.
+fn write_circuit(
+    args: &CompileArgs,
+    compiled: &Compiled,
+    sample: &Sample,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let directory = CircuitDirectory::create(&args.output, compiled)?;
+    args.warn_of_trust(context);
+    let saturated = checked_sample(&[&directory], sample, context)?;
+    table::show(&directory, Some(&saturated), context)
+}
+
+/// Counts the rows of a sample in which values saturate, and warns of them: `prove` refuses such
+/// inputs.
+fn checked_sample(
+    slices: &[&CircuitDirectory],
+    sample: &Sample,
+    context: &Context,
+) -> anyhow::Result<SampleSaturation> {
+    let saturated = saturated_rows(slices, &sample.inputs)?;
+    if let Some(worst) = &saturated.worst {
+        let rows = counted(saturated.of, "row");
+        context.print_notice(&format!(
+            "warning: values saturate in {} of {rows} of the sample, most often those of {} (in \
+             {}); tao proof prove refuses such inputs",
+            saturated.rows,
+            printable(&worst.tensor),
+            counted(worst.rows, "row")
+        ));
+        context.print_notice(
+            "hint: compile with more rows like these, of which every second one determines the \
+             scales, or prove with --allow-saturated",
         );
     }
-    Ok(sample)
+    Ok(saturated)
 }
 
+/// Compiles a language model. Returns the tokens of its sample, too.
 fn compile_lm(
     args: &CompileArgs,
     model: &Path,
     options: &CompileOptions,
-) -> anyhow::Result<Compiled> {
+) -> anyhow::Result<(Compiled, Sample)> {
     let sample = args.sample.as_ref().map(|path| {
         let text = read_user_file(path)?;
         String::from_utf8(bytes_without_bom(&text).to_vec())
@@ -276,7 +315,7 @@ fn compile_lm(
     });
     let sample = sample.transpose()?;
     let lm = LmOptions { tokens: args.tokens, sample: sample.as_deref() };
-    Ok(taonet_proof_lm::compile(model, options, lm)?)
+    Ok(taonet_proof_lm::compile_with_sample(model, options, lm)?)
 }
 
 /// Returns the name of the model's directory, or the name of the file if there is none.
@@ -323,7 +362,7 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
             "backend {} has no transcript of a trusted setup",
             directory.metadata().backend
         ));
-        return table::show(&directory, context);
+        return table::show(&directory, None, context);
     };
     context.print_notice(TRUST);
     if context.json {
@@ -366,11 +405,11 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
         for directory in catalogue.circuits() {
             check_files(directory)?;
         }
-        return table::show_slices(&catalogue, context);
+        return table::show_slices(&catalogue, None, context);
     }
     let directory = CircuitDirectory::open(&args.circuit)?;
     check_files(&directory)?;
-    table::show(&directory, context)
+    table::show(&directory, None, context)
 }
 
 /// Checks the files that are not read when a directory is opened against their hashes, decodes the
@@ -399,22 +438,6 @@ mod tests {
         assert_eq!(max_error("0.25"), Ok(0.25));
         for text in ["", "0", "-1", "nan", "inf", "x"] {
             assert!(max_error(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn each_row_of_a_sample_has_its_label_and_target() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sample.json");
-        let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            read_sample(&path)
-        };
-        assert!(read(r#"{"inputs": [[1], [2]], "labels": [0, 1], "targets": [0.5, 1]}"#).is_ok());
-        for field in ["labels", "targets"] {
-            let error = read(&format!(r#"{{"inputs": [[1], [2]], "{field}": [0]}}"#)).unwrap_err();
-            let expected = format!("\"{field}\" has 1 value, but \"inputs\" has 2 rows");
-            assert!(error.to_string().ends_with(&expected), "{error}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! - `circuit` compiles models to circuits, sets them up and shows them; `store` writes and reads
 //!   catalogues of circuits, in directories and in buckets.
 //! - `prove` proves outputs, verifies bundles and reveals hidden inputs, `external` runs a prover
-//!   of another program.
+//!   of another program. `inputs` reads the inputs to prove, and the sample of a model.
 //! - `miner` and `validator` are the daemons; started through links, they are also `sn2-miner` and
 //!   `sn2-validator`, with the options of the reference's programs, and can update themselves.
 //!   `api` has the keys of the user API, which the validator serves. `probe` checks that signed
@@ -39,6 +39,7 @@ mod circuit;
 mod demo;
 mod export;
 mod external;
+mod inputs;
 mod miner;
 mod probe;
 mod prove;

@@ -11,37 +11,37 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::key_values;
-use taonet_primitives::{Hotkey, bytes_without_bom, counted};
+use taonet_primitives::{Hotkey, counted};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle,
-    read_user_file,
 };
-use taonet_proof_core::query::integers;
 use taonet_proof_core::saturation::Saturation;
-use taonet_proof_core::{Digest, messages, slices};
+use taonet_proof_core::{Digest, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 use taonet_service::{Access, atomic_write};
 
 use super::external::ExternalArgs;
+use super::inputs::{InputFormat, read_inputs};
 use super::table;
 pub(crate) use reveal::{RevealArgs, reveal};
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true).multiple(false))]
 pub struct ProveArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
     /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or
     /// "inputs"
-    #[arg(long, value_name = "FILE", required_unless_present = "prompt")]
+    #[arg(long, value_name = "FILE", group = "source")]
     input: Option<PathBuf>,
     /// Text that a language model continues, in place of an input: the answer is proven
-    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    #[arg(long, value_name = "TEXT", group = "source")]
     prompt: Option<String>,
     /// Hotkey that the proof is bound to
     #[arg(long, value_name = "SS58")]
@@ -86,9 +86,8 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
             (ProofBundle::Text(Box::new(bundle)), saturated)
         }
         (None, input) => {
-            let inputs =
-                read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
-            let (bundle, saturated) = prove_model(args, &inputs, nonce, &backends, context)?;
+            let input = input.as_ref().context("neither an input nor a prompt is given")?;
+            let (bundle, saturated) = prove_model(args, input, nonce, &backends, context)?;
             (ProofBundle::Model(bundle), saturated)
         }
     };
@@ -104,9 +103,10 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     show(&proven.model(), text.as_ref(), Some(&saturated), context)
 }
 
+/// Proves a circuit or a sliced model for the inputs in a file.
 fn prove_model(
     args: &ProveArgs,
-    inputs: &[i64],
+    input: &Path,
     nonce: Digest,
     backends: &Backends,
     context: &Context,
@@ -119,12 +119,13 @@ fn prove_model(
         );
         anyhow::ensure!(args.opening.is_none(), "{PUBLIC_INPUTS}");
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-        let (bundle, saturated) = prove_slices(args, &catalogue, inputs, nonce, context)?;
+        let (bundle, saturated) = prove_slices(args, &catalogue, input, nonce, context)?;
         return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
     }
     let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
     args.check_hidden(&directory)?;
-    let (bundle, saturated) = prove_whole(args, &directory, inputs, nonce, context)?;
+    let inputs = InputFormat::of_circuit(&directory).read(input)?;
+    let (bundle, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
     Ok((ModelBundle::Whole(Box::new(bundle)), saturated))
 }
 
@@ -193,20 +194,11 @@ impl ProveArgs {
     }
 }
 
-/// Reads the integers of an input file.
-fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
-    let text = read_user_file(path)?;
-    let query: Value = serde_json::from_slice(bytes_without_bom(&text))
-        .with_context(|| format!("{} is not JSON", path.display()))?;
-    let inputs = messages::input_of(&query).and_then(integers);
-    inputs.with_context(|| format!("{} contains no list of integers", path.display()))
-}
-
 /// Proves the only sliced model of a directory.
 fn prove_slices(
     args: &ProveArgs,
     catalogue: &Catalogue,
-    inputs: &[i64],
+    input: &Path,
     nonce: Digest,
     context: &Context,
 ) -> anyhow::Result<Proven<SlicedBundle>> {
@@ -216,8 +208,10 @@ fn prove_slices(
         .iter()
         .map(|id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing"))
         .collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
-    let saturated = saturated::check(&circuits, inputs, args.allow_saturated, context)?;
-    Ok((SlicedBundle::prove(model, &circuits, inputs, nonce, args.miner)?, saturated))
+    let first = circuits.first().context("the model has no slices")?;
+    let inputs = InputFormat::of_circuit(first).read(input)?;
+    let saturated = saturated::check(&circuits, &inputs, args.allow_saturated, context)?;
+    Ok((SlicedBundle::prove(model, &circuits, &inputs, nonce, args.miner)?, saturated))
 }
 
 /// Verify proof bundles offline
@@ -323,7 +317,9 @@ impl VerifyArgs {
             anyhow::bail!("the proof is by miner {}, expected {expected}", other.miner);
         }
         if let Some(path) = &self.input {
-            let (found, expected) = (bundle.inputs(), read_inputs(path)?);
+            let first = bundle.proofs().first();
+            let tensors = first.map(|first| first.circuit.inputs.as_slice()).unwrap_or_default();
+            let (found, expected) = (bundle.inputs(), read_inputs(path, tensors)?);
             anyhow::ensure!(
                 !found.is_empty(),
                 "the proof hides its inputs, which cannot be compared with {}; hint: omit --input, \

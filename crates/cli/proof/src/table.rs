@@ -1,6 +1,6 @@
 //! Terminal output of circuits and outcomes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{Cell, decimals, key_values, table};
 use taonet_cli_base::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
@@ -9,22 +9,29 @@ use taonet_proof_backends::groth16::ceremony::Transcript;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
 use taonet_proof_core::metadata::{TensorDescription, TensorPart};
 use taonet_proof_core::quantise::QuantisationReport;
+use taonet_proof_core::saturation::SampleSaturation;
 use taonet_proof_core::scoring::Tally;
 use taonet_proof_validator::ScoreStore;
 
 use super::validator::tally_document;
 
-/// Prints the properties of a circuit.
-pub(crate) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
+/// Prints the properties of a circuit and, in JSON, the rows of its sample that saturate if it was
+/// just compiled.
+pub(crate) fn show(
+    directory: &CircuitDirectory,
+    saturated: Option<&SampleSaturation>,
+    context: &Context,
+) -> anyhow::Result<()> {
     let metadata = directory.metadata();
     let (hides_values, hides_inputs) = (directory.hides_values()?, directory.hides_inputs()?);
     if context.json {
-        return context.print_json(&json!({
+        let document = json!({
             "id": directory.id(),
             "metadata": metadata,
             "zero_knowledge": hides_values,
             "hides_inputs": hides_inputs,
-        }));
+        });
+        return context.print_json(&with_saturated(document, saturated));
     }
     let mut rows = key_values();
     rows.add_row(["circuit", &directory.id().to_string()]);
@@ -84,17 +91,35 @@ pub(crate) fn all_hide(
     Ok(each.map(|each| each.into_iter().all(|hides| hides)))
 }
 
-/// Prints the properties of the sliced models in a directory.
-pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
+/// Adds the rows of a sample that saturate to a document.
+fn with_saturated(mut document: Value, saturated: Option<&SampleSaturation>) -> Value {
+    if let (Some(saturated), Some(document)) = (saturated, document.as_object_mut()) {
+        document.insert("saturated".to_owned(), json!(saturated));
+    }
+    document
+}
+
+/// Prints the properties of the sliced models in a directory and, in JSON, the rows of the sample
+/// that saturate if one was just compiled.
+pub(crate) fn show_slices(
+    catalogue: &Catalogue,
+    saturated: Option<&SampleSaturation>,
+    context: &Context,
+) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
         let circuits: Vec<_> =
             model.slices.iter().filter_map(|slice| catalogue.get(slice)).collect();
         let hides = all_hide(circuits.iter().map(|circuit| circuit.hides_values()))?;
+        // The first slice has the report of the whole model.
+        let report = circuits.first().and_then(|first| first.metadata().quantisation.as_ref());
         if context.json {
-            let zero_knowledge = hides_all(hides, circuits.len());
-            context.print_json(
-                &json!({ "id": id, "model": **model, "zero_knowledge": zero_knowledge }),
-            )?;
+            let document = json!({
+                "id": id,
+                "model": **model,
+                "zero_knowledge": hides_all(hides, circuits.len()),
+                "quantisation": report,
+            });
+            context.print_json(&with_saturated(document, saturated))?;
             continue;
         }
         let mut rows = key_values();
@@ -103,6 +128,9 @@ pub(crate) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::R
         rows.add_row(["hidden", hidden(hides, circuits.len())]);
         rows.add_row(["input", &tensor(&model.input)]);
         rows.add_row(["output", &tensor(&model.output)]);
+        if let Some(report) = report {
+            rows.add_row(["quantisation", &quantisation(report)]);
+        }
         let mut slices = table(&PROOF_SLICES);
         for slice in circuits {
             slices.add_row([slice.id().to_string(), slice.metadata().multiply_adds.to_string()]);

@@ -24,6 +24,8 @@ enum State {
     SizeStart,
     /// A further digit, or the end of the size.
     Size,
+    /// Further spaces after a chunk's size, an extension, or the end of the line.
+    SizeSpace,
     /// An extension of a chunk.
     Extension,
     /// The line feed after a chunk's size.
@@ -94,7 +96,7 @@ impl ChunkDecoder {
 
     /// Returns the state after a byte outside the data; `None` if the byte is invalid.
     fn next(&mut self, byte: u8) -> Option<State> {
-        if matches!(self.state, State::Extension | State::Trailer) {
+        if matches!(self.state, State::SizeSpace | State::Extension | State::Trailer) {
             self.skipped += 1;
         }
         Some(match (self.state, byte) {
@@ -103,8 +105,10 @@ impl ChunkDecoder {
                 self.size = self.size.checked_mul(16)?.checked_add(digit)?;
                 State::Size
             }
-            (State::Size | State::Extension, b'\r') => State::SizeLineFeed,
-            (State::Size, b';' | b' ' | b'\t') => State::Extension,
+            (State::Size | State::SizeSpace | State::Extension, b'\r') => State::SizeLineFeed,
+            (State::Size | State::SizeSpace, b';') => State::Extension,
+            (State::Size, b' ' | b'\t') => State::SizeSpace,
+            (State::SizeSpace, b' ' | b'\t') if self.skipped <= MAX_SKIPPED => State::SizeSpace,
             (State::Extension, byte) if byte != b'\n' && self.skipped <= MAX_SKIPPED => {
                 State::Extension
             }
@@ -129,7 +133,7 @@ mod tests {
     use super::*;
 
     const BODY: &str =
-        "5\r\nfirst\r\n1;a=b\r\n \r\n00C \r\nand\r\nsecond\n\r\n0\r\nx: y\r\nz\r\n\r\nnext";
+        "5\r\nfirst\r\n1 \t ;a=b\r\n \r\n00C \r\nand\r\nsecond\n\r\n0\r\nx: y\r\nz\r\n\r\nnext";
 
     /// Decodes the pieces of a body; returns the data, and the bytes after the end.
     fn decode(pieces: &[&[u8]]) -> io::Result<(Vec<u8>, Vec<u8>)> {
@@ -155,6 +159,8 @@ mod tests {
             ";\r\n",
             "1\n",
             "1\r \n",
+            "1 2\r\n",
+            "1 x\r\n",
             "1\r\nab",
             "1\r\na\n",
             "1\r\na\r\r",
@@ -165,8 +171,8 @@ mod tests {
         ] {
             assert!(decode(&[body.as_bytes()]).is_err(), "{body:?}");
         }
-        for start in ["1;", "0\r\n"] {
-            let endless = format!("{start}{}", "x".repeat(MAX_SKIPPED + 2));
+        for (start, byte) in [("1;", "x"), ("1", " "), ("0\r\n", "x")] {
+            let endless = format!("{start}{}", byte.repeat(MAX_SKIPPED + 3));
             assert!(decode(&[endless.as_bytes()]).is_err());
         }
     }

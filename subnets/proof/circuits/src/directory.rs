@@ -200,7 +200,7 @@ impl CircuitDirectory {
     }
 
     /// Returns the descriptions of the layers; none for circuits that earlier versions compiled.
-    fn layers(&self) -> Result<Vec<LayerDescription>, CircuitError> {
+    pub(crate) fn layers(&self) -> Result<Vec<LayerDescription>, CircuitError> {
         if !self.metadata.files.contains_key(saturation::FILE) {
             return Ok(Vec::new());
         }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use taonet_proof_backends::{BackendError, Verifier};
 use taonet_proof_core::circuit::{Circuit, Execution};
-use taonet_proof_core::saturation::{LayerDescription, describe, saturations, tensor_name};
+use taonet_proof_core::saturation::{
+    LayerDescription, SampleSaturation, describe, of_sample, saturations, tensor_name,
+};
 
-use crate::CircuitError;
+use crate::{CircuitDirectory, CircuitError};
 
 /// Checks that inputs of a circuit can be proven, and that no value saturates. Everyone with the
 /// same circuit gets the same result, because its identity covers all that the checks depend on.
@@ -60,4 +62,20 @@ impl InputCheck {
             other => other.into(),
         }
     }
+}
+
+/// Executes the circuits of a model's slices, or the circuit of a whole model, on the sample that
+/// the model was compiled with, and counts the rows in which values saturate. CPU-bound.
+///
+/// # Errors
+/// When a row is not an input of the model, or the descriptions of the layers are missing, too
+/// large, modified or malformed.
+pub fn saturated_rows(
+    slices: &[&CircuitDirectory],
+    sample: &[Vec<i64>],
+) -> Result<SampleSaturation, CircuitError> {
+    let circuits =
+        slices.iter().map(|slice| Ok::<_, CircuitError>((&**slice.circuit(), slice.layers()?)));
+    let circuits = circuits.collect::<Result<Vec<_>, _>>()?;
+    Ok(of_sample(&circuits, sample).map_err(BackendError::from)?)
 }

@@ -10,7 +10,8 @@
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and
 //!   [`verify_contributions`] checks the contributions;
 //! - [`CircuitDirectory::saturations`] names the tensors whose values are beyond the range of the
-//!   sample; [`InputCheck`] refuses inputs with such values, or with values that have no proof;
+//!   sample; [`InputCheck`] refuses inputs with such values, or with values that have no proof, and
+//!   [`saturated_rows`] counts the rows of the sample with such values;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many
 //!   at once;
 //! - [`Opening`] reveals the inputs that a bundle hides to whom its owner chooses;
@@ -83,7 +84,7 @@ pub use compile::{
 pub use directory::{CircuitDirectory, read_user_file};
 pub use error::CircuitError;
 pub use evm::{solidity_call, solidity_contract};
-pub use inputs::InputCheck;
+pub use inputs::{InputCheck, saturated_rows};
 pub use opening::{OPENING_VERSION, Opening};
 pub use shipped::ShippedModel;
 pub use sliced::{ModelBundle, SlicedBundle, read_bundle};

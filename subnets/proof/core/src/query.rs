@@ -15,6 +15,8 @@ use crate::{Digest, DigestError};
 const MAX_MAGNITUDE: f64 = 35_184_372_088_832.0;
 /// Maximum difference between a real number in a message and the integer that it represents.
 const TOLERANCE: f64 = 0.015_625;
+/// Maximum number of characters of a value in an error.
+const MAX_QUOTED: usize = 40;
 
 /// Request to one miner for a proof of one circuit's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,21 +129,78 @@ fn nonce_and_inputs(
     Ok((digest("nonce", nonce)?, input_of(query).and_then(integers).ok_or(QueryError::Input)?))
 }
 
-/// Returns the integers of a list, nested or not; `None` if an element is not an integer.
-pub fn integers(value: &Value) -> Option<Vec<i64>> {
-    fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
-        match value {
-            Value::Array(values) => values.iter().try_for_each(|value| collect(value, into)),
-            Value::Number(number) => number
-                .as_i64()
-                .or_else(|| exact_integer(number.as_f64()?))
-                .map(|value| into.push(value)),
-            _ => None,
+/// Why a JSON value is not a list of integers.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum IntegersError {
+    /// The value is not a list.
+    #[error("expected a list of integers")]
+    NotAList,
+    /// An element is neither an integer nor a list.
+    #[error("element {}: {value} is not an integer", position(path))]
+    Element {
+        /// Positions in the list and in the lists that it contains, outermost first.
+        path: Vec<usize>,
+        /// Number of integers before the element.
+        index: usize,
+        /// Beginning of the element, as JSON.
+        value: String,
+    },
+}
+
+/// Formats a position in nested lists, such as `17` or `[3][17]`.
+fn position(path: &[usize]) -> String {
+    match path {
+        [index] => index.to_string(),
+        path => {
+            let indices: Vec<String> = path.iter().map(ToString::to_string).collect();
+            format!("[{}]", indices.join("]["))
         }
     }
+}
+
+/// Returns the integers of a list, nested or not; `None` if an element is not an integer.
+pub fn integers(value: &Value) -> Option<Vec<i64>> {
+    parse_integers(value).ok()
+}
+
+/// Returns the integers of a list, nested or not.
+///
+/// # Errors
+/// When the value is not a list, or an element is not an integer.
+pub fn parse_integers(value: &Value) -> Result<Vec<i64>, IntegersError> {
+    let values = value.as_array().ok_or(IntegersError::NotAList)?;
     let mut integers = Vec::new();
-    collect(value.is_array().then_some(value)?, &mut integers)?;
-    Some(integers)
+    collect_integers(values, &mut Vec::new(), &mut integers)?;
+    Ok(integers)
+}
+
+/// Appends the integers of a list at this position.
+fn collect_integers(
+    values: &[Value],
+    path: &mut Vec<usize>,
+    integers: &mut Vec<i64>,
+) -> Result<(), IntegersError> {
+    for (position, value) in values.iter().enumerate() {
+        path.push(position);
+        if let Value::Array(values) = value {
+            collect_integers(values, path, integers)?;
+        } else if let Some(integer) = integer(value) {
+            integers.push(integer);
+        } else {
+            let value = value.to_string().chars().take(MAX_QUOTED).collect();
+            let (path, index) = (path.clone(), integers.len());
+            return Err(IntegersError::Element { path, index, value });
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+/// Returns an integer, also if it is written as a double; `None` for all other values.
+fn integer(value: &Value) -> Option<i64> {
+    let Value::Number(number) = value else { return None };
+    number.as_i64().or_else(|| exact_integer(number.as_f64()?))
 }
 
 /// Converts a double to an integer; `None` if it has a fraction or is too large.
@@ -307,6 +366,18 @@ mod tests {
         {
             assert_eq!(integers(&bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn value_that_is_not_an_integer_has_its_position() {
+        let refusal = |value| parse_integers(&value).unwrap_err().to_string();
+        assert_eq!(refusal(json!({})), "expected a list of integers");
+        assert_eq!(refusal(json!([1, "abc"])), "element 1: \"abc\" is not an integer");
+        assert_eq!(refusal(json!([1, [2, 3], [4, 0.5]])), "element [2][1]: 0.5 is not an integer");
+        let long = refusal(json!(["a".repeat(1000)]));
+        assert_eq!(long, format!("element 0: \"{} is not an integer", "a".repeat(39)));
+        let error = parse_integers(&json!([1, [2, 3], [4, null]])).unwrap_err();
+        assert!(matches!(error, IntegersError::Element { index: 4, .. }), "{error:?}");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! wrong. But the outputs can be far from those of the model. [`saturations`] names the tensors of
 //! an execution in which values saturate.
 //!
+//! [`of_sample`] counts the rows of the sample itself in which values saturate: only one half of it
+//! determines the scales.
+//!
 //! Clamps that are the operation itself are not counted: the negative values of a ReLU, and the
 //! conditions of comparisons. Neither are values that exceed the range by a unit, as rounding does,
 //! nor those that change nothing: all of their readers are tables with one value for the quarter of
@@ -13,11 +16,13 @@
 //! Cells and slots are bounded when a network is lowered; this module indexes by them.
 #![allow(clippy::indexing_slicing)]
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use taonet_primitives::counted;
 
 use crate::circuit::{Cell, Circuit, Execution, StageKind, Table};
-use crate::{Clamp, Range, Rescale};
+use crate::{Clamp, ExecutionError, Range, Rescale};
 
 /// Name of the file with a [`LayerDescription`] of each layer, in a circuit's directory.
 pub const FILE: &str = "layers.json";
@@ -57,6 +62,28 @@ pub struct Saturation {
     pub of: usize,
 }
 
+/// Rows of a sample in which values saturate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SampleSaturation {
+    /// Number of rows in which values saturate.
+    pub rows: usize,
+    /// Number of rows of the sample.
+    pub of: usize,
+    /// The tensor whose values saturate in most rows; `None` if no value saturates.
+    pub worst: Option<TensorSaturation>,
+}
+
+/// Rows of a sample in which values of a tensor saturate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TensorSaturation {
+    /// The node of the model that computes the tensor, or its layer if the node is unknown.
+    pub tensor: String,
+    /// Number of rows in which values saturate.
+    pub rows: usize,
+    /// Number of values that saturate, in all rows.
+    pub values: usize,
+}
+
 /// Returns the tensors of an execution in which values saturate, in the order of the layers.
 /// Without descriptions, tensors are named by their layers, and the values of tables are not
 /// counted.
@@ -65,7 +92,51 @@ pub fn saturations(
     execution: &Execution,
     layers: &[LayerDescription],
 ) -> Vec<Saturation> {
-    let limits = significant_limits(circuit);
+    saturations_at(&significant_limits(circuit), circuit, execution, layers)
+}
+
+/// Executes the circuits of a model's slices, or the circuit of a whole model, on a sample, and
+/// counts the rows in which values saturate.
+///
+/// # Errors
+/// When a row is not an input of the model.
+pub fn of_sample(
+    slices: &[(&Circuit, Vec<LayerDescription>)],
+    sample: &[Vec<i64>],
+) -> Result<SampleSaturation, ExecutionError> {
+    // Once, since they depend on the circuit only.
+    let limits: Vec<_> = slices.iter().map(|(circuit, _)| significant_limits(circuit)).collect();
+    let mut rows = 0;
+    let mut tensors: BTreeMap<String, TensorSaturation> = BTreeMap::new();
+    for row in sample {
+        let (mut of_row, mut values) = (BTreeMap::<String, usize>::new(), row.clone());
+        for ((circuit, layers), limits) in slices.iter().zip(&limits) {
+            let execution = circuit.execute(&values)?;
+            for saturation in saturations_at(limits, circuit, &execution, layers) {
+                *of_row.entry(saturation.tensor).or_default() += saturation.values;
+            }
+            values = execution.outputs(circuit);
+        }
+        rows += usize::from(!of_row.is_empty());
+        for (tensor, values) in of_row {
+            let empty = TensorSaturation { tensor: tensor.clone(), rows: 0, values: 0 };
+            let total = tensors.entry(tensor).or_insert(empty);
+            total.rows += 1;
+            total.values += values;
+        }
+    }
+    let worst = tensors.into_values().max_by_key(|tensor| (tensor.rows, tensor.values));
+    Ok(SampleSaturation { rows, of: sample.len(), worst })
+}
+
+/// Returns the tensors in which values saturate, as [`saturations`], with the
+/// [`significant_limits`] of the circuit.
+fn saturations_at(
+    limits: &[[bool; 2]],
+    circuit: &Circuit,
+    execution: &Execution,
+    layers: &[LayerDescription],
+) -> Vec<Saturation> {
     let mut saturations = Vec::new();
     for (layer, (stage, sums)) in circuit.stages.iter().zip(&execution.sums).enumerate() {
         let limits = &limits[stage.first as usize..][..stage.count];
@@ -311,6 +382,27 @@ mod tests {
         // Not a number, which the quantiser refuses, is beyond every limit.
         let undefined = saturated_arguments(0, std::iter::once(f64::NAN), Clamp::Signed(4));
         assert_eq!(undefined, [Range::only(0)]);
+    }
+
+    /// Values above 16 saturate in the first slice, and those above 8 in the second one.
+    #[test]
+    fn rows_with_saturating_values_are_counted() {
+        let [first, second] = [1, 2].map(|factor| {
+            let range = Range { low: -100, high: 100 };
+            let input = Input { shape: Shape::vector(2).unwrap(), range, scale: 0 };
+            let layers = vec![sum(0, factor, Clamp::Signed(4))];
+            Network { format: FORMAT, input, layers }.lower().unwrap()
+        });
+        let node = |name: &str| vec![LayerDescription { node: name.to_owned(), saturated: vec![] }];
+        let slices = [(&first, node("Relu 'a'")), (&second, node("Relu 'b'"))];
+        let none = of_sample(&slices, &[vec![0, 7], vec![-7, 8]]).unwrap();
+        assert_eq!(none, SampleSaturation { rows: 0, of: 2, worst: None });
+        let sample = [vec![0, 1], vec![50, 40], vec![12, 1], vec![10, 1]];
+        let worst = TensorSaturation { tensor: "Relu 'b'".to_owned(), rows: 3, values: 4 };
+        let expected = SampleSaturation { rows: 3, of: 4, worst: Some(worst) };
+        assert_eq!(of_sample(&slices, &sample).unwrap(), expected);
+        let short = of_sample(&slices, &[vec![0]]);
+        assert_eq!(short, Err(ExecutionError::Length { expected: 2, actual: 1 }));
     }
 
     #[test]

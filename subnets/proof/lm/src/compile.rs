@@ -50,6 +50,19 @@ pub fn compile(
     options: &CompileOptions,
     lm: LmOptions<'_>,
 ) -> Result<Compiled, LmError> {
+    compile_with_sample(path, options, lm).map(|(compiled, _)| compiled)
+}
+
+/// Compiles a language model like [`compile`]. Returns the tokens of the texts for calibration and
+/// tests, too.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with_sample(
+    path: &Path,
+    options: &CompileOptions,
+    lm: LmOptions<'_>,
+) -> Result<(Compiled, Sample), LmError> {
     let prepared = Prepared::new(path, &options.quantise, lm)?;
     let Prepared { parsed, description, tokenizer, sample, options: quantise } = prepared;
     let options = CompileOptions { quantise, ..options.clone() };
@@ -61,7 +74,7 @@ pub fn compile(
         compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
         compiled.files.insert(name.to_owned(), contents);
     }
-    Ok(compiled)
+    Ok((compiled, sample))
 }
 
 /// A language model before it is quantised.

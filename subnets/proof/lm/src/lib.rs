@@ -58,7 +58,7 @@ mod shipped;
 
 pub use answer::Finish;
 pub use bundle::{Text, TextBundle, is_language_model};
-pub use compile::{LmOptions, compile};
+pub use compile::{LmOptions, compile, compile_with_sample};
 pub use error::LmError;
 pub use measure::{LmPrecision, measure};
 use model::LanguageModel;

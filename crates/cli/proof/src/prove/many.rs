@@ -50,7 +50,10 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
             rejected.push(name);
         }
     }
-    context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
+    if rejected.is_empty() {
+        let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+        context.print_notice(&format!("verified in {milliseconds:.1} ms"));
+    }
     let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
     args.report_missing_networks(&files, context);
     if context.json {

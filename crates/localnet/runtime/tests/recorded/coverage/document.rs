@@ -24,7 +24,7 @@ const TIERS: &str = "
 
 Tier 1 has the calls that an operation of a client submits: of SDK 10 or 11, of btcli, or of
 `taonet-chain`. All other calls are in tier 2. When the real chain changes, [tier 1 comes
-first](localnet.md#support-a-new-spec-version).
+first](../CONTRIBUTING.md#support-a-new-spec-version).
 `crates/localnet/runtime/tests/recorded/tiers.txt` names the clients of each call.
 
 | Pallet | Supported calls of tier 1 | Unsupported calls of tier 1 |
@@ -36,29 +36,29 @@ const WITHOUT_EFFECT: &str = "
 
 | Item | Limitation |
 |---|---|
-| subnets 1 to 58 | dormant until the first call to the subnet: epochs do not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not updated in each block; runtime APIs return the computed values |
-| baskets | hold TAO on root, as on the real chain without root weights; dividends are deposited at each epoch, without a queue, and past prices of shares are not stored |
+| subnets 1 to 58 | dormant until the first call to the subnet: epochs do not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not updated; runtime APIs compute the values |
+| baskets | hold TAO on root, as on the real chain without root weights; dividends are deposited at each epoch; past prices of shares are not stored |
 | `RootClaimed`, `RootClaimable` | never written: baskets hold the dividends of root stake |
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
-| `dissolve_network`, `root_dissolve_network` | immediate, and the stakers receive all TAO of the pool; the real chain needs several blocks, and keeps the part of the alpha in the pool and of `SubnetProtocolAlpha` |
+| `dissolve_network`, `root_dissolve_network` | immediate, and the stakers receive all TAO of the pool, of which the real chain keeps the part of the alpha in the pool and of `SubnetProtocolAlpha` |
 | AdminUtils calls for a subnet | root may also make them in the freeze window before an epoch |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | always the defaults |
 | `RootClaimType` | always Swap, for clients that still read it |
 | `LastTxBlockDelegateTake` | always empty: use `LastRateLimitedBlock` |
-| `BurnRegistrationsThisInterval`, `POWRegistrationsThisInterval`, `LastAdjustmentBlock` | always 0: the registration price has no intervals. `RegistrationsThisInterval` counts on root only; earlier versions of the real chain count on all subnets, and it is unknown whether spec version 461 does |
+| `BurnRegistrationsThisInterval`, `POWRegistrationsThisInterval`, `LastAdjustmentBlock` | always 0: the registration price has no intervals. `RegistrationsThisInterval` counts on root only; whether spec version 461 counts on all subnets is unknown |
 | `NetworkPowRegistrationAllowed` | always true, as on the real chain: `sudo_set_network_pow_registration_allowed` fails with POWRegistrationDisabled |
 | `TaoWeight`, `MaxWeightsLimit`, `WeightsVersionKeyRateLimit`, `ScalingLawPower`, `MaturityRate`, `UnlockRate` | always the defaults, as on the real chain |
 | `HasMigrationRun` of Drand, Crowdloan and MevShield | always empty: a new chain has no migrations |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
-| `root_register` | that StakeTooLowForRoot precedes InsufficientTaoBalance is a guess: neither metadata nor published versions show the order |
-| `unstake_all`, `unstake_all_alpha` | with collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys of the subnet, leave all stake on this hotkey without an error; `remove_stake` sells the stake beside the collateral |
+| `root_register` | that StakeTooLowForRoot precedes InsufficientTaoBalance is a guess |
+| `unstake_all`, `unstake_all_alpha` | with collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys of the subnet, leave all stake on this hotkey; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet, whose contributors refuse locked alpha by default |
-| stake locks, collateral | as on the real chain, both may cover the same stake. Their sum cannot be sold, but a transfer within the subnet moves the stake beside the lock without the lock |
+| stake locks, collateral | as on the real chain, both may cover the same stake. Their sum cannot be sold, but the stake beside the lock can be transferred within the subnet |
 | `sudo_set_stake_threshold` | as on the real chain, a new threshold suspends or resumes a parent only after the parent's own stake changes, at the end of that block or of a later one with weight left |
 | `associate_evm_key` | the address is stored for clients; there is no EVM that reads it |
-| price of an idle subnet | as in the published source (`get_subnet_terms` and `inject_and_maybe_swap`, opentensor/subtensor 14bc6f9f): the alpha that a block adds to a pool is at most root's proportion of the subnet's alpha emission, and the rest of the TAO emission buys alpha. Without root stake, all TAO buys alpha: if a single subnet receives the emission of 1 TAO per block, 6 240 blocks (26 minutes of 250 ms) almost double a pool of 6 600 TAO, and raise the price from 4.4 to 16.7 TAO |
-| TAO flows | counted (`SubnetTaoFlow`, `SubnetProtocolFlow`), but not used: `SubnetEmaTaoFlow` stays 0, and emission follows prices and the emission gate. That spec version 461 does the same is inferred from the metadata of `EmissionGateBar` and the published source (RaoFoundation/subtensor f8ff769a); the metadata of `sudo_set_net_tao_flow_enabled` contradicts it |
+| price of an idle subnet | as in the published source (`get_subnet_terms` and `inject_and_maybe_swap`, opentensor/subtensor 14bc6f9f): the alpha that a block adds to a pool is at most root's proportion of the subnet's alpha emission, and the rest of the TAO emission buys alpha. Without root stake, 6 240 blocks (26 minutes of 250 ms) of 1 TAO each almost double a pool of 6 600 TAO, and raise the price from 4.4 to 16.7 TAO |
+| TAO flows | counted (`SubnetTaoFlow`, `SubnetProtocolFlow`), but not used: `SubnetEmaTaoFlow` stays 0, and emission follows prices and the emission gate, as inferred from the metadata of `EmissionGateBar` and the published source (RaoFoundation/subtensor f8ff769a); the metadata of `sudo_set_net_tao_flow_enabled` contradicts it |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | stored, without effect: emission does not follow flows |
 | `sudo_set_dissolve_network_schedule_duration` | stored, without effect: dissolution has no delay |
 | `set_tempo`, `set_activity_cutoff_factor` | deprecated calls of SubtensorModule, without effect, for a fee; use `sudo_set_tempo` and `sudo_set_activity_cutoff_factor` |
@@ -69,7 +69,7 @@ const WITHOUT_EFFECT: &str = "
 | `MevShield.announce_next_key` | one fixed, public key is the current, pending and next key |
 | `set_on_initialize_weight`, `set_max_extrinsic_weight` of MevShield | stored, without effect: stored ciphertexts are never decrypted |
 | `MevShield.store_encrypted` | as on the real chain, the next block removes a stored ciphertext with ExtrinsicDecodeFailed |
-| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The reduction of the fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` after the call is an estimate, and the fee of `root_register` lacks the term for the number of subnets, which the metadata does not state |
+| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The reduction of the fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` after the call is an estimate, and the fee of `root_register` lacks the term for the number of subnets |
 | block weights | work at the start and end of a block, such as epochs, does not count |
 ";
 
@@ -86,9 +86,7 @@ const SUITES: &str = "
 `scripts/suites` [runs](localnet.md#run-the-sdks-and-btclis-own-test-suites) the end-to-end suites of
 opentensor/bittensor (bb526e6d, SDK 10.2.0) and opentensor/btcli (1e9bc8b6, btcli 9.21.2) unmodified
 on `--genesis reference --finality-lag 3`, with newer packages: SDK 10.5.0 and btcli 9.23.2. The
-script provides the module `bittensor.utils.registration.pow`, which SDK 10.5.0 has renamed. The
-suites are written for an older version of the chain than the main network's. `./test --all` runs
-`scripts/suites fast` where it can reach the repositories.
+suites are written for an older version of the chain than the main network's.
 
 | | SDK | btcli |
 |---|---|---|
@@ -98,23 +96,22 @@ suites are written for an older version of the chain than the main network's. `.
 | can pass at most on a chain like the main network | 102 (79 %), with the 8 that wait for drand | 32 of the 34 that run (94 %) |
 | passed without `--finality-lag`, not repeated with it | 15 | 17 |
 
-The tests ran one by one on a busy machine with two cores, and without network access. The others fail
-for these reasons:
+The tests ran without network access. The others fail for these reasons:
 
 | Suite | Tests | Reason |
 |---|---|---|
 | SDK | test_root_claim (14) | the main network has removed `set_root_claim_type` |
-| SDK | test_commit_reveal, test_reveal_commitments, test_incentive, test_metagraph_weights_bonds (2 each) | wait for drand's pulses, which reveal timelocked data; `--drand` fetches them and needs access to drand's API: unverified |
-| SDK | test_metagraph_info, test_metagraph_info_with_indexes (2 each) | expect tuples where SDK 10.5.0 has lists; values in the columns rank, trust and pruning score, which are always empty on the main network; and a cutoff of activity and names of subnets that the main network has changed |
-| SDK | test_commit_and_reveal_weights_legacy_async | reveals in the epoch of the commit, and expects the number of a block in `WeightCommits`, where the chain has the index of the epoch |
+| SDK | test_commit_reveal, test_reveal_commitments, test_incentive, test_metagraph_weights_bonds (2 each) | wait for drand's pulses; `--drand` needs access to drand's API: unverified |
+| SDK | test_metagraph_info, test_metagraph_info_with_indexes (2 each) | expect tuples where SDK 10.5.0 has lists; values of rank, trust and pruning score, which are empty on the main network; and a cutoff of activity and names of subnets that the main network has changed |
+| SDK | test_commit_and_reveal_weights_legacy_async | reveals in the epoch of the commit, and expects a block in `WeightCommits`, where the chain has the index of the epoch |
 | SDK | test_crowdloan_with_call (2) | the chain refuses to finalize a crowdloan whose call does not spend all TAO (FundsNotSettled) |
-| SDK | test_batch_operations (2) | expects 0.1 TAO as the price of a registration on a new subnet; it is 1 TAO, as in the published source (`DefaultNeuronBurnCost`) |
-| SDK | test_subtensor_extrinsics (2) | expects the same price before and after a registration; the chain raises it by 26 % (`BurnIncreaseMult`), as the published source does |
-| SDK | test_children (2) | sets children about 140 blocks after the last time; the chain permits it after 150, as the published source does |
+| SDK | test_batch_operations (2) | expects a registration on a new subnet to cost 0.1 TAO; it costs 1 TAO (`DefaultNeuronBurnCost`) |
+| SDK | test_subtensor_extrinsics (2) | expects the same price before and after a registration; the chain raises it by 26 % (`BurnIncreaseMult`) |
+| SDK | test_children (2) | sets children about 140 blocks after the last time; the chain permits it after 150 |
 | btcli | test_children_hotkeys | likewise, unless a slow machine lets 150 blocks pass between its calls |
-| btcli | test_coldkey_swap_dispute | expects ColdkeySwapDisputed from a block; the chain refuses the call before, with custom error 21, as the published source does |
-| btcli | test_hyperparams_setting | sets `activity_cutoff`, as btcli 9.21.2 does; btcli 9.23.2 itself refuses it. The chain stores it, without effect |
-| btcli | test_staking_sudo | expects the price 0 on a subnet that is not started; the pool of a new subnet has a price, as in the published source (`current_price`) |
+| btcli | test_coldkey_swap_dispute | expects ColdkeySwapDisputed from a block; the chain refuses the call before, with custom error 21 |
+| btcli | test_hyperparams_setting | sets `activity_cutoff`, which btcli 9.23.2 refuses |
+| btcli | test_staking_sudo | expects the price 0 on a subnet that is not started; its pool has a price (`current_price`) |
 | btcli | test_liquidity, test_root, test_senate | skipped by the suite |
 ";
 
@@ -135,9 +132,9 @@ the chain.
 
 | Unsupported methods | Reason |
 |---|---|
-| `delegateInfo_*`, `neuronInfo_*`, `subnetInfo_*`, `stakeInfo_*`, `swap_*` | the runtime APIs return the same: no current client uses these methods instead of `state_call` |
-| `chainHead_*`, `archive_*`, `chainSpec_*`, `transaction_*`, `transactionWatch_*` | clients use the methods above; subxt would switch to `chainHead_*` or `archive_*` if they were listed |
-| `state_getReadProof`, `state_getChildReadProof` | for light clients, which verify storage themselves; no client that the localnet is tested with asks for proofs |
+| `delegateInfo_*`, `neuronInfo_*`, `subnetInfo_*`, `stakeInfo_*`, `swap_*` | current clients use `state_call` of the runtime APIs, which return the same |
+| `chainHead_*`, `archive_*`, `chainSpec_*`, `transaction_*`, `transactionWatch_*` | clients use the methods above |
+| `state_getReadProof`, `state_getChildReadProof` | for light clients, with which the localnet is not tested |
 | `state_getPairs`, `state_queryStorage`, `state_traceBlock` | unsafe methods, which public nodes refuse: `state_getKeysPaged` and `state_queryStorageAt` serve clients |
 | `childstate_*` | only contracts have child storage, and the localnet runs none |
 | `author_insertKey`, `author_rotateKeys`, `author_rotateKeysWithOwner`, `author_hasKey`, `author_hasSessionKeys` | the author's key is fixed |
