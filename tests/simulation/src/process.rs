@@ -41,7 +41,7 @@ pub(crate) struct Process {
     pub(crate) name: &'static str,
     root: PathBuf,
     /// Number of the current run, or of the next one.
-    process_run: u32,
+    run: u32,
     start: Box<dyn Fn(ProcessRun) -> Main>,
     running: Option<Running>,
     disk: Option<Disk>,
@@ -82,7 +82,7 @@ impl Process {
         Self {
             name,
             root: root.join(name),
-            process_run: 0,
+            run: 0,
             start: Box::new(start),
             running: None,
             disk: None,
@@ -102,7 +102,7 @@ impl Process {
 
     /// The directory of the current run, or of the next one.
     pub(crate) fn directory(&self) -> PathBuf {
-        self.directory_of(self.process_run)
+        self.directory_of(self.run)
     }
 
     fn directory_of(&self, process_run: u32) -> PathBuf {
@@ -164,7 +164,7 @@ impl Process {
         let fault = disk.and_then(|disk| disk.fault);
         self.disk = Some(Disk {
             directory: directory.clone(),
-            after_crash: self.directory_of(self.process_run + 1),
+            after_crash: self.directory_of(self.run + 1),
             fault,
             crash_in: None,
             is_dead: false,
@@ -220,7 +220,7 @@ impl Process {
         turns::run_others();
         self.disk = disk::leave();
         self.port = None;
-        self.process_run += 1;
+        self.run += 1;
         self.ends.push(record::now());
         self.start_at = restart_at;
     }

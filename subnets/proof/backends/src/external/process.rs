@@ -107,7 +107,7 @@ impl Group {
                     )));
                 }
                 Some((None, None)) | None if Instant::now() < deadline => {
-                    thread::sleep(POLL_INTERVAL)
+                    thread::sleep(POLL_INTERVAL);
                 }
                 Some((None, None)) | None => {
                     return Err(io::Error::other("the program did not exit"));
