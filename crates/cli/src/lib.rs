@@ -246,7 +246,7 @@ pub fn tao() -> ExitCode {
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
         _ => match removed(&arguments) {
             Some(reason) => exit::report(
-                Err(exit::Classified::error(exit::Failure::Usage, reason)),
+                Err(exit::ClassifiedError::error(exit::Failure::Usage, reason)),
                 wants_json(&arguments),
             ),
             None => run_tao(with_tao_name(arguments)),
@@ -415,7 +415,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
             "the command needs the feature {feature}, without which this program was built\nhint: \
              install a release, or use `cargo build --release --features {feature}`"
         );
-        let error = exit::Classified::error(exit::Failure::Usage, problem);
+        let error = exit::ClassifiedError::error(exit::Failure::Usage, problem);
         return exit::report(Err(error), wants_json(&arguments));
     }
     let Tao { global, command } = match parse(arguments) {

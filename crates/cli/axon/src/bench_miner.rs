@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::duration::seconds;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_service::Shutdown;
 use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
@@ -114,7 +114,7 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
             "--calls {} × --batch {} is more than {MAX_REQUESTS} requests",
             args.calls, args.batch
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let plan = args.plan();
     plan.check_memory(requests.generated_bytes())?;

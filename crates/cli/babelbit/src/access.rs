@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use taonet_babelbit_config::Config;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::secret_file;
 use taonet_http::AccessToken;
 
@@ -56,6 +56,6 @@ impl AccessArgs {
              hint: write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
              --insecure"
         );
-        Err(Classified::usage(message))
+        Err(ClassifiedError::usage(message))
     }
 }

@@ -12,7 +12,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
              validators with --allow",
             args.listen
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     if !args.registered && !args.listen.ip().is_loopback() {
         let message = format!(
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
              the arena under any uid",
             args.listen
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let keypair = Arc::new(args.key.load(None)?);
     let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));

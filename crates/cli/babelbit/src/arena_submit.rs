@@ -4,7 +4,7 @@ use clap::Args;
 use taonet_babelbit_arena::gateway::{SubmitError, submit};
 use taonet_babelbit_core::arena_api::Submission;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::keys::KeyArgs;
 use taonet_http::JsonCallError;
 use taonet_primitives::{Hotkey, Uid};
@@ -59,8 +59,8 @@ fn classify(error: SubmitError) -> anyhow::Error {
         _ => return error.into(),
     };
     match status {
-        Some(401 | 403) => Classified::error(Failure::Authentication, error.to_string()),
+        Some(401 | 403) => ClassifiedError::error(Failure::Authentication, error.to_string()),
         Some(400..=499) => error.into(),
-        _ => Classified::error(Failure::Network, error.to_string()),
+        _ => ClassifiedError::error(Failure::Network, error.to_string()),
     }
 }

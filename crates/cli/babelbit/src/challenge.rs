@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use taonet_babelbit_challenges::{Challenge, Challenges};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 
 /// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the
 /// argument of the command line.
@@ -15,7 +15,7 @@ pub fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
     let path = Path::new(text);
     if path.extension().is_none() && !path.exists() {
         let names = Challenges::names().collect::<Vec<_>>().join(", ");
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"
         )));
     }

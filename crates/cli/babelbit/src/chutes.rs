@@ -12,7 +12,7 @@ use serde_json::json;
 use taonet_babelbit_chutes::{ApiError, ChuteInfo, ChutesApi, Script, chute_name, guessed_slug};
 use taonet_babelbit_config::Config;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_service::{Access, atomic_write};
 
 use crate::settings;
@@ -156,7 +156,7 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
     repository(&text).map_err(|_| {
         let message =
             format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
-        Classified::usage(message)
+        ClassifiedError::usage(message)
     })
 }
 
@@ -168,7 +168,7 @@ fn name(config: &Config, revision: &str) -> anyhow::Result<String> {
 /// Requires a setting.
 fn require_setting<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
     if value.trim().is_empty() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{variable} is not set\nhint: set it to your account's name"
         )));
     }
@@ -206,7 +206,7 @@ fn failed(error: ApiError) -> anyhow::Error {
         ApiError::Refused { fault, .. } if fault.is_retryable() => Failure::Network,
         _ => return error.into(),
     };
-    Classified::error(failure, error.to_string())
+    ClassifiedError::error(failure, error.to_string())
 }
 
 /// Runs a command's requests until a signal.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 use taonet_babelbit_config::{Difference, differences, variables};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::preflight::finding_json;
 use taonet_cli_base::settings;
 use taonet_cli_base::table::table;
@@ -30,7 +30,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 /// Prints every setting.
 fn show(context: &Context) -> anyhow::Result<()> {
     let read = crate::settings::read_with_network();
-    let (config, warnings) = read.map_err(|error| Classified::usage(error.to_string()))?;
+    let (config, warnings) = read.map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let used = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
         (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help)
@@ -54,7 +54,8 @@ fn show(context: &Context) -> anyhow::Result<()> {
 /// Reports invalid values as an error, and otherwise unknown settings, those without effect, and
 /// those whose values have another effect than in the reference.
 fn check(context: &Context) -> anyhow::Result<()> {
-    let checked = crate::settings::check().map_err(|error| Classified::usage(error.to_string()))?;
+    let checked =
+        crate::settings::check().map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let CheckedSettings { warnings, differences: relevant, findings, .. } = checked;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     if context.json {

@@ -11,7 +11,7 @@ use taonet_babelbit_challenges::{Challenge, ChallengeFile, Challenges, TextChall
 use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_http::disable_huge_pages;
 use taonet_primitives::Hotkey;
 use taonet_speech::Espeak;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
             "{} is not a loopback address: --allow is required\nhint: pass the allowed hotkeys with --allow",
             args.listen
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let (speech, texts) = challenges(&args.challenges)?;
     let config = if speech.is_empty() {

@@ -22,7 +22,7 @@ use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_babelbit_text_miner::server as text_server;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_models::engines;
 use taonet_cli_models::voice::{Speech, VoiceName};
@@ -71,15 +71,15 @@ pub struct MinerArgs {
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     match (args.contest, &args.model, args.profile) {
-        (Contest::Text, _, Some(_)) => Err(Classified::usage(
+        (Contest::Text, _, Some(_)) => Err(ClassifiedError::usage(
             "--profile is for speech miners\nhint: omit --profile or --contest text",
         )),
-        (Contest::Text, _, None) if args.voice.is_some() => Err(Classified::usage(
+        (Contest::Text, _, None) if args.voice.is_some() => Err(ClassifiedError::usage(
             "--voice is for speech miners\nhint: omit --voice or --contest text",
         )),
         (Contest::Text, _, None) => run_text(args, context),
         (Contest::Speech, Some(_), _) => {
-            Err(Classified::usage("--model is for text miners\nhint: add --contest text"))
+            Err(ClassifiedError::usage("--model is for text miners\nhint: add --contest text"))
         }
         (Contest::Speech, None, profile) => {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
                         .is_some());
             args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
             if args.voice.is_some() && !has_engine(profile) {
-                return Err(Classified::usage(format!(
+                return Err(ClassifiedError::usage(format!(
                     "--voice has no effect with --profile {profile}\nhint: omit it, or use another profile"
                 )));
             }
@@ -143,11 +143,11 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
              BT_NETWORK=local",
             config.operator.network
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     if config.unsigned_requests && args.callers.is_given() {
         let message = "--allow and --replay-log check signatures, which MINER_DEV_MODE disables\nhint: unset MINER_DEV_MODE";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     if config.miner_task == MinerTask::Translate {
         tracing::warn!("BB_MINER_TASK is for speech miners: this miner does not translate");

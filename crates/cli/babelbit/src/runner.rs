@@ -24,7 +24,7 @@ use taonet_babelbit_workers::{LoadRecognizer, Workers};
 use taonet_chain::{Chain, Client};
 use taonet_cli_base::chain::set_network;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log;
 use taonet_cli_models::engines;
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     if args.contest == Contest::Text {
         if args.no_gates {
             let message = "--no-gates is for the speech contest\nhint: omit it, or --contest text";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         return text::run(args, context);
     }
@@ -143,7 +143,7 @@ fn check_metrics(args: &RunnerArgs) -> anyhow::Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(Classified::usage(message))
+    Err(ClassifiedError::usage(message))
 }
 
 fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {

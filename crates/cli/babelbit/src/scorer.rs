@@ -9,7 +9,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_workers::{JobTiming, Services, Worker};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::preflight;
 use taonet_cli_models::engines;
 use taonet_http::Readiness;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let Some(services) = services(&config)? else {
         let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222; without it, bb runner transcribes on this machine";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     };
     let recognizer = engines::network_recognizer(&config)?;
     let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
@@ -81,12 +81,12 @@ pub(crate) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
     let database_url = database.filter(|url| url.starts_with("postgres")).ok_or_else(|| {
         let message = "NATS_URL is set, and DATABASE_URL is not a PostgreSQL database\nhint: transcription workers need \
                        both: DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE";
-        Classified::usage(message)
+        ClassifiedError::usage(message)
     })?;
     if config.operator.s3.bucket.trim().is_empty() {
         let message = "NATS_URL is set, and S3_BUCKET_NAME is empty\nhint: transcription workers receive audio through \
                        a bucket; see the S3_ settings";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let bucket = ObjectStorage::open(&config.operator.s3)?;
     Ok(Some(Services {

@@ -13,7 +13,7 @@ use taonet_babelbit_scoring_api::server::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::disable_huge_pages;
@@ -110,14 +110,14 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
         [] => permits(args, config),
         [who] if who == "permits" => permits(args, config),
         [who] if who == "anyone" && is_local => Ok(Admission::Open),
-        [who] if who == "anyone" => Err(Classified::usage(
+        [who] if who == "anyone" => Err(ClassifiedError::usage(
             "--validators anyone is allowed on the network `local` only: anyone could submit \
                 scores",
         )),
         several => {
             let mut listed = BTreeSet::new();
             for who in several {
-                listed.extend(hotkeys(who).map_err(Classified::usage)?);
+                listed.extend(hotkeys(who).map_err(ClassifiedError::usage)?);
             }
             Ok(Admission::Listed(listed))
         }

@@ -21,7 +21,7 @@ use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::chain::SigningHotkeyArgs;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{Cell, Rows, decimals, key_values, status_cell, table};
@@ -78,12 +78,12 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     // The user chose the address, so private addresses are allowed.
     let policy = AddressPolicy::private();
     let address =
-        policy.resolve(&args.url).map_err(|error| Classified::usage(error.to_string()))?;
+        policy.resolve(&args.url).map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let is_text = args.contest == Contest::Text;
     if is_text && !args.challenge.is_empty() {
         let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
                        and `bb runner --contest text --once`";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let target = Target {
         address,

@@ -14,7 +14,7 @@ use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics_or_warn, state_directory};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::preflight;
 use taonet_cli_base::table::table;
@@ -169,7 +169,7 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 fn failed(error: &EpochError) -> anyhow::Error {
-    Classified::error(Failure::Network, error.to_string())
+    ClassifiedError::error(Failure::Network, error.to_string())
 }
 
 fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ use taonet_chain::{At, Block, Chain as _, ChainError, Client, Network};
 use taonet_primitives::{BlockHash, BlockNumber};
 use taonet_settings::{NETWORK_VARIABLES, selected_network};
 
-use crate::exit::{Classified, Failure};
+use crate::exit::{ClassifiedError, Failure};
 use crate::settings;
 
 pub use account::{Account, ReadColdkeyArgs};
@@ -139,7 +139,7 @@ pub fn parse_network(text: &str) -> anyhow::Result<Network> {
 
 /// Like [`parse_network`], with an error that names the variable in place of `--network`.
 fn parse_named(name: &str, text: &str) -> anyhow::Result<Network> {
-    text.parse().map_err(|error| Classified::usage(format!("{name}: {error}")))
+    text.parse().map_err(|error| ClassifiedError::usage(format!("{name}: {error}")))
 }
 
 /// Parses a block number, hash or tag.
@@ -157,7 +157,7 @@ pub fn parse_at(text: &str) -> Result<At, String> {
 pub fn failed(error: ChainError) -> anyhow::Error {
     let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
-    if is_network { Classified::with_causes(Failure::Network, &error) } else { error }
+    if is_network { ClassifiedError::with_causes(Failure::Network, &error) } else { error }
 }
 
 /// Returns a block's number and hash as JSON.

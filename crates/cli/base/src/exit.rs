@@ -51,12 +51,12 @@ impl Failure {
 /// An error with a failure class.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Classified {
+pub struct ClassifiedError {
     failure: Failure,
     message: String,
 }
 
-impl Classified {
+impl ClassifiedError {
     /// Creates an error of this class.
     pub fn error(failure: Failure, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { failure, message: message.into() })
@@ -212,7 +212,7 @@ pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
     let message = message.join(" ");
     let (message, hint) = split_hint(&message);
     hints.splice(0..0, hint.map(str::to_owned));
-    Classified::error(Failure::Usage, with_hints(message, &hints))
+    ClassifiedError::error(Failure::Usage, with_hints(message, &hints))
 }
 
 /// Appends hints to a message.
@@ -238,7 +238,8 @@ pub fn is_missing_key(error: &anyhow::Error) -> bool {
 
 fn exit_code_of(error: &anyhow::Error) -> u8 {
     let failure = error.chain().find_map(|cause| {
-        let classified = cause.downcast_ref::<Classified>().map(|classified| classified.failure);
+        let classified =
+            cause.downcast_ref::<ClassifiedError>().map(|classified| classified.failure);
         classified.or_else(|| cause.downcast_ref::<Quoting>()?.failure)
     });
     failure.map_or(1, Failure::code)
@@ -286,12 +287,13 @@ mod tests {
     fn hint_of_classified_error_follows_its_causes() {
         let error =
             anyhow::anyhow!("timed out").context("no node responded; hint: check --network");
-        let classified = Classified::with_causes(Failure::Network, &error);
+        let classified = ClassifiedError::with_causes(Failure::Network, &error);
         let expected =
             ("no node responded: timed out".to_owned(), vec!["check --network".to_owned()]);
         assert_eq!(message_and_hints(&classified), expected);
         assert_eq!(exit_code_of(&classified), 3);
-        let without_hint = Classified::with_causes(Failure::Network, &anyhow::anyhow!("timed out"));
+        let without_hint =
+            ClassifiedError::with_causes(Failure::Network, &anyhow::anyhow!("timed out"));
         assert_eq!(message_and_hints(&without_hint), ("timed out".to_owned(), vec![]));
     }
 

@@ -18,7 +18,7 @@ use crate::chain::{
     NetworkArgs, ask_development, check_development, check_development_before, not_development,
     set_network,
 };
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 use crate::password::PasswordArgs;
 use crate::settings;
 
@@ -236,7 +236,7 @@ pub fn configured_wallet(
 
 /// Parses the name of a wallet or hotkey, which a variable has.
 fn name(variable: &str, text: &str) -> anyhow::Result<Name> {
-    text.parse().map_err(|error| Classified::usage(format!("{variable}={text}: {error}")))
+    text.parse().map_err(|error| ClassifiedError::usage(format!("{variable}={text}: {error}")))
 }
 
 /// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_wallet::{Keyfile, KeyfileError, Password, StoredKey, WalletError};
 
-use crate::exit::{Classified, Failure};
+use crate::exit::{ClassifiedError, Failure};
 use crate::prompt;
 use crate::settings;
 
@@ -96,7 +96,7 @@ impl NewPasswordArgs {
 pub fn open_error(error: WalletError) -> anyhow::Error {
     match error {
         WalletError::Keyfile { path, source: source @ KeyfileError::WrongPassword } => {
-            Classified::error(
+            ClassifiedError::error(
                 Failure::Authentication,
                 format!("cannot open {}: {source}", path.display()),
             )

@@ -8,13 +8,13 @@ use anyhow::{Context as _, bail};
 use console::Term;
 use zeroize::Zeroizing;
 
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 
 /// Prompts for a secret without echo. Without a terminal, returns an error that contains `hint`.
 pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "no terminal for the password prompt\nhint: {hint}"
         )));
     }
@@ -38,7 +38,7 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     }
     let terminal = Term::stderr();
     if !terminal.is_term() || !io::stdin().is_terminal() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "confirmation required: {question}\nhint: pass --yes"
         )));
     }

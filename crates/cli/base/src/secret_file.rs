@@ -11,7 +11,7 @@ use taonet_primitives::without_bom;
 use taonet_wallet::warn_if_exposed;
 use zeroize::Zeroizing;
 
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 
 /// Maximum size, well above that of a mnemonic, key or account export.
 const MAX_BYTES: usize = 16 * 1024;
@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 /// Reads a bearer token.
 pub fn read_token(path: &Path) -> anyhow::Result<AccessToken> {
     let token = AccessToken::parse(&read(path)?);
-    token.map_err(|error| Classified::usage(format!("{}: {error}", path.display())))
+    token.map_err(|error| ClassifiedError::usage(format!("{}: {error}", path.display())))
 }
 
 /// Opens the file. Standard input is also opened as a file, since the standard library's reader

@@ -16,7 +16,7 @@ use taonet_doctor::{Check, Finding};
 use taonet_neuron::{OperatorConfig, WalletSettings};
 use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem, file_variables};
 
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 
 /// Variables of the wallet whose hotkey signs.
 const WALLET: [&str; 3] =
@@ -52,7 +52,7 @@ pub fn load_file(path: &Path) -> anyhow::Result<()> {
 pub fn read_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let file = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
-    file_variables(&text).map_err(|error| Classified::usage(format!("{file}: {error}")))
+    file_variables(&text).map_err(|error| ClassifiedError::usage(format!("{file}: {error}")))
 }
 
 /// Returns the value of a variable.
@@ -137,7 +137,7 @@ pub fn named(names: &[&str]) -> impl Iterator<Item = (OsString, OsString)> {
 
 /// Converts an error in the settings, with the exit code of wrong usage.
 pub fn usage(error: &ConfigError) -> anyhow::Error {
-    Classified::usage(error.to_string())
+    ClassifiedError::usage(error.to_string())
 }
 
 /// Returns the variables that are set in the environment or the file.

@@ -12,7 +12,7 @@ use taonet_update::{
     describe_metrics, restart,
 };
 
-use crate::exit::{Classified, Failure};
+use crate::exit::{ClassifiedError, Failure};
 
 /// Time in which a daemon must become ready after an automatic update. A validator waits for a
 /// block, and may read many circuits.
@@ -123,5 +123,5 @@ pub fn classified(error: UpdateError) -> anyhow::Error {
     } else {
         return error.into();
     };
-    Classified::error(failure, with_causes(&error))
+    ClassifiedError::error(failure, with_causes(&error))
 }

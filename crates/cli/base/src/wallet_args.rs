@@ -9,7 +9,7 @@ use taonet_wallet::{
     DEFAULT_ROOT, Keypair, Name, PublicKey, StoredKey, Wallet, Wallets, expand_home,
 };
 
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 use crate::keys::stored_hotkey;
 use crate::password::PasswordArgs;
 use crate::settings;
@@ -189,7 +189,7 @@ pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Res
 fn name(argument: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
     let text = argument.map(str::to_owned).or_else(|| setting(variables));
     let name = text.map(|text| text.parse::<Name>()).transpose();
-    name.map_err(|error| Classified::usage(format!("{option}: {error}")))
+    name.map_err(|error| ClassifiedError::usage(format!("{option}: {error}")))
 }
 
 fn or_default(name: Option<Name>) -> anyhow::Result<Name> {

@@ -10,7 +10,7 @@ use taonet_cli_base::chain::{
     AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::CALLS;
 
@@ -114,7 +114,7 @@ pub fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
     let mut all = Map::new();
     for NamedArgument { name, value } in named {
         if all.insert(name.clone(), value.clone()).is_some() {
-            return Err(Classified::usage(format!("duplicate argument {name}")));
+            return Err(ClassifiedError::usage(format!("duplicate argument {name}")));
         }
     }
     Ok(all)
@@ -156,7 +156,7 @@ fn no_pallet(pallet: &str, calls: &[CallInfo]) -> String {
 
 async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyhow::Result<()> {
     if args.tx.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "expected PALLET.NAME\nhint: list the names with `tao call`",
         ));
     }

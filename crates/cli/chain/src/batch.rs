@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use taonet_chain::calls;
 use taonet_cli_base::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_primitives::counted;
 
@@ -71,12 +71,12 @@ impl BatchArgs {
                 continue;
             }
             let call = line.parse::<BatchedCall>().map_err(|error| {
-                Classified::usage(format!("{path}, line {}: {error}", number + 1))
+                ClassifiedError::usage(format!("{path}, line {}: {error}", number + 1))
             })?;
             calls.push(call);
         }
         if calls.is_empty() {
-            return Err(Classified::usage(format!("{path} contains no calls")));
+            return Err(ClassifiedError::usage(format!("{path} contains no calls")));
         }
         Ok(calls)
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::{printable_json, printable_lines};
 use taonet_primitives::counted;
 
@@ -41,10 +41,10 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         .iter()
         .map(|key| argument(key))
         .collect::<Result<Vec<Value>, _>>()
-        .map_err(Classified::usage)?;
+        .map_err(ClassifiedError::usage)?;
     let item = args.item.as_deref().unwrap_or_default();
     if !item.contains('.') && !keys.is_empty() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{item}: expected an item such as SubtensorModule.Tempo"
         )));
     }
@@ -56,7 +56,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         let stored = items.iter().find(|item| item.pallet == pallet && item.name == name);
         let count = stored.map_or(keys.len(), |item| item.keys);
         if keys.len() > count {
-            return Err(Classified::usage(format!(
+            return Err(ClassifiedError::usage(format!(
                 "{item} has {}, not {}",
                 counted(count, "key"),
                 keys.len()

@@ -55,7 +55,7 @@ use taonet_cli_babelbit::settings;
 use taonet_cli_base::chain::parse_network;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log::log_file;
 use taonet_cli_base::secret_file;
@@ -280,7 +280,7 @@ impl SignedArgs {
             if self.key.is_given() {
                 let hint = "hint: the hotkey signs requests to the scoring API and to miners only; pass --scoring-api \
                             URL or --miners JSON";
-                return Err(Classified::usage(format!("the hotkey has no effect\n{hint}")));
+                return Err(ClassifiedError::usage(format!("the hotkey has no effect\n{hint}")));
             }
             return Ok(SignedServices::default());
         }
@@ -494,7 +494,7 @@ fn access(args: &DashboardArgs) -> anyhow::Result<Access> {
     match &args.token_file {
         Some(path) => Ok(Access::Token(secret_file::read_token(path)?)),
         None if args.listen.ip().is_loopback() => Ok(Access::Local),
-        None => Err(Classified::usage(format!(
+        None => Err(ClassifiedError::usage(format!(
             "{} is not a loopback address: a token is required, since the page shows unpublished results\nhint: \
                  write one with `openssl rand -hex 32 > token` and pass --token-file token",
             args.listen

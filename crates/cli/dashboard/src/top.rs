@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_dashboard::Top;
 use taonet_service::Shutdown;
 
@@ -22,7 +22,7 @@ pub struct TopArgs {
 pub fn run(args: &TopArgs, context: &Context) -> anyhow::Result<()> {
     if context.json || !stdin().is_terminal() || !stdout().is_terminal() {
         let hint = "hint: `tao dashboard` serves the same overview to browsers";
-        return Err(Classified::usage(format!("tao top needs a terminal\n{hint}")));
+        return Err(ClassifiedError::usage(format!("tao top needs a terminal\n{hint}")));
     }
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;

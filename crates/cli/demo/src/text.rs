@@ -23,7 +23,7 @@ use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{demonstrate, serve_on_loopback};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::TEXT_STANDINGS;
 use taonet_cli_localnet::demo_chain::{DemoChain, MinerOnChain, NETUID, VALIDATOR};
@@ -45,7 +45,7 @@ const MAX_CONTEXT_WORDS: usize = 3;
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.stt.is_some() {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "--stt is for the speech contest\nhint: omit --stt or --contest text",
         ));
     }
@@ -79,7 +79,7 @@ fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
         {
             ChallengeFile::Text(challenge) => Ok(challenge),
             ChallengeFile::Speech(_) => {
-                Err(Classified::usage(format!("--challenge {file}: not a text challenge")))
+                Err(ClassifiedError::usage(format!("--challenge {file}: not a text challenge")))
             }
         },
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_models::engines::{self, DEMO_RECOGNIZER};
 use taonet_primitives::split_hint;
 use taonet_whisper::{Model, SpeechTask, Transcriber};
@@ -108,7 +108,7 @@ impl WhisperBase {
 pub(crate) fn check(choice: Option<SttModel>, challenges: &[Challenge]) -> anyhow::Result<()> {
     match foreign(challenges) {
         Some(challenge) if choice == Some(SttModel::Tiny) => {
-            Err(Classified::usage(format!("{}\nhint: omit --stt tiny", reason(challenge))))
+            Err(ClassifiedError::usage(format!("{}\nhint: omit --stt tiny", reason(challenge))))
         }
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client};
 use taonet_cli_base::chain::{Account, failed, impersonated};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
 use super::control::{TargetArgs, connect};
@@ -58,7 +58,7 @@ impl AsArgs {
     async fn call(&self, chain: &Client) -> anyhow::Result<String> {
         let Some(name) = &self.name else { return Ok(self.encoded.clone().unwrap_or_default()) };
         let (pallet, call) = name.split_once('.').ok_or_else(|| {
-            Classified::usage(format!(
+            ClassifiedError::usage(format!(
                 "{name}: expected a call such as Balances.transfer_keep_alive"
             ))
         })?;
@@ -67,7 +67,7 @@ impl AsArgs {
             Some(text) => match serde_json::from_str(text) {
                 Ok(arguments @ Value::Object(_)) => arguments,
                 _ => {
-                    return Err(Classified::usage(format!(
+                    return Err(ClassifiedError::usage(format!(
                         "{text}: expected a JSON object such as {{\"netuid\": 1}}"
                     )));
                 }

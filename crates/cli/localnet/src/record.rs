@@ -12,7 +12,7 @@ use serde_json::json;
 use taonet_chain::{At, ChainError, Client, Network, RawState};
 use taonet_cli_base::chain::{failed, parse_at};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_localnet_recording::{OmittedItem, Origin, RecordError, Source, record};
 use taonet_primitives::BlockHash;
 use taonet_service::{Access, atomic_write_with};
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{file} already exists\nhint: choose another name, or remove the file");
     }
     let network = args.node.parse::<Network>();
-    let network = network.map_err(|error| Classified::usage(format!("URL: {error}")))?;
+    let network = network.map_err(|error| ClassifiedError::usage(format!("URL: {error}")))?;
     let recording = context.block_on(async {
         let client = Client::connect(&network).await.map_err(failed)?;
         let at = args.block.unwrap_or(At::Finalized);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_primitives::innermost_cause;
 
 /// Connection timeout. Responses have no timeout, since producing many blocks can take long.
@@ -83,12 +83,12 @@ impl RpcError {
                     "no localnet is listening at {url} ({})\nhint: start one with `tao localnet`, or select another with --data or --network",
                     innermost_cause(&error)
                 );
-                Classified::error(Failure::Network, text)
+                ClassifiedError::error(Failure::Network, text)
             }
             Self::Timeout => {
                 let text =
                     format!("the localnet at {url} does not respond\nhint: stop its process");
-                Classified::error(Failure::Network, text)
+                ClassifiedError::error(Failure::Network, text)
             }
             Self::ControlDisabled => anyhow!(
                 "control methods are disabled at {url}: it is not a localnet, or it listens beyond loopback\nhint: \

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::chain::{argument, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 
 use super::control::{TargetArgs, connect, text};
 use super::rpc::{control, number};
@@ -30,14 +30,17 @@ pub(crate) struct SetStorageArgs {
 
 pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()> {
     let (pallet, item) = args.item.split_once('.').ok_or_else(|| {
-        Classified::usage(format!("{}: expected an item such as SubtensorModule.Tempo", args.item))
+        ClassifiedError::usage(format!(
+            "{}: expected an item such as SubtensorModule.Tempo",
+            args.item
+        ))
     })?;
     let mut keys = args
         .words
         .iter()
         .map(|word| argument(word))
         .collect::<Result<Vec<Value>, _>>()
-        .map_err(Classified::usage)?;
+        .map_err(ClassifiedError::usage)?;
     let new = if args.remove { None } else { keys.pop() };
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;

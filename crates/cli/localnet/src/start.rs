@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use taonet_chain::NodeUrl;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
@@ -197,7 +197,7 @@ impl StartArgs {
         if self.follow.is_some() {
             return match Node::start(config).await {
                 Err(NodeError::Follow(error @ FollowError::Unreachable { .. })) => {
-                    Err(Classified::error(Failure::Network, error.to_string()))
+                    Err(ClassifiedError::error(Failure::Network, error.to_string()))
                 }
                 node => Ok((node?, None)),
             };
@@ -231,7 +231,7 @@ impl StartArgs {
         {
             let account = text.parse();
             endowed.push(account.map_err(|error| {
-                Classified::usage(format!("{ENDOWED_ACCOUNT_VARIABLE}: {error}"))
+                ClassifiedError::usage(format!("{ENDOWED_ACCOUNT_VARIABLE}: {error}"))
             })?);
         }
         Ok(endowed)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_lm::{Bits, LanguageModel};
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
 
@@ -49,7 +49,7 @@ fn located(source: &Path) -> anyhow::Result<PathBuf> {
         let message = format!(
             "there is no file, directory or model {name}\nhint: see the names in `tao models list`"
         );
-        Err(Classified::usage(message))
+        Err(ClassifiedError::usage(message))
     })
 }
 

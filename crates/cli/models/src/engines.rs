@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_primitives::{HINT, split_hint, with_causes};
 use taonet_speech::models::{
     ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
@@ -64,7 +64,7 @@ pub fn network_name(config: &Config) -> anyhow::Result<&str> {
         if config.operator.network.is_local() { EMBEDDED_RECOGNIZER } else { DEFAULT_RECOGNIZER };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.operator.network.is_local() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
                  those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={DEFAULT_RECOGNIZER}; `tao models pull \
                  {DEFAULT_RECOGNIZER} --from {name}` installs it from a directory",
@@ -72,7 +72,7 @@ pub fn network_name(config: &Config) -> anyhow::Result<&str> {
         )));
     }
     if name == EMBEDDED_RECOGNIZER && !config.operator.network.is_local() {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "the recogniser {EMBEDDED_RECOGNIZER} is for local networks only, and subnet {} is on {}: it understands \
                  synthesised English speech only, and its scores differ from those of other validators\nhint: set \
                  BT_NETWORK=local, or another BB_AUDIO_SCORING_STT_MODEL",
@@ -162,11 +162,11 @@ fn recognizer_of(
             .map_err(|error| option_error(error, "--language", language, "--task translate"))?);
     }
     match (task, language) {
-        (SpeechTask::Translate, _) => Err(Classified::usage(format!(
+        (SpeechTask::Translate, _) => Err(ClassifiedError::usage(format!(
             "--task translate: {EMBEDDED_RECOGNIZER} does not translate\nhint: use --stt-model {DEMO_RECOGNIZER}"
         ))),
         (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
-        (SpeechTask::Transcribe, Some(code)) => Err(Classified::usage(format!(
+        (SpeechTask::Transcribe, Some(code)) => Err(ClassifiedError::usage(format!(
             "--language {code}: {EMBEDDED_RECOGNIZER} understands English only\nhint: use --stt-model {DEFAULT_RECOGNIZER}"
         ))),
     }
@@ -224,7 +224,7 @@ pub fn simultaneous_whisper(
 ) -> anyhow::Result<Arc<Transcriber>> {
     let name = config.recognizer.as_deref().unwrap_or(DEFAULT_RECOGNIZER);
     if name == EMBEDDED_RECOGNIZER {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED_RECOGNIZER}\nhint: set it to \
                  {DEFAULT_RECOGNIZER} or to the path of a model directory"
         )));
@@ -246,12 +246,12 @@ fn option_error(
 ) -> anyhow::Error {
     match (&error, language) {
         (TranscribeError::Option { option: "language", reason }, Some(code)) => {
-            Classified::usage(format!(
+            ClassifiedError::usage(format!(
                 "{language_option} {code}: {reason}\nhint: omit {language_option}, or use a model that supports the \
                  language"
             ))
         }
-        (TranscribeError::Option { option: "task", reason }, _) => Classified::usage(format!(
+        (TranscribeError::Option { option: "task", reason }, _) => ClassifiedError::usage(format!(
             "{task}: {reason}\nhint: use a multilingual model, such as {DEMO_RECOGNIZER}"
         )),
         _ => transcriber_error(error),
@@ -346,7 +346,7 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
 }
 
 fn usage(error: &dyn std::error::Error) -> anyhow::Error {
-    Classified::usage(with_causes(error))
+    ClassifiedError::usage(with_causes(error))
 }
 
 /// Returns the name of the recogniser in a directory. The prefix distinguishes it from the
@@ -428,7 +428,7 @@ pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::
             .verify(spec)
             .map(|directory| directory.join(file.name))
             .map_err(|error| usage(&error)),
-        None => Err(Classified::usage(format!(
+        None => Err(ClassifiedError::usage(format!(
             "{} is no language model\nhint: use {}, for example",
             spec.name, SMOLLM2_135M_INSTRUCT.name
         ))),
@@ -469,7 +469,7 @@ pub async fn pull(
     store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| {
         let failure = if hub_error.is_retryable() { Failure::Network } else { Failure::Usage };
         let index_text = error.to_string();
-        Classified::error(
+        ClassifiedError::error(
             failure,
             format!(
                 "cannot download {}: {message}; {}\nhint: {NO_HUB}; pip's configuration selects the package index, such \
@@ -528,7 +528,10 @@ fn unavailable(error: &ModelError) -> anyhow::Error {
     let text = error.to_string();
     let (message, hint) = split_hint(&text);
     let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
-    Classified::error(failure, format!("{message}. cannot download the model{hint}{HINT}{NO_HUB}"))
+    ClassifiedError::error(
+        failure,
+        format!("{message}. cannot download the model{hint}{HINT}{NO_HUB}"),
+    )
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::matrix;
 use taonet_cli_base::tables::similarities;
 use taonet_primitives::{SampleRate, Transcript, counted};
@@ -234,7 +234,7 @@ fn synthesize(
     context: &Context,
 ) -> anyhow::Result<()> {
     if !text.chars().any(char::is_alphanumeric) {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "the text has neither letters nor digits\nhint: pass a text that can be spoken",
         ));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Espeak, Synthesizer, Voice};
@@ -52,11 +52,13 @@ impl VoiceName {
         let voice = Voice { name: name.clone(), words_per_minute, pitch: 50 };
         match self {
             Self::Espeak(_) => {
-                voice.validate().map_err(|error| Classified::usage(error.to_string()))?;
+                voice.validate().map_err(|error| ClassifiedError::usage(error.to_string()))?;
                 Ok(Speech { synthesizer: Arc::new(Espeak::find()?), voice })
             }
             Self::Piper(_) => {
-                voice.validate_ranges().map_err(|error| Classified::usage(error.to_string()))?;
+                voice
+                    .validate_ranges()
+                    .map_err(|error| ClassifiedError::usage(error.to_string()))?;
                 let path =
                     if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
                 Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
@@ -111,7 +113,7 @@ fn open(path: &Path) -> anyhow::Result<PiperVoice> {
         | VoiceError::Json { .. }
         | VoiceError::Config { .. }
         | VoiceError::Network { .. }
-        | VoiceError::Architecture { .. } => Classified::usage(with_causes(&error)),
+        | VoiceError::Architecture { .. } => ClassifiedError::usage(with_causes(&error)),
         // espeak-ng is missing or fails: the arguments are valid.
         other => other.into(),
     })
@@ -127,16 +129,16 @@ fn is_file(name: &str) -> bool {
 
 /// Finds the file of a published voice.
 fn published(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let spec = ModelSpec::find(name).map_err(|error| Classified::usage(error.to_string()))?;
+    let spec = ModelSpec::find(name).map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let Some(file) = spec.files.iter().find(|file| is_file(file.name)) else {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{} is not a voice\nhint: use {PIPER}{NEURAL}, or {PIPER}FILE.onnx with a file of your own",
             spec.name
         )));
     };
     let dir = ModelStore::new(models)
         .verify(spec)
-        .map_err(|error| Classified::usage(error.to_string()))?;
+        .map_err(|error| ClassifiedError::usage(error.to_string()))?;
     Ok(dir.join(file.name))
 }
 

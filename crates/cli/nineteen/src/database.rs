@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::settings;
 use taonet_nineteen_store::Store;
 
@@ -64,7 +64,7 @@ impl DatabaseArgs {
         if self.url()?.is_none() {
             let message = "DATABASE_URL is not set\nhint: DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE, the \
                            database of the validator";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         self.open(None).await
     }
@@ -77,7 +77,7 @@ impl DatabaseArgs {
         if url.as_ref().is_some_and(|url| !is_postgres_url(url)) {
             let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for SQLite in \
                            --state, omit --database and DATABASE_URL";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         Ok(url)
     }

@@ -9,7 +9,7 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::{API_KEYS, INVOICE, USAGE};
@@ -293,7 +293,7 @@ async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> 
 
 async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     if args.expires.is_some_and(|expires_ms| expires_ms <= now_ms()) {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "--expires is in the past\nhint: use a later time, such as 30d",
         ));
     }
@@ -416,7 +416,7 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
 /// subcommand.
 fn print_csv(text: &str, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        return Err(Classified::usage("--csv and --json exclude each other"));
+        return Err(ClassifiedError::usage("--csv and --json exclude each other"));
     }
     context.print(text.trim_end())
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::{IMPORT_REMARKS, IMPORTED_TABLES};
@@ -98,7 +98,7 @@ async fn refuse_reference(target: &str) -> anyhow::Result<()> {
     if is_reference? {
         let message = "the validator's database is that of the reference, which is not changed\nhint: create an empty \
                        database, for example with `createdb nineteen`, for DATABASE_URL or --database";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     Ok(())
 }

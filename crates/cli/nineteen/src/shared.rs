@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_cli_base::settings;
 use taonet_nineteen_control::MarketFile;
@@ -96,7 +96,7 @@ impl SharedArgs {
         let Some(nats) = settings::operator(&["NATS_URL"])?.nats_url else {
             let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222, the same for entry processes and query \
                            workers; without them, the validator itself serves buyers";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         };
         let store = DatabaseArgs { database: self.database.clone() }.open_shared().await?;
         let queue = Queue::connect(nats.expose(), &store).await?;

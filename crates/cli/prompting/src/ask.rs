@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::chain::{NetworkArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Quoting};
+use taonet_cli_base::exit::{ClassifiedError, Quoting};
 use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable::{self, printable_lines};
@@ -116,14 +116,14 @@ impl PromptArgs {
         if self.roles.is_empty() {
             let [question] = self.texts.as_slice() else {
                 let hint = "put the question in quotes, or give --roles the role of each text";
-                return Err(Classified::usage(format!("{texts} without roles\nhint: {hint}")));
+                return Err(ClassifiedError::usage(format!("{texts} without roles\nhint: {hint}")));
             };
             let system = self.system.iter().map(|text| Message::new("system", text));
             return Ok(system.chain([Message::new("user", question)]).collect());
         }
         if self.roles.len() != self.texts.len() {
             let roles = counted(self.roles.len(), "role");
-            return Err(Classified::usage(format!(
+            return Err(ClassifiedError::usage(format!(
                 "--roles has {roles} for {texts}\nhint: give one text for each role, in quotes"
             )));
         }
@@ -173,7 +173,7 @@ impl PromptArgs {
                 let message = format!(
                     "{path} belongs to another embedding model\nhint: set --embedder as for the validator"
                 );
-                return Err(Classified::usage(message));
+                return Err(ClassifiedError::usage(message));
             }
             gate => gate?,
         };
@@ -182,7 +182,7 @@ impl PromptArgs {
                 "no trained gate in {}\nhint: omit --state to ask random miners",
                 directory.display()
             );
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
         let question = self.texts.last().map(String::as_str).unwrap_or_default();
@@ -198,7 +198,7 @@ impl PromptArgs {
 
 /// Parses a miner of the file.
 fn parse_miner(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
-    let refuse = |reason: String| Classified::usage(format!("miner `{line}`: {reason}"));
+    let refuse = |reason: String| ClassifiedError::usage(format!("miner `{line}`: {reason}"));
     let (hotkey, address) =
         line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
     let hotkey = hotkey.parse::<Hotkey>().map_err(|error| refuse(error.to_string()))?;

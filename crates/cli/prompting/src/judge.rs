@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_models::chat_model;
 use taonet_cli_models::engines;
 use taonet_cli_models::settings;
@@ -98,7 +98,7 @@ impl JudgeArgs {
         } else {
             return Ok(weights);
         };
-        Err(Classified::usage(message))
+        Err(ClassifiedError::usage(message))
     }
 
     /// Whether weights of the reward models are given.

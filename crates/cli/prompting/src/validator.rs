@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{serve_metrics, state_directory};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
@@ -107,7 +107,7 @@ impl ValidatorArgs {
             }
             Scoring::Rewards | Scoring::Shapley => return Ok(()),
         };
-        Err(Classified::usage(message))
+        Err(ClassifiedError::usage(message))
     }
 
     fn settings(&self) -> ValidatorSettings {
@@ -140,7 +140,7 @@ impl ValidatorArgs {
         if !self.questions.contains("://") && !self.questions.starts_with("hub:") {
             if self.questions_sha256.is_some() {
                 let message = "--questions-sha256 is for a URL in --questions\nhint: omit it for a file or directory";
-                return Err(Classified::usage(message));
+                return Err(ClassifiedError::usage(message));
             }
             return Ok(Dataset::open(Path::new(&self.questions))?);
         }
@@ -151,7 +151,7 @@ impl ValidatorArgs {
                         let message = format!(
                             "the content of {url} cannot be verified\nhint: set --questions-sha256"
                         );
-                        Classified::usage(message)
+                        ClassifiedError::usage(message)
                     }
                     other => other.into(),
                 },

@@ -7,7 +7,7 @@ use axum::http::Method;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_proof_core::messages::QUERY_ZK_PROOF;
 use taonet_wallet::Keypair;
 use taonet_wire::{Call, Peer, Retry};
@@ -55,7 +55,7 @@ impl ProbeArgs {
                 (Duration::from_secs(self.probe_timeout.into()), Retry::Never);
             let response = client.call(&peer, &call).await.map_err(|error| {
                 let error = anyhow::Error::new(error);
-                Classified::error(Failure::Network, format!("{step} at {target}: {error:#}"))
+                ClassifiedError::error(Failure::Network, format!("{step} at {target}: {error:#}"))
             })?;
             let text: String = String::from_utf8_lossy(&response.body).chars().take(200).collect();
             steps.push(json!({ "step": step, "status": response.status.as_u16(), "answer": text }));

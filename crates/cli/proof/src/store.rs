@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::settings;
 use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
@@ -77,7 +77,7 @@ impl CatalogueArgs {
         let pinned: BTreeSet<Digest> = self.additional_circuits.iter().copied().collect();
         if !self.catalogue.is_empty() {
             if pinned.is_empty() {
-                return Err(Classified::usage(NOT_PINNED));
+                return Err(ClassifiedError::usage(NOT_PINNED));
             }
             let settings = StoreSettings {
                 directory: directory.clone(),

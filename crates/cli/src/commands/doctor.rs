@@ -15,7 +15,7 @@ use taonet_babelbit_config::Config;
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::state_directory;
-use taonet_cli_base::exit::{Classified, is_missing_key};
+use taonet_cli_base::exit::{ClassifiedError, is_missing_key};
 use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
 use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
@@ -109,7 +109,7 @@ impl DoctorArgs {
                 first.subnet(),
                 other.subnet()
             );
-            return Err(Classified::usage(problem));
+            return Err(ClassifiedError::usage(problem));
         }
         let problem = if self.listen.is_some() && (has_babelbit || self.role.len() != 1) {
             "--listen is the address of one daemon of Nineteen, of proofs or of text prompting\nhint: select it with \
@@ -119,7 +119,7 @@ impl DoctorArgs {
         } else {
             return Ok(());
         };
-        Err(Classified::usage(problem))
+        Err(ClassifiedError::usage(problem))
     }
 }
 
@@ -176,7 +176,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     if subnet.babelbit.is_some() && (args.model.is_some() || args.circuits.is_some()) {
         let message = "--model and --circuits are options of daemons of other subnets than Babelbit\nhint: pass \
                        --netuid; the models of Babelbit's daemons are settings";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let roles: &[Role] = match (args.role.as_slice(), &subnet.babelbit) {
         ([], _) if machine.container.is_some() => &[],

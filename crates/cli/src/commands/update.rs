@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::updates::{VERSION, classified, updater};
 use taonet_update::{Check, Installed, Progress, Release, ReleaseSource, Updater};
 
@@ -31,7 +31,7 @@ pub(crate) struct UpdateArgs {
 
 pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
     let Some(source) = &args.from else {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "no release server is set, and there is no official one yet\nhint: name one with --from URL, or set \
              TAO_UPDATE_URL",
         ));

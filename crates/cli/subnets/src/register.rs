@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_cli_base::chain::{PairArgs, Plan, Registration, Spending, TxArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
@@ -41,7 +41,7 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
     let is_root = netuid == NetUid(0);
     if is_root && args.limit.is_some() {
         let text = "the chain has no price limit for registrations on root\nhint: register without --limit";
-        return Err(Classified::usage(text));
+        return Err(ClassifiedError::usage(text));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;

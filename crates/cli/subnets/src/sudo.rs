@@ -11,7 +11,7 @@ use taonet_cli_base::chain::{
     AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_wallet::stake::burn;
 use taonet_primitives::{NetUid, counted};
 
@@ -128,7 +128,7 @@ fn arguments(
     let mut names = fields;
     if let Some((first, others)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
         let netuid = netuid.ok_or_else(|| {
-            Classified::usage(
+            ClassifiedError::usage(
                 "this hyperparameter belongs to a subnet: --netuid \
                 is required",
             )
@@ -136,7 +136,7 @@ fn arguments(
         arguments.insert(first.clone(), json!(netuid));
         names = others;
     } else if netuid.is_some() {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "this hyperparameter belongs to the chain: --netuid is not \
             allowed",
         ));
@@ -148,10 +148,10 @@ fn arguments(
             names.join(", "),
             values.len()
         );
-        return Err(Classified::usage(text));
+        return Err(ClassifiedError::usage(text));
     }
     for (name, text) in names.iter().zip(values) {
-        let value = argument(text).map_err(Classified::usage);
+        let value = argument(text).map_err(ClassifiedError::usage);
         arguments.insert(name.clone(), value.with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)

@@ -11,7 +11,7 @@ use taonet_cli_base::chain::{
     failed, hex_text,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::ANNOUNCEMENTS;
 use taonet_cli_chain::any_call::{self, Target};
@@ -112,14 +112,14 @@ impl GroupArgs {
                 self.threshold,
                 signatories.len()
             );
-            return Err(Classified::usage(text));
+            return Err(ClassifiedError::usage(text));
         }
         if signatories.len() > MAX_SIGNATORIES {
             let text = format!(
                 "{} signatories are too many (at most {MAX_SIGNATORIES})",
                 signatories.len()
             );
-            return Err(Classified::usage(text));
+            return Err(ClassifiedError::usage(text));
         }
         Ok(Group { signatories, threshold: self.threshold })
     }
@@ -228,7 +228,7 @@ async fn pending_call(chain: &Client, account: AccountId, hash: &str) -> anyhow:
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let group = args.group.group()?;
     let Target::Call { pallet, name } = &args.call else {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "expected PALLET.NAME, such as Balances.transfer_keep_alive",
         ));
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::{At, Share, calls};
 use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 
 /// Show or change the take of a hotkey
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {
-                return Err(Classified::usage("--dry-run requires the new take"));
+                return Err(ClassifiedError::usage("--dry-run requires the new take"));
             }
             return if context.json {
                 context.print_json(&document)

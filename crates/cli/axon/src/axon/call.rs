@@ -11,7 +11,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable;
 use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
@@ -58,10 +58,10 @@ pub struct CallArgs {
 pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let dendrite = args.peer.scheme == SchemeName::Dendrite;
     if !dendrite && args.synapse.is_some() {
-        return Err(Classified::usage("--synapse requires --scheme dendrite"));
+        return Err(ClassifiedError::usage("--synapse requires --scheme dendrite"));
     }
     if dendrite && (args.path.is_some() || args.method.is_some()) {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "with --scheme dendrite, the path is the synapse's name\nhint: \
             use --synapse",
         ));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_primitives::bytes_without_bom;
 
@@ -37,7 +37,7 @@ pub(super) struct Fields<'a> {
 }
 
 fn unusable(problem: &str) -> anyhow::Error {
-    Classified::usage(format!("--data {problem}; a synapse must be a JSON object"))
+    ClassifiedError::usage(format!("--data {problem}; a synapse must be a JSON object"))
 }
 
 impl<'a> Fields<'a> {

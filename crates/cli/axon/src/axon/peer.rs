@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use taonet_cli_base::duration::seconds;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::Hotkey;
 use taonet_wire::{ClientConfig, Peer, SignedClient, SynapseClass};
@@ -32,7 +32,8 @@ pub(super) struct PeerArgs {
 impl PeerArgs {
     pub(super) fn peer(&self) -> anyhow::Result<Peer> {
         let Address { host, port } = &self.address;
-        Peer::new(self.hotkey, host, *port).map_err(|error| Classified::usage(error.to_string()))
+        Peer::new(self.hotkey, host, *port)
+            .map_err(|error| ClassifiedError::usage(error.to_string()))
     }
 
     /// Builds a client with the echo neuron's synapses and `synapse`.

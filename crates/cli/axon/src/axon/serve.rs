@@ -9,7 +9,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
 use taonet_cli_base::duration::seconds;
 use taonet_cli_base::endpoint::external::ExternalIp;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping};
 
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(None)?.hotkey();
     if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
         let text = "--upnp cannot map a loopback address\nhint: use another --listen address, such as 0.0.0.0:8091";
-        return Err(Classified::usage(text));
+        return Err(ClassifiedError::usage(text));
     }
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;

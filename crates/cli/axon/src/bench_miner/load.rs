@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use futures::{StreamExt as _, stream};
 use indicatif::ProgressBar;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::progress::Progress;
 use taonet_service::Shutdown;
 use taonet_wire::{Call, ClientConfig, Peer, Retry, ReturnCode, SignedClient};
@@ -69,7 +69,7 @@ impl Plan {
             "--concurrency {concurrency} × (--max-response {max_response_bytes} and {request_bytes} bytes of a request) \
              is more than 2 GiB of memory"
         );
-        Err(Classified::usage(message))
+        Err(ClassifiedError::usage(message))
     }
 }
 

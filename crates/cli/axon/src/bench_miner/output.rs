@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_service::{Access, atomic_write};
 
 /// Checks that the files can be written, so that a wrong path does not waste a measurement, and
@@ -15,7 +15,7 @@ pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow
         let file = resolved(path);
         if paths.contains(&file) {
             let message = format!("{} is also another file of this command", path.display());
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         if path.is_dir() {
             bail!("cannot create {}: it is a directory", path.display());

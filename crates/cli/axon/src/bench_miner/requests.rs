@@ -11,7 +11,7 @@ use axum::http::HeaderName;
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_wire::{ReturnCode, SynapseClass};
 
@@ -115,7 +115,7 @@ impl Requests {
             Kind::Summing => {
                 let digits = size.unwrap_or(DEFAULT_DIGITS);
                 if digits > MAX_DIGITS {
-                    return Err(Classified::usage(format!(
+                    return Err(ClassifiedError::usage(format!(
                         "--size {digits}: numbers have at most {MAX_DIGITS} digits"
                     )));
                 }
@@ -130,9 +130,9 @@ impl Requests {
                 let class = class.required("roles", json!([])).required("messages", json!([]));
                 Ok(Self { class, source: Source::Prompt { words: size.unwrap_or(DEFAULT_WORDS) } })
             }
-            Kind::File(_) if size.is_some() => {
-                Err(Classified::usage("--size has no effect on the requests of a file".to_owned()))
-            }
+            Kind::File(_) if size.is_some() => Err(ClassifiedError::usage(
+                "--size has no effect on the requests of a file".to_owned(),
+            )),
             Kind::File(path) => Self::read(path),
         }
     }
@@ -268,7 +268,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn invalid(path: &Path, problem: &str) -> anyhow::Error {
-    Classified::usage(format!("{}: {problem}", path.display()))
+    ClassifiedError::usage(format!("{}: {problem}", path.display()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_cli_base::chain::{NetworkArgs, failed};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_neuron::{AddressPolicy, Neurons};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_wire::{Peer, is_public, permitted_addresses};
@@ -58,7 +58,7 @@ impl TargetArgs {
                 self.published(*hotkey, netuid, network).await?
             }
             (Target::Hotkey(_), ..) => {
-                return Err(Classified::usage(
+                return Err(ClassifiedError::usage(
                     "a hotkey requires --netuid, to look up its address",
                 ));
             }
@@ -66,7 +66,7 @@ impl TargetArgs {
                 peer(hotkey, address, &AddressPolicy::private())?
             }
             (Target::Address(_), None, _) => {
-                return Err(Classified::usage(
+                return Err(ClassifiedError::usage(
                     "an address requires --hotkey, the receiver that the requests are signed for",
                 ));
             }
@@ -74,7 +74,7 @@ impl TargetArgs {
         if !self.yes
             && let Some(address) = public_address(&peer).await?
         {
-            return Err(Classified::usage(format!(
+            return Err(ClassifiedError::usage(format!(
                 "{address} is a public address, and a load test can disturb its operator\nhint: pass --yes if the \
                  miner is yours"
             )));
@@ -126,15 +126,15 @@ fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result
         } else {
             ""
         };
-        Classified::usage(format!("{error}{hint}"))
+        ClassifiedError::usage(format!("{error}{hint}"))
     })?;
     if address.url().scheme() != "http" || address.url().path() != "/" {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{}: expected http://HOST:PORT, without a path",
             address.url()
         )));
     }
-    address.peer(hotkey).map_err(|error| Classified::usage(error.to_string()))
+    address.peer(hotkey).map_err(|error| ClassifiedError::usage(error.to_string()))
 }
 
 /// Returns the first public address of the peer's host, if it has one.
@@ -145,7 +145,7 @@ async fn public_address(peer: &Peer) -> anyhow::Result<Option<IpAddr>> {
     let addresses = permitted_addresses(peer.host(), |_| true).await;
     let addresses = addresses
         .with_context(|| format!("cannot resolve {}", peer.host()))
-        .map_err(|error| Classified::error(Failure::Network, format!("{error:#}")))?;
+        .map_err(|error| ClassifiedError::error(Failure::Network, format!("{error:#}")))?;
     Ok(addresses.into_iter().map(|address| address.ip()).find(|address| is_public(*address)))
 }
 

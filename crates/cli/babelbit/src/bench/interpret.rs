@@ -16,7 +16,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_models::engines;
 use taonet_primitives::Hotkey;
@@ -192,7 +192,8 @@ impl Bench {
         let Self { config, validator, synthesizer, scorer, recognizer, embedder } = self;
         // The user chose the address, so private addresses are allowed.
         let address = AddressPolicy::private().resolve(&miner.url);
-        let address = address.map_err(|error| Classified::usage(format!("--miner: {error}")))?;
+        let address =
+            address.map_err(|error| ClassifiedError::usage(format!("--miner: {error}")))?;
         let predict_path = config.predict_endpoint.clone();
         let target = Target { address, predict_path, hotkey: miner.hotkey, validator };
         let directory = tempfile::tempdir().context("cannot create a temporary directory")?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use taonet_babelbit_chutes::{ChuteClient, ChuteError, ChutesSettings, Health};
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::table::{decimals, status_cell, table};
 use taonet_cli_base::tables::CHUTE_PROBES;
 use taonet_primitives::counted;
@@ -64,7 +64,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
                 (Some(slug), client)
             }
             (None, None) => {
-                return Err(Classified::usage("--revision or --local is required"));
+                return Err(ClassifiedError::usage("--revision or --local is required"));
             }
         };
         let start = Instant::now();
@@ -97,7 +97,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         0 => Ok(()),
         failed if failed > probes.len() => {
             let message = "the chute does not respond\nhint: a cold chute needs minutes to start; see `bb chute-slug`";
-            Err(Classified::error(Failure::Network, message))
+            Err(ClassifiedError::error(Failure::Network, message))
         }
         failed => bail!("{} of {} failed", failed, counted(probes.len() + 1, "call")),
     }

@@ -16,7 +16,7 @@ use taonet_chain::calls::{self, CommitmentText};
 use taonet_chain::{At, Call, Chain as _, Client, HotkeyState};
 use taonet_cli_base::chain::{failed as chain_failed, publish, set_network};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::prompt;
@@ -94,7 +94,7 @@ struct Push<'a> {
 pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
     if args.no_commit && args.key.is_given() {
         let message = "--keyfile and --key-uri sign the commitment, which --no-commit omits\nhint: omit them, or --no-commit";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     let config = settings::load()?;
     let push = Push {
@@ -301,7 +301,7 @@ impl Push<'_> {
                 }
                 Ok(revision.clone())
             }
-            (None, None) => Err(Classified::usage("--model-path or --revision is required")),
+            (None, None) => Err(ClassifiedError::usage("--model-path or --revision is required")),
         }
     }
 

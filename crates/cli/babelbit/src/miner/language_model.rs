@@ -15,7 +15,7 @@ use taonet_babelbit_text_miner::causal::{Causal, Limits};
 use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_models::engines::{self, HUB_PREFIX};
 use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
 use taonet_speech::MiniLm;
@@ -72,7 +72,7 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
 fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
     let origin =
-        origin(text).map_err(|error| Classified::usage(format!("MINER_MODEL_ID: {error}")))?;
+        origin(text).map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
     Ok(match origin {
         ModelOrigin::Local(path) if !path.exists() => {
             text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub)
@@ -113,7 +113,7 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
             error if error.is_retryable() => Failure::Network,
             _ => return error.into(),
         };
-        Classified::error(failure, error.to_string())
+        ClassifiedError::error(failure, error.to_string())
     })
 }
 
@@ -137,12 +137,12 @@ impl LanguageModelArgs {
         if self.has_limits() {
             let message =
                 "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         if self.has_option() && !is_interpreter(profile) {
             let message =
                 "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl LanguageModelArgs {
     pub(super) fn check_text(&self, is_used: bool) -> anyhow::Result<()> {
         if self.has_limits() && !is_used {
             let message = "--lm-sessions and --lm-memory need a language model in this process\nhint: add --lm";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         Ok(())
     }
@@ -176,12 +176,13 @@ impl LanguageModelArgs {
             (false, true) => Some(Bits::Four),
             (true, true) => {
                 let message = "MINER_LOAD_IN_8BIT and MINER_LOAD_IN_4BIT exclude each other\nhint: unset one of them";
-                return Err(Classified::usage(message));
+                return Err(ClassifiedError::usage(message));
             }
         };
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
-        let device = device
-            .map_err(|expected| Classified::usage(format!("MINER_DEVICE: expected {expected}")))?;
+        let device = device.map_err(|expected| {
+            ClassifiedError::usage(format!("MINER_DEVICE: expected {expected}"))
+        })?;
         let (name, path) = located(&origin, config, context).await?;
         let start = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits })
@@ -220,7 +221,7 @@ impl LanguageModelArgs {
         let origin = match (&self.lm, &config.phrase_model) {
             (Some(origin), _) => origin.clone(),
             (None, Some(text)) => origin(text)
-                .map_err(|expected| Classified::usage(format!("BB_MINER_LM: {expected}")))?,
+                .map_err(|expected| ClassifiedError::usage(format!("BB_MINER_LM: {expected}")))?,
             (None, None) => return Ok(None),
         };
         let (name, path) = located(&origin, config, context).await?;

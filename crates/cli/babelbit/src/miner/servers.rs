@@ -16,7 +16,7 @@ use taonet_babelbit_miner::shorten::Shortener;
 use taonet_babelbit_text_miner::backend::Backend;
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_models::engines;
 use taonet_cli_models::voice::{Speech, VoiceName};
 use taonet_http::ModelServer;
@@ -106,7 +106,7 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
 }
 
 fn no_model() -> anyhow::Error {
-    Classified::usage(
+    ClassifiedError::usage(
         "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train writes \
          a model",
     )
@@ -119,7 +119,7 @@ impl ServerArgs {
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
-            return Err(Classified::usage(format!(
+            return Err(ClassifiedError::usage(format!(
                 "{option} is for speech miners\nhint: omit it, or --contest text; --backend-url is the server of a text \
                  miner"
             )));
@@ -128,7 +128,7 @@ impl ServerArgs {
             return Err(no_model());
         }
         if self.server_timeout.is_some() && !has_timeout && !self.has_backend() {
-            return Err(Classified::usage(
+            return Err(ClassifiedError::usage(
                 "--server-timeout has no effect on an n-gram model\nhint: omit it, or add --lm or --backend-url",
             ));
         }
@@ -144,27 +144,27 @@ impl ServerArgs {
         has_lm: bool,
     ) -> anyhow::Result<()> {
         if self.backend_url.is_some() {
-            return Err(Classified::usage(
+            return Err(ClassifiedError::usage(
                 "--backend-url is for text miners\nhint: add --contest text",
             ));
         }
         let has_timeout = self.server_timeout.is_some() || self.frame_timeout.is_some();
         if has_timeout && !has_lm && self.remote_stage_option().is_none() {
-            return Err(Classified::usage(
+            return Err(ClassifiedError::usage(
                 "--server-timeout and --frame-timeout limit calls to inference servers and --lm\nhint: omit them, or add \
                  --stt-url, --llm-url, --tts-url or --lm",
             ));
         }
         if let Some(message) = self.longer_than_a_frame(voice, has_lm) {
-            return Err(Classified::usage(&message));
+            return Err(ClassifiedError::usage(&message));
         }
         if let Some(message) =
             self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some())
         {
-            return Err(Classified::usage(&message));
+            return Err(ClassifiedError::usage(&message));
         }
         match self.stage_option(MinerTask::Transcribe) {
-            Some(option) if !is_interpreter(profile) => Err(Classified::usage(format!(
+            Some(option) if !is_interpreter(profile) => Err(ClassifiedError::usage(format!(
                 "{option} needs an interpreting profile\nhint: use --profile interpreter or patient"
             ))),
             _ => Ok(()),
@@ -259,10 +259,9 @@ impl ServerArgs {
                 let server = server(url, key, self.timeout())?;
                 let (name, options) = (self.backend_model.clone(), completion_options(config));
                 let backend = Backend::connect(server, name, options, ngram).await;
-                Ok(Arc::new(
-                    backend
-                        .map_err(|error| Classified::error(Failure::Network, error.to_string()))?,
-                ))
+                Ok(Arc::new(backend.map_err(|error| {
+                    ClassifiedError::error(Failure::Network, error.to_string())
+                })?))
             }
             (None, Some(ngram)) => Ok(ngram),
             (None, None) => Err(no_model()),
@@ -280,7 +279,7 @@ impl ServerArgs {
     ) -> anyhow::Result<Arc<dyn Profile>> {
         if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some())
         {
-            return Err(Classified::usage(&message));
+            return Err(ClassifiedError::usage(&message));
         }
         let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task)
         {

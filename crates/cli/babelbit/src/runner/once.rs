@@ -12,7 +12,7 @@ use taonet_babelbit_runner::{
     random_order, registered_miners,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::progress::Progress;
 use taonet_service::Shutdown;
@@ -89,7 +89,7 @@ async fn miners(
     };
     let registered = registered_miners(chain, policy).await;
     let mut miners =
-        registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
+        registered.map_err(|error| ClassifiedError::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
         return Err(no_miners(netuid));
     }
@@ -107,9 +107,9 @@ pub(super) fn no_miners(netuid: NetUid) -> anyhow::Error {
 fn classify(error: RunError) -> anyhow::Error {
     match &error {
         RunError::Engine(engine) if engine.is_auth() => {
-            Classified::error(Failure::Authentication, error.to_string())
+            ClassifiedError::error(Failure::Authentication, error.to_string())
         }
-        RunError::Engine(_) => Classified::error(Failure::Network, error.to_string()),
+        RunError::Engine(_) => ClassifiedError::error(Failure::Network, error.to_string()),
         _ => error.into(),
     }
 }

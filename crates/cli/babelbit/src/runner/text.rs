@@ -23,7 +23,7 @@ use taonet_babelbit_text_runner::{
 use taonet_chain::{At, Client, DatedCommitment};
 use taonet_cli_base::chain::set_network;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::progress::Progress;
 use taonet_cli_base::table::{decimals, table, wrapped};
@@ -250,7 +250,7 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
 }
 
 fn unlisted(error: &RoundError) -> anyhow::Error {
-    Classified::error(Failure::Network, error.to_string())
+    ClassifiedError::error(Failure::Network, error.to_string())
 }
 
 /// Creates a factory of signed connections to miners, which share an HTTP client and its pool.
@@ -282,9 +282,9 @@ pub fn connect(
 fn classify(error: TextRunError) -> anyhow::Error {
     match &error {
         TextRunError::Play(PlayError::Engine(engine)) if engine.is_auth() => {
-            Classified::error(Failure::Authentication, error.to_string())
+            ClassifiedError::error(Failure::Authentication, error.to_string())
         }
-        TextRunError::Play(_) => Classified::error(Failure::Network, error.to_string()),
+        TextRunError::Play(_) => ClassifiedError::error(Failure::Network, error.to_string()),
         _ => error.into(),
     }
 }

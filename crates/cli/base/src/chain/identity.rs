@@ -1,7 +1,7 @@
 //! Fields of the identities that coldkeys and subnets publish.
 
 use crate::context::Context;
-use crate::exit::Classified;
+use crate::exit::ClassifiedError;
 use crate::table::key_values;
 
 /// Lists the fields of a new identity that differ from the published ones, for the confirmation.
@@ -23,13 +23,13 @@ pub fn changes<const N: usize>(
         let text = format!(
             "the identity would not change\nhint: pass the fields to change, such as {options}"
         );
-        return Err(Classified::usage(text));
+        return Err(ClassifiedError::usage(text));
     }
     for ((name, text), (_, limit)) in new.into_iter().zip(limits) {
         if text.len() > limit {
             let text =
                 format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
-            return Err(Classified::usage(text));
+            return Err(ClassifiedError::usage(text));
         }
     }
     Ok(changed.join(", "))

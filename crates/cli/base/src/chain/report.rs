@@ -8,7 +8,7 @@ use taonet_primitives::{AccountId, Coldkey};
 
 use super::block_json;
 use crate::context::Context;
-use crate::exit::{Classified, Failure, Quoting};
+use crate::exit::{ClassifiedError, Failure, Quoting};
 
 /// Hints for common dispatch errors, by error name.
 const HINTS: [(&str, &str); 43] = [
@@ -313,7 +313,7 @@ pub(super) fn check(
         let text = format!(
             "{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry"
         );
-        return Err(Classified::error(Failure::Undecided, text));
+        return Err(ClassifiedError::error(Failure::Undecided, text));
     }
     let text = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
@@ -347,7 +347,7 @@ pub(super) fn check(
         }
         _ => format!("the outcome of {hash} is unknown\nhint: {}", wait_hint(extrinsic)),
     };
-    Err(Classified::error(Failure::Undecided, text))
+    Err(ClassifiedError::error(Failure::Undecided, text))
 }
 
 /// Returns an error with a hint, unless the included call succeeded.

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::{Account, failed, set_network};
-use crate::exit::{Classified, Failure};
+use crate::exit::{ClassifiedError, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
@@ -236,7 +236,7 @@ pub(crate) async fn ask_development(network: &Network) -> anyhow::Result<()> {
                 "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \
                  --network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"
             );
-            Err(Classified::error(Failure::Network, text))
+            Err(ClassifiedError::error(Failure::Network, text))
         }
     }
 }
@@ -247,7 +247,7 @@ pub fn not_development(network: &Network) -> anyhow::Error {
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
          a wallet's key, or select a development chain with --network or BT_NETWORK"
     );
-    Classified::usage(text)
+    ClassifiedError::usage(text)
 }
 
 fn is_on_this_machine(network: &Network) -> bool {

@@ -16,7 +16,7 @@ use super::shield::Shielded;
 use super::signer::{PairArgs, SigningKey, check_development};
 use super::{Account, ExpectedRefusal, NamedCalls, NetworkArgs, Spending, failed, report};
 use crate::context::Context;
-use crate::exit::{Classified, Failure};
+use crate::exit::{ClassifiedError, Failure};
 use crate::prompt;
 
 /// Arguments for the submission of a call
@@ -356,7 +356,7 @@ fn report_unsent(
             report::unsent(signer.coldkey(), &expected_refusal.error()),
         ]))?;
     }
-    Err(Classified::error(
+    Err(ClassifiedError::error(
         Failure::Rejected,
         format!("the call was not sent: {}", expected_refusal.text),
     ))
@@ -402,7 +402,7 @@ fn report_dry_run(
     }
     match expected_refusal {
         Some(ExpectedRefusal { text, .. }) => {
-            Err(Classified::error(Failure::Rejected, format!("the call would fail: {text}")))
+            Err(ClassifiedError::error(Failure::Rejected, format!("the call would fail: {text}")))
         }
         None => report::check_dry_run(dry),
     }
@@ -446,7 +446,7 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
              --dry-run, and retry",
             extrinsic.hash
         );
-        return Err(Classified::error(Failure::Undecided, text));
+        return Err(ClassifiedError::error(Failure::Undecided, text));
     }
     report::check(extrinsic, outcome, until)
 }

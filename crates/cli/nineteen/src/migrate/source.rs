@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::settings;
 use url::Url;
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<St
 }
 
 fn malformed(option: &str, expected: &str) -> anyhow::Error {
-    Classified::usage(format!("malformed {option}, expected {expected}"))
+    ClassifiedError::usage(format!("malformed {option}, expected {expected}"))
 }
 
 /// Variables of the reference's file.
@@ -53,12 +53,12 @@ impl Variables<'_> {
                 "{file} does not set {name}\nhint: --from is the reference's .vali.env, or \
                  postgres://USER:PASSWORD@HOST/DATABASE"
             );
-            Classified::usage(message)
+            ClassifiedError::usage(message)
         })
     }
 
     fn invalid(&self, name: &str) -> anyhow::Error {
-        Classified::usage(format!("{}: {name} is invalid", self.file))
+        ClassifiedError::usage(format!("{}: {name} is invalid", self.file))
     }
 
     /// Returns the URL of the database.

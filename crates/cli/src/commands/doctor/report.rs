@@ -1,7 +1,7 @@
 //! The report of `tao doctor` as a table and as JSON.
 
 use serde_json::{Value, json};
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::preflight::finding_json;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{Cell, key_values, status_cell, table, warning_cell};
@@ -65,7 +65,7 @@ pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
     let remedy = fault.remedy.as_deref().unwrap_or_default();
     let message = format!("{message}\nhint: {remedy}");
     Err(match Failure::from_code(report.exit_code()) {
-        Some(failure) => Classified::error(failure, message),
+        Some(failure) => ClassifiedError::error(failure, message),
         None => anyhow::anyhow!(message),
     })
 }

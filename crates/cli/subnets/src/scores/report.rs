@@ -3,7 +3,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::{decimals, wrapped};
 use taonet_kit::{Explanation, RecordedReward, RecordedStep};
 use taonet_primitives::{Hotkey, Ss58Error, Uid, counted};
@@ -230,7 +230,7 @@ fn missing_step(explanation: &Explanation, number: u64, newest: Option<u64>) -> 
     };
     let text =
         format!("step {number} has no recorded reward of {}\nhint: {hint}", explanation.hotkey);
-    Classified::usage(text)
+    ClassifiedError::usage(text)
 }
 
 #[cfg(test)]

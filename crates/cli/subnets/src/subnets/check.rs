@@ -10,7 +10,7 @@ use taonet_chain::{
 };
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::{Cell, status_cell, table, warning_cell};
 use taonet_cli_base::tables::SUBNET_CHECKS;
 use taonet_primitives::{MechId, NetUid, Rao, counted};
@@ -71,7 +71,7 @@ enum Status {
 pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
     if args.netuid == Some(NetUid(0)) {
         let message = "subnet 0 is the root network: it has no miners, and nobody can launch it";
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     context.block_on(async {
         let chain = args.network.connect().await?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Share, calls};
 use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::MECHANISMS;
 use taonet_primitives::{MechId, NetUid, counted};
@@ -190,7 +190,7 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
                 "expected {}, one for each mechanism of subnet {netuid}",
                 counted(count, "share")
             );
-            return Err(Classified::usage(text));
+            return Err(ClassifiedError::usage(text));
         }
         let shares = parts
             .iter()
@@ -217,7 +217,7 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
 fn parts(shares: &[u32]) -> anyhow::Result<Vec<u16>> {
     let sum: u64 = shares.iter().copied().map(u64::from).sum();
     if sum == 0 {
-        return Err(Classified::usage("at least one mechanism must have a share above 0"));
+        return Err(ClassifiedError::usage("at least one mechanism must have a share above 0"));
     }
     let mut parts: Vec<u16> =
         shares.iter().map(|share| (u64::from(*share) * u64::from(u16::MAX) / sum) as u16).collect();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 
 /// Name of the example's package, and of its program.
 const PACKAGE: &str = "taonet-summing-subnet";
@@ -168,13 +168,13 @@ impl Source {
             Self::Checkout(path) => path,
         };
         if !path.join("crates/kit/Cargo.toml").is_file() {
-            return Err(Classified::usage(format!(
+            return Err(ClassifiedError::usage(format!(
                 "{} is no checkout of taonet: it has no crates/kit/Cargo.toml",
                 path.display()
             )));
         }
         if rev.is_some() {
-            return Err(Classified::usage(
+            return Err(ClassifiedError::usage(
                 "--rev is the commit of a git repository, but --taonet is a checkout",
             ));
         }
@@ -186,10 +186,12 @@ impl Source {
     /// Checks that a directory is outside the checkout: the package is a separate repository.
     fn check_outside(&self, directory: &Path) -> anyhow::Result<()> {
         match self {
-            Self::Checkout(path) if directory.starts_with(path) => Err(Classified::usage(format!(
-                "{} is in taonet's checkout\nhint: run the command in a directory outside it",
-                directory.display()
-            ))),
+            Self::Checkout(path) if directory.starts_with(path) => {
+                Err(ClassifiedError::usage(format!(
+                    "{} is in taonet's checkout\nhint: run the command in a directory outside it",
+                    directory.display()
+                )))
+            }
             Self::Checkout(_) | Self::Git { .. } => Ok(()),
         }
     }

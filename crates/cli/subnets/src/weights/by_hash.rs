@@ -9,7 +9,7 @@ use serde_json::json;
 use taonet_chain::{Chain as _, calls};
 use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_ledger::{commit_hash, salt};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
@@ -86,7 +86,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             file",
             args.save.display()
         );
-        return Err(Classified::usage(text));
+        return Err(ClassifiedError::usage(text));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;

@@ -8,7 +8,7 @@ use taonet_chain::weights::{self, WeightError, quantise, refusal};
 use taonet_chain::{Client, WeightRow, WeightRules};
 use taonet_cli_base::chain::{ExpectedRefusal, RateLimit, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
 /// What the rate limit of weights limits: the chain counts from the neuron's last submission, or
@@ -41,9 +41,9 @@ impl FromStr for Pair {
 /// Converts weights to the chain's form, scaled to u16.
 pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
     let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
-    let row = quantise(&weights).map_err(|error| Classified::usage(error.to_string()))?;
+    let row = quantise(&weights).map_err(|error| ClassifiedError::usage(error.to_string()))?;
     if row.is_empty() {
-        return Err(Classified::usage("all weights are 0, which the chain rejects"));
+        return Err(ClassifiedError::usage("all weights are 0, which the chain rejects"));
     }
     Ok(row)
 }

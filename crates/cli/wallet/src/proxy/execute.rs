@@ -10,7 +10,7 @@ use taonet_cli_base::chain::{
     Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_chain::any_call::{self, Target};
 use taonet_primitives::AccountId;
 
@@ -66,7 +66,7 @@ impl ExecuteArgs {
                 (pallet.clone(), name.clone(), any_call::object(&self.named)?)
             }
             AnnouncedCall::Encoded(_) if !self.named.is_empty() => {
-                return Err(Classified::usage("an encoded call already has its arguments"));
+                return Err(ClassifiedError::usage("an encoded call already has its arguments"));
             }
             AnnouncedCall::Encoded(bytes) => {
                 match chain.inspect(bytes, At::Head).await.map_err(failed)? {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, described};
@@ -32,7 +32,9 @@ pub struct StakeBurnArgs {
 pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
-        return Err(Classified::usage("--partial is not allowed: the chain burns all or nothing"));
+        return Err(ClassifiedError::usage(
+            "--partial is not allowed: the chain burns all or nothing",
+        ));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;

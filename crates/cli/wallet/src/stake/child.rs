@@ -13,7 +13,7 @@ use taonet_cli_base::chain::{
     stored_blocks,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::RELATIVES;
 use taonet_cli_base::wallet_args::HotkeyArgs;
@@ -238,7 +238,7 @@ fn scheduled(inclusion: &Inclusion) -> Value {
 /// Checks the rules of the chain that do not depend on its state.
 fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
     if children.len() > MAX_CHILDREN {
-        return Err(Classified::usage(format!(
+        return Err(ClassifiedError::usage(format!(
             "{} are too many (at most {MAX_CHILDREN})",
             counted(children.len(), "child hotkey")
         )));
@@ -246,15 +246,15 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     for child in children {
         if child.hotkey == hotkey {
-            return Err(Classified::usage(format!("{hotkey} cannot be its own child")));
+            return Err(ClassifiedError::usage(format!("{hotkey} cannot be its own child")));
         }
         if !seen.insert(child.hotkey) {
-            return Err(Classified::usage(format!("duplicate child {}", child.hotkey)));
+            return Err(ClassifiedError::usage(format!("duplicate child {}", child.hotkey)));
         }
     }
     let sum: u128 = children.iter().map(|child| u128::from(child.proportion.parts())).sum();
     if sum > u128::from(u64::MAX) {
-        return Err(Classified::usage("the percentages exceed 100 %"));
+        return Err(ClassifiedError::usage("the percentages exceed 100 %"));
     }
     Ok(())
 }
@@ -266,7 +266,7 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let current_take = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {
-                return Err(Classified::usage("--dry-run requires the new take"));
+                return Err(ClassifiedError::usage("--dry-run requires the new take"));
             }
             return if context.json {
                 context.print_json(

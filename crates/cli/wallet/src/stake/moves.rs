@@ -6,7 +6,7 @@ use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
 use taonet_cli_base::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
@@ -95,13 +95,13 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
     let (hotkey, to_hotkey) = (args.tx.hotkey_address()?, args.to_hotkey.hotkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if hotkey == to_hotkey {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "--to-hotkey is the hotkey of the stake\nhint: use `tao stake swap` to move stake to another subnet",
         ));
     }
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if from == to && is_limited {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "a move within one subnet has no price to limit\nhint: omit --limit, --tolerance and --partial, or pass \
              --to-netuid",
         ));
@@ -141,7 +141,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
 pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, from, to) = (args.tx.hotkey_address()?, args.netuid, args.to_netuid);
     if from == to {
-        return Err(Classified::usage("--to-netuid is the subnet of the stake"));
+        return Err(ClassifiedError::usage("--to-netuid is the subnet of the stake"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -176,7 +176,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
     let (hotkey, receiver) = (args.tx.hotkey_address()?, args.to.coldkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if from != to && !args.no_limit {
-        return Err(Classified::usage(
+        return Err(ClassifiedError::usage(
             "the chain has no price limit for transfers to another subnet\nhint: use `tao stake swap` before the \
              transfer, or pass --no-limit to trade at any price",
         ));

@@ -3,7 +3,7 @@ use serde_json::json;
 use taonet_chain::{At, Client, calls};
 use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, failed};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
@@ -86,7 +86,9 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
     let hotkey = args.tx.hotkey_address()?;
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if args.netuid.is_none() && is_limited {
-        return Err(Classified::usage("a price limit requires --netuid: prices differ by subnet"));
+        return Err(ClassifiedError::usage(
+            "a price limit requires --netuid: prices differ by subnet",
+        ));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;

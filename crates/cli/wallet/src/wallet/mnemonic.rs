@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::secret_file;
 use taonet_wallet::{Mnemonic, WordCount};
 use zeroize::Zeroizing;
@@ -40,7 +40,9 @@ impl<'a> Destination<'a> {
         } else {
             return Ok(Self::Terminal);
         };
-        Err(Classified::usage(format!("{refusal}\nhint: write it to a new file with {option}")))
+        Err(ClassifiedError::usage(format!(
+            "{refusal}\nhint: write it to a new file with {option}"
+        )))
     }
 
     /// Writes the mnemonic file, before the key is written; `undo` removes it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::prompt;
 use taonet_cli_base::secret_file;
 use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
@@ -170,7 +170,7 @@ impl SourceArgs {
 
     fn import(&self, file: &Path) -> anyhow::Result<Keyfile> {
         if self.write.crypto_type != CryptoType::Sr25519 {
-            return Err(Classified::usage("Polkadot-JS exports hold sr25519 keys only"));
+            return Err(ClassifiedError::usage("Polkadot-JS exports hold sr25519 keys only"));
         }
         let name = file.display();
         let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())
@@ -185,7 +185,7 @@ impl SourceArgs {
         };
         match export.open(&password) {
             Ok(pair) => Ok(Keyfile::from_keypair(pair)),
-            Err(error @ PolkadotJsError::WrongPassword) => Err(Classified::error(
+            Err(error @ PolkadotJsError::WrongPassword) => Err(ClassifiedError::error(
                 Failure::Authentication,
                 format!("cannot decrypt {name}: {error}"),
             )),

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::headerless_table;
 use taonet_cli_base::tables::CONVERTED_KEYS;
 use taonet_primitives::{Ss58, Ss58Prefix};
@@ -28,7 +28,7 @@ pub struct ConvertArgs {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     let Command::Convert(args) = command;
     let prefix = Ss58Prefix::new(args.prefix)
-        .map_err(|error| Classified::usage(format!("--prefix {}: {error}", args.prefix)))?;
+        .map_err(|error| ClassifiedError::usage(format!("--prefix {}: {error}", args.prefix)))?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
         // The argument is not echoed: it could be a secret passed by mistake.
         let address = read(text).with_context(|| {

@@ -8,7 +8,7 @@ use taonet_cli_base::chain::{
     Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json, failed,
 };
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::key_values;
 use taonet_cli_base::wallet_args::HotkeyArgs;
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
@@ -72,7 +72,7 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
     let (old, new, netuid) =
         (args.tx.hotkey_address()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
     if old == new {
-        return Err(Classified::usage("the new hotkey is the old one"));
+        return Err(ClassifiedError::usage("the new hotkey is the old one"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -102,7 +102,8 @@ fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
     if let Ok(account) = text.parse::<Account>() {
         return Ok(account.hotkey());
     }
-    let name: Name = text.parse().map_err(|error| Classified::usage(format!("{text}: {error}")))?;
+    let name: Name =
+        text.parse().map_err(|error| ClassifiedError::usage(format!("{text}: {error}")))?;
     Ok(wallet.wallet()?.hotkeypub(&name)?.hotkey())
 }
 
@@ -135,7 +136,7 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
         if old == new {
-            return Err(Classified::usage("the new coldkey is the old one"));
+            return Err(ClassifiedError::usage("the new coldkey is the old one"));
         }
         let delay = chain.coldkey_swap_delay(At::Head).await.map_err(failed)?;
         let is_first = chain.coldkey_swap(old, At::Head).await.map_err(failed)?.is_none();

@@ -10,7 +10,7 @@ use taonet_babelbit_challenges::{
     BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio,
 };
 use taonet_babelbit_runner::read_source;
-use taonet_cli_base::exit::Classified;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::without_bom;
 use taonet_speech::Synthesizer;
 
@@ -119,7 +119,7 @@ impl Recordings {
         }
         if language.is_some() {
             let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
-            return Err(Classified::usage(message));
+            return Err(ClassifiedError::usage(message));
         }
         Ok(Self::Challenge(challenge::find(text, text)?))
     }

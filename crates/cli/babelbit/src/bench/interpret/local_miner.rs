@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use taonet_babelbit_config::Config;
-use taonet_cli_base::exit::{Classified, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::keys::temporary_key;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write};
@@ -131,7 +131,7 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
         let failure =
             status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::from_code);
         return Err(match failure {
-            Some(failure) => Classified::error(failure, message),
+            Some(failure) => ClassifiedError::error(failure, message),
             None => anyhow!(message),
         });
     }
@@ -141,7 +141,7 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
         let message = format!(
             "the benchmark is for speech miners, not for a {service}\nhint: omit --contest"
         );
-        return Err(Classified::usage(message));
+        return Err(ClassifiedError::usage(message));
     }
     Ok(url)
 }
