@@ -179,7 +179,7 @@ impl Rpc {
                 Err(_) => timed_out(node_request, limit),
             };
             tracing::debug!(
-                node = %node.url(), node_request.method, error = with_causes(&error),
+                node = %node.url(), method = node_request.method, error = with_causes(&error),
                 "request to a node failed"
             );
             node.failed(self.timing.skip_duration());

@@ -45,7 +45,7 @@ pub struct GatewaySettings {
     /// submission.
     pub confirm_timeout: Duration,
     /// Default timeout of a request for a new block.
-    pub wait_within: Duration,
+    pub wait_timeout: Duration,
 }
 
 impl GatewaySettings {
@@ -56,7 +56,7 @@ impl GatewaySettings {
             netuid,
             hotkey,
             confirm_timeout: Duration::from_mins(4),
-            wait_within: Duration::from_mins(5),
+            wait_timeout: Duration::from_mins(5),
         }
     }
 }

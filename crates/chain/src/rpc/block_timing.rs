@@ -10,7 +10,7 @@ pub(crate) struct BlockTiming {
 /// The minimum block time assumed for timeouts: a busy machine cannot keep shorter ones.
 const MIN_BLOCK_TIME: Duration = Duration::from_secs(1);
 /// The minimum block time assumed for pauses, also before a failed node is tried again.
-const MIN_BLOCK_TIME_OF_PAUSES: Duration = Duration::from_millis(250);
+const MIN_BLOCK_TIME_FOR_PAUSES: Duration = Duration::from_millis(250);
 
 impl BlockTiming {
     pub(crate) fn new(block_time: Duration) -> Self {
@@ -48,12 +48,12 @@ impl BlockTiming {
 
     /// Returns the pause between two rounds of attempts.
     pub(crate) fn pause(&self) -> Duration {
-        part(self.block_time().max(MIN_BLOCK_TIME_OF_PAUSES), 16)
+        part(self.block_time().max(MIN_BLOCK_TIME_FOR_PAUSES), 16)
     }
 
     /// Returns the duration for which a failed node is skipped.
     pub(crate) fn skip_duration(&self) -> Duration {
-        self.block_time().max(MIN_BLOCK_TIME_OF_PAUSES).saturating_mul(4)
+        self.block_time().max(MIN_BLOCK_TIME_FOR_PAUSES).saturating_mul(4)
     }
 }
 

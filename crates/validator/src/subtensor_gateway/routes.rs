@@ -46,7 +46,7 @@ async fn wait_for_block(
     let weights = gateway.inner.connected()?;
     let requested_seconds = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
     let seconds = requested_seconds
-        .unwrap_or(gateway.inner.settings.wait_within.as_secs_f64())
+        .unwrap_or(gateway.inner.settings.wait_timeout.as_secs_f64())
         .clamp(0.0, MAX_WAIT_S);
     match weights.wait_for_block(Duration::from_secs_f64(seconds)).await {
         Ok(Some(block)) => Ok(Json(BlockAnswer { block: block.get() })),
