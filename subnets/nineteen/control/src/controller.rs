@@ -34,21 +34,21 @@ const MIN_KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
 const HISTORY_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Retention of unchecked answers.
-const KEEP_SAMPLES: Duration = Duration::from_hours(5);
+const SAMPLE_RETENTION: Duration = Duration::from_hours(5);
 
 /// Settings of a [`Controller`].
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
     /// Maximum age of the list of miners when a period opens after another one: an older list is
     /// refreshed from the chain.
-    pub refresh: Duration,
+    pub max_list_age: Duration,
     /// Rules for miners' addresses.
     pub addresses: AddressPolicy,
     /// Interval at which the list is refreshed during a period, and miners that have offered no
     /// capacity in it are asked again.
-    pub retry: Duration,
+    pub capacity_retry_interval: Duration,
     /// Delay before a retry after an error, and while no miner offers capacity.
-    pub pause: Duration,
+    pub retry_delay: Duration,
     /// Seed of the random draws, for tests and demonstrations.
     pub seed: Option<u64>,
     /// Conversations for synthetic requests, written by the checking model.
@@ -61,10 +61,10 @@ impl Default for ControlSettings {
     /// allowed.
     fn default() -> Self {
         Self {
-            refresh: Duration::from_mins(30),
+            max_list_age: Duration::from_mins(30),
             addresses: AddressPolicy::default(),
-            retry: CAPACITY_RETRY_INTERVAL,
-            pause: OPEN_RETRY_DELAY,
+            capacity_retry_interval: CAPACITY_RETRY_INTERVAL,
+            retry_delay: OPEN_RETRY_DELAY,
             seed: None,
             drafts: Drafts::default(),
         }
@@ -143,18 +143,18 @@ impl Controller {
                 () = shutdown.requested() => break,
                 period = self.period() => period,
             };
-            let pause = match period {
+            let delay = match period {
                 Ok(true) => continue,
                 Ok(false) => {
                     tracing::warn!("no miner offers capacity");
-                    self.settings.pause
+                    self.settings.retry_delay
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn Error, "failed to run a period");
-                    self.settings.pause
+                    self.settings.retry_delay
                 }
             };
-            if !shutdown.sleep(pause).await {
+            if !shutdown.sleep(delay).await {
                 break;
             }
         }
@@ -175,10 +175,14 @@ impl Controller {
     /// [`ControlError`] when the database fails or the chain cannot be read.
     pub async fn period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
-        let running = self.store.open_period().await?;
+        let running = self.store.current_period().await?;
         // While no miner offers capacity, any new one must be found at once.
-        self.refresh_nodes(if running.is_some() { self.settings.refresh } else { Duration::ZERO })
-            .await?;
+        self.refresh_nodes(if running.is_some() {
+            self.settings.max_list_age
+        } else {
+            Duration::ZERO
+        })
+        .await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().period_miners()) {
             (Some(period), None) if self.remaining(period) > Duration::ZERO => {
@@ -208,7 +212,7 @@ impl Controller {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let Some(period) = self.store.open_period().await? else { return Ok(()) };
+        let Some(period) = self.store.current_period().await? else { return Ok(()) };
         self.close_period(period.id).await
     }
 
@@ -330,7 +334,7 @@ impl Controller {
     async fn sweep(&self) -> Result<(), StoreError> {
         let before = |age: Duration| self.now_ms().saturating_sub(millis(age));
         self.store
-            .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(KEEP_SAMPLES))
+            .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(SAMPLE_RETENTION))
             .await
     }
 

@@ -196,8 +196,8 @@ fn process_on(store: &Store, chain: MockChain, model: &Arc<LanguageModel>) -> Pr
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
-        retry: Duration::from_millis(100),
-        pause: Duration::from_millis(20),
+        capacity_retry_interval: Duration::from_millis(100),
+        retry_delay: Duration::from_millis(20),
         seed: Some(4),
         ..ControlSettings::default()
     };

@@ -214,7 +214,7 @@ impl Recorder {
         clock: &Clock,
     ) -> Result<(), StoreError> {
         // Between two periods, keep the miners of the last one.
-        let Some(period) = self.store.open_period().await? else { return Ok(()) };
+        let Some(period) = self.store.current_period().await? else { return Ok(()) };
         if self
             .market
             .period_miners()
@@ -269,7 +269,8 @@ impl Recorder {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         // Once the period has closed, the sums include this process's part, which must not be
         // counted twice.
-        if self.store.open_period().await?.is_none_or(|period| period.id != period_miners.period) {
+        if self.store.current_period().await?.is_none_or(|period| period.id != period_miners.period)
+        {
             return Ok(());
         }
         let rows = self.store.contenders_without(period_miners.period, &self.process).await?;

@@ -125,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn open_period(&self) -> Result<Option<PeriodRow>, StoreError> {
+    pub async fn current_period(&self) -> Result<Option<PeriodRow>, StoreError> {
         let row =
             statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
         row.as_ref().map(period).transpose()

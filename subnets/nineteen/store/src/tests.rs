@@ -190,7 +190,7 @@ async fn database_is_read_while_a_validator_uses_it() {
     let offers = [market::offer("//Alice", "a")];
     let period = store.begin_period(1_000, 60_000, profile, &offers, &[], &config).await.unwrap();
     let reader = Store::read(&directory).await.unwrap();
-    assert_eq!(reader.open_period().await.unwrap().unwrap().id, period);
+    assert_eq!(reader.current_period().await.unwrap().unwrap().id, period);
     assert_eq!(reader.contenders(period).await.unwrap(), store.contenders(period).await.unwrap());
     assert!(reader.add_contenders(period, &[market::offer("//Bob", "a")]).await.is_err());
 }

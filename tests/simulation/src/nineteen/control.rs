@@ -56,7 +56,7 @@ pub(super) async fn control(
     );
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
-        retry: RETRY_INTERVAL,
+        capacity_retry_interval: RETRY_INTERVAL,
         ..ControlSettings::default()
     };
     let controller = Controller::new(

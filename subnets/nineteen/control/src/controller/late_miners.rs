@@ -23,7 +23,7 @@ impl Controller {
         config: &MarketConfig,
     ) {
         loop {
-            tokio::time::sleep(self.settings.retry).await;
+            tokio::time::sleep(self.settings.capacity_retry_interval).await;
             if let Err(error) = self.admit_late_miners_once(period, end, config).await {
                 tracing::warn!(error = &error as &dyn Error, "failed to admit further miners");
             }
@@ -41,10 +41,10 @@ impl Controller {
     ) -> Result<(), ControlError> {
         let left = end.saturating_duration_since(Instant::now());
         // So late, a single test would decide the score of the period.
-        if left < self.settings.retry {
+        if left < self.settings.capacity_retry_interval {
             return Ok(());
         }
-        self.refresh_nodes(self.settings.retry).await?;
+        self.refresh_nodes(self.settings.capacity_retry_interval).await?;
         let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
         let admitted: HashSet<Hotkey> =
             period_miners.contenders().map(|contender| contender.offer.hotkey).collect();

@@ -25,8 +25,8 @@ const MAX_CONCURRENT: usize = 4;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Maximum length of a written message, in tokens.
 const MAX_DRAFT_TOKENS: u64 = 300;
-/// Maximum number of repetitions of a follow-up.
-const MAX_REPETITIONS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
+/// Numbers of follow-up turns, drawn uniformly.
+const FOLLOW_UP_COUNTS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
 /// Styles in which the model is told to write a message.
 const STYLES: [&str; 12] = [
     "short and casual",
@@ -144,7 +144,7 @@ async fn conversation(
         return Ok(None);
     };
     messages.push(message("user", &draft_text));
-    for _ in 0..MAX_REPETITIONS.choose(random).copied().unwrap_or(0) {
+    for _ in 0..FOLLOW_UP_COUNTS.choose(random).copied().unwrap_or(0) {
         let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
         messages.push(message("assistant", &answer));
         let order = format!(

@@ -191,7 +191,7 @@ pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
     // After a crash, another process finds the open period.
     store.close().await;
     let store = home.open().await;
-    assert_eq!(store.open_period().await.unwrap().unwrap().id, id);
+    assert_eq!(store.current_period().await.unwrap().unwrap().id, id);
     store.close_period(id, &process, &rows, &spent, 70_000).await.unwrap();
     assert_eq!(
         store.budgets(id, None).await.unwrap(),
@@ -210,7 +210,7 @@ pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
     store.close_period(id, &process, &rows, &spent, 80_000).await.unwrap();
     assert_eq!(store.contenders(id).await.unwrap(), closed);
     assert_eq!(store.newest_period().await.unwrap().unwrap().closed_ms, Some(70_000));
-    assert_eq!(store.open_period().await.unwrap(), None);
+    assert_eq!(store.current_period().await.unwrap(), None);
     let history = store.history_since(70_000).await.unwrap();
     assert_eq!(history.iter().filter_map(|row| row.score).collect::<Vec<_>>(), [expected]);
     assert_eq!(store.history_since(70_001).await.unwrap(), []);
