@@ -102,7 +102,7 @@ impl Limits {
     /// Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which
     /// the first 64 KiB of each do not count. `rate` is the number of requests per second of one
     /// hotkey, `burst` the capacity of its bucket; `running` is the number of concurrent requests,
-    /// and `waiting` that of queued ones.
+    /// and `waiting` that of queued ones. A request waits in the queue for at most `patience`.
     #[new]
     #[pyo3(signature = (*, body_bytes=1_048_576, large_bodies_bytes=67_108_864, body_timeout=10.0,
                         answer_timeout=300.0, header_bytes=16_384, rate=None, burst=None, running=None, waiting=1024,

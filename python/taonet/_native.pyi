@@ -343,7 +343,8 @@ class Limits:
     ) -> Limits:
         """Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which the first 64 KiB
         of each do not count. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its
-        bucket; `running` is the number of concurrent requests, and `waiting` that of queued ones."""
+        bucket; `running` is the number of concurrent requests, and `waiting` that of queued ones. A request waits in
+        the queue for at most `patience`."""
 
 @final
 class Caller:

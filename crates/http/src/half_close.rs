@@ -91,7 +91,7 @@ impl Exchange {
     }
 
     /// Records that bytes were written: those of the response, if there is one.
-    fn respond(&self) {
+    fn record_response_bytes(&self) {
         if self.0.has_response.load(Ordering::Acquire) {
             self.advance(Phase::Waiting, Phase::Responding);
         }
@@ -178,7 +178,7 @@ impl Closed {
         }
     }
 
-    fn wait(&mut self) {
+    fn reset_timer(&mut self) {
         let next = Instant::now() + self.pause;
         self.timer.as_mut().reset(next);
     }
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
                 }
                 closed.pause = (closed.pause * 2).min(MAX_PAUSE);
             }
-            closed.wait();
+            closed.reset_timer();
         }
     }
 
@@ -237,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
     fn record_write(&mut self, write_result: &Poll<io::Result<usize>>) {
         self.is_blocked = write_result.is_pending();
         if write_result.is_ready() {
-            self.exchange.respond();
+            self.exchange.record_response_bytes();
             if let Some(closed) = &mut self.closed {
                 closed.has_written = true;
             }

@@ -104,14 +104,14 @@ impl ModelServer {
         })
     }
 
-    /// Returns the deadline of each call.
-    pub const fn deadline(&self) -> Duration {
+    /// Returns the timeout of each call.
+    pub const fn timeout(&self) -> Duration {
         self.deadline
     }
 
     /// Returns a client of the same server whose calls end after `limit` at the latest.
     #[must_use]
-    pub fn with_deadline(&self, limit: Duration) -> Self {
+    pub fn with_timeout_at_most(&self, limit: Duration) -> Self {
         Self { deadline: self.deadline.min(limit), ..self.clone() }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The number of decimals of TAO and alpha: one TAO or alpha has 10⁹ smallest units.
 const DECIMALS: usize = 9;
-const SMALLEST_UNITS: u64 = 1_000_000_000;
+const UNITS_PER_TOKEN: u64 = 1_000_000_000;
 
 /// Why a text does not parse as an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +38,8 @@ macro_rules! amount {
             pub const ZERO: Self = Self(0);
 
             /// Creates an amount from a number of smallest units.
-            pub const fn new(smallest: u64) -> Self {
-                Self(smallest)
+            pub const fn new(units: u64) -> Self {
+                Self(units)
             }
 
             /// Returns the amount as a number of smallest units.
@@ -105,11 +105,10 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     if decimals.len() > DECIMALS {
         return Err(AmountError::TooFine);
     }
-    let smallest =
-        if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
+    let units = if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
     number(integer)?
-        .checked_mul(SMALLEST_UNITS)
-        .and_then(|integer| integer.checked_add(smallest))
+        .checked_mul(UNITS_PER_TOKEN)
+        .and_then(|integer| integer.checked_add(units))
         .ok_or(AmountError::TooLarge)
 }
 
@@ -118,8 +117,8 @@ fn number(digits: &str) -> Result<u64, AmountError> {
     digits.parse().map_err(|_| AmountError::TooLarge)
 }
 
-fn written(smallest: u64) -> String {
-    let (integer, decimals) = (smallest / SMALLEST_UNITS, smallest % SMALLEST_UNITS);
+fn written(units: u64) -> String {
+    let (integer, decimals) = (units / UNITS_PER_TOKEN, units % UNITS_PER_TOKEN);
     if decimals == 0 {
         return integer.to_string();
     }
@@ -136,11 +135,11 @@ mod tests {
     fn decimal_text_is_parsed_exactly() {
         for (text, rao) in [
             ("0", 0),
-            ("1", SMALLEST_UNITS),
+            ("1", UNITS_PER_TOKEN),
             ("1.000000001", 1_000_000_001),
             ("0.1", 100_000_000),
             ("0.10", 100_000_000),
-            ("007", 7 * SMALLEST_UNITS),
+            ("007", 7 * UNITS_PER_TOKEN),
             ("18446744073.709551615", u64::MAX),
             // A float would give 0.30000000000000004.
             ("0.3", 300_000_000),

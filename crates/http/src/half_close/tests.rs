@@ -185,10 +185,10 @@ fn interim_and_previous_responses_do_not_begin_the_response() {
     for _ in 0..2 {
         exchange.begin(false);
         exchange.complete();
-        exchange.respond();
+        exchange.record_response_bytes();
         assert_eq!(exchange.phase(), Phase::Waiting);
         exchange.record_response(&Response::new(Body::empty()));
-        exchange.respond();
+        exchange.record_response_bytes();
         assert_eq!(exchange.phase(), Phase::Responding);
     }
 }

@@ -153,8 +153,8 @@ async fn bytes_received_before_timeout_are_kept() {
 async fn request_timeout_never_extends_the_server_deadline() {
     let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
     let server = server(stalled).await;
-    assert_eq!(server.with_deadline(Duration::MAX).deadline(), Duration::from_secs(2));
-    let short_timeout = server.with_deadline(Duration::from_millis(50));
-    assert_eq!(short_timeout.deadline(), Duration::from_millis(50));
+    assert_eq!(server.with_timeout_at_most(Duration::MAX).timeout(), Duration::from_secs(2));
+    let short_timeout = server.with_timeout_at_most(Duration::from_millis(50));
+    assert_eq!(short_timeout.timeout(), Duration::from_millis(50));
     assert!(short_timeout.first_model().await.unwrap_err().is_timeout());
 }

@@ -35,7 +35,7 @@ use crate::execute::{CallError, Overlay, call_as, execute_with};
 use crate::meter;
 use crate::pool::QueuedExtrinsic;
 use crate::store::{Head, Staged, StoreError, Target, Time};
-use build::{Addition, SkipReason, build, stated_time};
+use build::{Addition, SkipReason, build, timestamp_of};
 use group::{Committer, Group, PendingBlock};
 
 pub(crate) use build::AppliedCommand;
@@ -115,7 +115,7 @@ fn next_timestamp(
         0 => Ok(time.floor),
         number => {
             let timestamp =
-                stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
+                timestamp_of(state).map_err(|reason| BuildError::State { number, reason })?;
             Ok(timestamp.max(time.floor))
         }
     }

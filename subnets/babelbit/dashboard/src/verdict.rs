@@ -69,7 +69,7 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
             ),
             SpeechRate::Unknown { .. } => "the rate could not be measured".to_owned(),
         },
-        Gate::Language => match &score.recognised {
+        Gate::Language => match &score.transcription {
             Some(transcription) => {
                 format!(
                     "detected {}, expected {}",

@@ -59,7 +59,7 @@ pub(super) fn frame(elapsed: Duration, source: usize, reply: usize) {
     counter!(REPLY_SAMPLES).increment(reply as u64);
 }
 
-pub(super) fn stage(stage: &'static str, outcome: &'static str) {
+pub(super) fn count_stage_call(stage: &'static str, outcome: &'static str) {
     counter!(STAGE_CALLS, "stage" => stage, "outcome" => outcome).increment(1);
 }
 

@@ -104,15 +104,18 @@ impl Stage {
         let remaining =
             deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
         if remaining.is_zero() || self.paused().is_some_and(|until| began < until) {
-            metrics::stage(self.name, "skipped");
+            metrics::count_stage_call(self.name, "skipped");
             return None;
         }
-        let server = self.remote.server.with_deadline(remaining);
+        let server = self.remote.server.with_timeout_at_most(remaining);
         let (value, result) = self.remote.runtime.block_on(call(&server));
         metrics::record_stage_time(self.name, began.elapsed());
-        metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));
+        metrics::count_stage_call(
+            self.name,
+            result.as_ref().map_or_else(CallError::label, |()| "complete"),
+        );
         let Err(error) = result else { return value };
-        if error.is_timeout() && server.deadline() < self.remote.server.deadline() {
+        if error.is_timeout() && server.timeout() < self.remote.server.timeout() {
             tracing::warn!(
                 stage = self.name,
                 is_partly_usable = value.is_some(),

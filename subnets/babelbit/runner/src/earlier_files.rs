@@ -45,7 +45,7 @@ struct ChallengeFiles {
 }
 
 #[derive(Default)]
-struct FoundFiles {
+struct CollectedFiles {
     challenges: BTreeMap<(String, ChallengeType), ChallengeFiles>,
     unreadable: Vec<PathBuf>,
 }
@@ -57,10 +57,10 @@ impl EarlierFiles {
     /// # Errors
     /// [`io::Error`] when a directory cannot be read.
     pub fn read(paths: &RunPaths) -> io::Result<Self> {
-        let mut survey = FoundFiles::default();
-        survey.read_scores(&paths.scores)?;
-        survey.read_logs(&paths.logs.join("s2s"))?;
-        survey.read_status(&paths.status)?;
+        let mut collected = CollectedFiles::default();
+        collected.read_scores(&paths.scores)?;
+        collected.read_logs(&paths.logs.join("s2s"))?;
+        collected.read_status(&paths.status)?;
         let challenge = |((challenge_uid, challenge_type), files): (
             (String, ChallengeType),
             ChallengeFiles,
@@ -74,13 +74,13 @@ impl EarlierFiles {
             }
         };
         Ok(Self {
-            challenges: survey.challenges.into_iter().map(challenge).collect(),
-            unreadable: survey.unreadable,
+            challenges: collected.challenges.into_iter().map(challenge).collect(),
+            unreadable: collected.unreadable,
         })
     }
 }
 
-impl FoundFiles {
+impl CollectedFiles {
     fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
         for path in entries(directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();

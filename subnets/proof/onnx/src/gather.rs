@@ -42,7 +42,8 @@ impl Reader {
         self.moved(node, vec![input.index], moved_positions, 0.0, dims)
     }
 
-    /// Chooses slices of a computed tensor by computed integers: a matrix product with the choices.
+    /// Selects slices of a computed tensor by computed integers: a matrix product with one-hot
+    /// rows.
     fn gather_computed(
         &mut self,
         node: &NodeProto,
@@ -145,11 +146,11 @@ impl Reader {
         let mut gathered =
             self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
         let mut row_size = area * slice;
-        for (choices, &extent) in
+        for (one_hot, &extent) in
             self.push_tuple_one_hots(node, &index, named)?.into_iter().zip(named)
         {
             row_size /= extent;
-            gathered = self.chosen_rows(node, gathered, choices, [tuples, extent, row_size])?;
+            gathered = self.chosen_rows(node, gathered, one_hot, [tuples, extent, row_size])?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(gathered, dims))
     }
@@ -238,7 +239,7 @@ impl Reader {
         self.push_mapped(distance, function)
     }
 
-    /// Appends the choices of each axis that tuples of computed integers name.
+    /// Appends one-hot rows for each axis that tuples of computed integers index.
     pub(super) fn push_tuple_one_hots(
         &mut self,
         node: &NodeProto,
@@ -247,14 +248,14 @@ impl Reader {
     ) -> Result<Vec<usize>, OnnxError> {
         let tuples = index.shape.elements() / extents.len().max(1);
         let shape = Shape::vector(tuples).map_err(invalid_shape(node))?;
-        let mut choices = Vec::with_capacity(extents.len());
+        let mut one_hots = Vec::with_capacity(extents.len());
         for (axis, &extent) in extents.iter().enumerate() {
             let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
             let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
             let along = Operand { index: along, shape, dims: vec![tuples] };
-            choices.push(self.push_one_hot(node, &along, extent, [0.0, 1.0])?);
+            one_hots.push(self.push_one_hot(node, &along, extent, [0.0, 1.0])?);
         }
-        Ok(choices)
+        Ok(one_hots)
     }
 
     /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of
@@ -263,7 +264,7 @@ impl Reader {
         &mut self,
         node: &NodeProto,
         values: usize,
-        choices: usize,
+        one_hot: usize,
         [blocks, rows, width]: [usize; 3],
     ) -> Result<usize, OnnxError> {
         let shape = row_shape(node, rows, blocks * width)?;
@@ -271,10 +272,10 @@ impl Reader {
         let values = self.push_moved(node, vec![values], by_row, 0.0, shape)?;
         let spread =
             (0..(rows * blocks) as u32).flat_map(|choice| repeat_n(choice, width)).collect();
-        let choices = self.push_moved(node, vec![choices], spread, 0.0, shape)?;
+        let one_hot = self.push_moved(node, vec![one_hot], spread, 0.0, shape)?;
         let operation = FloatOperation::Multiply;
         let terms =
-            self.push_node(FloatNode { inputs: vec![choices, values], shape, operation })?;
+            self.push_node(FloatNode { inputs: vec![one_hot, values], shape, operation })?;
         let operation = FloatOperation::ChannelSum { shift: 0 };
         self.push_node(FloatNode {
             inputs: vec![terms],

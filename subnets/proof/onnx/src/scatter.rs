@@ -36,7 +36,7 @@ impl Reader {
             (index.shape.elements(), indices_dims.get(axis).copied().unwrap_or_default());
         Self::check_elements(node, &[steps, elements])?;
         let shape = Shape::vector(elements).map_err(invalid_shape(node))?;
-        let choices = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
+        let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.fitted(node, &data, &data_dims, shape)?;
         let is_covered = |coordinates: &[usize]| {
@@ -57,7 +57,7 @@ impl Reader {
                 gates.push(update.map_or((extent * count) as u32, |update| at as u32 + update));
                 sources.push(update.unwrap_or(count as u32));
             }
-            let gate = self.push_moved(node, vec![choices], gates, 0.0, shape)?;
+            let gate = self.push_moved(node, vec![one_hot], gates, 0.0, shape)?;
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
             current = self.replaced(current, update, gate, shape)?;
         }
@@ -93,18 +93,18 @@ impl Reader {
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
         let shape = Shape::vector(area * slice).map_err(invalid_shape(node))?;
-        let choices = self.push_tuple_one_hots(node, &index, named)?;
+        let one_hots = self.push_tuple_one_hots(node, &index, named)?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.fitted(node, &data, &data_dims, shape)?;
         for tuple in 0..tuples {
             // Whether the tuple names an element: the position along each axis is the chosen one.
             let (mut gate, mut stride) = (None, area * slice);
-            for (&choices, &extent) in choices.iter().zip(named) {
+            for (&one_hot, &extent) in one_hots.iter().zip(named) {
                 stride /= extent;
                 let along = (0..area * slice)
                     .map(|at| (at / stride % extent * tuples + tuple) as u32)
                     .collect();
-                let along = self.push_moved(node, vec![choices], along, 0.0, shape)?;
+                let along = self.push_moved(node, vec![one_hot], along, 0.0, shape)?;
                 gate = Some(match gate {
                     None => along,
                     Some(gate) => {

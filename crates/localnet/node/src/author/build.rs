@@ -303,7 +303,7 @@ fn apply_queued(
 }
 
 /// Returns the value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
-pub(crate) fn stated_time(
+pub(crate) fn timestamp_of(
     state: &impl Backend<BlakeTwo256, Error = String>,
 ) -> Result<u64, String> {
     let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();

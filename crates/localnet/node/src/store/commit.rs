@@ -113,7 +113,7 @@ impl Store {
         let mut headers = write.open_table(HEADERS)?;
         let mut bodies = write.open_table(BODIES)?;
         let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(OBSOLETE_NODES)?;
+        let mut obsolete = write.open_table(OBSOLETE_NODES)?;
         for block in blocks {
             let number = block.head.number();
             // A block without a row may have created a node again, of which memory knows an
@@ -138,7 +138,7 @@ impl Store {
                     nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
                 }
             }
-            deaths.insert(number, removed_keys.encode().as_slice())?;
+            obsolete.insert(number, removed_keys.encode().as_slice())?;
             headers.insert(number, block.head.encode().as_slice())?;
             bodies.insert(number, block.extrinsics.encode().as_slice())?;
             numbers.insert(&block.head.hash.0, number)?;
@@ -166,7 +166,7 @@ impl Store {
         let mut nodes = write.open_table(NODES)?;
         let mut headers = write.open_table(HEADERS)?;
         let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(OBSOLETE_NODES)?;
+        let mut obsolete = write.open_table(OBSOLETE_NODES)?;
         let mut meta = write.open_table(META)?;
         let oldest = oldest_state(&meta, &bodies)?;
         // A named snapshot keeps the history that the chain had when it was taken.
@@ -181,7 +181,7 @@ impl Store {
         let oldest_kept = oldest.max(bound.min(oldest.saturating_add(maximum)));
         for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
-            let rows = deaths.remove(number + 1)?;
+            let rows = obsolete.remove(number + 1)?;
             let rows = rows
                 .ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
             let rows = HashSet::<Vec<u8>>::from_iter(

@@ -178,7 +178,7 @@ impl Work<'_> {
         let audio = reply.zip(hash).map(|(reply, hash)| Audio::on_disk(reply.path.clone(), hash));
         let recorded = || {
             score
-                .and_then(|score| score.recognised.clone())
+                .and_then(|score| score.transcription.clone())
                 .map(|transcription| transcription.transcript)
                 .unwrap_or_default()
         };
@@ -219,11 +219,11 @@ impl Work<'_> {
         let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
-            let recognised = audio
+            let transcription = audio
                 .and_then(|audio| scorer.cached_transcript(audio.hash()))
-                .map(|recognised| Transcription::clone(&recognised));
+                .map(|transcription| Transcription::clone(&transcription));
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
-            (*row, StoredScore { recognised, conditions, batch: number, ..result.into() })
+            (*row, StoredScore { transcription, conditions, batch: number, ..result.into() })
         });
         Ok(stored.collect())
     }
@@ -232,10 +232,10 @@ impl Work<'_> {
         let Some(recorded) = &row.score else { return Vec::new() };
         // A ledger of an older version has no transcripts.
         let transcription = recomputed
-            .recognised
+            .transcription
             .as_ref()
-            .filter(|_| recorded.recognised.is_some() || recorded.conditions.is_some());
-        let recorded_score = document(recorded, recorded.recognised.as_ref());
+            .filter(|_| recorded.transcription.is_some() || recorded.conditions.is_some());
+        let recorded_score = document(recorded, recorded.transcription.as_ref());
         let recomputed_score = document(recomputed, transcription);
         let changed = differences(&recorded_score, &recomputed_score, &[]);
         let changed = changed.into_iter().filter(|difference| {
@@ -264,11 +264,11 @@ impl Work<'_> {
 }
 
 /// Returns all compared fields of a score.
-fn document(score: &StoredScore, recognised: Option<&Transcription>) -> Value {
+fn document(score: &StoredScore, transcription: Option<&Transcription>) -> Value {
     let mut document = serde_json::to_value(&score.result).unwrap_or_default();
     if let Value::Object(fields) = &mut document {
         fields.insert("failed_gates".to_owned(), json!(score.failed_gates));
-        fields.insert("heard".to_owned(), json!(recognised));
+        fields.insert("heard".to_owned(), json!(transcription));
     }
     document
 }

@@ -240,7 +240,7 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
     let latency = stored.map(|score| &score.result.latency);
     let words = stored
-        .and_then(|score| score.recognised.as_ref())
+        .and_then(|score| score.transcription.as_ref())
         .map(|transcription| transcription.transcript.words.as_slice());
     let words =
         reply.map(|reply| marks(words.unwrap_or_default(), &reply.pieces)).unwrap_or_default();
@@ -347,9 +347,9 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
                         }
                         tr.neutral {
                             th scope="row" { "Transcript" }
-                            td.num { (number(stored.recognised.as_ref().and_then(|transcription| transcription.confidence).map(f64::from), 2)) }
+                            td.num { (number(stored.transcription.as_ref().and_then(|transcription| transcription.confidence).map(f64::from), 2)) }
                             td { "confidence of the recogniser; language "
-                                (shown(stored.recognised.as_ref().map_or("unknown", |transcription| transcription.transcript.detected_language.as_str()))) }
+                                (shown(stored.transcription.as_ref().map_or("unknown", |transcription| transcription.transcript.detected_language.as_str()))) }
                         }
                     }
                 }

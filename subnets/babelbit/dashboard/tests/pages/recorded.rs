@@ -182,13 +182,13 @@ impl Recorded {
                 self.record(&row, number, index, Ok(format!("{number:02x}"))).await;
                 let stored = match number {
                     2 => StoredScore {
-                        recognised: Some(sample_transcription("the train is late")),
+                        transcription: Some(sample_transcription("the train is late")),
                         ..score(0.75, 0.9, 0.5, "the train is late", "the train is late", None)
                             .into()
                     },
                     _ => StoredScore {
                         failed_gates: vec![Gate::Accuracy],
-                        recognised: Some(sample_transcription("the train is early")),
+                        transcription: Some(sample_transcription("the train is early")),
                         ..score(0.0, 0.41, 0.5, "the train is late", "the train is early", None)
                             .into()
                     },
@@ -214,7 +214,7 @@ impl Recorded {
                 (
                     miner(2),
                     StoredScore {
-                        recognised: Some(foreign),
+                        transcription: Some(foreign),
                         failed_gates: vec![Gate::Language],
                         ..score(0.0, 0.2, 0.5, INJECTION, other, None).into()
                     },

@@ -20,7 +20,7 @@ impl MinerResult<'_> {
 
     fn measure<'a>(&'a self, row: &'a ResultRow) -> Option<MeasuredReply<'a>> {
         let score = row.score.as_ref()?;
-        let transcript = &score.recognised.as_ref()?.transcript;
+        let transcript = &score.transcription.as_ref()?.transcript;
         let source = self.source_of(row)?;
         let reference = match score.result.gt_text.as_str() {
             "" => self.reference_texts.get(&row.utterance_index)?.as_str(),

@@ -148,13 +148,13 @@ impl Batches {
         let score = move || {
             let reference = run.references.find(&utterance_id);
             let results = run.scorer.score(reference.as_ref(), &candidates);
-            let recognised = candidates
+            let transcriptions = candidates
                 .iter()
                 .map(|candidate| cached_transcript(&*run.scorer, candidate))
                 .collect();
-            (results, recognised, run.scorer.conditions())
+            (results, transcriptions, run.scorer.conditions())
         };
-        let (results, recognised, conditions): (
+        let (results, transcriptions, conditions): (
             Vec<ScoreResult>,
             Vec<Option<Transcription>>,
             Option<ScoringConditions>,
@@ -163,17 +163,17 @@ impl Batches {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
         }
         let name = conditions.as_ref().map(ScoringConditions::sha256);
-        let scores = miners.into_iter().zip(results.into_iter().zip(recognised));
+        let scores = miners.into_iter().zip(results.into_iter().zip(transcriptions));
         let scores: Vec<_> = scores
             .filter(|(miner, _)| new.contains(miner))
-            .map(|(miner, (result, recognised))| {
+            .map(|(miner, (result, transcription))| {
                 // The scorer may have a transcript of identical audio in another reply although it
                 // skipped recognition of this reply.
-                let recognised = recognised.filter(|_| result.stt_text.is_some());
+                let transcription = transcription.filter(|_| result.stt_text.is_some());
                 (
                     miner,
                     StoredScore {
-                        recognised,
+                        transcription,
                         conditions: name.clone(),
                         batch,
                         ..StoredScore::from(result)
@@ -191,5 +191,5 @@ impl Batches {
 /// Returns the scorer's transcript of a reply.
 fn cached_transcript(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Transcription> {
     let audio = candidate.wav.as_ref()?.hash();
-    scorer.cached_transcript(audio).map(|recognised| Transcription::clone(&recognised))
+    scorer.cached_transcript(audio).map(|transcript| Transcription::clone(&transcript))
 }

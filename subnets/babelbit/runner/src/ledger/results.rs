@@ -37,7 +37,7 @@ pub struct StoredScore {
     pub failed_gates: Vec<Gate>,
     /// Transcript of the reply; `None` if recognition was skipped or failed.
     #[serde(rename = "heard", default, skip_serializing_if = "Option::is_none")]
-    pub recognised: Option<Transcription>,
+    pub transcription: Option<Transcription>,
     /// SHA-256 of the scoring conditions ([`Ledger::conditions`]); `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<String>,
@@ -52,7 +52,7 @@ impl From<ScoreResult> for StoredScore {
         Self {
             failed_gates: result.failed_gates().to_vec(),
             result,
-            recognised: None,
+            transcription: None,
             conditions: None,
             batch: 0,
         }

@@ -246,7 +246,7 @@ fn overdue_and_failing_miners_pause() {
 }
 
 #[test]
-fn timeout_follows_times_of_the_miner_and_patience_those_of_all() {
+fn timeout_follows_times_of_the_miner_and_overdue_time_those_of_all_miners() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);
