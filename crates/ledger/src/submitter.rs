@@ -53,17 +53,17 @@ impl Step {
 #[non_exhaustive]
 pub enum StepProgress {
     /// The intent is stored in the ledger.
-    Intended,
+    IntentStored,
     /// The call is signed; the bytes are only in memory.
     Signed,
     /// The bytes are stored in the ledger.
-    Stored,
+    ExtrinsicStored,
     /// The ledger has the state "sent"; the extrinsic is sent immediately afterwards.
     Sending,
     /// The chain has responded.
-    Answered,
+    ResponseReceived,
     /// The outcome is stored in the ledger.
-    Recorded,
+    OutcomeStored,
 }
 
 /// Weights for a validator to submit.
@@ -302,7 +302,7 @@ impl Submitter {
             .ledger
             .store_intent(&Plan { key, anchor, state_block, form, weights, version_key })
             .await?;
-        self.notify(&intent, Step::Submit, StepProgress::Intended);
+        self.notify(&intent, Step::Submit, StepProgress::IntentStored);
         Ok(intent)
     }
 

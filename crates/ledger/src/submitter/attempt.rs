@@ -60,7 +60,7 @@ impl Submitter {
         }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
         turn.has_signed |= step == Step::Submit;
-        self.notify(intent, step, StepProgress::Stored);
+        self.notify(intent, step, StepProgress::ExtrinsicStored);
         self.send(intent, step, &mut signed, Some(lease)).await?;
         Ok(Some(signed))
     }
@@ -119,9 +119,9 @@ impl Submitter {
         self.notify(intent, step, StepProgress::Sending);
         let follow = Follow { sent_before, ..Follow::default() };
         let outcome = self.chain.submit_leased(&signed.extrinsic, follow, Some(lease)).await;
-        self.notify(intent, step, StepProgress::Answered);
+        self.notify(intent, step, StepProgress::ResponseReceived);
         self.record(intent, step, signed, outcome).await?;
-        self.notify(intent, step, StepProgress::Recorded);
+        self.notify(intent, step, StepProgress::OutcomeStored);
         Ok(())
     }
 

@@ -239,9 +239,12 @@ async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
-    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    use StepProgress::{
+        ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
+    };
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
+    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    {
         fixture.next().await;
         let (begin, weights) = (fixture.head().await, fixture.weights().await);
         let ends = Arc::new(move |_: &IntentKey, step, now| {

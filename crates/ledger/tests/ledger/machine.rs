@@ -36,12 +36,12 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let moment = prop::sample::select(vec![
-        StepProgress::Intended,
+        StepProgress::IntentStored,
         StepProgress::Signed,
-        StepProgress::Stored,
+        StepProgress::ExtrinsicStored,
         StepProgress::Sending,
-        StepProgress::Answered,
-        StepProgress::Recorded,
+        StepProgress::ResponseReceived,
+        StepProgress::OutcomeStored,
     ]);
     let step = prop::sample::select(vec![Step::Submit, Step::Reveal]);
     let error = DispatchError::Other("no".into());

@@ -81,11 +81,14 @@ impl Fixture {
 
 /// Kills a process at each moment, then starts another.
 async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
-    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
-    for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
+    use StepProgress::{
+        ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
+    };
+    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    {
         let fixture = Fixture::new(commit_reveal).await;
         fixture.run_until(Step::Submit, moment).await;
-        let sent = usize::from(matches!(moment, Answered | Recorded));
+        let sent = usize::from(matches!(moment, ResponseReceived | OutcomeStored));
         assert_eq!(fixture.chain.included().len(), sent, "{moment:?}");
         let end = fixture.run(1).await;
         assert_eq!((fixture.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
@@ -114,8 +117,8 @@ async fn commits_survive_a_kill_at_every_moment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reveals_survive_a_kill_at_every_moment() {
-    use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
-    for moment in [Signed, Stored, Sending, Answered, Recorded] {
+    use StepProgress::{ExtrinsicStored, OutcomeStored, ResponseReceived, Sending, Signed};
+    for moment in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
         fixture.run(1).await;
         fixture.next_epoch().await;

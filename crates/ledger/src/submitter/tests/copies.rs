@@ -47,7 +47,7 @@ async fn restored_ledger_does_not_submit_epoch_again() {
 #[tokio::test]
 async fn restored_intent_is_not_signed_again() {
     let mut fixture = Fixture::plain();
-    fixture.crash(Step::Submit, StepProgress::Intended, Some(fixture.weights().await)).await;
+    fixture.crash(Step::Submit, StepProgress::IntentStored, Some(fixture.weights().await)).await;
     // Waits until the killed process has closed the database.
     fixture.start().await.close().await.unwrap();
     let backup = copy(fixture.path());

@@ -168,7 +168,7 @@ async fn pruned_blocks_are_identified_by_hash() {
 #[tokio::test]
 async fn commit_with_pruned_state_has_the_planned_epoch() {
     let mut fixture = Fixture::by_hash();
-    fixture.crash(Step::Submit, StepProgress::Recorded, Some(fixture.weights().await)).await;
+    fixture.crash(Step::Submit, StepProgress::OutcomeStored, Some(fixture.weights().await)).await;
     fixture.next_epoch().await;
     fixture.chain.mine(20);
     fixture.chain.prune(BlockNumber::new(25));

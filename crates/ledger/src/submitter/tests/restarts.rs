@@ -73,11 +73,14 @@ async fn stale_first_weights_after_start_are_refused() {
 
 #[tokio::test]
 async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
-    use StepProgress::{Answered, Intended, Recorded, Sending, Signed, Stored};
-    for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
+    use StepProgress::{
+        ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
+    };
+    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    {
         let fixture = Fixture::plain();
         fixture.crash(Step::Submit, moment, Some(fixture.weights().await)).await;
-        let was_sent = matches!(moment, Answered | Recorded);
+        let was_sent = matches!(moment, ResponseReceived | OutcomeStored);
         assert_eq!(fixture.calls().len(), usize::from(was_sent), "{moment:?}");
         let submitter = fixture.start().await;
         let done = match submitter.advance().await.unwrap().pop() {
@@ -96,8 +99,8 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
 
 #[tokio::test]
 async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
-    use StepProgress::{Answered, Recorded, Sending, Signed, Stored};
-    for moment in [Signed, Stored, Sending, Answered, Recorded] {
+    use StepProgress::{ExtrinsicStored, OutcomeStored, ResponseReceived, Sending, Signed};
+    for moment in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::by_hash();
         fixture.start().await.submit(fixture.weights().await).await.unwrap();
         fixture.next_epoch().await;
@@ -111,7 +114,7 @@ async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
 #[tokio::test]
 async fn unsigned_intent_is_replaced_by_newer_weights() {
     let fixture = Fixture::plain();
-    fixture.crash(Step::Submit, StepProgress::Intended, Some(fixture.weights().await)).await;
+    fixture.crash(Step::Submit, StepProgress::IntentStored, Some(fixture.weights().await)).await;
     let newer = NewWeights { weights: vec![(Uid(8), 5)], ..fixture.weights().await };
     let done = fixture.start().await.submit(newer.clone()).await.unwrap();
     assert_eq!(done.intent.plan.weights, newer.weights);
@@ -121,7 +124,7 @@ async fn unsigned_intent_is_replaced_by_newer_weights() {
 #[tokio::test]
 async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
     let mut fixture = Fixture::plain();
-    fixture.crash(Step::Submit, StepProgress::Stored, Some(fixture.weights().await)).await;
+    fixture.crash(Step::Submit, StepProgress::ExtrinsicStored, Some(fixture.weights().await)).await;
     fixture.next_epoch().await;
     let missed = advance(&fixture.start().await).await;
     assert_eq!(
@@ -134,7 +137,9 @@ async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
 #[tokio::test]
 async fn timelocked_bytes_are_not_encrypted_again() {
     let fixture = Fixture::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
-    fixture.crash(Step::Submit, StepProgress::Answered, Some(fixture.weights().await)).await;
+    fixture
+        .crash(Step::Submit, StepProgress::ResponseReceived, Some(fixture.weights().await))
+        .await;
     assert!(advance(&fixture.start().await).await.is_done());
     let sent = fixture.chain.submitted();
     assert_eq!((sent.len(), &sent[0]), (2, &sent[1]));

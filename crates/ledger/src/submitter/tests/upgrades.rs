@@ -10,7 +10,9 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
             fixture.chain.script([Script::LoseRequest]);
             fixture.start().await.submit(fixture.weights().await).await.unwrap();
         } else {
-            fixture.crash(Step::Submit, StepProgress::Stored, Some(fixture.weights().await)).await;
+            fixture
+                .crash(Step::Submit, StepProgress::ExtrinsicStored, Some(fixture.weights().await))
+                .await;
         }
         fixture.chain.set_spec_version(2);
         let submitter = fixture.start().await;

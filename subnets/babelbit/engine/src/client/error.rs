@@ -160,7 +160,7 @@ impl EngineError {
 
     /// Returns the error in the format of score files, `<kind>:<text>`, e.g.
     /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
-    pub fn record(&self) -> String {
+    pub fn to_score_file_text(&self) -> String {
         let kind = match (self, self.fault()) {
             (_, Some(Fault::Timeout)) => "TimeoutError",
             (_, Some(Fault::Transport(_))) => "ClientError",

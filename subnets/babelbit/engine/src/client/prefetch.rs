@@ -81,7 +81,7 @@ impl EngineClient {
                 source: format!("{}/source-audio", self.label()),
             })
         });
-        let error = error.map(|error| error.record());
+        let error = error.map(|error| error.to_score_file_text());
         PrefetchedChallenge { challenge_uid, title, utterances, error, reference }
     }
 

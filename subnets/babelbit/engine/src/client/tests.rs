@@ -317,7 +317,7 @@ mod calls {
         engine.route("POST", "/source-audio/start", vec![late]).await;
         let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
         assert_eq!(
-            error.record(),
+            error.to_score_file_text(),
             "TimeoutError:Failed to start source-audio session: timeout: no response in time"
         );
     }
@@ -331,7 +331,7 @@ mod calls {
         assert!(error.is_auth() && !error.is_permanent_auth());
         assert!(
             error
-                .record()
+                .to_score_file_text()
                 .starts_with("ClientError:engine authentication failed: no challenge to sign: ")
         );
     }

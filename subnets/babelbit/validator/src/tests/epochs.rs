@@ -134,7 +134,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
         chain.validator.clone(),
     );
     let submitter = submitter.await.unwrap().with_observer(Arc::new(move |_, _, moment| {
-        if moment == StepProgress::Stored {
+        if moment == StepProgress::ExtrinsicStored {
             *notes.lock().unwrap() = Some(Instant::now());
         }
     }));

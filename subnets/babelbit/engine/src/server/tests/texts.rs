@@ -142,5 +142,5 @@ async fn the_client_plays_a_session() {
     assert_eq!(texts, ["Is", "it", "free?", "EOF", "EOF", "EOF EOF", "Bye.", "EOF", "EOF EOF"]);
     let error = client.next_text(ChallengeKind::Main, "nothing").await.unwrap_err();
     assert!(matches!(error, EngineError::InvalidSession), "{error}");
-    assert_eq!(error.record(), "AudioChallengeError:Invalid session");
+    assert_eq!(error.to_score_file_text(), "AudioChallengeError:Invalid session");
 }
