@@ -53,18 +53,18 @@ impl Cache {
     }
 
     /// Returns the directory of a circuit.
-    pub(crate) fn circuit(&self, id: Digest) -> PathBuf {
+    pub(crate) fn circuit_directory(&self, id: Digest) -> PathBuf {
         self.directory.join(format!("{CIRCUIT_PREFIX}{id}"))
     }
 
     /// Returns the directory of a circuit's partial download.
-    pub(crate) fn partial(&self, id: Digest) -> PathBuf {
+    pub(crate) fn partial_directory(&self, id: Digest) -> PathBuf {
         self.directory.join(format!(".partial-{id}"))
     }
 
     /// Returns whether the metadata of a circuit is in the cache.
     pub(crate) fn has_metadata(&self, id: Digest) -> bool {
-        self.circuit(id).join(metadata::FILE).is_file()
+        self.circuit_directory(id).join(metadata::FILE).is_file()
     }
 
     /// Keeps a circuit from being evicted; returns whether it could be evicted before.
@@ -83,14 +83,14 @@ impl Cache {
 
     /// Moves the complete download of a circuit into the cache, in place of an earlier one.
     pub(crate) fn admit(&self, id: Digest) -> Result<(), StoreError> {
-        let path = self.circuit(id);
+        let path = self.circuit_directory(id);
         self.remove(id, &path)?;
-        fs::rename(self.partial(id), &path).map_err(StoreError::file(&path))
+        fs::rename(self.partial_directory(id), &path).map_err(StoreError::file(&path))
     }
 
     /// Marks a circuit as used now, and evicts others until the cache is within its limit.
     pub(crate) fn mark_used(&self, id: Digest) -> Result<(), StoreError> {
-        touch(&self.circuit(id).join(metadata::FILE))?;
+        touch(&self.circuit_directory(id).join(metadata::FILE))?;
         self.make_room()
     }
 
@@ -99,8 +99,8 @@ impl Cache {
     fn remove(&self, id: Digest, path: &Path) -> Result<(), StoreError> {
         let trash = self.directory.join(format!(".removed-{id}"));
         // Left over from a killed process.
-        present(fs::remove_dir_all(&trash)).map_err(StoreError::file(path))?;
-        if present(fs::rename(path, &trash)).map_err(StoreError::file(path))? {
+        existed(fs::remove_dir_all(&trash)).map_err(StoreError::file(path))?;
+        if existed(fs::rename(path, &trash)).map_err(StoreError::file(path))? {
             fs::remove_dir_all(&trash).map_err(StoreError::file(path))
         } else {
             Ok(())
@@ -108,7 +108,7 @@ impl Cache {
     }
 
     /// Writes a sliced model's description to the cache.
-    pub(crate) fn keep_model(&self, id: Digest, text: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write_model(&self, id: Digest, text: &[u8]) -> Result<(), StoreError> {
         let path = self.directory.join(format!("{MODEL_PREFIX}{id}"));
         let draft = self.directory.join(format!(".sliced-{id}"));
         if fs::read(path.join(SLICED)).is_ok_and(|cached| cached == text) {
@@ -116,7 +116,7 @@ impl Cache {
         }
         fs::create_dir_all(&draft).map_err(StoreError::file(&path))?;
         fs::write(draft.join(SLICED), text).map_err(StoreError::file(&path))?;
-        present(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
+        existed(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
         fs::rename(&draft, &path).map_err(StoreError::file(&path))
     }
 
@@ -208,7 +208,7 @@ fn fetched_id(path: &Path) -> Option<Digest> {
 }
 
 /// Returns whether the file or directory of an operation exists.
-pub(crate) fn present(result: io::Result<()>) -> io::Result<bool> {
+pub(crate) fn existed(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

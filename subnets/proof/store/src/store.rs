@@ -10,7 +10,7 @@ use taonet_proof_core::slices::{SliceError, SlicedModel};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use crate::cache::{Cache, present};
+use crate::cache::{Cache, existed};
 use crate::download::{digest, download};
 use crate::listing::ListedCircuit;
 use crate::{Listing, Source, SourceError};
@@ -210,7 +210,7 @@ impl CircuitStore {
             self.fetch_from(*slice, Some(documents)).await?;
         }
         let text = model.to_json()?;
-        self.on_disk(move |cache| cache.keep_model(id, &text)).await
+        self.on_disk(move |cache| cache.write_model(id, &text)).await
     }
 
     /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there
@@ -241,7 +241,7 @@ impl CircuitStore {
             return Err(error);
         }
         self.on_disk(move |cache| cache.mark_used(id)).await?;
-        Ok(self.cache.circuit(id))
+        Ok(self.cache.circuit_directory(id))
     }
 
     /// Downloads a circuit unless all of its files are in the cache.
@@ -250,7 +250,7 @@ impl CircuitStore {
         id: Digest,
         documents: Option<&Documents<'_>>,
     ) -> Result<(), StoreError> {
-        if is_intact(&self.cache.circuit(id), id).await? {
+        if is_intact(&self.cache.circuit_directory(id), id).await? {
             return Ok(());
         }
         match documents {
@@ -260,7 +260,7 @@ impl CircuitStore {
     }
 
     async fn download(&self, id: Digest, documents: &Documents<'_>) -> Result<(), StoreError> {
-        let partial = self.cache.partial(id);
+        let partial = self.cache.partial_directory(id);
         tokio::fs::create_dir_all(&partial).await.map_err(StoreError::file(&partial))?;
         let mut failure = StoreError::Unknown(id);
         for (source, listing) in &documents.listings {
@@ -285,7 +285,7 @@ impl CircuitStore {
         let path = partial.join(metadata::FILE);
         // Metadata is small and has no digest to verify a partial download against, so it is never
         // resumed.
-        present(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
+        existed(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
         download(source, &listed.file_location(metadata::FILE), &path, None, MAX_METADATA).await?;
         let metadata = CircuitMetadata::from_json(
             &tokio::fs::read(&path).await.map_err(StoreError::file(&path))?,
@@ -315,7 +315,7 @@ impl CircuitStore {
 /// be resumed.
 fn check(directory: &Path) -> Result<(), StoreError> {
     if let Err(error) = CircuitDirectory::open(directory) {
-        present(std::fs::remove_dir_all(directory)).map_err(StoreError::file(directory))?;
+        existed(std::fs::remove_dir_all(directory)).map_err(StoreError::file(directory))?;
         return Err(error.into());
     }
     Ok(())

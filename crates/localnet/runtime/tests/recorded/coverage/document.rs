@@ -31,7 +31,7 @@ first](../CONTRIBUTING.md#support-a-new-spec-version).
 |---|---|---|
 ";
 
-const WITHOUT_EFFECT: &str = "
+const PARTIALLY_SUPPORTED: &str = "
 ## Partially supported
 
 | Item | Limitation |
@@ -185,7 +185,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += METHODS;
     page += "\n## Intentional differences\n";
     page += &table_of_reasons(differences(rows));
-    page += WITHOUT_EFFECT;
+    page += PARTIALLY_SUPPORTED;
     page += FOR_CLIENTS;
     page += &table_of_reasons(UNUSED.iter().map(listed));
     page += "\n## Unsupported items\n";
@@ -247,7 +247,7 @@ fn names(rows: &[&&Row]) -> String {
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
-/// Returns the differences with their reasons, one entry for each place and reason.
+/// Returns the differences with their reasons, one entry for each owner, kind and reason.
 fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
     let mut entries: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {
