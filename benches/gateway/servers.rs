@@ -200,8 +200,8 @@ pub(crate) fn gateway(miner: u16) {
 fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
     let recorder = Recorder::new(store.clone(), market.clone(), ProcessRole::Validator);
     let counting = recorder.clone();
-    tokio::spawn(async move { counting.keep_counters(&Shutdown::new()).await });
-    tokio::spawn(async move { recorder.keep_samples(samples, &Shutdown::new()).await });
+    tokio::spawn(async move { counting.sync_counters(&Shutdown::new()).await });
+    tokio::spawn(async move { recorder.store_samples(samples, &Shutdown::new()).await });
     let (store, market) = (store.clone(), market.clone());
     tokio::spawn(async move {
         loop {

@@ -108,7 +108,7 @@
 //! `taonet-summing-subnet` and `taonet-prompting-neurons`, by `tao prompting` and `tao subnets`, and
 //! by `tao nineteen` and `tao proof` for the callers of their miners.
 
-mod measures;
+mod metrics;
 mod miner;
 mod protocol;
 mod query;
@@ -120,7 +120,7 @@ mod stream;
 mod testing;
 mod validator;
 
-pub use measures::describe_metrics;
+pub use metrics::describe_metrics;
 pub use miner::{ChainSync, Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
 pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};

@@ -27,7 +27,7 @@ use taonet_wire::{
 };
 use tokio::net::TcpListener;
 
-use crate::measures;
+use crate::metrics;
 use crate::protocol::{Protocol, fields};
 use crate::request_scheme::RequestScheme;
 use crate::validator::BoxError;
@@ -247,7 +247,7 @@ impl Miner {
             None => layer.build(),
         };
         let counted = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
-            count(measures::REQUESTS, route, request, next)
+            count(metrics::REQUESTS, route, request, next)
         });
         // The dendrite scheme itself refuses unknown names; requests reach it only through a route,
         // here the fallback.
@@ -281,7 +281,7 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let response = forward(request, caller).await;
-    measures::forwarded(kind, start.elapsed());
+    metrics::forwarded(kind, start.elapsed());
     for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
         synapse.set(field, value);
     }
@@ -304,7 +304,7 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let parts = forward(request, caller).await;
-    measures::forwarded(kind, start.elapsed());
+    metrics::forwarded(kind, start.elapsed());
     Ok(event_stream(Body::from_stream(parts?)))
 }
 

@@ -12,7 +12,7 @@ use taonet_wire::{
     AxonStatus, Call, CallError, CallResponse, PeerError, SignedClient, SigningError, SynapseClass,
 };
 
-use crate::measures;
+use crate::metrics;
 use crate::protocol::{Protocol, fields};
 
 /// Maximum length of the reason that is read from the body of a refusal, in characters.
@@ -55,10 +55,7 @@ pub struct Reply<P> {
 
 impl<P> Reply<P> {
     fn new(miner: &MinerEntry, response: Result<P, ReplyError>, elapsed: Duration) -> Self {
-        measures::reply(
-            response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"),
-            elapsed,
-        );
+        metrics::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), elapsed);
         if let Err(error) = &response {
             tracing::debug!(uid = miner.uid.0, %error, "no response");
         }

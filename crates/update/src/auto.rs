@@ -10,7 +10,7 @@ use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::measures::checked;
+use crate::metrics::checked;
 use crate::trial::{VARIABLE, is_rejected};
 use crate::{Check, UpdateError, Updater};
 

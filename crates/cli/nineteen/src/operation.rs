@@ -93,16 +93,16 @@ impl MarketServices {
     pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningMarket {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counters, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("counters", async move { counters.recorder().keep_counters(&stop).await });
+        shutdown.spawn("counters", async move { counters.recorder().sync_counters(&stop).await });
         let (recording, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("samples", async move {
-            recording.recorder().keep_samples(samples, &stop).await;
+            recording.recorder().store_samples(samples, &stop).await;
         });
         let (checker, stop) = (Arc::clone(&scorer), shutdown.clone());
         shutdown.spawn("scorer", async move { checker.run(&stop).await });
         let (synthetic_market, stop) = (market.clone(), shutdown.clone());
         shutdown.spawn("drafts", async move {
-            drafts.keep_ready(&synthetic_market, &references, &stop).await;
+            drafts.refill_until_shutdown(&synthetic_market, &references, &stop).await;
         });
         RunningMarket {
             store,
@@ -152,7 +152,7 @@ pub(crate) fn worker_querier(
     let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
     let recorder = Recorder::new(store, querier.market().clone(), ProcessRole::Worker);
     let (keeping, stop) = (recorder.clone(), shutdown.clone());
-    shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });
+    shutdown.spawn("samples", async move { keeping.store_samples(samples, &stop).await });
     follow(&recorder, |_| {}, shutdown);
     Ok((querier, recorder))
 }
@@ -165,7 +165,7 @@ pub(crate) fn follow(
     shutdown: &Shutdown,
 ) {
     let (counting, stop) = (recorder.clone(), shutdown.clone());
-    shutdown.spawn("counters", async move { counting.keep_counters(&stop).await });
+    shutdown.spawn("counters", async move { counting.sync_counters(&stop).await });
     let (following, stop) = (recorder.clone(), shutdown.clone());
     shutdown
         .spawn("periods", async move { following.follow(on_config, &system_clock(), &stop).await });

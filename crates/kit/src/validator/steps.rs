@@ -10,7 +10,7 @@ use taonet_validator::{ReadError, WeightService};
 use taonet_wire::SignedClient;
 
 use super::{BoxError, Challenge, ValidatorSettings};
-use crate::measures;
+use crate::metrics;
 use crate::query::{QueryError, Reply, common_failure, query};
 use crate::request_hash::RequestHash;
 use crate::scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
@@ -107,7 +107,7 @@ impl<C: Challenge> Steps<C> {
     async fn step_and_log(&self) {
         match self.step().await {
             Ok(report) => {
-                measures::step("complete");
+                metrics::step("complete");
                 // The sum of no numbers is -0.
                 let total = report.rewards.iter().fold(0.0, |total, (_, reward)| total + reward);
                 tracing::info!(block = %report.block, miners = report.rewards.len(), total, "step complete");
@@ -120,7 +120,7 @@ impl<C: Challenge> Steps<C> {
                 }
             }
             Err(error) => {
-                measures::step("failed");
+                metrics::step("failed");
                 tracing::warn!(error = with_causes(&error), "step failed");
             }
         }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use taonet_primitives::{BlockNumber, Hotkey, Uid, Weights};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
-use crate::measures;
+use crate::metrics;
 use crate::scores::{Scores, ScoresError};
 
 /// Weights in proportion to the scores, for the epoch loop. The weight service applies the limits
@@ -56,7 +56,7 @@ impl Subnet for AverageWeights {
     }
 
     fn measure(&mut self, scores: &Self::Scores) {
-        measures::scored(scores.iter().filter(|(_, score)| *score > 0.0).count());
+        metrics::scored(scores.iter().filter(|(_, score)| *score > 0.0).count());
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::onboarding::{HandshakeLog, Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
 use crate::synthetic::Drafts;
-use crate::{MarketFile, measures};
+use crate::{MarketFile, metrics};
 
 /// Default delay before the next attempt to open a period.
 const OPEN_RETRY_DELAY: Duration = Duration::from_secs(20);
@@ -197,8 +197,8 @@ impl Controller {
                 None => return Ok(false),
             },
         };
-        measures::period(period_miners.period.0);
-        measures::contenders(&period_miners);
+        metrics::period(period_miners.period.0);
+        metrics::contenders(&period_miners);
         tokio::select! {
             () = send_all(&self.querier, &period_miners, left, &self.random, &self.settings.drafts, &config) => {}
             () = self.admit_late_miners(period_miners.period, Instant::now() + left, &config) => {}

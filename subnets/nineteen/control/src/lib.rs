@@ -64,7 +64,7 @@
 
 mod controller;
 mod market_file;
-mod measures;
+mod metrics;
 mod onboarding;
 mod references;
 mod report;
@@ -76,7 +76,7 @@ mod votes;
 
 pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
-pub use measures::describe as describe_metrics;
+pub use metrics::describe as describe_metrics;
 pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};

@@ -15,7 +15,7 @@ use taonet_nineteen_store::{NewContender, Node, Store, StoreError};
 use taonet_nineteen_transport::{CONCURRENCY, FiberClient, HandshakeError, Session};
 use taonet_primitives::Hotkey;
 
-use crate::measures;
+use crate::metrics;
 
 /// Maximum number of concurrent calls to miners.
 const MAX_CONCURRENT_CALLS: usize = 51;
@@ -148,7 +148,7 @@ async fn handshake(
     } else {
         client.handshake(&node.peer).await
     };
-    measures::handshake(result.is_ok());
+    metrics::handshake(result.is_ok());
     match result {
         Ok(session) => {
             log.log_success(node.peer.hotkey());

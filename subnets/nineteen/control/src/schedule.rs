@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::synthetic::Drafts;
-use crate::{measures, synthetic};
+use crate::{metrics, synthetic};
 
 /// Maximum number of synthetic requests in flight; beyond it, slots are skipped. The limit does not
 /// apply to organic requests.
@@ -70,7 +70,7 @@ pub(crate) async fn send_all(
         }
         task_miners.spend();
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            measures::skipped("busy");
+            metrics::skipped("busy");
             continue;
         };
         let (querier, definition) = (querier.clone(), Arc::clone(&task_miners.task));

@@ -14,7 +14,7 @@ use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
 use taonet_service::{Clock, Shutdown, unix_millis};
 use tokio::time::Instant;
 
-use crate::{MarketFile, References, measures};
+use crate::{MarketFile, References, metrics};
 
 /// Poll interval while no answer is queued.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -97,11 +97,11 @@ impl Scorer {
                 (None, error.to_string())
             }
             Err(error) => {
-                measures::check(name.as_str(), "error", start.elapsed());
+                metrics::check(name.as_str(), "error", start.elapsed());
                 return Err(error.into());
             }
         };
-        measures::check(
+        metrics::check(
             name.as_str(),
             if quality.is_some() { "checked" } else { "unchecked" },
             start.elapsed(),

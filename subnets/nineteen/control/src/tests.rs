@@ -227,11 +227,11 @@ fn process_on(store: &Store, chain: MockChain, model: &Arc<LanguageModel>) -> Pr
 impl Process {
     fn spawn(&mut self, shutdown: &Shutdown) {
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
-        shutdown.spawn("counters", async move { controller.recorder().keep_counters(&stop).await });
+        shutdown.spawn("counters", async move { controller.recorder().sync_counters(&stop).await });
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
         let samples = self.samples.take().unwrap();
         shutdown.spawn("samples", async move {
-            controller.recorder().keep_samples(samples, &stop).await;
+            controller.recorder().store_samples(samples, &stop).await;
         });
     }
 }
@@ -399,7 +399,7 @@ async fn checking_model_writes_synthetic_texts() {
     let (drafts, shutdown) = (synthetic::Drafts::default(), Shutdown::new());
     let (spawned_drafts, stop) = (drafts.clone(), shutdown.clone());
     shutdown.spawn("drafts", async move {
-        spawned_drafts.keep_ready(&market, &references, &stop).await;
+        spawned_drafts.refill_until_shutdown(&market, &references, &stop).await;
     });
     let mut texts = std::collections::HashSet::new();
     for _ in 0..20 {
@@ -424,7 +424,7 @@ async fn checking_model_writes_synthetic_texts() {
     let references = References::for_all(Arc::new(LocalReference::new(model)));
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let drafts = synthetic::Drafts::default();
-    drafts.keep_ready(&market, &references, &Shutdown::new()).await;
+    drafts.refill_until_shutdown(&market, &references, &Shutdown::new()).await;
     assert_eq!(drafts.take(), None);
 }
 

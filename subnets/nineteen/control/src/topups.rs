@@ -26,10 +26,10 @@ use taonet_service::{Clock, Shutdown, unix_millis};
 use tokio::sync::watch;
 
 mod derivatives;
-mod measures;
+mod metrics;
 
 use derivatives::Derivatives;
-pub(crate) use measures::describe as describe_metrics;
+pub(crate) use metrics::describe as describe_metrics;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
 const MAX_BLOCKS: u32 = 64;
@@ -184,7 +184,7 @@ impl Failures {
     /// Counts the result of an attempt, and returns the pause after it. Logs a failure once,
     /// regardless of how long it lasts, and again when its kind changes.
     fn record(&mut self, result: Result<(), TopUpError>) -> Duration {
-        measures::deposits_failing(result.is_err());
+        metrics::deposits_failing(result.is_err());
         let Err(error) = result else {
             if std::mem::take(self).kind.is_some() {
                 tracing::info!("transfers are credited again");
@@ -272,8 +272,8 @@ impl TopUpWatcher {
             // Another process has recorded these blocks, or has disabled top-ups.
             let Some(deposits) = deposits else { return Ok(()) };
             deposits.iter().for_each(report);
-            measures::record_worthless_deposits(worthless);
-            measures::deposit_block(last.number.get());
+            metrics::record_worthless_deposits(worthless);
+            metrics::deposit_block(last.number.get());
             recorded = last;
         }
         Ok(())
@@ -391,7 +391,7 @@ async fn announced(announcements: &mut watch::Receiver<Option<Block>>) {
 fn report(deposit: &Deposit) {
     let Deposit { block, event, from, amount_rao, credits, .. } = deposit;
     let rao = amount_rao.get();
-    measures::deposit(deposit.key_id.is_some(), *credits);
+    metrics::deposit(deposit.key_id.is_some(), *credits);
     if let Some(key) = &deposit.key_id {
         tracing::info!(%block, event, %from, rao, key, credits, "transfer credited");
     } else {

@@ -15,8 +15,8 @@ use taonet_service::{Clock, unix_millis};
 use tokio::time::Instant;
 
 use crate::GatewayError;
-use crate::measures::SaleMeasures;
 use crate::meter::TokenMeter;
+use crate::metrics::SaleMeasures;
 use crate::rates::TokenReservation;
 
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the

@@ -30,7 +30,7 @@ use crate::fallback::{RoutePreference, Speeds};
 use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 use crate::logprobs::MissingLogprobs;
-use crate::measures::{self, Measures};
+use crate::metrics::{self, Measures};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
@@ -60,10 +60,10 @@ const MAX_ID_LENGTH: usize = 128;
 
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
-    metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
+    ::metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
     budget_warnings::describe();
     webhook::describe();
-    measures::describe();
+    metrics::describe();
 }
 
 /// OpenAI-compatible gateway for buyers. Clones share state.

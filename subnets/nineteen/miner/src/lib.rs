@@ -51,7 +51,7 @@ mod backend_limit;
 mod capacity;
 mod config;
 mod images;
-mod measures;
+mod metrics;
 mod relay;
 mod request_slots;
 mod routes;
@@ -60,5 +60,5 @@ mod task_routes;
 
 pub use backend::{Backend, BackendError};
 pub use config::{Deadlines, MinerConfig, Served, ServedError};
-pub use measures::describe as describe_metrics;
+pub use metrics::describe as describe_metrics;
 pub use routes::{Miner, miner_router, routes};

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::request_slots::RunningRequest;
 use crate::sse::{Accepted, EventFilter, StreamFault};
-use crate::{Deadlines, measures};
+use crate::{Deadlines, metrics};
 
 /// Maximum time from `[DONE]` to the end of the backend's response.
 const MAX_DONE_GRACE: Duration = Duration::from_millis(100);
@@ -105,7 +105,7 @@ impl Relay {
             match relay.next().await {
                 Ok(event) => Ok(event.map(|event| (event, relay))),
                 Err(error) => {
-                    measures::broken();
+                    metrics::broken();
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the backend's stream ended early"
@@ -142,7 +142,7 @@ impl Relay {
                 self.fault = Some(fault);
             }
         }
-        measures::chunks(self.ready.len() - before);
+        metrics::chunks(self.ready.len() - before);
         if self.answer.is_none() && self.filter.lacks_logprobs() {
             self.warning.log_once();
         }

@@ -8,7 +8,7 @@ use taonet_primitives::Hotkey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::measures;
+use crate::metrics;
 
 /// Time that a request waits for a slot, after which the miner is full.
 const SLOT_WAIT: Duration = Duration::from_millis(100);
@@ -47,7 +47,7 @@ pub(crate) struct RunningRequest {
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        measures::running(-1.0);
+        metrics::running(-1.0);
         if let Some(load) = self.request_slots.validators().get_mut(&self.validator) {
             load.running = load.running.saturating_sub(1);
         }
@@ -126,7 +126,7 @@ impl RequestSlots {
         validator: Hotkey,
         permit: OwnedSemaphorePermit,
     ) -> RunningRequest {
-        measures::running(1.0);
+        metrics::running(1.0);
         RunningRequest { request_slots: Arc::clone(self), validator, _permit: permit }
     }
 

@@ -26,7 +26,7 @@ use crate::relay::{LogprobsWarning, Relay};
 use crate::request_slots::RequestSlots;
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::task_routes::TaskRoutes;
-use crate::{Backend, MinerConfig, Served, images, measures};
+use crate::{Backend, MinerConfig, Served, images, metrics};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
@@ -172,7 +172,7 @@ pub fn routes(miner: Miner) -> Router {
                          body: Bytes| async move {
             let response = work(&miner, endpoint, caller.hotkey, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
-            measures::request(endpoint.path(), response.status());
+            metrics::request(endpoint.path(), response.status());
             response
         };
         router = router.route(endpoint.path(), post(work));
@@ -196,7 +196,7 @@ async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Re
     });
     let headers = [(CONCURRENCY, HeaderValue::from(miner.announced(&caller.hotkey)))];
     let response = answer.map(|answer| (headers, Json(answer))).into_response();
-    measures::request("/capacity", response.status());
+    metrics::request("/capacity", response.status());
     response
 }
 

@@ -32,7 +32,7 @@ use self::fair_queue::{FairQueue, QueuedRequest};
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::slot::Slot;
-use crate::{Payload, Request, measures};
+use crate::{Payload, Request, metrics};
 
 /// Interval at which queued requests poll for a slot that no other request has released, such as
 /// that of a miner whose pause has ended.
@@ -192,7 +192,7 @@ impl Inner {
         let slot = self.wait_in_queue(request, tried, until).await;
         request.wait = request.wait.saturating_sub(start.elapsed());
         request.is_admitted |= slot.is_ok();
-        measures::record_wait(start.elapsed().as_secs_f64());
+        metrics::record_wait(start.elapsed().as_secs_f64());
         slot
     }
 
@@ -264,7 +264,7 @@ impl Inner {
         if is_new
             && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now)
         {
-            measures::rejected("full");
+            metrics::rejected("full");
             return Err(NoSlot::Busy(queue.estimate(request.task, now)));
         }
         queue.insert(request.arrival, queued, now);
@@ -273,7 +273,7 @@ impl Inner {
     }
 
     fn busy(&self, task: &TaskName, reason: &'static str) -> NoSlot {
-        measures::rejected(reason);
+        metrics::rejected(reason);
         NoSlot::Busy(self.backlog.queue().estimate(task, self.now()))
     }
 

@@ -22,10 +22,10 @@ use crate::answer::Answer;
 use crate::attempt::Attempt;
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
-use crate::measures::AttemptMeasures;
+use crate::metrics::AttemptMeasures;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
-use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, measures};
+use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, metrics};
 
 /// Maximum number of attempts of an organic request, without those that a miner rejected with
 /// status 429.
@@ -197,7 +197,7 @@ impl Inner {
 
     pub(crate) fn queue_sample(&self, sample: Sample) {
         if self.samples.try_send(sample).is_err() {
-            measures::sample_dropped();
+            metrics::sample_dropped();
         }
     }
 }
@@ -384,7 +384,7 @@ impl Querier {
                     let is_queued = inner.backlog.has_queue(&request.task);
                     let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
                     if let Some(slot) = slot {
-                        measures::record_hedge();
+                        metrics::record_hedge();
                         tried.push(slot.contender.offer.hotkey);
                         running.push(Attempt::new(inner, request, slot, &has_answer).start(request, deadline));
                     }

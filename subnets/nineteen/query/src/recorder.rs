@@ -51,7 +51,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Creates a recorder for the counters in `market`. If other processes can share the database,
-    /// the miners' limits are small until [`Self::keep_counters`] has found these processes.
+    /// the miners' limits are small until [`Self::sync_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
         let recorder = Self { store, market, process: Process::random(), role };
         if recorder.counts_in_divisions() {
@@ -62,7 +62,7 @@ impl Recorder {
 
     /// Stores changed counters, reads the counters of other processes and divides the market's
     /// limits, until shutdown.
-    pub async fn keep_counters(&self, shutdown: &Shutdown) {
+    pub async fn sync_counters(&self, shutdown: &Shutdown) {
         tokio::select! {
             () = self.keep_counters_until(shutdown) => {}
             // The database may be unreachable, or take long.
@@ -108,7 +108,7 @@ impl Recorder {
     }
 
     /// Stores answers for checking, until shutdown.
-    pub async fn keep_samples(&self, mut samples: mpsc::Receiver<Sample>, shutdown: &Shutdown) {
+    pub async fn store_samples(&self, mut samples: mpsc::Receiver<Sample>, shutdown: &Shutdown) {
         loop {
             let sample = tokio::select! {
                 () = shutdown.requested() => return,
@@ -335,7 +335,7 @@ mod tests {
         let recorder = Recorder::new(store, market.clone(), ProcessRole::Validator);
         assert!(!market.divisions().holds(64), "other processes are unknown");
         let stop = shutdown.clone();
-        let keeping = tokio::spawn(async move { recorder.keep_counters(&stop).await });
+        let keeping = tokio::spawn(async move { recorder.sync_counters(&stop).await });
         let start = Instant::now();
         while !market.divisions().holds(64) {
             assert!(start.elapsed() < Duration::from_mins(1), "no update within 60 s");

@@ -14,7 +14,7 @@ use crate::load::{CapacitySignal, MinerLoad, Reservation};
 use crate::period_miners::Completion;
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
-use crate::{PeriodMiners, TaskMiner, measures};
+use crate::{PeriodMiners, TaskMiner, metrics};
 
 /// Maximum time that a test waits for a slot.
 const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ impl Slot {
             Some((index, slot))
         })?;
         if prefix.is_some() {
-            measures::prefix(is_of_prefix && index == 0 && tried.is_empty());
+            metrics::prefix(is_of_prefix && index == 0 && tried.is_empty());
         }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
         slot.keeps_samples &= is_sampled && (index == 0 || !is_of_prefix);

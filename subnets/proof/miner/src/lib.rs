@@ -42,14 +42,14 @@
 //! `tao proof demo`.
 
 mod behaviour;
-mod measures;
+mod metrics;
 mod prover;
 mod quic;
 mod refusal;
 mod routes;
 
 pub use behaviour::Behaviour;
-pub use measures::describe as describe_metrics;
+pub use metrics::describe as describe_metrics;
 pub use prover::{Miner, MinerSettings};
 pub use quic::{Permits, QuicError, QuicServer, QuicSettings};
 pub use refusal::Refusal;

@@ -11,7 +11,7 @@ use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
 use tokio::sync::Semaphore;
 
-use crate::measures::{ProofGuard, proof};
+use crate::metrics::{ProofGuard, proof};
 use crate::{Behaviour, Refusal};
 
 /// Settings of a [`Miner`].

@@ -10,7 +10,7 @@ use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof, SLICE_PROOF, Sli
 use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder};
 
-use crate::{Miner, Refusal, measures};
+use crate::{Miner, Refusal, metrics};
 
 /// Maximum size of a request body in bytes.
 const MAX_REQUEST: usize = 10 << 20;
@@ -61,7 +61,7 @@ fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
     let response = answer.map(Json).into_response();
-    measures::request(response.status());
+    metrics::request(response.status());
     response
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::dispatch::Assignment;
 use crate::request::{LoadedCircuit, ProofRequest, RequestError};
-use crate::{Examiner, ProofMiner, measures};
+use crate::{Examiner, ProofMiner, metrics};
 
 /// Grace period for the answers to requests in flight at shutdown, so that no finished work is
 /// lost.
@@ -83,7 +83,7 @@ impl Examiner {
         running: &mut JoinSet<()>,
     ) {
         let miners = list.borrow_and_update().clone();
-        measures::miners(miners.len());
+        metrics::miners(miners.len());
         self.set_list(&miners);
         let examiner = Arc::clone(self);
         running.spawn(async move { examiner.connect(&miners).await });

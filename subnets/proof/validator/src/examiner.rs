@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::diagnosis::ProofHistory;
 use crate::dispatch::{Assignment, AssignmentOutcome, Dispatcher, Limits};
 use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
-use crate::{ProofMiner, ScoreStore, measures};
+use crate::{ProofMiner, ScoreStore, metrics};
 use verification::Verifications;
 
 /// Maximum number of concurrent executions of circuits. Each holds all values of its circuit in
@@ -230,7 +230,7 @@ impl Examiner {
                 ))
             }
             Err(RequestError::Busy) => {
-                measures::busy();
+                metrics::busy();
                 Err(RequestError::Busy)
             }
             Err(local) => Err(local),
@@ -265,7 +265,7 @@ impl Examiner {
     }
 
     async fn count(&self, miner: &ProofMiner, circuit: &str, outcome: Outcome) -> Option<Outcome> {
-        measures::outcome(&outcome);
+        metrics::outcome(&outcome);
         let event = Event {
             miner: *miner.hotkey(),
             kind: format!("{circuit}:0"),

@@ -59,7 +59,7 @@ mod diagnosis;
 mod dispatch;
 mod examiner;
 mod inputs;
-mod measures;
+mod metrics;
 mod miners;
 mod quic;
 mod request;
@@ -68,7 +68,7 @@ mod subnet;
 
 pub use delivery::{Delivery, DeliveryError, Progress, ServedModel};
 pub use examiner::{Examiner, ExaminerSettings};
-pub use measures::describe as describe_metrics;
+pub use metrics::describe as describe_metrics;
 pub use miners::{ProofMiner, Wire, miner_directory};
 pub use quic::{QuicClient, QuicError};
 pub use request::Clients;

@@ -54,7 +54,7 @@ impl Subnet for ProofSubnet {
     }
 
     fn measure(&mut self, scores: &Self::Scores) {
-        crate::measures::weighted(scores.iter().filter(|(_, share)| *share > 0.0).count());
+        crate::metrics::weighted(scores.iter().filter(|(_, share)| *share > 0.0).count());
     }
 }
 

@@ -83,8 +83,8 @@ pub(super) async fn control(
             .await?;
     let work = async {
         tokio::join!(
-            controller.recorder().keep_counters(&shutdown),
-            controller.recorder().keep_samples(samples, &shutdown),
+            controller.recorder().sync_counters(&shutdown),
+            controller.recorder().store_samples(samples, &shutdown),
             controller.run(&shutdown),
             scorer.run(&shutdown),
             validator.run(&shutdown),

@@ -36,8 +36,8 @@ pub(super) async fn query(
     let served = listen(&process_run, gateway.router(), &shutdown);
     tokio::join!(
         served,
-        recorder.keep_counters(&shutdown),
-        recorder.keep_samples(samples, &shutdown),
+        recorder.sync_counters(&shutdown),
+        recorder.store_samples(samples, &shutdown),
         recorder.follow(move |config| following.replace(config), &clock, &shutdown),
         gateway.run_maintenance(&shutdown),
         watch_balances(&store, turn),

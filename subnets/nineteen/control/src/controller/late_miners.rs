@@ -10,7 +10,7 @@ use taonet_primitives::Hotkey;
 use tokio::time::Instant;
 
 use super::{ControlError, Controller, new_row};
-use crate::measures;
+use crate::metrics;
 use crate::onboarding::Offer;
 
 impl Controller {
@@ -71,7 +71,7 @@ impl Controller {
         let market = self.querier.market();
         market.admit(period, late.collect());
         let Some(period_miners) = market.period_miners() else { return Ok(()) };
-        measures::contenders(&period_miners);
+        metrics::contenders(&period_miners);
         tracing::info!(%period, offers = contenders.len(), "further miners admitted");
         Ok(())
     }

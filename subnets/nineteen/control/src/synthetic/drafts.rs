@@ -55,7 +55,7 @@ impl Drafts {
 
     /// Keeps conversations ready until shutdown. The models that check the market's text tasks
     /// generate them; returns immediately if these models cannot generate text.
-    pub async fn keep_ready(
+    pub async fn refill_until_shutdown(
         &self,
         market: &MarketFile,
         references: &References,

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::key_load::KeyLoad;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
-use crate::{QueueSettings, measures};
+use crate::{QueueSettings, metrics};
 
 /// Period over which the rate of started requests is averaged, in seconds.
 const AVERAGE: f64 = 10.0;
@@ -122,7 +122,7 @@ impl FairQueue {
     pub(super) fn insert(&mut self, arrival: u64, request: QueuedRequest, now: f64) {
         let length = self.lengths.entry(request.task.clone()).or_default();
         *length += 1;
-        measures::queued(request.task.as_str(), *length);
+        metrics::queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
         let minimum =
             self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
@@ -160,7 +160,7 @@ impl FairQueue {
         self.bytes = self.bytes.saturating_sub(request.bytes);
         if let Some(length) = self.lengths.get_mut(&request.task) {
             *length -= 1;
-            measures::queued(request.task.as_str(), *length);
+            metrics::queued(request.task.as_str(), *length);
             if *length == 0 {
                 self.lengths.remove(&request.task);
             }

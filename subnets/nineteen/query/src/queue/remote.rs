@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, REDELIVERY_DELAY};
 use crate::answer::Interrupted;
-use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
+use crate::{Attempts, Chunk, Market, QueryError, Request, metrics};
 
 /// Timeout for a worker to take the job.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ impl Workers {
                 if answer.worker.is_some() { FIRST_MESSAGE_TIMEOUT } else { ACCEPT_TIMEOUT };
             match answer.receive(max_silence).await {
                 Ok(Event::Take(from)) => {
-                    measures::taken(start.elapsed().as_secs_f64());
+                    metrics::taken(start.elapsed().as_secs_f64());
                     answer.assign_worker(from, order.clone()).await;
                 }
                 Ok(Event::Chunk(chunk)) => {
@@ -185,7 +185,7 @@ impl RemoteAnswer {
         let earlier = self.worker.replace(hired);
         self.arrived = None;
         if let Some(WorkerConnection { mut outbox, .. }) = earlier {
-            measures::worker_lost();
+            metrics::worker_lost();
             outbox.send(Frame::End).await;
         }
         if let Some(worker) = &mut self.worker {
@@ -216,7 +216,7 @@ impl RemoteAnswer {
             }
             let message = timeout(max_silence, self.inbox.next()).await.ok().flatten();
             let Some(message) = message else {
-                measures::worker_lost();
+                metrics::worker_lost();
                 return Err(Interrupted("no query worker responds".to_owned()));
             };
             let (Some(Received::Frame(number, frame)), Some(from)) =

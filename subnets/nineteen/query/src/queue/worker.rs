@@ -24,7 +24,7 @@ use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{
     HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, QueueError, REQUEST_TIMEOUT, with_timeout,
 };
-use crate::{Answer, Querier, Request, RequestKind, measures};
+use crate::{Answer, Querier, Request, RequestKind, metrics};
 
 /// Maximum time that a pull request waits for jobs.
 const PULL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,7 +142,7 @@ impl Worker {
             running.spawn(async move {
                 let outcome = worker.serve(&message, permit).await;
                 tracing::debug!(outcome = outcome.as_str(), "request finished");
-                measures::job(outcome.as_str());
+                metrics::job(outcome.as_str());
             });
             pulled += 1;
         }

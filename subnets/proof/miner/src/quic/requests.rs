@@ -12,7 +12,7 @@ use taonet_proof_core::query::{ProofQuery, SliceQuery};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::{Miner, Refusal, measures};
+use crate::{Miner, Refusal, metrics};
 
 /// Handlers by the name of their request.
 pub(super) type Handlers = HashMap<&'static str, Arc<dyn AsyncSynapseHandler>>;
@@ -81,7 +81,7 @@ async fn prove_slice(
 /// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at
 /// capacity, so such a refusal becomes an answer with `busy` set.
 fn counted<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
-    measures::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
+    metrics::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {
         Err(Refusal::Full) => Ok(busy()),
         answer => answer,

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::save_bundle;
 use crate::diagnosis::{ProofHistory, diagnose};
 use crate::request::{LoadedCircuit, UnverifiedProof};
-use crate::{ProofMiner, measures};
+use crate::{ProofMiner, metrics};
 
 /// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the
 /// backend.
@@ -105,7 +105,7 @@ impl Shared {
         let each = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
         for (QueuedProof { claimed, outcome }, result) in proofs.into_iter().zip(results) {
-            measures::verification(each);
+            metrics::verification(each);
             match result {
                 Ok(()) => {
                     if let Some(Err(error)) =
