@@ -83,14 +83,14 @@ pub enum LedgerError {
     Missing(PathBuf),
     /// The database has a schema version that a `LedgerReader` cannot read.
     #[error(
-        "the weight ledger {} has schema version {found}, but this program reads version {expected}; hint: run the \
+        "the weight ledger {} has schema version {actual}, but this program reads version {expected}; hint: run the \
          same version of the gateway and of this program", path.display()
     )]
     Version {
         /// Path of the file.
         path: PathBuf,
         /// The file's version.
-        found: i64,
+        actual: i64,
         /// The version that this program reads.
         expected: i64,
     },

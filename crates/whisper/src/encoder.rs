@@ -144,7 +144,7 @@ impl Encoder {
         let &[width, mels @ 1..=usize::MAX, KERNEL] = shape.as_slice() else {
             return Err(ModelError::Shape {
                 name: "encoder/conv1/weight".into(),
-                found: shape,
+                actual: shape,
                 expected: vec![0, 80, 3],
             });
         };

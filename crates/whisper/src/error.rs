@@ -46,12 +46,12 @@ pub enum ModelError {
     #[error("the weights have no tensor `{0}`")]
     MissingTensor(String),
     /// A tensor's shape does not match the architecture.
-    #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
+    #[error("tensor `{name}` has the shape {actual:?}, expected {expected:?}")]
     Shape {
         /// Name of the tensor.
         name: String,
         /// Shape of the tensor in the file.
-        found: Vec<usize>,
+        actual: Vec<usize>,
         /// The shape expected from the rest of the model.
         expected: Vec<usize>,
     },

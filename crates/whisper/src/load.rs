@@ -48,7 +48,7 @@ impl Loader {
         if tensor.shape != expected {
             return Err(ModelError::Shape {
                 name: name.to_owned(),
-                found: tensor.shape,
+                actual: tensor.shape,
                 expected: expected.to_vec(),
             });
         }

@@ -181,7 +181,7 @@ fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
     let &[tokens, width] = shape.as_slice() else {
         return Err(ModelError::Shape {
             name: "decoder/embeddings/weight".to_owned(),
-            found: shape,
+            actual: shape,
             expected: vec![0, 0],
         });
     };

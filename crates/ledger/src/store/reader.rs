@@ -117,6 +117,6 @@ async fn check_version(
     if version == expected {
         Ok(())
     } else {
-        Err(LedgerError::Version { path, found: version, expected })
+        Err(LedgerError::Version { path, actual: version, expected })
     }
 }

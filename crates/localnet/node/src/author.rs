@@ -155,7 +155,7 @@ impl Author {
         if let Clock::Every(requested) = clock
             && clock.slot() != slot
         {
-            return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), requested });
+            return Err(AuthorError::BlockTime { actual: Duration::from_millis(slot), requested });
         }
         let mut time = chain.store.time()?;
         if let Some(floor) = start

@@ -86,7 +86,7 @@ pub enum LedgerError {
     Missing(PathBuf),
     /// The ledger has a different schema version, and a reader cannot migrate the ledger.
     #[error(
-        "the ledger {} has schema version {found}, expected {expected}; hint: run this program's runner to migrate \
+        "the ledger {} has schema version {actual}, expected {expected}; hint: run this program's runner to migrate \
          an older ledger",
         path.display()
     )]
@@ -94,7 +94,7 @@ pub enum LedgerError {
         /// Path of the file.
         path: PathBuf,
         /// The file's schema version.
-        found: i64,
+        actual: i64,
         /// The expected schema version.
         expected: i64,
     },
@@ -190,7 +190,7 @@ impl Ledger {
         let expected =
             MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
         if stored_version != expected {
-            return Err(LedgerError::Version { path, found: stored_version, expected });
+            return Err(LedgerError::Version { path, actual: stored_version, expected });
         }
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: None })
     }

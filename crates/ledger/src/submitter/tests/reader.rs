@@ -46,6 +46,6 @@ async fn a_ledger_of_another_version_is_rejected() {
     let ledger = Ledger::open(fixture.path()).await.unwrap();
     ledger.forge_version(99).await;
     let error = LedgerReader::open(fixture.path()).await.unwrap_err();
-    assert!(matches!(error, LedgerError::Version { found: 99, .. }), "{error}");
+    assert!(matches!(error, LedgerError::Version { actual: 99, .. }), "{error}");
     assert!(error.to_string().contains("hint:"), "{error}");
 }

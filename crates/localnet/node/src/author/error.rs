@@ -34,13 +34,13 @@ pub enum AuthorError {
     /// The clock's block time differs from the chain's, which cannot change because clients rely on
     /// it.
     #[error(
-        "the chain has a block time of {found:?}, not {requested:?}; hint: use --block-time {}ms, instant, manual or fast, or \
+        "the chain has a block time of {actual:?}, not {requested:?}; hint: use --block-time {}ms, instant, manual or fast, or \
          reset the chain with tao localnet reset",
-        .found.as_millis()
+        .actual.as_millis()
     )]
     BlockTime {
         /// The block time of the chain.
-        found: Duration,
+        actual: Duration,
         /// The block time of the clock.
         requested: Duration,
     },
