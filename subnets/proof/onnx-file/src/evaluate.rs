@@ -6,11 +6,11 @@
 
 mod einsum;
 mod elements;
-mod further;
 mod indexed;
-mod learned;
+mod ml_operators;
 mod recurrent;
 mod reduced;
+mod transposed_and_top_k;
 mod windows;
 
 use std::borrow::Cow;
@@ -80,10 +80,10 @@ pub fn evaluate_constants(
         tensors.insert(name.to_owned(), Tensor::from(constant));
         types.insert(name.to_owned(), constant.element());
     }
-    let (constants, bytes) = (HashMap::new(), HashMap::new());
+    let (constants, int8_ranges) = (HashMap::new(), HashMap::new());
     let operands = Operands {
         constants: &constants,
-        bytes: &bytes,
+        int8_ranges: &int8_ranges,
         opset,
         tensors: &tensors,
         types: &types,
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         };
         let operands = Operands {
             constants: &self.file.constants,
-            bytes: &self.file.bytes,
+            int8_ranges: &self.file.int8_ranges,
             opset: self.file.opset,
             tensors: &self.tensors,
             types: &self.types,
@@ -209,7 +209,7 @@ struct Operands<'a> {
     /// Weights of the file, by name.
     constants: &'a HashMap<String, Arc<Constant>>,
     /// Integers that each weight of 8 bits can have, by name.
-    bytes: &'a HashMap<String, [i64; 2]>,
+    int8_ranges: &'a HashMap<String, [i64; 2]>,
     /// Version of the standard operator set.
     opset: i64,
     tensors: &'a HashMap<String, Tensor>,

@@ -125,7 +125,7 @@ pub struct ModelFile {
     /// Names of the outputs; at least one.
     pub outputs: Vec<String>,
     /// Integers that each weight of 8 bits can have, by name.
-    pub bytes: HashMap<String, [i64; 2]>,
+    pub int8_ranges: HashMap<String, [i64; 2]>,
     /// Version of the standard operator set.
     pub opset: i64,
     /// Human-readable notes on what was omitted.
@@ -167,9 +167,9 @@ impl ModelFile {
         if graph.node.len() > MAX_NODES {
             return Err(OnnxError::Nodes(graph.node.len()));
         }
-        let (mut constants, mut bytes) = (HashMap::new(), HashMap::new());
+        let (mut constants, mut int8_ranges) = (HashMap::new(), HashMap::new());
         for weight in &graph.initializer {
-            bytes.extend(
+            int8_ranges.extend(
                 tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)),
             );
             let constant = Arc::new(Constant::read(weight)?);
@@ -196,7 +196,7 @@ impl ModelFile {
         // Nodes that compute omitted outputs only can have operators that are unsupported.
         let nodes =
             if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &outputs) };
-        Ok(Self { nodes, constants, inputs, outputs, bytes, opset, notes })
+        Ok(Self { nodes, constants, inputs, outputs, int8_ranges, opset, notes })
     }
 
     /// Returns the number of elements of all inputs.

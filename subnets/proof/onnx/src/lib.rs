@@ -140,7 +140,7 @@ struct Reader {
     /// graph.
     after_softmax: Vec<String>,
     /// Integers that each weight of 8 bits can have, by name.
-    bytes: HashMap<String, [i64; 2]>,
+    int8_ranges: HashMap<String, [i64; 2]>,
     /// Names that only a softmax reads.
     softmax_arguments: HashSet<String>,
     /// Second operands of products, by the name of the first one; see [`norms::products`].
@@ -216,7 +216,7 @@ impl Model {
             types,
             before_move: None,
             after_softmax: file.after_softmax().into_iter().map(str::to_owned).collect(),
-            bytes: file.bytes.clone(),
+            int8_ranges: file.int8_ranges.clone(),
             softmax_arguments: file.softmax_arguments().into_iter().map(str::to_owned).collect(),
             products,
             undivided: HashMap::new(),

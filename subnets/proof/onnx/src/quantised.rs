@@ -38,7 +38,7 @@ impl Reader {
     fn integers_of(&self, node: &NodeProto) -> Result<[i64; 2], OnnxError> {
         match node.input.get(2).filter(|name| !name.is_empty()) {
             None => Ok(UNSIGNED),
-            Some(name) => self.bytes.get(name).copied().ok_or_else(|| {
+            Some(name) => self.int8_ranges.get(name).copied().ok_or_else(|| {
                 unsupported(
                     node,
                     "the zero point is not a weight of 8 bits: other types are unsupported"

@@ -1,5 +1,5 @@
-//! Operators of `ai.onnx.ml`, by the formulas of the standard. Of the reader's code, they share the
-//! check of attributes only: trees are walked from their roots.
+//! Operators of `ai.onnx.ml`, by the formulas of the standard. They share only the attribute check
+//! with the converter: trees are walked from their roots.
 
 use super::{Operands, Tensor};
 use crate::OnnxError;

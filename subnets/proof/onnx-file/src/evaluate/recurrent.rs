@@ -1,5 +1,5 @@
-//! Recurrent cells, by the equations of the standard. Of the reader's code, they share the check of
-//! attributes only.
+//! Recurrent cells, by the equations of the standard. They share only the attribute check with the
+//! converter.
 
 use super::{Operands, Tensor};
 use crate::OnnxError;

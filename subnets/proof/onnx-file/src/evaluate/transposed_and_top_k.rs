@@ -1,5 +1,5 @@
-//! Transposed convolutions, TopK and quantised tensors, by the formulas of the standard. Of the
-//! reader's code, they share the check of attributes only.
+//! Transposed convolutions, TopK and quantised tensors, by the formulas of the standard. They share
+//! only the attribute check with the converter.
 
 use std::borrow::Cow;
 
@@ -126,7 +126,7 @@ impl Operands<'_> {
             .node
             .input
             .get(2)
-            .and_then(|name| self.bytes.get(name))
+            .and_then(|name| self.int8_ranges.get(name))
             .copied()
             .unwrap_or(UNSIGNED);
         let [low, high] = range.map(|limit| limit as f64);

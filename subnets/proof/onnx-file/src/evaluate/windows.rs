@@ -1,5 +1,5 @@
-//! Convolutions and pools over any number of axes, by the formulas of the standard. Of the reader's
-//! code, they share the check of attributes only.
+//! Convolutions and pools over any number of axes, by the formulas of the standard. They share
+//! only the attribute check with the converter.
 
 use super::elements::all_coordinates;
 use super::{Operands, Tensor};
