@@ -3,8 +3,8 @@
 //!
 //! Each stage has a deadline for its calls and a fallback. When a call fails or exceeds the
 //! deadline, the fallback processes the phrase, and all further phrases for the duration of
-//! [`PAUSE`], so that a stalled server delays one frame and not every frame. Then the stage calls
-//! its server again.
+//! [`FAILURE_COOLDOWN`], so that a stalled server delays one frame and not every frame. Then the
+//! stage calls its server again.
 //!
 //! A frame can need many calls: one for each phrase that ends in it, and for each breath of the
 //! reply. All calls for one frame share a time limit
@@ -45,7 +45,7 @@ pub(crate) use rewriter::{Turn, message, spoken};
 pub use synthesizer::RemoteSynthesizer;
 
 /// Time after a failed call during which a stage uses its fallback.
-pub const PAUSE: Duration = Duration::from_secs(10);
+pub const FAILURE_COOLDOWN: Duration = Duration::from_secs(10);
 
 /// A model of an inference server, for one stage.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ impl Stage {
         let began = Instant::now();
         let remaining =
             deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
-        if remaining.is_zero() || self.paused().is_some_and(|until| began < until) {
+        if remaining.is_zero() || self.paused_until().is_some_and(|until| began < until) {
             metrics::count_stage_call(self.name, "skipped");
             return None;
         }
@@ -127,15 +127,15 @@ impl Stage {
             stage = self.name,
             error = &error as &dyn std::error::Error,
             is_partly_usable = value.is_some(),
-            pause_sec = PAUSE.as_secs(),
+            pause_sec = FAILURE_COOLDOWN.as_secs(),
             "inference server failed; the stage does not call it during the pause"
         );
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Instant::now() + PAUSE);
+            Some(Instant::now() + FAILURE_COOLDOWN);
         value
     }
 
-    fn paused(&self) -> Option<Instant> {
+    fn paused_until(&self) -> Option<Instant> {
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

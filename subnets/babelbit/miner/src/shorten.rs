@@ -11,7 +11,8 @@
 //! expected to end after it, so that no reply is late. One phrase is shortened at a time; phrases
 //! of other utterances do not wait for it, since they would keep the miner's workers from their
 //! frames. After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
-//! ([`PAUSE`]): a model that is too slow for the machine delays one frame and not every frame.
+//! ([`FAILURE_COOLDOWN`]): a model that is too slow for the machine delays one frame and not every
+//! frame.
 //!
 //! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the
 //! other utterances decide whether there is one.
@@ -28,7 +29,7 @@ use taonet_speech::{EmbedError, SentenceEmbedder};
 
 use self::guard::ProposalGuard;
 use crate::metrics;
-use crate::remote::{PAUSE, spoken};
+use crate::remote::{FAILURE_COOLDOWN, spoken};
 
 pub use self::guard::MIN_SIMILARITY;
 pub use self::model::ChatPhraseModel;
@@ -175,10 +176,10 @@ impl Shortener {
         if had_time && matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))) {
             tracing::warn!(
                 limit_sec = self.limit.as_secs_f64(),
-                pause_sec = PAUSE.as_secs(),
+                pause_sec = FAILURE_COOLDOWN.as_secs(),
                 "language model is too slow; the rules alone rewrite the phrases during the pause"
             );
-            self.state().paused_until = Some(Instant::now() + PAUSE);
+            self.state().paused_until = Some(Instant::now() + FAILURE_COOLDOWN);
         }
         result
     }

@@ -274,7 +274,8 @@ fn failing_server_is_called_once_and_then_paused() {
         let began = Instant::now();
         assert_alike(&play(&remote(&server, DEADLINE)), &expected, &body.to_string());
         // One request of each stage in each pause.
-        let pauses = usize::try_from(began.elapsed().as_secs() / PAUSE.as_secs()).unwrap() + 1;
+        let pauses =
+            usize::try_from(began.elapsed().as_secs() / FAILURE_COOLDOWN.as_secs()).unwrap() + 1;
         assert!(
             (3..=3 * pauses).contains(&requests.load(Ordering::Relaxed)),
             "{requests:?} requests: {body}"
