@@ -116,7 +116,7 @@ fn started_miner_is_measured_on_the_recordings_of_a_directory() {
 /// The recordings are played one by one, which changes neither the score nor the metrics of a
 /// challenge.
 #[test]
-fn running_miner_has_the_score_and_metrics_of_the_contest() {
+fn interpret_bench_matches_test_miner_scores() {
     require_models();
     let miner = Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"]));
     let ferry = repository("tests/e2e/data/ferry.json");

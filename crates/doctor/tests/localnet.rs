@@ -30,7 +30,7 @@ const NETUID: NetUid = NetUid(59);
 const NO_SUBNET: NetUid = NetUid(60_000);
 /// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
 /// exceed them.
-const BLOCK: Duration = Duration::from_secs(1);
+const BLOCK_TIME: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A chain on which `hotkey` can set weights.
@@ -44,7 +44,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
-        config.clock = Some(Clock::Every(BLOCK));
+        config.clock = Some(Clock::Every(BLOCK_TIME));
         let node = Node::start(config).await.unwrap();
         let chain = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
         let (alice, hotkey) = (

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_are_translated_by_espeak() {
+    fn espeak_converts_sentences_to_phonemes() {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let spoken = |text: &str| -> Vec<String> {
             let sentences = sentences(text);

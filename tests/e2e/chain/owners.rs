@@ -69,7 +69,7 @@ fn an_owner_describes_a_subnet() {
 }
 
 #[test]
-fn prices_costs_and_starts_are_shown() {
+fn subnets_commands_show_price_burn_cost_and_start() {
     let chain = Chain::start();
     let prices = chain.ask(&["subnets", "price", BABELBIT, UNSTARTED_SUBNET])["prices"].clone();
     let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();

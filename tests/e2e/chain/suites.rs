@@ -12,7 +12,7 @@ use crate::support::{document, free_address, repository, tao, terminate};
 /// The script, which ends its two nodes when it is terminated.
 struct Nodes {
     script: Child,
-    /// Closed, it would refuse what the nodes print at their end.
+    /// Kept open so that the nodes can print while they stop.
     _output: BufReader<ChildStdout>,
     ports: [String; 2],
 }

@@ -31,4 +31,4 @@ pub(crate) fn key(name: &str) -> Keypair {
     Keypair::from_uri(&format!("//{name}")).unwrap()
 }
 
-pub(crate) const BLOCK: Duration = Duration::from_millis(250);
+pub(crate) const BLOCK_TIME: Duration = Duration::from_millis(250);

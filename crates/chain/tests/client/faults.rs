@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::proxy::{Mode, Proxy};
-use crate::common::{BLOCK, client, key, localnet};
+use crate::common::{BLOCK_TIME, client, key, localnet};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrinsic, calls};
@@ -47,9 +47,9 @@ async fn faults_neither_stall_nor_repeat_calls() {
     let fault_injection = tokio::spawn(async move {
         for mode in [Mode::Stall, Mode::NoResponses] {
             first.set(mode);
-            tokio::time::sleep(BLOCK * LONG_FAULT).await;
+            tokio::time::sleep(BLOCK_TIME * LONG_FAULT).await;
             first.set(Mode::Pass);
-            tokio::time::sleep(BLOCK * 4).await;
+            tokio::time::sleep(BLOCK_TIME * 4).await;
         }
         let mut random = StdRng::seed_from_u64(1);
         loop {
@@ -58,11 +58,11 @@ async fn faults_neither_stall_nor_repeat_calls() {
             first.set(mode(&mut random));
             // Mostly one node is reachable; sometimes none is.
             second.set(if random.random_ratio(1, 4) { mode(&mut random) } else { Mode::Pass });
-            tokio::time::sleep(BLOCK * random.random_range(1..=6_u32)).await;
+            tokio::time::sleep(BLOCK_TIME * random.random_range(1..=6_u32)).await;
             if random.random_ratio(1, 3) {
                 first.set(Mode::Pass);
                 second.set(Mode::Pass);
-                tokio::time::sleep(BLOCK * 4).await;
+                tokio::time::sleep(BLOCK_TIME * 4).await;
             }
         }
     });
@@ -89,7 +89,7 @@ async fn faults_neither_stall_nor_repeat_calls() {
                     *(if is_answered { &mut answers } else { &mut failures }) += 1;
                     longest = longest.max(start.elapsed());
                 }
-                tokio::time::sleep(BLOCK / 10).await;
+                tokio::time::sleep(BLOCK_TIME / 10).await;
             }
             (longest, answers, failures)
         })
@@ -165,7 +165,7 @@ async fn client_switches_from_dead_connection_to_next_node() {
             .await
             .unwrap_or_else(|_| panic!("{mode:?}: not left"));
         // Waits for blocks sent before the fault, and marks them as seen.
-        tokio::time::sleep(BLOCK).await;
+        tokio::time::sleep(BLOCK_TIME).await;
         heads.borrow_and_update();
         tokio::time::timeout(Duration::from_mins(1), heads.changed())
             .await

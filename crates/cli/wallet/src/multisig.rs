@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn multisig_group_needs_threshold_and_signer() {
+    fn multisig_group_rejects_excess_threshold_and_foreign_signer() {
         for (signatories, threshold) in
             [(&["//Alice"][..], 2), (&["//Alice", "//Alice"], 2), (&["//Alice", "//Bob"], 3)]
         {

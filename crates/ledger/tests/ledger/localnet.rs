@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const NETUID: NetUid = NetUid(59);
 /// The client's timeouts are fractions of the block time: with faster blocks, busy machines would
 /// exceed them.
-const BLOCK: Duration = Duration::from_secs(1);
+const BLOCK_TIME: Duration = Duration::from_secs(1);
 
 struct Fixture {
     node: NodeHandle,
@@ -32,7 +32,7 @@ impl Fixture {
     /// Starts a chain on which the hotkey may set weights.
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
-        config.clock = Some(Clock::Every(BLOCK));
+        config.clock = Some(Clock::Every(BLOCK_TIME));
         let node = Node::start(config).await.unwrap();
         let chain = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
         let (alice, hotkey) = (
@@ -90,7 +90,7 @@ impl Fixture {
     async fn finish(&self, submitter: &Submitter, key: &IntentKey) {
         for _ in 0..100 {
             match submitter.ledger().intent(key).await.unwrap().unwrap().state {
-                IntentState::Open => tokio::time::sleep(BLOCK).await,
+                IntentState::Open => tokio::time::sleep(BLOCK_TIME).await,
                 state => return assert_eq!(state, IntentState::Done),
             }
             for (_, submission) in submitter.advance().await.unwrap() {

@@ -291,7 +291,7 @@ impl<T: Config> Pallet<T> {
         let block = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
         if info.fields.contains(&Data::ResetBondsFlag) {
             LastBondsReset::<T>::insert(netuid, &who, block);
-            subtensor::Pallet::<T>::forget_bonds_of(netuid, &who);
+            subtensor::Pallet::<T>::remove_bonds_of(netuid, &who);
         }
         let round = info.fields.iter().find_map(|field| match field {
             Data::TimelockEncrypted { reveal_round, .. } => Some(*reveal_round),

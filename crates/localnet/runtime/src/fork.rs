@@ -61,7 +61,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
             info.providers = info.providers.max(1);
         });
     }
-    forget_unknown_hotkeys();
+    remove_unknown_hotkeys();
     if !netuids.contains(&NetUid::ROOT.0) {
         count_root_stake();
     }
@@ -76,7 +76,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
 
 /// Removes hotkeys without an owner in the state from the lists of hotkeys, and neurons without a
 /// commitment from the list of timelocked ones.
-fn forget_unknown_hotkeys() {
+fn remove_unknown_hotkeys() {
     for (coldkey, mut hotkeys) in OwnedHotkeys::<Runtime>::iter().collect::<Vec<_>>() {
         hotkeys.retain(|hotkey| Owner::<Runtime>::contains_key(hotkey));
         OwnedHotkeys::<Runtime>::insert(coldkey, hotkeys);

@@ -63,7 +63,7 @@ fn submission(content: &str) -> String {
 }
 
 #[tokio::test]
-async fn texts_are_signed_and_recorded() {
+async fn payloads_are_signed_and_recorded() {
     let fixture = Fixture::new(&unused_address(), |_| ());
     assert_eq!(
         ask(&fixture.router, Method::GET, "/healthz", &[], "").await,

@@ -72,7 +72,7 @@ impl<S: Subnet> Validator<S> {
         self.has_decided = true;
         measure(&state, start);
         self.subnet.measure(&scores);
-        log(epoch, block, round.as_deref(), &decision, policy, &state);
+        log_decision(epoch, block, round.as_deref(), &decision, policy, &state);
         // Scores just fetched belong to the newest block; previous weights keep the block of their
         // scores.
         let state_block = match (&decision, &state.previous) {
@@ -115,7 +115,7 @@ impl<S: Subnet> Validator<S> {
         if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
             metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str())
                 .increment(1);
-            self.remember(SavedState {
+            self.save_state(SavedState {
                 last_epoch: Some(epoch),
                 last_set,
                 policy: state,
@@ -163,7 +163,7 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    fn remember(&mut self, saved: SavedState) {
+    fn save_state(&mut self, saved: SavedState) {
         if let Err(error) = self.state.replace(saved) {
             tracing::error!(%error, "cannot save the state: after a restart the epoch is processed again");
         }
@@ -199,7 +199,7 @@ fn log_outcome(outcome: &WeightsOutcome) {
 }
 
 /// Logs the decision, and the share of the burn uid.
-fn log(
+fn log_decision(
     epoch: u64,
     block: BlockNumber,
     round: Option<&str>,

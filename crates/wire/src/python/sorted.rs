@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sorted_text_parses_to_its_value(text: String, key: String, number: i64) {
+        fn sorted_json_round_trips(text: String, key: String, number: i64) {
             let value = serde_json::json!({ key: [text, number] });
             let json = sorted_json(&value);
             prop_assert!(json.is_ascii());

@@ -419,7 +419,7 @@ async fn checking_model_writes_synthetic_texts() {
     }
     assert!(texts.contains("text 0"), "without the quotation marks: {texts:?}");
     shutdown.request();
-    // A model that only reads writes nothing.
+    // A local reference model cannot generate text.
     let model = Arc::new(LanguageModel::random("m", 1, 1).unwrap());
     let references = References::for_all(Arc::new(LocalReference::new(model)));
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());

@@ -19,10 +19,10 @@ use crate::load::MinerLoad;
 /// Quality assumed for miners without checked answers.
 const EXPECTED_QUALITY: f64 = 0.5;
 
-/// A miner's offer for one task in the running period, with its counters.
+/// A contender in the running period: a miner's task, with live counters.
 #[derive(Debug)]
 pub struct TaskMiner {
-    /// Offer of the miner: task, hotkey, uid and capacity.
+    /// The contender's task, hotkey, uid and capacity.
     pub offer: NewContender,
     session: Session,
     live: Mutex<LiveCounters>,
@@ -377,12 +377,12 @@ impl PeriodMiners {
             .zip(0..)
             .map(|(task_miners, index)| (task_miners.task.task.clone(), index))
             .collect();
-        let offers = tasks
+        let contenders = tasks
             .iter()
             .flat_map(|task_miners| &task_miners.contenders)
             .map(|contender| &contender.offer);
-        let loads = offers
-            .map(|offer| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency))))
+        let loads = contenders
+            .map(|contender| (contender.hotkey, Arc::new(MinerLoad::new(contender.concurrency))))
             .collect();
         Self { period, tasks, by_name, loads }
     }
@@ -481,12 +481,12 @@ impl PeriodMiners {
     /// Continues the contenders of the same miners in an earlier period.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
-        let by_offer: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
+        let by_key: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
             .collect();
         for contender in self.contenders() {
-            if let Some(earlier) = by_offer.get(&(&contender.offer.task, &contender.offer.hotkey)) {
+            if let Some(earlier) = by_key.get(&(&contender.offer.task, &contender.offer.hotkey)) {
                 contender.inherit(earlier);
             }
         }

@@ -10,7 +10,7 @@ use crate::nonce::Nonces;
 use crate::testing::MockChain;
 use crate::{Chain as _, Era, SignOptions, TransportError, calls};
 
-const BLOCK: Duration = Duration::from_secs(12);
+const BLOCK_TIME: Duration = Duration::from_secs(12);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(9 * 12);
 const LAG: u32 = 3;
 const UNTIL_INCLUDED: Follow =
@@ -136,7 +136,7 @@ impl Stage {
     /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three
     /// blocks.
     fn new(answers: impl IntoIterator<Item = ScriptedResponse>) -> Self {
-        let chain = MockChain::new(BLOCK);
+        let chain = MockChain::new(BLOCK_TIME);
         chain.mine(10);
         chain.set_finality_lag(LAG);
         let answers = Mutex::new(answers.into_iter().collect());
@@ -156,7 +156,8 @@ impl Stage {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times = Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
+        let times =
+            Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK_TIME / 16, silence: BLOCK_TIME * 2 };
         super::follow(self, extrinsic, follow, None, times).await
     }
 
@@ -169,7 +170,7 @@ impl Stage {
         let chain = self.chain.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(BLOCK).await;
+                tokio::time::sleep(BLOCK_TIME).await;
                 chain.mine(1);
             }
         });
@@ -218,7 +219,7 @@ async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
     let start = Instant::now();
     stage.keep_mining();
     assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Superseded);
-    assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= BLOCK_TIME * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0, "no pool would take it meanwhile");
 }
 
@@ -234,7 +235,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
         .push_back(ScriptedResponse::Accepts(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
     let chain = stage.chain.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(BLOCK).await;
+        tokio::time::sleep(BLOCK_TIME).await;
         chain.undo(1);
     });
     let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
@@ -250,7 +251,7 @@ async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
     stage.keep_mining();
     let last_block = BlockNumber::new(13);
     assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Expired { last_block });
-    assert!(start.elapsed() >= BLOCK * LAG, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= BLOCK_TIME * LAG, "{:?}", start.elapsed());
     assert_eq!(stage.offers(), 0);
 }
 
@@ -367,7 +368,7 @@ async fn endless_status_notifications_do_not_extend_deadline() {
         (Status::Broadcast(IgnoredAny), act)
     });
     let mut stage = Stage::new([ScriptedResponse::Accepts(reports.collect())]);
-    stage.pause = BLOCK;
+    stage.pause = BLOCK_TIME;
     let ours = stage.signed(Era::default()).await;
     let start = Instant::now();
     let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
@@ -389,7 +390,7 @@ async fn unfinalized_block_is_reported_as_included() {
     // A reverted block proves nothing.
     let chain = stage.chain.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(BLOCK * 2).await;
+        tokio::time::sleep(BLOCK_TIME * 2).await;
         chain.undo(1);
         chain.mine(1);
     });
@@ -405,9 +406,12 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let (nonces, refused) =
         (Nonces::default(), || ScriptedResponse::Refuses(1010, "Custom error: 6"));
     let lease = async || {
-        nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, WAIT_TIMEOUT, async { Ok(0) }).await
+        nonces
+            .lease(AccountId::from_bytes([1; 32]), BLOCK_TIME, WAIT_TIMEOUT, async { Ok(0) })
+            .await
     };
-    let times = Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK / 16, silence: BLOCK * 2 };
+    let times =
+        Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK_TIME / 16, silence: BLOCK_TIME * 2 };
     let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let ours = stage.signed(Era::default()).await;
     super::follow(&stage, &ours, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;

@@ -115,7 +115,7 @@ fn ledger_option_replaces_directory_of_gateway() {
 
 /// Columns: value of BB_MINER_LM · state of the language model
 #[test]
-fn language_model_of_a_miner_is_checked_as_far_as_possible() {
+fn doctor_skips_custom_language_models_and_reports_unknown_ones() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().to_str().unwrap();
     for (name, status) in [

@@ -110,8 +110,8 @@ async fn remove_on(
     let Withdrawal { amount, expected_refusal } =
         Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
     let limit = args.limit.tolerance.for_sale(chain, netuid, args.limit.limit).await?;
-    // The chain reads the whole stake itself, with the emission up to the block of the call; it has
-    // no partial form.
+    // The chain reads the whole stake itself, with the emission up to the block of the call; the
+    // full-stake call cannot fill partially.
     let is_full = args.all && !args.limit.tolerance.is_partial();
     let call = match limit {
         limit if is_full => {

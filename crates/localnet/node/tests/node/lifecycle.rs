@@ -221,7 +221,7 @@ async fn clock_produces_blocks() {
 }
 
 #[tokio::test]
-async fn clients_read_the_initial_block_time_of_the_chain() {
+async fn slot_duration_api_returns_initial_block_time() {
     let directory = tempfile::tempdir().unwrap();
     let slot = |node: &NodeHandle| {
         u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap()

@@ -7,7 +7,7 @@ use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     /// Removes all bonds to a neuron in every mechanism, if the subnet allows bond resets.
-    pub fn forget_bonds_of(netuid: NetUid, hotkey: &AccountId32) {
+    pub fn remove_bonds_of(netuid: NetUid, hotkey: &AccountId32) {
         if !BondsResetOn::<T>::get(netuid) {
             return;
         }

@@ -325,7 +325,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes all relations of hotkeys on a subnet.
-    pub(super) fn forget_relations(netuid: NetUid) {
+    pub(super) fn remove_relations(netuid: NetUid) {
         for hotkey in hotkeys_on(netuid, ChildKeys::<T>::iter_keys()) {
             ChildKeys::<T>::remove(hotkey, netuid);
         }

@@ -101,7 +101,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes all collateral on a subnet.
-    pub(super) fn forget_collateral(netuid: NetUid) {
+    pub(super) fn remove_collateral(netuid: NetUid) {
         let _ = MinerCollateral::<T>::clear_prefix((netuid,), u32::MAX, None);
         let _ = ColdkeyMinerCollateral::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = ColdkeyCollateralHotkeys::<T>::clear_prefix(netuid, u32::MAX, None);

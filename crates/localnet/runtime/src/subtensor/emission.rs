@@ -55,7 +55,7 @@ impl Split {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Issues this block's emission. `emission` TAO go into the pools of the subnets with emission
+    /// Issues this block's emission. `emission` rao go into the pools of the subnets with emission
     /// enabled; every emitting subnet issues its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
         let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) =

@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
         } else {
             uids.try_push((uid, block)).map_err(|_| Error::<T>::EvmKeyAssociationLimitExceeded)?;
             // A previous address of the neuron differs from the new one.
-            Self::forget_evm_address(netuid, uid);
+            Self::remove_evm_address(netuid, uid);
         }
         AssociatedUidsByEvmAddress::<T>::insert(netuid, evm_key, uids);
         AssociatedEvmAddress::<T>::insert(netuid, uid, (evm_key, block));
@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the Ethereum address of a neuron.
-    pub(super) fn forget_evm_address(netuid: NetUid, uid: u16) {
+    pub(super) fn remove_evm_address(netuid: NetUid, uid: u16) {
         let Some((address, _)) = AssociatedEvmAddress::<T>::take(netuid, uid) else { return };
         AssociatedUidsByEvmAddress::<T>::mutate_exists(netuid, address, |stored| {
             let mut uids = stored.take().unwrap_or_default();

@@ -114,7 +114,7 @@ impl<T: Config> Pallet<T> {
         Self::set_owner_hotkey(lease.netuid, hotkey.clone())?;
         SubnetOwner::<T>::insert(lease.netuid, who);
         let contributors = SubnetLeaseShares::<T>::iter_key_prefix(lease_id).count() as u64;
-        Self::forget_lease(lease.netuid);
+        Self::remove_lease(lease.netuid);
         T::Proxies::remove_beneficiary(&lease.coldkey, who)?;
         for account in [&lease.coldkey, &lease.hotkey] {
             // Accounts with a balance have another provider.
@@ -149,7 +149,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the lease of a subnet.
-    pub(super) fn forget_lease(netuid: NetUid) {
+    pub(super) fn remove_lease(netuid: NetUid) {
         let Some(lease_id) = SubnetUidToLeaseId::<T>::take(netuid) else { return };
         SubnetLeases::<T>::remove(lease_id);
         // There are at most as many shares as contributors of a crowdloan.

@@ -118,7 +118,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes what the swap and alpha pallets store about a dissolved subnet.
-    pub(super) fn forget_pool(netuid: NetUid) {
+    pub(super) fn remove_pool(netuid: NetUid) {
         alpha_assets::Pallet::<T>::forget(netuid);
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);

@@ -89,10 +89,10 @@ impl<T: Config> Pallet<T> {
         let kept: Vec<u16> =
             (0..Self::neuron_count(netuid)).filter(|uid| !removed.contains(uid)).collect();
         for &uid in removed {
-            Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
+            Self::remove_hotkey(netuid, &Self::hotkey_at(netuid, uid));
             Keys::<T>::remove(netuid, uid);
             BlockAtRegistration::<T>::remove(netuid, uid);
-            Self::forget_evm_address(netuid, uid);
+            Self::remove_evm_address(netuid, uid);
         }
         for (&old, new) in kept.iter().zip(0_u16..) {
             if old != new {

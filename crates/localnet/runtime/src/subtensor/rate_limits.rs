@@ -138,7 +138,7 @@ impl<T: Config> Pallet<T> {
 
     /// Forgets all rate-limited actions on a subnet, which would limit the next subnet of this
     /// netuid.
-    pub(super) fn forget_rate_limits(netuid: NetUid) {
+    pub(super) fn remove_rate_limits(netuid: NetUid) {
         let keys =
             LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
         keys.collect::<Vec<_>>().into_iter().for_each(LastRateLimitedBlock::<T>::remove);

@@ -89,7 +89,7 @@ impl<T: Config> Pallet<T> {
         let share = share.minus(sold, Round::Down);
         if share.is_zero() {
             AlphaV2::<T>::remove((hotkey, coldkey, netuid));
-            Self::forget_hotkey_without_stake(hotkey, coldkey);
+            Self::remove_hotkey_without_stake(hotkey, coldkey);
         } else {
             AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
         }
@@ -141,7 +141,7 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    fn forget_hotkey_without_stake(hotkey: &AccountId32, coldkey: &AccountId32) {
+    fn remove_hotkey_without_stake(hotkey: &AccountId32, coldkey: &AccountId32) {
         // Shares of a basket that outlast the stake can still be claimed.
         let has_shares = BasketClaimed::<T>::get(hotkey, coldkey) < 0;
         if has_shares || AlphaV2::<T>::iter_prefix_values((hotkey, coldkey)).next().is_some() {

@@ -90,9 +90,9 @@ impl<T: Config> Pallet<T> {
     /// Reassigns the uid of a neuron to another hotkey, and clears the old neuron's results,
     /// weights and endpoints.
     pub(crate) fn replace_neuron(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
-        Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
+        Self::remove_hotkey(netuid, &Self::hotkey_at(netuid, uid));
         Self::clear_neuron(netuid, uid);
-        Self::forget_evm_address(netuid, uid);
+        Self::remove_evm_address(netuid, uid);
         Active::<T>::mutate(netuid, |row| put(row, uid, true));
         Self::assign_uid(netuid, uid, hotkey);
     }
@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the storage of a hotkey on a subnet; the storage of its uid remains.
-    pub(crate) fn forget_hotkey(netuid: NetUid, hotkey: &AccountId32) {
+    pub(crate) fn remove_hotkey(netuid: NetUid, hotkey: &AccountId32) {
         Uids::<T>::remove(netuid, hotkey);
         IsNetworkMember::<T>::remove(hotkey, netuid);
         Axons::<T>::remove(netuid, hotkey);

@@ -60,7 +60,7 @@ impl<T: Config> Pallet<T> {
         }
         let end = VotingPowerDisableAtBlock::<T>::get(netuid);
         if end > 0 && Self::current_block() >= end {
-            Self::forget_voting_power(netuid);
+            Self::remove_voting_power(netuid);
             Self::deposit_event(Event::VotingPowerTrackingDisabled { netuid });
             return;
         }
@@ -97,7 +97,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the voting power of a subnet's validators, and disables tracking.
-    pub(super) fn forget_voting_power(netuid: NetUid) {
+    pub(super) fn remove_voting_power(netuid: NetUid) {
         let _ = VotingPower::<T>::clear_prefix(netuid, u32::MAX, None);
         TotalVotingPower::<T>::remove(netuid);
         VotingPowerTrackingEnabled::<T>::remove(netuid);

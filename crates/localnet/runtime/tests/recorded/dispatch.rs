@@ -141,7 +141,7 @@ fn safe_mode_calls_match_the_whitelist() {
 }
 
 #[test]
-fn safe_mode_passes_the_calls_of_the_table() {
+fn safe_mode_allows_only_recorded_calls() {
     let (table, served) = (table(), served());
     let passes =
         |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);

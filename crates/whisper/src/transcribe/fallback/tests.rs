@@ -17,7 +17,7 @@ fn attempt(
 }
 
 #[test]
-fn attempts_are_judged_by_three_thresholds() {
+fn decoding_attempt_is_accepted_or_retried_by_thresholds() {
     let cases = [
         // (average log probability, compression ratio, no speech) -> decision, silent
         (-0.5, 1.5, 0.1, Decision::Accept, false),

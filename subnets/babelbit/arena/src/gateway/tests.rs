@@ -67,7 +67,7 @@ async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
 }
 
 #[tokio::test]
-async fn miner_list_needs_a_token_and_has_two_forms() {
+async fn miner_list_requires_token_and_follows_listing_mode() {
     let running = Running::start(config()).await;
     for uid in [3, 1] {
         running.submit(uid, &format!("http://127.0.0.1:{uid}/x")).await.unwrap();

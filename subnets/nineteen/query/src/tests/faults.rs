@@ -226,7 +226,7 @@ async fn too_long_collected_answer_counts_against_no_miner() {
 /// Options such as grammars can keep every model from answering. As miners that are down fail in
 /// the same way, further miners are asked.
 #[tokio::test]
-async fn silence_at_unusual_options_counts_if_another_miner_answers() {
+async fn timeout_with_unusual_options_counts_only_if_another_miner_answers() {
     let silent = || stall_after(Vec::<(u64, String)>::new());
     let plain = request(RequestKind::Organic);
     let mut unusual = plain.clone();

@@ -89,8 +89,8 @@ impl Tile {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
 
-    /// Returns the number of rows that multiply so many cells with weights and add the products to
-    /// so many sums.
+    /// Returns the number of rows that multiply `cells` with weights and add the products to
+    /// `sums`.
     pub(super) fn rows(&self, cells: usize, sums: usize) -> usize {
         cells.div_ceil(self.inputs).max(1) * sums.div_ceil(self.outputs)
     }

@@ -212,7 +212,7 @@ fn idle_miners_are_benchmarked_in_turn() {
 }
 
 #[test]
-fn overdue_and_failing_miners_pause() {
+fn failing_miner_is_retried_with_exponential_backoff() {
     let miners = miners(1);
     let dispatcher = Dispatcher::new(LIMITS);
     let mut now = Instant::now();

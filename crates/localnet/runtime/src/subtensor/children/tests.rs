@@ -534,7 +534,7 @@ fn child_relations_follow_a_swapped_hotkey() {
         assert_eq!(PendingChildKeys::<Runtime>::get(BABELBIT, &new), (vec![(4, key(20))], 98));
         assert!(!ChildKeys::<Runtime>::contains_key(&parent, BABELBIT));
         assert!(!PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));
-        Subtensor::forget_relations(BABELBIT);
+        Subtensor::remove_relations(BABELBIT);
         assert_eq!(ChildKeys::<Runtime>::iter().count() + ParentKeys::<Runtime>::iter().count(), 0);
         assert_eq!(PendingChildKeys::<Runtime>::iter().count(), 0);
     });

@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::accepts_locked_alpha(to), Error::<T>::AccountRejectsLockedAlpha);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let moved = LockState { locked_mass, conviction, ..Self::empty_lock() };
-        Self::store_lock(from, netuid, &hotkey, less(lock, moved));
+        Self::store_lock(from, netuid, &hotkey, reduced(lock, moved));
         Self::subtract_from_total(
             netuid,
             &hotkey,
@@ -101,7 +101,7 @@ impl<T: Config> Pallet<T> {
         let locked_mass = amount.min(lock.locked_mass);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let removed = LockState { locked_mass, conviction, ..lock };
-        Self::store_lock(coldkey, netuid, &hotkey, less(lock, removed));
+        Self::store_lock(coldkey, netuid, &hotkey, reduced(lock, removed));
         Self::subtract_from_total(
             netuid,
             &hotkey,
@@ -196,7 +196,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes all locks on a subnet.
-    pub(in crate::subtensor) fn forget_locks(netuid: NetUid) {
+    pub(in crate::subtensor) fn remove_locks(netuid: NetUid) {
         for (hotkey, coldkey) in
             LockingColdkeys::<T>::iter_key_prefix((netuid,)).collect::<Vec<_>>()
         {
@@ -220,7 +220,7 @@ fn share_of(part: AlphaBalance, total: AlphaBalance) -> U64F64 {
 }
 
 /// Returns a lock reduced by an amount.
-fn less(lock: LockState, removed: LockState) -> LockState {
+fn reduced(lock: LockState, removed: LockState) -> LockState {
     LockState {
         locked_mass: lock.locked_mass.saturating_sub(removed.locked_mass),
         conviction: lock.conviction.saturating_sub(removed.conviction),

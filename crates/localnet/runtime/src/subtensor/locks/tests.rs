@@ -254,7 +254,7 @@ fn locks_follow_swapped_keys() {
         assert!(Subtensor::accepts_locked_alpha(&new) && !Subtensor::accepts_locked_alpha(&bob));
         check_totals();
         assert_eq!(outcome(Subtensor::swap_coldkey_of_locks(&bob, &new)), "ActiveLockExists");
-        Subtensor::forget_locks(BABELBIT);
+        Subtensor::remove_locks(BABELBIT);
         assert_eq!(Lock::<Runtime>::iter().count() + HotkeyLock::<Runtime>::iter().count(), 0);
         assert_eq!(DecayingLock::<Runtime>::iter().count(), 0);
     });

@@ -63,12 +63,12 @@ impl<T: Config> Pallet<T> {
                 AutoStakeDestination::<T>::remove(coldkey, netuid);
             }
         }
-        Self::forget_relations(netuid);
-        Self::forget_voting_power(netuid);
-        Self::forget_locks(netuid);
+        Self::remove_relations(netuid);
+        Self::remove_voting_power(netuid);
+        Self::remove_locks(netuid);
         OwnerCutAutoLockEnabled::<T>::remove(netuid);
-        Self::forget_collateral(netuid);
-        Self::forget_lease(netuid);
+        Self::remove_collateral(netuid);
+        Self::remove_lease(netuid);
         VotingPowerEmaAlpha::<T>::remove(netuid);
         for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
             IsNetworkMember::<T>::remove(hotkey, netuid);
@@ -99,7 +99,7 @@ impl<T: Config> Pallet<T> {
             BurnRegistrationsThisInterval POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration
             SubnetworkN Active ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission
             PendingServerEmission PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
-        Self::forget_rate_limits(netuid);
+        Self::remove_rate_limits(netuid);
         T::Commitments::purge(netuid);
         Self::make_dormant(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
@@ -139,6 +139,6 @@ impl<T: Config> Pallet<T> {
         // The remainder, or all TAO of a pool without stakers, is subtracted from the issuance.
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(remaining));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
-        Self::forget_pool(netuid);
+        Self::remove_pool(netuid);
     }
 }

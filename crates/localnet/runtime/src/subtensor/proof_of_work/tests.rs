@@ -140,7 +140,7 @@ fn invalid_work_is_refused() {
         );
         let owned = account("Alice_hk");
         let netuid = NetUid(18);
-        Subtensor::forget_hotkey(netuid, &owned);
+        Subtensor::remove_hotkey(netuid, &owned);
         let seal = |nonce| registration_seal(netuid, H256::from_low_u64_be(9), &owned, &bob, nonce);
         MinDifficulty::<Runtime>::insert(netuid, 0);
         Difficulty::<Runtime>::insert(netuid, 0);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_columns_have_one_commitment() {
+    fn commitment_of_fixed_columns_is_deterministic() {
         let root = |columns: RowMajorMatrix<Val>| {
             let config = config();
             let columns = [(domain(&config, 2 * ROWS), columns)];
