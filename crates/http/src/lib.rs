@@ -45,7 +45,7 @@
 //! - [`download`]: downloads to a file, which resume after an interruption;
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that show whether a retry
 //!   may succeed;
-//! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a deadline for each
+//! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a timeout for each
 //!   call;
 //! - [`MultipartForm`]: the body of a form with a file;
 //! - [`sse`]: a parser for server-sent events;

@@ -46,7 +46,7 @@ pub enum ModelServerError {
         /// The server's message without the API key, shortened; empty if the response has none.
         message: String,
     },
-    /// The server is unreachable, did not complete its response before the deadline, or sent a
+    /// The server is unreachable, did not complete its response before the timeout, or sent a
     /// response that is too large.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -63,56 +63,52 @@ fn explanation(message: &str) -> String {
 }
 
 impl ModelServerError {
-    /// Whether the deadline passed.
+    /// Whether the timeout elapsed.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Fault(Fault::Timeout))
     }
 }
 
-/// Client of an inference server with OpenAI's API. The deadline of a call covers the complete
+/// Client of an inference server with OpenAI's API. The timeout of a call covers the complete
 /// response.
 #[derive(Clone)]
 pub struct ModelServer {
     http: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
-    deadline: Duration,
+    timeout: Duration,
 }
 
 impl fmt::Debug for ModelServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelServer").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("ModelServer").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
 
 impl ModelServer {
     /// Creates a client of the server at `base`, such as `http://127.0.0.1:8000/v1`, with an
-    /// optional API key and the deadline of each call.
+    /// optional API key and the timeout of each call.
     ///
     /// # Errors
     /// [`ModelServerError::Key`] and [`ModelServerError::Setup`].
-    pub fn new(
-        base: &Url,
-        key: Option<&str>,
-        deadline: Duration,
-    ) -> Result<Self, ModelServerError> {
+    pub fn new(base: &Url, key: Option<&str>, timeout: Duration) -> Result<Self, ModelServerError> {
         Ok(Self {
             http: builder().build().map_err(ModelServerError::Setup)?,
             base: base.clone(),
             authorization: key.map(|key| bearer(key).ok_or(ModelServerError::Key)).transpose()?,
-            deadline,
+            timeout,
         })
     }
 
     /// Returns the timeout of each call.
     pub const fn timeout(&self) -> Duration {
-        self.deadline
+        self.timeout
     }
 
     /// Returns a client of the same server whose calls end after `limit` at the latest.
     #[must_use]
     pub fn with_timeout_at_most(&self, limit: Duration) -> Self {
-        Self { deadline: self.deadline.min(limit), ..self.clone() }
+        Self { timeout: self.timeout.min(limit), ..self.clone() }
     }
 
     /// Returns the ID of the first model in the server's list (`GET models`); `None` if the list is
@@ -228,13 +224,13 @@ impl ModelServer {
         stream.finish(|data| event(data).map(drop))
     }
 
-    /// Sends a request with key and deadline; returns a successful response once its headers have
+    /// Sends a request with key and timeout; returns a successful response once its headers have
     /// arrived.
     async fn send(&self, mut request: RequestBuilder) -> Result<Response, ModelServerError> {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let response = request.timeout(self.deadline).send().await.map_err(fault)?;
+        let response = request.timeout(self.timeout).send().await.map_err(fault)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -177,12 +177,8 @@ impl Controller {
         let config = self.market.reload();
         let running = self.store.current_period().await?;
         // While no miner offers capacity, any new one must be found at once.
-        self.refresh_nodes(if running.is_some() {
-            self.settings.max_list_age
-        } else {
-            Duration::ZERO
-        })
-        .await?;
+        let max_age = if running.is_some() { self.settings.max_list_age } else { Duration::ZERO };
+        self.refresh_nodes(max_age).await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().period_miners()) {
             (Some(period), None) if self.remaining(period) > Duration::ZERO => {
