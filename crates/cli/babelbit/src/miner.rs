@@ -246,10 +246,6 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         miner_id: Some(format!("taonet {name}")),
         ..MinerConfig::default()
     };
-    // Models compute faster with huge pages.
-    if !has_engine(name) {
-        disable_huge_pages();
-    }
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
@@ -275,6 +271,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         };
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
         let profile = daemon.load(name_service(loading::routes(), "miner"), load).await?;
+        disable_huge_pages();
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.print_notice(&format!("hotkey {hotkey}"));
         daemon.serve_with_clock_check(&format!("miner ({name})"), router, context).await

@@ -15,7 +15,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_metrics_or_warn;
 use taonet_cli_base::preflight;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
-use taonet_http::Readiness;
+use taonet_http::{Readiness, disable_huge_pages};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_wallet::Keypair;
 
@@ -26,6 +26,7 @@ pub const METRICS_PORT: u16 = 8011;
 
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
     context.print_notice(&format!("hotkey {}", setup.keypair.hotkey()));
+    disable_huge_pages();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;
