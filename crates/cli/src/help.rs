@@ -348,7 +348,7 @@ mod tests {
     fn program_help_lists_the_variables_of_every_command() {
         let source = source();
         let mut read = source.reads_of_functions("start");
-        read.extend(source.reads_of_functions("screen"));
+        read.extend(source.reads_of_functions("line_width"));
         for mut root in [documented(Tao::command()), documented(Bb::command())] {
             let help_words = words(&root.render_long_help().to_string());
             for name in GLOBAL_VARIABLES {
