@@ -17,7 +17,7 @@ use taonet_proof_circuits::{
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 use taonet_proof_core::saturation::SampleSaturation;
-use taonet_proof_core::slices;
+use taonet_proof_core::slices::{self, SlicedModel};
 use taonet_proof_lm::LmOptions;
 
 use super::external::ExternalArgs;
@@ -257,11 +257,22 @@ fn compile_onnx(
     model.compile_slices(&sample, options, usize::from(args.slices))?.write(&args.output)?;
     args.warn_of_trust(context);
     let catalogue = Catalogue::open(&args.output)?;
-    let (_, sliced) = catalogue.models().next().context("the directory has no sliced model")?;
-    let slices: Vec<&CircuitDirectory> =
-        sliced.slices.iter().filter_map(|id| catalogue.get(id)).map(|slice| &**slice).collect();
+    let (_, slices) = sliced_model(&catalogue)?;
     let saturated = checked_sample(&slices, &sample, context)?;
     table::show_slices(&catalogue, Some(&saturated), context)
+}
+
+/// Returns the only sliced model of a directory, and its slices.
+pub(crate) fn sliced_model(
+    catalogue: &Catalogue,
+) -> anyhow::Result<(&SlicedModel, Vec<&CircuitDirectory>)> {
+    let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
+    let slices = model
+        .slices
+        .iter()
+        .map(|id| catalogue.get(id).map(|slice| &**slice).context("a slice is missing"))
+        .collect::<anyhow::Result<_>>()?;
+    Ok((model, slices))
 }
 
 /// Writes a compiled circuit, and prints its properties.

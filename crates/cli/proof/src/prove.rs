@@ -25,6 +25,7 @@ use taonet_proof_core::{Digest, slices};
 use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 use taonet_service::{Access, atomic_write};
 
+use super::circuit::sliced_model;
 use super::external::ExternalArgs;
 use super::inputs::{InputFormat, read_inputs};
 use super::table;
@@ -202,12 +203,7 @@ fn prove_slices(
     nonce: Digest,
     context: &Context,
 ) -> anyhow::Result<Proven<SlicedBundle>> {
-    let (_, model) = catalogue.models().next().context("the directory has no sliced model")?;
-    let circuits = model
-        .slices
-        .iter()
-        .map(|id| catalogue.get(id).map(|circuit| &**circuit).context("a slice is missing"))
-        .collect::<anyhow::Result<Vec<&CircuitDirectory>>>()?;
+    let (model, circuits) = sliced_model(catalogue)?;
     let first = circuits.first().context("the model has no slices")?;
     let inputs = InputFormat::of_circuit(first).read(input)?;
     let saturated = saturated::check(&circuits, &inputs, args.allow_saturated, context)?;
