@@ -8,10 +8,10 @@
 //! - memory of the gateway with 10 000 concurrent streams, each of which receives a token every 5
 //!   s; with fewer if the machine does not permit 20 500 open files.
 //!
-//! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT]
-//! [PROXY=URL@KEY...] PORT is the port of the miner's OpenAI server. PROXY is the name of another
-//! proxy in front of that server, which the same run also measures; benches/gateway/compare starts
-//! such proxies.
+//! Usage: cargo bench --profile packaged -p taonet-nineteen-entry --bench gateway -- [--json]
+//! [--quick] [--port PORT] [PROXY=URL@KEY...] PORT is the port of the miner's OpenAI server. PROXY
+//! is the name of another proxy in front of that server, which the same run also measures;
+//! benches/gateway/compare starts such proxies.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -41,6 +41,9 @@ const MAX_IDLE_STREAMS: u64 = 10_000;
 const MAX_OTHER_FILES: u64 = 500;
 /// Requests per second of the open loop.
 const RATE: u32 = 1_000;
+/// Seconds per round of the closed loop. Each round measures all targets, so that their ratio in a
+/// round does not depend on what else the machine does in the course of the run.
+const SECONDS_PER_ROUND: u64 = 2;
 /// Concurrent requests of the closed loop.
 const CALLERS: usize = 64;
 
@@ -125,10 +128,21 @@ fn measure_idle(load: &Load, gateway: &BenchProcess) -> (Value, u64) {
     (waiting.join().unwrap()["streams"].clone(), peak)
 }
 
+/// Adds a round of the closed loop to a target's results: `rounds` lists the requests per second,
+/// of which `per_second` is the median.
+fn add_round(result: &mut Value, round: &Value) {
+    let failed = result["failed"].as_u64().unwrap_or(0) + round["failed"].as_u64().unwrap();
+    let mut rounds = result["rounds"].as_array().cloned().unwrap_or_default();
+    rounds.push(round["per_second"].clone());
+    let mut sorted: Vec<f64> = rounds.iter().filter_map(Value::as_f64).collect();
+    sorted.sort_by(f64::total_cmp);
+    *result = json!({"per_second": sorted[sorted.len() / 2], "rounds": rounds, "failed": failed});
+}
+
 fn compare(words: &[&str]) {
     let after =
         |name: &str| words.iter().position(|word| *word == name).map(|index| words[index + 1]);
-    let seconds = if words.contains(&"--quick") { 2 } else { 10 };
+    let (rounds, seconds) = if words.contains(&"--quick") { (1, 2) } else { (5, 10) };
     let miner = BenchProcess::start(&["--miner", after("--port").unwrap_or("0")]);
     let gateway = BenchProcess::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);
     let mut targets = vec![
@@ -141,9 +155,12 @@ fn compare(words: &[&str]) {
         Some((name.to_owned(), Target { url: url.to_owned(), key: key.to_owned() }))
     }));
     let mut results = json!({});
-    for (name, target) in &targets {
-        let closed = Load::Closed { target: target.clone(), callers: CALLERS, seconds };
-        results[name] = measure(&closed);
+    for _ in 0..rounds {
+        for (name, target) in &targets {
+            let seconds = SECONDS_PER_ROUND;
+            let closed = Load::Closed { target: target.clone(), callers: CALLERS, seconds };
+            add_round(&mut results[name], &measure(&closed));
+        }
     }
     // LiteLLM cannot serve this rate: its backlog would grow for as long as the measurement lasts.
     for (name, target) in targets.iter().filter(|(name, _)| name != "litellm") {
